@@ -1,0 +1,33 @@
+# Every target makes the environment first when it is missing or when pyproject.toml has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+# Tiny models run best on one thread, and threads that wait busily slow their neighbours down.
+export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: study test check lint types coverage clean
+
+study: .venv/ready  ## the main job on the embedded default
+	$(BIN)/mechsteer study --out results/guestbook
+
+test: .venv/ready  ## every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: lint types test  ## what to run before a commit
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/pyright
+
+coverage: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+.venv/ready: pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv results
