@@ -1,0 +1,103 @@
+"""What every intervention is: Δh = ΔW h + Δb at a site (arXiv 2602.02343, eq. 4)."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .. import versions
+from ..errors import InputError
+from ..files import write_atomically
+from ..models import Model
+from ..sites import Site
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an intervention comes from: all that is needed to use it again rightly, or to make it again."""
+
+    method: str = "given"
+    model: str = ""
+    revision: str = ""
+    fingerprint: str = ""
+    positions: str = "all"
+    prompt_format: str = "raw"
+    pairs: str = ""
+    pairs_fingerprint: str = ""
+    seed: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """An affine change at a site; the final classes are SteeringVector, LoRA and LocalWeight.
+
+    The multiplier means the same in all of them: steering adds m·delta(h).
+    """
+
+    site: Site
+    origin: Origin = field(default_factory=Origin, kw_only=True)
+
+    form: ClassVar[str]
+
+    @abstractmethod
+    def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """Δh = ΔW h + Δb, at multiplier one, in the parameters' dtype."""
+
+    @classmethod
+    @abstractmethod
+    def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Intervention":
+        """The member from which training starts: its delta is zero, or nearly so."""
+
+    @property
+    @abstractmethod
+    def widths(self) -> tuple[int | None, int]:
+        """(d_in, d_out); d_in is None where any width of h will do."""
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> "Intervention":
+        """The same intervention with other tensors."""
+        return replace(self, **parameters)
+
+    def to(self, device: torch.device | str) -> "Intervention":
+        return self.with_parameters({name: value.to(device) for name, value in self.parameters.items()})
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file that says everything needed to use it again."""
+        d_in, d_out = self.widths
+        metadata = {
+            "format": "mechsteer intervention 1",
+            "mechsteer": versions.MECHSTEER,
+            "form": self.form,
+            "operation": "output + multiplier * (dW h + db)",
+            "site": str(self.site),
+            "hook": self.site.hook,
+            "layer_convention": "0-based transformer block",
+            "d_in": json.dumps(d_in),
+            "d_out": json.dumps(d_out),
+            "origin": json.dumps(asdict(self.origin)),
+        }
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.parameters.items()}
+        return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+    def check_widths(self, model: Model) -> None:
+        """Raise one sentence if the tensors do not fit the site of this model."""
+        d_in, d_out = self.site.widths(model)
+        own_in, own_out = self.widths
+        if own_out != d_out or own_in not in (None, d_in):
+            raise InputError(
+                f"This {self.form} maps width {own_in or 'any'} to {own_out}, but the site {self.site} of {model.name} "
+                f"maps {d_in} to {d_out}. Use the model and site that it was made for."
+            )

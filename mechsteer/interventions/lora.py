@@ -1,0 +1,38 @@
+"""LoRA: ΔW = B A of low rank, Δb = 0 (Hu et al. 2021, arXiv 2106.09685)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..sites import Site
+from .base import Intervention
+
+
+@dataclass(frozen=True, eq=False)
+class LoRA(Intervention):
+    """Adds m·B A h; `down` is A and `up` is B. There is no alpha/r: a factor would be a second multiplier."""
+
+    down: Float[Tensor, "rank d_in"]
+    up: Float[Tensor, "d_out rank"]
+
+    form = "lora"
+
+    def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        down, up = self.down.to(h.device), self.up.to(h.device)
+        return h.to(down.dtype) @ down.T @ up.T
+
+    @classmethod
+    def init(
+        cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None, rank: int = 4
+    ) -> "LoRA":
+        # As in the paper of LoRA: A random (here Kaiming-uniform, as its code has it), B zero.
+        bound = 1 / math.sqrt(d_in)
+        down = torch.empty(rank, d_in).uniform_(-bound, bound, generator=generator)
+        return cls(site, down, torch.zeros(d_out, rank))
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        return self.down.shape[1], self.up.shape[0]

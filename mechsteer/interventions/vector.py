@@ -1,0 +1,50 @@
+"""The steering vector: ΔW = 0, Δb = v."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..sites import Site
+from .base import Intervention
+
+
+@dataclass(frozen=True, eq=False)
+class SteeringVector(Intervention):
+    """Adds m·v to every steered position. Vectors of one site add up and scale: `a + b`, `a - b`, `2 * a`, `-a`."""
+
+    direction: Float[Tensor, " d_out"]
+
+    form = "vector"
+
+    def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        direction = self.direction.to(h.device)
+        return direction.expand(*h.shape[:-1], len(direction))
+
+    @classmethod
+    def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "SteeringVector":
+        return cls(site, torch.zeros(d_out))
+
+    @property
+    def widths(self) -> tuple[None, int]:
+        return None, len(self.direction)
+
+    def __add__(self, other: "SteeringVector") -> "SteeringVector":
+        if other.site != self.site:
+            raise InputError(
+                f"A vector at {self.site} cannot be added to one at {other.site}. Nest two steer blocks instead."
+            )
+        return replace(self, direction=self.direction + other.direction)
+
+    def __mul__(self, scale: float) -> "SteeringVector":
+        return replace(self, direction=scale * self.direction)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "SteeringVector":
+        return -1.0 * self
+
+    def __sub__(self, other: "SteeringVector") -> "SteeringVector":
+        return self + -other

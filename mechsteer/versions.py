@@ -1,0 +1,21 @@
+"""Which software made a result."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+MECHSTEER = _version("mechsteer")
+
+PACKAGES = ("mechsteer", "torch", "transformers", "transformer-lens", "numpy", "scipy", "scikit-learn")
+
+
+def installed() -> dict[str, str]:
+    """The versions that can change a number."""
+    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}

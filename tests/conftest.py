@@ -1,0 +1,115 @@
+"""What all tests share: checked shapes, one thread, and tiny models of many families, built and not downloaded."""
+
+import sys
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+sys.path.insert(0, str(Path(__file__).parent))
+install_import_hook(["mechsteer", "analyses", "figures"], "typechecker.typechecker")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+import mechsteer as ms  # noqa: E402
+
+# Tiny models on several threads can be twenty times slower than on one.
+torch.set_num_threads(1)
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+D_VOCAB = 61
+
+_SIZE = dict(
+    vocab_size=D_VOCAB,
+    hidden_size=32,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=64,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=0,
+)
+_GROUPED = dict(num_key_value_heads=2)
+_OPT = {key: value for key, value in _SIZE.items() if key != "intermediate_size"} | {"ffn_dim": 48}
+CONFIGS = {
+    "llama": lambda: transformers.LlamaConfig(**_SIZE, **_GROUPED),
+    "gpt2": lambda: transformers.GPT2Config(
+        vocab_size=D_VOCAB, n_embd=32, n_layer=3, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2
+    ),
+    "gemma2": lambda: transformers.Gemma2Config(**_SIZE, **_GROUPED, head_dim=8, sliding_window=8),
+    "gemma3": lambda: transformers.Gemma3TextConfig(**_SIZE, **_GROUPED, head_dim=8, sliding_window=8),
+    "qwen2": lambda: transformers.Qwen2Config(**_SIZE, **_GROUPED),
+    "qwen3": lambda: transformers.Qwen3Config(**_SIZE, **_GROUPED, head_dim=8),
+    "neox": lambda: transformers.GPTNeoXConfig(**_SIZE),
+    "opt": lambda: transformers.OPTConfig(**_OPT, word_embed_proj_dim=32),
+    "mistral": lambda: transformers.MistralConfig(**_SIZE, **_GROUPED, head_dim=8),
+    "phi3": lambda: transformers.Phi3Config(**_SIZE, **_GROUPED),
+}
+FAMILIES = tuple(CONFIGS)
+
+
+def build_hf(family: str, *, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:
+    """A random model of the family, the same at every call, with norms and biases that are not trivial."""
+    torch.manual_seed(0)
+    hf = transformers.AutoModelForCausalLM.from_config(CONFIGS[family]()).eval()
+    with torch.no_grad():
+        for parameter in hf.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return hf.to(dtype)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Open a tiny model of a family; each is built once, and no test may change it."""
+    opened = {}
+
+    def open_model(family: str) -> ms.Model:
+        if family not in opened:
+            opened[family] = ms.load_model(build_hf(family), device="cpu")
+        return opened[family]
+
+    return open_model
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real models and data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the folder {SHARED.name} with real models and data is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def stories(shared) -> ms.Model:
+    return ms.load_model(shared / "models" / "stories260K", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def guestbook() -> ms.Model:
+    return ms.load_model("guestbook", device="cpu")
+
+
+def random_batch(n_rows: int = 3, side: str = "right", seed: int = 0) -> ms.TokenBatch:
+    """Rows of different length that begin with BOS; the last third of each is its completion."""
+    from mechsteer.models import pad_batch
+
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for row in range(n_rows):
+        length = 9 + 3 * row
+        ids = [1, *torch.randint(3, D_VOCAB, (length - 1,), generator=generator).tolist()]
+        rows.append((ids, length - length // 3))
+    return pad_batch(rows, 0, side)
+
+
+def random_intervention(form: str, site: ms.Site, model: ms.Model, seed: int = 0) -> ms.Intervention:
+    """An intervention of the given form with a delta that is large enough to see."""
+    g = torch.Generator().manual_seed(seed)
+    d_in, d_out = site.widths(model)
+    if form == "vector":
+        return ms.SteeringVector(site, torch.randn(d_out, generator=g))
+    if form == "lora":
+        return ms.LoRA(site, torch.randn(2, d_in, generator=g) / 4, torch.randn(d_out, 2, generator=g) / 4)
+    return ms.LocalWeight(site, torch.randn(d_out, d_in, generator=g) / 8, torch.randn(d_out, generator=g) / 8)
