@@ -1,0 +1,149 @@
+"""Measuring: the losses of polarity pairs at every multiplier of an intervention."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from .errors import InputError
+from .interventions import Intervention
+from .log_odds import utility_log_odds
+from .losses import batches, completion_losses, pair_texts
+from .models import Model
+from .pairs import Pairs
+from .progress import progress_bar
+from .prompts import EncodedPair, encode_pairs
+from .steering import steer
+from .sweeps import Sweep
+
+
+def run_sweep(
+    model: Model,
+    intervention: Intervention,
+    pairs: Pairs,
+    multipliers: Sequence[float] | Float[ndarray, " m"],
+    *,
+    prompt_format: str = "raw",
+    positions: str = "all",
+    batch_size: int = 32,
+    name: str | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Steer at each multiplier and measure both completions of every pair.
+
+    Args:
+        multipliers: any order; they are sorted, and each is measured once.
+        batch_size: texts in a forward.
+        name: what to call the intervention in the table, by default method, form and site.
+    """
+    encoded = encode_pairs(model, pairs, prompt_format)
+    return sweep_encoded(
+        model, intervention, encoded, multipliers, positions=positions, batch_size=batch_size, name=name,
+        progress=progress,
+    )  # fmt: skip
+
+
+def sweep_encoded(
+    model: Model,
+    intervention: Intervention,
+    pairs: Sequence[EncodedPair],
+    multipliers: Sequence[float] | Float[ndarray, " m"],
+    *,
+    positions: str = "all",
+    batch_size: int = 32,
+    name: str | None = None,
+    progress: bool = False,
+) -> Sweep:
+    """`run_sweep` for pairs that are tokenized already."""
+    grid = _grid(multipliers)
+    if not pairs:
+        raise InputError("No pairs came, so there is nothing to measure. Pass at least one.")
+    texts = pair_texts(pairs)
+    losses = np.zeros((len(grid), len(texts)))
+    shifts = np.zeros((len(grid), len(texts)))
+    tokens = np.zeros(len(texts), dtype=np.int64)
+    method, form, site = intervention.origin.method, intervention.form, intervention.site
+    work = list(batches(texts, batch_size, model.padding_token))
+    with torch.no_grad(), progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
+        for item in work:
+            rows = list(item.rows)
+            for index, multiplier in enumerate(grid):
+                with steer(model, intervention, float(multiplier), positions) as audit:
+                    loss, n_tokens = completion_losses(model, item.batch)
+                losses[index, rows] = loss.cpu().numpy()
+                shifts[index, rows] = audit.last.cpu().numpy()
+                tokens[rows] = n_tokens.cpu().numpy()
+                bar.advance()
+    n_pairs = len(pairs)
+    return Sweep(
+        multipliers=grid,
+        pairs=tuple(pair.id for pair in pairs),
+        loss_positive=losses[:, :n_pairs],
+        loss_negative=losses[:, n_pairs:],
+        tokens_positive=tokens[:n_pairs],
+        tokens_negative=tokens[n_pairs:],
+        relative_shift=(shifts[:, :n_pairs] + shifts[:, n_pairs:]) / 2,
+        intervention=name or f"{method} {form} {site}",
+        form=form,
+        method=method,
+        layer=site.layer,
+        place=site.place,
+    )
+
+
+def _grid(multipliers: Sequence[float] | ndarray) -> Float[ndarray, " m"]:
+    try:
+        grid = np.unique(np.asarray(multipliers, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The multipliers {multipliers!r} are not numbers. Pass for example [-2, -1, 0, 1, 2]."
+        ) from error
+    if len(grid) == 0 or not np.isfinite(grid).all():
+        raise InputError("Multipliers must be finite numbers, at least one. Pass for example [-2, -1, 0, 1, 2].")
+    return grid
+
+
+def find_multipliers(
+    model: Model,
+    intervention: Intervention,
+    pairs: Pairs,
+    *,
+    n: int = 41,
+    prompt_format: str = "raw",
+    positions: str = "all",
+    max_pairs: int = 32,
+) -> Float[ndarray, " n"]:
+    """n multipliers from no effect to collapse on both sides, found by looking at a few pairs.
+
+    A side has collapsed where mean utility is no better than that of guessing every token evenly from the vocabulary.
+    Where that is not reached at shifts 128 times as large as the activation, the side ends once 95 % of the utility
+    lost there is lost. Points lie closer together near zero, where curves bend most.
+    """
+    encoded = encode_pairs(model, pairs[:max_pairs], prompt_format)
+
+    def look(multipliers: ndarray) -> Sweep:
+        return sweep_encoded(model, intervention, encoded, multipliers, positions=positions)
+
+    unit = look(np.array([1.0]))
+    if not unit.relative_shift.mean() > 0:
+        raise InputError(
+            "The intervention changes nothing at these pairs: its shift is zero. Learn it from other pairs."
+        )
+    guess = np.log(model.d_vocab)
+    chance = utility_log_odds(unit.tokens_positive * guess, unit.tokens_negative * guess).mean()
+    sizes = np.geomspace(1 / 8, 128, 21) / unit.relative_shift.mean()
+    reach = []
+    for sign in (-1.0, 1.0):
+        utility = look(sign * np.append(0.0, sizes)).utility.mean(axis=1)[:: int(sign)]
+        lost = utility[0] - utility[1:]
+        collapsed = np.nonzero(lost >= min(utility[0] - chance, 0.95 * lost[-1]))[0] if lost[-1] > 0 else []
+        reach.append(sizes[collapsed[0]] if len(collapsed) else sizes[-1])
+    below = int(np.clip(round((n - 1) * reach[0] / sum(reach)), 1, n - 2))
+    return np.concatenate([-reach[0] * _steps(below)[::-1], [0.0], reach[1] * _steps(n - 1 - below)])
+
+
+def _steps(n: int) -> Float[ndarray, " n"]:
+    """n numbers from near 0 to 1, closer together near 0."""
+    return np.sinh(2 * np.arange(1, n + 1) / n) / np.sinh(2)

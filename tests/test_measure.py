@@ -1,0 +1,192 @@
+"""Sweeps, DiffMean, ranges and sites, each against a plain computation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import build_hf
+from numpy.testing import assert_allclose, assert_array_equal
+from test_losses import plain_loss
+
+import mechsteer as ms
+from mechsteer.losses import batches, pair_texts
+from mechsteer.models import Model
+
+SITE = ms.Site(1, "resid_post")
+
+
+@pytest.fixture(scope="module")
+def mood(shared):
+    return ms.load_pairs(shared / "data/story_mood/train.jsonl"), ms.load_pairs(
+        shared / "data/story_mood/validation.jsonl"
+    )
+
+
+def plain_hf(shared):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(shared / "models" / "stories260K")
+
+
+def test_diff_mean_equals_the_difference_of_means_taken_with_raw_hooks(stories, shared, mood):
+    pairs = mood[0][:20]
+    hf, seen = plain_hf(shared), {}
+    hf.model.layers[1].register_forward_hook(lambda m, args, out: seen.update(h=out))
+    tokens = {True: [], False: []}
+    for pair in ms.encode_pairs(stories, pairs):
+        for polarity, ids in ((True, pair.positive), (False, pair.negative)):
+            with torch.no_grad():
+                hf(input_ids=torch.tensor([ids]))
+            tokens[polarity].append(seen["h"][0, pair.begin :])
+    expected = torch.cat(tokens[True]).mean(0) - torch.cat(tokens[False]).mean(0)
+    vector = ms.diff_mean(stories, pairs, SITE, batch_size=7)
+    assert_allclose(vector.direction, expected, atol=1e-5)
+    assert vector.origin.pairs_fingerprint == pairs.fingerprint and vector.origin.method == "DiffMean"
+
+
+def test_swapping_the_completions_turns_the_diff_mean_vector_round(stories, mood):
+    one, other = (ms.diff_mean(stories, pairs, SITE) for pairs in (mood[0][:20], mood[0][:20].swapped()))
+    assert_allclose(one.direction, -other.direction, atol=1e-6)
+
+
+def test_a_sweep_equals_plain_hugging_face_with_a_raw_hook(stories, shared, mood):
+    vector, pairs, multipliers = ms.diff_mean(stories, mood[0], SITE), mood[1][:5], [-3.0, 0.0, 2.0]
+    sweep = ms.run_sweep(stories, vector, pairs, multipliers, batch_size=4, progress=False)
+    hf = plain_hf(shared)
+    for index, multiplier in enumerate(multipliers):
+
+        def shift(module, args, out, multiplier=multiplier):
+            out = out.clone()
+            out[:, 1:] += multiplier * vector.direction
+            return out
+
+        handle = hf.model.layers[1].register_forward_hook(shift)
+        for column, pair in enumerate(ms.encode_pairs(stories, pairs)):
+            assert_allclose(
+                sweep.loss_positive[index, column], plain_loss(hf, list(pair.positive), pair.begin), atol=1e-4
+            )
+            assert_allclose(
+                sweep.loss_negative[index, column], plain_loss(hf, list(pair.negative), pair.begin), atol=1e-4
+            )
+        handle.remove()
+
+
+def test_a_known_direction_moves_real_pairs_as_far_as_is_known(stories, mood):
+    """Measured elsewhere: +0.56 becomes +2.82 or -1.36 by twice the difference of per-text means, added everywhere."""
+    site = ms.Site(2, "resid_post")
+    means = torch.zeros(2, len(mood[0]), stories.d_model)
+    for read in ms.read_activations(stories, ms.encode_pairs(stories, mood[0]), [site]):
+        for polarity in (0, 1):
+            for pair in read.pair[read.is_positive == bool(polarity)].unique():
+                chosen = (read.pair == pair) & (read.is_positive == bool(polarity))
+                means[polarity, pair] = read.at[site][chosen].mean(dim=0)
+    vector = ms.SteeringVector(site, (means[1] - means[0]).mean(dim=0))
+    texts = pair_texts(ms.encode_pairs(stories, mood[1]))
+    found = {}
+    for multiplier in (-2.0, 2.0):
+        losses = np.zeros(len(texts))
+        for item in batches(texts, 32, 0):
+            with torch.no_grad(), ms.steer(stories, vector, multiplier, item.batch.attention_mask):
+                losses[list(item.rows)] = ms.completion_losses(stories, item.batch)[0].numpy()
+        positive, negative = losses.reshape(2, -1)
+        found[multiplier] = (negative - positive).mean()
+    assert_allclose([found[2.0], found[-2.0]], [2.82, -1.36], atol=0.006)
+
+
+def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):
+    sweep = ms.run_sweep(stories, ms.diff_mean(stories, mood[0], SITE), mood[1][:4], [1, -1, 0], progress=False)
+    assert_array_equal(sweep.multipliers, [-1, 0, 1])
+    frame = pd.read_parquet(sweep.save(tmp_path / "sweep.parquet"))
+    assert list(frame.columns) == [
+        "intervention", "form", "method", "layer", "place", "multiplier", "relative_shift", "pair", "loss_positive",
+        "loss_negative", "tokens_positive", "tokens_negative", "preference", "utility",
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(ms.Sweep.load(tmp_path / "sweep.parquet").to_frame(), frame)
+
+
+def test_the_relative_shift_of_a_sweep_grows_with_the_multiplier(stories, mood):
+    vector = ms.diff_mean(stories, mood[0], SITE)
+    sweep = ms.run_sweep(stories, vector, mood[1][:4], [-2, 0, 1], progress=False)
+    assert_allclose(sweep.relative_shift[0], 2 * sweep.relative_shift[2], rtol=1e-5)
+    assert (sweep.relative_shift[1] == 0).all() and (sweep.relative_shift[2] > 0).all()
+
+
+def test_auto_multipliers_reach_from_no_effect_to_chance(stories, mood):
+    vector = ms.diff_mean(stories, mood[0], ms.Site(2, "resid_post"))
+    grid = ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=16)
+    sweep = ms.run_sweep(stories, vector, mood[0][:16], grid, progress=False)
+    tokens = (sweep.tokens_positive + sweep.tokens_negative).mean() / 2
+    chance = -tokens * np.log(stories.d_vocab)
+    utility = sweep.utility.mean(axis=1)
+    assert len(grid) == 21 and 0.0 in grid
+    zero = int(np.flatnonzero(grid == 0)[0])
+    assert np.abs(utility[[zero - 1, zero + 1]] - utility[zero]).max() < 0.05 * (utility[zero] - chance)
+    assert (utility[[0, -1]] < chance + 2).all() and (utility[[1, -2]] > 2 * chance).all()
+
+
+def test_the_chosen_site_beats_the_first_layer_and_says_why(stories, mood):
+    choice = ms.choose_site(stories, mood[0], places=("resid_post",), max_pairs=24, progress=False)
+    best = choice.table.groupby("layer").gain_per_nat.max()
+    assert choice.site.layer == best.idxmax() and best[choice.site.layer] > best[0]
+    assert set(choice.table.layer) == set(range(5)) and "next best is" in choice.because
+
+
+def test_sites_are_compared_at_equal_relative_shift(stories, mood):
+    choice = ms.choose_site(stories, mood[0][:40], places=("mlp.out",), max_pairs=8, progress=False)
+    learning, judging = mood[0][:40].split(0.5, seed=0)
+    row = choice.table.query("layer == 1 and relative_shift == 0.5").iloc[0]
+    vector = ms.diff_mean(stories, learning, ms.Site(1, "mlp.out"))
+    sweep = ms.run_sweep(stories, vector, judging, [row.multiplier], progress=False)
+    assert_allclose(sweep.relative_shift.mean(), 0.5, rtol=0.25)
+
+
+@pytest.mark.parametrize("multipliers", [[], [np.nan], [1.0, np.inf]])
+def test_multipliers_that_are_no_numbers_are_refused(stories, mood, multipliers):
+    with pytest.raises(ms.InputError, match="ultipliers"):
+        ms.run_sweep(stories, ms.diff_mean(stories, mood[0][:4], SITE), mood[1][:2], multipliers)
+
+
+def test_a_vector_that_does_nothing_has_no_range(stories, mood):
+    zero = ms.SteeringVector(SITE, torch.zeros(stories.d_model))
+    with pytest.raises(ms.InputError, match="changes nothing"):
+        ms.find_multipliers(stories, zero, mood[0])
+
+
+def test_a_saved_intervention_is_the_same_and_knows_its_model(stories, mood, tmp_path, tiny):
+    vector = ms.diff_mean(stories, mood[0][:8], SITE)
+    path = vector.save(tmp_path / "vector.safetensors")
+    loaded = ms.load_intervention(path, stories)
+    assert torch.equal(loaded.direction, vector.direction)
+    assert loaded.site == SITE and loaded.origin == vector.origin
+    other = build_hf("llama")
+    wrong_width: Model = tiny("llama")
+    with pytest.raises(ms.InputError, match="maps width any to 64"):
+        ms.load_intervention(path, wrong_width)
+    made_for_other = ms.SteeringVector(SITE, torch.ones(32), origin=vector.origin).save(tmp_path / "other.safetensors")
+    with pytest.raises(ms.InputError, match="fingerprint of the weights"):
+        ms.load_intervention(made_for_other, ms.load_model(other))
+
+
+@pytest.mark.parametrize("form", ["lora", "local_weight"])
+def test_every_form_survives_a_file(tiny, tmp_path, form):
+    from conftest import random_intervention
+
+    given = random_intervention(form, ms.Site(1, "mlp.out"), tiny("llama"))
+    loaded = ms.load_intervention(given.save(tmp_path / "x.safetensors"), tiny("llama"))
+    assert type(loaded) is type(given) and loaded.site == given.site
+    for name, value in given.parameters.items():
+        assert torch.equal(loaded.parameters[name], value)
+
+
+def test_files_that_are_no_interventions_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    (tmp_path / "text").write_text("hello")
+    save_file({"a": torch.ones(2)}, tmp_path / "bare.safetensors")
+    for name, message in (
+        ("nowhere", "no intervention at"),
+        ("text", "not a safetensors"),
+        ("bare.safetensors", "no mechsteer"),
+    ):
+        with pytest.raises(ms.InputError, match=message):
+            ms.load_intervention(tmp_path / name)
