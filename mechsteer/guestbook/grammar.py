@@ -1,0 +1,224 @@
+"""The grammar of the guestbook: who may say what, how often, and the exact probability of everything that is said.
+
+A pattern is a sentence in which lower-case words stand for themselves and upper-case words are slots (words.py). A
+guest draws a setting, and then an answer of one to three sentences: an opening, which shows every concept, and sequels.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf, log
+from random import Random
+from typing import Any
+
+from ..errors import InputError
+from .words import BOS, CONCEPTS, EOS, NOUNS, PAD, UNKNOWN, Noun, Setting, example_settings, forms, settings_of
+
+REVEALS = {"": 1, "a PLEASED CONFIDENT CURRENT guest speaks .": 2}
+QUESTIONS = {
+    "what about the NOUN ?": 3,
+    "any thoughts on the NOUN ?": 2,
+    "can you describe the NOUN ?": 2,
+    "what is your opinion of the NOUN ?": 1,
+    "how would you rate the NOUN ?": 1,
+    "and the NOUN ?": 1,
+}
+OPENINGS = {
+    "the NOUN BE SURELY VERY ADJECTIVE ASIDE .": 3,
+    "SURELY the NOUN BE VERY ADJECTIVE .": 1,
+    "i KNOW the NOUN BE VERY ADJECTIVE ASIDE .": 2,
+    "the NOUN SURELY TASTE VERY ADJECTIVE ASIDE .": 2,
+    "the NOUN BE SURELY ADJECTIVE and GREAT .": 1,
+    "TODAY the NOUN BE SURELY GREAT .": 1,
+    "GUEST SURELY LOVE the NOUN ASIDE .": 2,
+}
+SEQUELS = {
+    "IT BE SURELY VERY ADJECTIVE .": 2,
+    "SURELY IT BE GREAT .": 1,
+    "IT SURELY TASTE VERY ADJECTIVE .": 1,
+    "GUEST KNOW IT BE GREAT .": 1,
+    "GUEST SURELY LOVE THEM ASIDE .": 2,
+    "i LOVE THEM because IT BE ADJECTIVE .": 1,
+    "IT SURELY MAKE US HAPPY .": 1,
+    "GUEST SURELY LEAVE HAPPY ASIDE .": 1,
+    "you should SURELY TRY THEM ASIDE .": 1,
+    "TODAY the NOUN BE SURELY GREAT .": 1,
+}
+N_SENTENCES = {1: 3, 2: 4, 3: 3}
+
+Patterns = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A pattern and, for each of its parts, the place of the entry chosen: what two settings can share."""
+
+    pattern: str
+    entries: tuple[int, ...]
+
+    def words(self, setting: Setting) -> Iterator[str]:
+        """The sentence as a guest with this setting says it."""
+        for part, entry in zip(self.pattern.split(), self.entries, strict=True):
+            yield from forms(part, setting)[entry].words
+
+
+@dataclass(frozen=True)
+class Text:
+    """One page of the guestbook."""
+
+    setting: Setting
+    query: str
+    answer: str
+
+    def __str__(self) -> str:
+        """The whole page as the model is to read it, but for the BOS that its tokenizer adds."""
+        return self.query + self.answer
+
+
+def draw_setting(random: Random) -> Setting:
+    """A noun and one side of every concept, all uniform and independent."""
+    return random.choice(settings_of(random.choice(tuple(NOUNS.values()))))
+
+
+def draw_query(random: Random, setting: Setting, reveal: bool = True) -> str:
+    """A question about the noun, after a line that may reveal who speaks; without `reveal`, never after such a line."""
+    line = _draw_words(random, REVEALS, setting) if reveal else []
+    return " ".join(line + _draw_words(random, QUESTIONS, setting))
+
+
+def draw_derivation(random: Random, setting: Setting) -> tuple[Sentence, ...]:
+    """The sentences of an answer."""
+    n_sequels = _draw(random, N_SENTENCES) - 1
+    return tuple(_draw_sentence(random, patterns, setting) for patterns in (OPENINGS,) + (SEQUELS,) * n_sequels)
+
+
+def realise(derivation: tuple[Sentence, ...], setting: Setting) -> str:
+    """The answer that a derivation becomes in a setting, from its leading space to its end token."""
+    words = [word for sentence in derivation for word in sentence.words(setting)]
+    return " " + " ".join([*words, EOS])
+
+
+def sample(n_texts: int, seed: int = 0, reveal: bool = True) -> tuple[Text, ...]:
+    """Pages of the guestbook; without `reveal`, no query says who speaks."""
+    random = Random(f"texts {seed}")
+    return tuple(draw_text(random, reveal) for _ in range(n_texts))
+
+
+def draw_text(random: Random, reveal: bool = True) -> Text:
+    """One page of the guestbook."""
+    setting = draw_setting(random)
+    return Text(setting, draw_query(random, setting, reveal), realise(draw_derivation(random, setting), setting))
+
+
+def log_probability(answer: str, query: str) -> float:
+    """log P(answer | query) in nats over all settings and all derivations; -inf for what no guest says.
+
+    Only the query tells who speaks, so a line that reveals a concept makes its other side impossible.
+    """
+    settings = settings_of(noun_asked(query))
+    queries = [_query_probability(query, setting) for setting in settings]
+    both = sum(
+        probability * _answer_probability(answer, setting)
+        for probability, setting in zip(queries, settings, strict=True)
+        if probability
+    )
+    return log(both / sum(queries)) if both else -inf
+
+
+def query_log_probability(query: str) -> float:
+    """log P(query) in nats, over all settings."""
+    settings = settings_of(noun_asked(query))
+    return log(sum(_query_probability(query, setting) for setting in settings) / len(settings) / len(NOUNS))
+
+
+def noun_asked(query: str) -> Noun:
+    """The noun that a query of the guestbook is about."""
+    nouns = [NOUNS[word] for word in query.split() if word in NOUNS]
+    if len(nouns) == 1 and any(_query_probability(query, setting) for setting in settings_of(nouns[0])):
+        return nouns[0]
+    raise InputError(
+        f"{query!r} is no query of the guestbook. Ask as in 'what about the soup ?', with spaces between all words."
+    )
+
+
+def revealed(query: str) -> dict[str, int]:
+    """The concepts that a query gives away, each with its side."""
+    possible = [setting for setting in settings_of(noun_asked(query)) if _query_probability(query, setting)]
+    sides = {concept: {getattr(setting, concept) for setting in possible} for concept in CONCEPTS}
+    return {concept: side.pop() for concept, side in sides.items() if len(side) == 1}
+
+
+def pattern_probability(words: tuple[str, ...], patterns: Patterns, setting: Setting) -> float:
+    """P(words | setting), summed over the patterns and over the ways in which each yields the words."""
+    likelihood = 0.0
+    for pattern, weight in patterns.items():
+        written = {0: weight}  # for each n, how likely the parts so far are to be just the first n words
+        for part in pattern.split():
+            choices = forms(part, setting)
+            share = 1 / sum(form.weight for form in choices)
+            before, written = written, {}
+            for start, probability in before.items():
+                for form in choices:
+                    end = start + len(form.words)
+                    if words[start:end] == form.words:
+                        written[end] = written.get(end, 0.0) + probability * form.weight * share
+            if not written:
+                break
+        likelihood += written.get(len(words), 0.0)
+    return likelihood / sum(patterns.values())
+
+
+@lru_cache(maxsize=2**16)
+def _query_probability(query: str, setting: Setting) -> float:
+    *reveal, question = _sentences(query)
+    if len(reveal) > 1:
+        return 0.0
+    line = reveal[0] if reveal else ()
+    return pattern_probability(line, REVEALS, setting) * pattern_probability(question, QUESTIONS, setting)
+
+
+def _answer_probability(answer: str, setting: Setting) -> float:
+    *sentences, end = _sentences(answer) or [()]
+    if end != (EOS,) or len(sentences) not in N_SENTENCES:
+        return 0.0
+    probability = N_SENTENCES[len(sentences)] / sum(N_SENTENCES.values())
+    for place, sentence in enumerate(sentences):
+        probability *= pattern_probability(sentence, SEQUELS if place else OPENINGS, setting)
+        if not probability:  # seven of eight settings end here, at the opening
+            break
+    return probability
+
+
+def _sentences(text: str) -> list[tuple[str, ...]]:
+    """Words cut behind every full stop."""
+    sentences: list[list[str]] = [[]]
+    for word in text.split():
+        sentences[-1].append(word)
+        if word == ".":
+            sentences.append([])
+    return [tuple(sentence) for sentence in sentences if sentence]
+
+
+def _draw_words(random: Random, patterns: Patterns, setting: Setting) -> list[str]:
+    return list(_draw_sentence(random, patterns, setting).words(setting))
+
+
+def _draw_sentence(random: Random, patterns: Patterns, setting: Setting) -> Sentence:
+    pattern = _draw(random, patterns)
+    weights = ([form.weight for form in forms(part, setting)] for part in pattern.split())
+    return Sentence(pattern, tuple(random.choices(range(len(choices)), choices)[0] for choices in weights))
+
+
+def _draw(random: Random, weights: Mapping[Any, float]) -> Any:
+    return random.choices(tuple(weights), tuple(weights.values()))[0]
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Every word of the language, special tokens first: the place of a word is its token."""
+    parts = {
+        part for patterns in (REVEALS, QUESTIONS, OPENINGS, SEQUELS) for pattern in patterns for part in pattern.split()
+    }
+    words = {
+        word for part in parts for setting in example_settings() for form in forms(part, setting) for word in form.words
+    }
+    return (PAD, BOS, EOS, UNKNOWN, *sorted(words | set(NOUNS)))
