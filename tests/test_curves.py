@@ -1,0 +1,354 @@
+"""Curves: the truth is recovered, its rivals are recognised, noise is not called a fit."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.optimize import differential_evolution, least_squares
+
+from mechsteer.curves import (
+    CurveFit,
+    FitStatus,
+    PreferenceCurve,
+    UtilityCurve,
+    ValidityDecay,
+    curve_properties,
+    fit_curve,
+    fit_preference,
+    fit_utility,
+)
+from mechsteer.curves.forms import curve_from, paper_form, rival_forms
+from mechsteer.curves.separable import minimise
+from mechsteer.sweeps import Sweep
+
+MULTIPLIERS = np.linspace(-20, 20, 41)
+CONTINUOUS = ValidityDecay(1.0, 1.0, 30.0, 0.8, 1.0, 60.0, 1.5)
+PRINTED = ValidityDecay(0.0, -1.0, 30.0, 0.8, 2.0, 60.0, 1.5)
+CURVES = [PreferenceCurve, UtilityCurve]
+VARIANTS = ["continuous", "printed"]
+quick = partial(fit_curve, n_starts=4, n_resamples=0)
+
+
+def planted(curve, validity=CONTINUOUS):
+    if curve is PreferenceCurve:
+        return PreferenceCurve(0.6, 0.5, 0.3, validity)
+    return UtilityCurve(9.0, -14.0, validity)
+
+
+def of_pairs(mean, n_pairs=60, noise=0.5, seed=0):
+    """Pairs that differ in offset and in response, and whose noise is independent."""
+    rng = np.random.default_rng(seed)
+    response, offset = rng.normal(1, 0.3, n_pairs), rng.normal(0, 2, n_pairs)
+    return mean[:, None] * response + offset + rng.normal(0, noise, (len(mean), n_pairs))
+
+
+def exactly(mean):
+    """One pair that is the mean."""
+    return mean[:, None]
+
+
+def estimates(fit: CurveFit):
+    return {name: found.estimate for name, found in fit.properties.items()}
+
+
+def test_validity_is_equation_12():
+    low, high = np.array([-6.0, -0.5]), np.array([0.0, 2.0, 9.0])
+    np.testing.assert_allclose(PRINTED(low), (1 + (low + 1) ** 2 / 30) ** -0.8)
+    np.testing.assert_allclose(PRINTED(high), (1 + (high - 2) ** 2 / 60) ** -1.5)
+
+
+@pytest.mark.parametrize("validity", [CONTINUOUS, PRINTED], ids=VARIANTS)
+def test_validity_falls_to_one_half_at_the_half_multipliers(validity):
+    np.testing.assert_allclose(validity(np.array(validity.half_multipliers())), 0.5)
+
+
+def test_only_the_printed_variant_jumps():
+    def jump(validity):
+        below, above = validity(np.array([np.nextafter(validity.split, -1), validity.split]))
+        return abs(above - below)
+
+    assert jump(CONTINUOUS) < 1e-12 and jump(PRINTED) > 1e-2
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_slope_is_the_derivative(curve):
+    truth, at, step = planted(curve), np.linspace(-9, 9, 20), 1e-5
+    np.testing.assert_allclose(truth.slope(at), (truth(at + step) - truth(at - step)) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_form_that_is_searched_is_the_curve_that_is_reported(curve, variant):
+    scaled = MULTIPLIERS / 20
+    form = paper_form(curve, variant, scaled)
+    coefficients = np.array([3.0, 2.0, 1.0])[: form.n_linear]
+    for shape in form.candidates(8, seed=0):
+        expected = form.columns(scaled, shape[None])[0] @ coefficients
+        np.testing.assert_allclose(curve_from(curve, variant, shape, coefficients, 20.0)(MULTIPLIERS), expected)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize(("variant", "validity"), [("continuous", CONTINUOUS), ("printed", PRINTED)], ids=VARIANTS)
+def test_a_planted_curve_is_recovered_to_rounding(curve, variant, validity):
+    truth = planted(curve, validity)
+    fit = fit_curve(curve, MULTIPLIERS, exactly(truth(MULTIPLIERS)), variant=variant, n_starts=16)
+    assert fit.status is FitStatus.CONVERGED and fit.held_out_r_squared > 1 - 1e-6
+    np.testing.assert_allclose(fit.predict(MULTIPLIERS), truth(MULTIPLIERS), atol=1e-6)
+    expected = curve_properties(truth, MULTIPLIERS)
+    np.testing.assert_allclose([estimates(fit)[name] for name in expected], list(expected.values()), atol=0.011)
+    assert min((fit.score, *fit.rivals), key=lambda score: score.aicc) is fit.score
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_intervals_cover_the_truth_at_about_their_level(curve):
+    multipliers = MULTIPLIERS[::2]
+    truth = planted(curve)
+    expected = {name: value for name, value in curve_properties(truth, multipliers).items() if np.isfinite(value)}
+    covered = []
+    for seed in range(6):
+        values = of_pairs(truth(multipliers), seed=seed)
+        fit = fit_curve(curve, multipliers, values, n_starts=4, n_resamples=100, level=0.8, seed=seed)
+        assert fit.ok
+        covered += [value in fit.properties[name].interval for name, value in expected.items()]
+    assert 0.6 < np.mean(covered) < 0.95
+
+
+@pytest.mark.parametrize(
+    ("curve", "rival", "truth"),
+    [
+        (PreferenceCurve, "linear", lambda m: 0.3 * m + 1),
+        (PreferenceCurve, "logistic", lambda m: 6 / (1 + np.exp(-(m - 2) / 3)) - 2),
+        (PreferenceCurve, "polynomial", lambda m: (m / 10) ** 5 - 3 * (m / 10) ** 3 + m / 10),
+        (PreferenceCurve, "Laplace decay", lambda m: m * np.exp(-np.abs(m - 1) / 5)),
+        (UtilityCurve, "two logistics", lambda m: 9 / (1 + np.exp(-m - 8)) - 9 / (1 + np.exp(-m + 9))),
+        (UtilityCurve, "Gaussian decay", lambda m: 9 * np.exp(-(((m - 1) / 7) ** 2)) - 14),
+    ],
+)
+def test_a_rival_that_is_the_truth_wins(curve, rival, truth):
+    fit = fit_curve(curve, MULTIPLIERS, of_pairs(truth(MULTIPLIERS)), n_starts=16, n_resamples=0)
+    assert min((fit.score, *fit.rivals), key=lambda score: score.aicc).name == rival
+    winner = next(score for score in fit.rivals if score.name == rival)
+    assert winner.held_out_error < 1.1 * fit.score.held_out_error
+
+
+def test_most_rivals_have_about_as_many_parameters():
+    form = paper_form(PreferenceCurve, "printed", MULTIPLIERS)
+    counts = {rival.name: rival.n_parameters for rival in rival_forms(PreferenceCurve, "printed", MULTIPLIERS)}
+    assert form.n_parameters == 9  # as in the paper
+    assert counts["polynomial"] == 9 and min(counts[name] for name in counts if "decay" in name or "two" in name) == 7
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_pure_noise_is_not_called_a_fit(curve):
+    multipliers = np.linspace(-20, 20, 21)
+    kinds = [
+        lambda rng: rng.normal(size=(21, 40)),
+        lambda rng: rng.normal(size=(21, 40)) + rng.normal(0, 5, 40),
+        lambda rng: rng.standard_t(2, size=(21, 40)),
+        lambda rng: multipliers[:, None] * rng.normal(size=40),  # each pair moves, and their mean does not
+    ]
+    fits = [
+        quick(curve, multipliers, noise(np.random.default_rng(seed)), seed=seed) for noise in kinds for seed in range(2)
+    ]
+    assert not any(fit.ok for fit in fits)
+    assert not any(fit.properties for fit in fits)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_a_constant_is_not_called_a_fit(curve, level):
+    fit = quick(curve, MULTIPLIERS, np.full((41, 5), level))
+    assert fit.status is FitStatus.NO_SIGNAL and np.isnan(fit.r_squared)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_variants_agree_where_both_branches_are_centred_at_zero(curve):
+    validity = ValidityDecay(0.0, 0.0, 30.0, 0.8, 0.0, 60.0, 1.5)
+    values = exactly(planted(curve, validity)(MULTIPLIERS))
+    continuous, printed = (quick(curve, MULTIPLIERS, values, variant=variant) for variant in VARIANTS)
+    np.testing.assert_allclose(continuous.predict(MULTIPLIERS), printed.predict(MULTIPLIERS), atol=1e-6)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_unit_of_the_multiplier_does_not_matter(curve):
+    values = of_pairs(planted(curve)(MULTIPLIERS))
+    fit, rescaled = (fit_curve(curve, MULTIPLIERS * unit, values, n_starts=4, n_resamples=20) for unit in (1.0, 0.125))
+    assert fit.score == rescaled.score and fit.rivals == rescaled.rivals
+    for name, found in fit.properties.items():
+        unit = 8 if name == "slope_at_zero" else 0.125
+        ends = np.array([found.estimate, found.interval.low, found.interval.high])
+        other = rescaled.properties[name]
+        np.testing.assert_allclose([other.estimate, other.interval.low, other.interval.high], ends * unit)
+
+
+def test_swapping_polarity_negates_the_slope_and_keeps_the_half_validity_multipliers():
+    values = of_pairs(planted(PreferenceCurve)(MULTIPLIERS))
+    fit = fit_curve(PreferenceCurve, MULTIPLIERS, values, n_starts=4, n_resamples=20)
+    swapped = fit_curve(PreferenceCurve, MULTIPLIERS, -values, n_starts=4, n_resamples=20)
+    for name, found in fit.properties.items():
+        other = swapped.properties[name]
+        if name == "slope_at_zero":
+            assert (other.estimate, other.interval.low) == pytest.approx((-found.estimate, -found.interval.high))
+        elif name != "peak":
+            assert other == found
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_mirrored_sweep_has_mirrored_properties(curve):
+    values = of_pairs(planted(curve)(MULTIPLIERS))
+    fit = estimates(quick(curve, MULTIPLIERS, values))
+    mirrored = estimates(quick(curve, MULTIPLIERS, values[::-1]))
+    other_side = {"positive": "negative", "negative": "positive"}
+    for name, estimate in fit.items():
+        stem, _, side = name.rpartition("_")
+        other = f"{stem}_{other_side[side]}" if side in other_side else name
+        assert mirrored[other] == pytest.approx(-estimate, abs=0.02)
+
+
+def test_what_lies_beyond_the_sweep_is_not_extrapolated():
+    fit = fit_curve(PreferenceCurve, MULTIPLIERS, of_pairs(0.3 * MULTIPLIERS), n_starts=8, n_resamples=20)
+    assert fit.status is FitStatus.AT_BOUND and fit.ok
+    assert set(fit.at_bound) & {"log_half_width_negative", "log_half_width_positive"}
+    for side, infinity in (("negative", -np.inf), ("positive", np.inf)):
+        for name in ("half_validity", "near_linear", "converges"):
+            assert fit.properties[f"{name}_{side}"].estimate == infinity
+        assert fit.properties[f"half_validity_{side}"].beyond > 0.9
+    assert fit.properties["slope_at_zero"].estimate == pytest.approx(fit.mean[-1] / 20 - fit.mean[20] / 20, rel=0.1)
+
+
+def test_a_tangent_that_the_sweep_does_not_reach_is_unknown():
+    found = curve_properties(planted(PreferenceCurve), np.linspace(2, 20, 30))
+    assert np.isnan([found["slope_at_zero"], found["near_linear_positive"], found["converges_negative"]]).all()
+    assert found["half_validity_negative"] == -np.inf and found["half_validity_positive"] < 20
+
+
+@pytest.mark.parametrize("n_multipliers", [1, 2, 9, 17])
+@pytest.mark.parametrize("curve", CURVES)
+def test_too_few_multipliers_are_a_status(curve, n_multipliers):
+    multipliers = np.linspace(0, 4, n_multipliers)
+    fit = quick(curve, multipliers, of_pairs(planted(curve)(multipliers)), variant="printed")
+    assert fit.status is FitStatus.TOO_FEW_POINTS and not fit.ok
+    assert np.isnan(fit.predict(multipliers)).all()
+
+
+def test_pairs_that_are_somewhere_undefined_are_left_out_everywhere_and_counted():
+    values = of_pairs(planted(UtilityCurve)(MULTIPLIERS))
+    holed = values.copy()
+    holed[5, :3] = np.nan
+    holed[40, 7] = -np.inf
+    fit = quick(UtilityCurve, MULTIPLIERS, holed)
+    assert (fit.n_pairs, fit.n_undefined) == (56, 4)
+    np.testing.assert_array_equal(fit.mean, np.delete(values, [0, 1, 2, 7], axis=1).mean(axis=1))
+    nothing = quick(UtilityCurve, MULTIPLIERS, np.full_like(values, np.nan))
+    assert nothing.status is FitStatus.UNDEFINED_VALUES and nothing.n_undefined == 60
+
+
+def test_multipliers_out_of_order_are_refused():
+    with pytest.raises(ValueError, match="Sort them"):
+        fit_curve(UtilityCurve, MULTIPLIERS[::-1], np.zeros((41, 2)))
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_held_out_prediction_has_not_seen_its_multiplier(curve):
+    values = of_pairs(planted(curve)(MULTIPLIERS))
+    moved = values.copy()
+    moved[7] += 3
+    fit, other = quick(curve, MULTIPLIERS, values), quick(curve, MULTIPLIERS, moved)
+    same_fold = fit.folds == fit.folds[7]
+    np.testing.assert_array_equal(fit.held_out_predictions[same_fold], other.held_out_predictions[same_fold])
+    assert not np.allclose(fit.held_out_predictions[~same_fold][1:-1], other.held_out_predictions[~same_fold][1:-1])
+    assert np.flatnonzero(np.isnan(fit.held_out_predictions)).tolist() == [0, 40]
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    values = of_pairs(planted(UtilityCurve)(MULTIPLIERS))
+    first, second, other = (
+        fit_curve(UtilityCurve, MULTIPLIERS, values, n_starts=8, n_resamples=20, seed=s) for s in (1, 1, 2)
+    )
+    assert first.to_dict() == second.to_dict()
+    assert first.properties["peak"].interval != other.properties["peak"].interval
+    np.testing.assert_allclose(first.predict(MULTIPLIERS), other.predict(MULTIPLIERS), atol=1e-3)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_fit_can_be_written_as_json(curve):
+    fit = fit_curve(curve, MULTIPLIERS, of_pairs(planted(curve)(MULTIPLIERS)), n_starts=4, n_resamples=20)
+    written = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+    assert written["ok"] and written["status"] == "CONVERGED" and written["held_out_predictions"][0] is None
+    assert written["curve"]["validity"]["split"] == fit.curve.validity.split
+    assert len(written["rivals"]) == len(fit.rivals)
+
+
+def test_a_general_solver_started_at_the_truth_finds_nothing_better():
+    truth = planted(PreferenceCurve)
+    mean = of_pairs(truth(MULTIPLIERS)).mean(axis=1)
+
+    def residual(parameters):
+        gain, offset, baseline, centre, *decay = parameters
+        scale_negative, scale_positive, power_negative, power_positive = np.exp(decay)
+        validity = ValidityDecay(centre, centre, scale_negative, power_negative, centre, scale_positive, power_positive)
+        return PreferenceCurve(gain, offset, baseline, validity)(MULTIPLIERS) - mean
+
+    start = [0.6, 0.5, 0.3, 1.0, *np.log([30, 60, 0.8, 1.5])]
+    best = least_squares(residual, start, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    fit = quick(PreferenceCurve, MULTIPLIERS, exactly(mean))
+    assert np.sum((fit.predict(MULTIPLIERS) - mean) ** 2) <= 2 * best.cost * (1 + 1e-6)
+    np.testing.assert_allclose(fit.predict(MULTIPLIERS), mean + residual(best.x), atol=1e-3)
+
+
+def test_a_global_search_finds_nothing_better():
+    scaled = MULTIPLIERS / 20
+    mean = of_pairs(planted(UtilityCurve)(MULTIPLIERS), n_pairs=5, noise=3).mean(axis=1)
+    form = paper_form(UtilityCurve, "continuous", scaled)
+
+    def squared_error(shape):
+        columns = form.columns(scaled, shape[None])[0]
+        return np.sum((columns @ np.linalg.lstsq(columns, mean, rcond=None)[0] - mean) ** 2)
+
+    best = differential_evolution(squared_error, form.bounds, rng=0, popsize=5, maxiter=60)
+    fit = quick(UtilityCurve, MULTIPLIERS, exactly(mean))
+    assert np.sum((fit.predict(MULTIPLIERS) - mean) ** 2) <= best.fun * (1 + 1e-6)
+
+
+def test_problems_solved_together_end_as_problems_solved_alone():
+    scaled = MULTIPLIERS / 20
+    form = paper_form(PreferenceCurve, "continuous", scaled)
+    values = of_pairs(planted(PreferenceCurve)(MULTIPLIERS), n_pairs=6).T
+    starts = form.candidates(6, seed=0)
+    columns = partial(form.columns, scaled)
+    together = minimise(columns, values, starts, form.bounds)
+    for index in range(6):
+        alone = minimise(columns, values[[index]], starts[[index]], form.bounds)
+        np.testing.assert_allclose(alone.squared_error[0], together.squared_error[index], rtol=1e-6)
+
+
+def test_a_descent_that_runs_out_of_steps_has_not_converged():
+    scaled = MULTIPLIERS / 20
+    form = paper_form(PreferenceCurve, "continuous", scaled)
+    values = of_pairs(planted(PreferenceCurve)(MULTIPLIERS)).mean(axis=1)[None]
+    assert not minimise(partial(form.columns, scaled), values, form.candidates(1, 0), form.bounds, 2).converged.any()
+
+
+def test_a_sweep_is_fitted_by_its_preference_and_by_its_utility():
+    # Losses from log-odds: P(positive) = U / (1 + e^-preference), P(negative) = U / (1 + e^preference).
+    preference, utility = (of_pairs(planted(curve)(MULTIPLIERS), n_pairs=8) for curve in CURVES)
+    log_useful = -np.logaddexp(0, -utility)
+    sweep = Sweep(
+        multipliers=MULTIPLIERS,
+        pairs=tuple("abcdefgh"),
+        loss_positive=np.logaddexp(0, -preference) - log_useful,
+        loss_negative=np.logaddexp(0, preference) - log_useful,
+        tokens_positive=np.full(8, 5),
+        tokens_negative=np.full(8, 5),
+        relative_shift=np.zeros((41, 8)),
+        intervention="planted",
+        form="vector",
+        method="none",
+        layer=0,
+        place="resid_post",
+    )
+    for fit, values in ((fit_preference, preference), (fit_utility, utility)):
+        fitted = fit(sweep, n_starts=4, n_resamples=0)
+        np.testing.assert_allclose(fitted.mean, values.mean(axis=1), atol=1e-9)
+        assert fitted.ok and fitted.quantity in fit.__name__

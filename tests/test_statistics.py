@@ -1,0 +1,138 @@
+"""Intervals, resampling, and scores of predictions."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mechsteer.statistics import (
+    ConfidenceInterval,
+    aicc,
+    alternate_folds,
+    bootstrap_interval,
+    constancy_p_value,
+    percentile_interval,
+    r_squared,
+    resampled_means,
+)
+
+
+def mean_difference(first, second):
+    return np.mean(first) - np.mean(second)
+
+
+def test_an_interval_holds_what_lies_between_its_ends_and_refuses_to_be_inside_out():
+    interval = ConfidenceInterval(-1.0, np.inf)
+    assert 0 in interval and -1 in interval and -1.1 not in interval and np.nan not in interval
+    with pytest.raises(ValueError, match="lower end first"):
+        ConfidenceInterval(2.0, 1.0)
+    with pytest.raises(ValueError, match=r"such as 0\.95"):
+        ConfidenceInterval(1.0, 2.0, level=95)
+
+
+def test_percentiles_of_a_normal_sample_are_its_quantiles():
+    interval = percentile_interval(stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000), level=0.9)
+    np.testing.assert_allclose([interval.low, interval.high], stats.norm.interval(0.9), atol=2e-3)
+
+
+def test_an_interval_is_open_where_the_estimates_are_and_unknown_where_one_is():
+    estimates = np.append(np.zeros(90), np.full(10, np.inf))
+    assert percentile_interval(estimates) == ConfidenceInterval(0.0, np.inf)
+    assert np.isnan(percentile_interval(np.append(estimates, np.nan)).low)
+    assert np.isnan(percentile_interval(np.zeros(0)).high)
+
+
+@pytest.mark.parametrize("method", ["percentile", "BCa"])
+def test_a_bootstrap_of_the_mean_agrees_with_students_t(method):
+    sample = np.random.default_rng(0).normal(size=200)
+    interval = bootstrap_interval(np.mean, sample, method=method)
+    expected = stats.t.interval(0.95, 199, loc=sample.mean(), scale=stats.sem(sample))
+    np.testing.assert_allclose([interval.low, interval.high], expected, atol=0.03)
+
+
+def test_samples_are_drawn_together_so_that_what_they_share_cancels():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=100)
+    paired = bootstrap_interval(mean_difference, shared + 1, shared)
+    assert paired.low == pytest.approx(1) and paired.high == pytest.approx(1)
+    unpaired = bootstrap_interval(mean_difference, rng.permutation(shared) + 1, shared)
+    assert unpaired.high - unpaired.low > 0.3
+
+
+def test_drawing_seeds_as_well_as_pairs_widens_the_interval_to_both_their_doubts():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, (12, 1)) + rng.normal(0, 1, (1, 50))
+    width = {
+        axes: (interval := bootstrap_interval(np.mean, values, axes=axes)).high - interval.low
+        for axes in [(0,), (1,), (0, 1)]
+    }
+    assert width[0, 1] == pytest.approx(np.hypot(width[0,], width[1,]), rel=0.1)
+
+
+def test_a_bootstrap_says_what_it_cannot_do():
+    with pytest.raises(ValueError, match=r"shapes \(3,\), \(4,\)"):
+        bootstrap_interval(mean_difference, np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="percentile"):
+        bootstrap_interval(np.mean, np.zeros((3, 4)), axes=(0, 1), method="BCa")
+
+
+def test_the_same_seed_draws_the_same_pairs():
+    sample = np.random.default_rng(0).normal(size=30)
+    assert bootstrap_interval(np.mean, sample, seed=3) == bootstrap_interval(np.mean, sample, seed=3)
+    assert bootstrap_interval(np.mean, sample, seed=3) != bootstrap_interval(np.mean, sample, seed=4)
+
+
+def test_resampled_means_scatter_as_the_standard_error_and_move_together():
+    values = np.random.default_rng(0).normal(size=400)
+    means = resampled_means(np.stack([values, 2 * values + 1]), n_resamples=4000)
+    assert means[:, 0].std() == pytest.approx(stats.sem(values), rel=0.05)
+    np.testing.assert_allclose(means[:, 1], 2 * means[:, 0] + 1)
+    assert resampled_means(values[:, None], n_resamples=10).shape == (0, 400)
+
+
+@pytest.mark.parametrize("noise", ["independent", "slopes of either sign"])
+def test_a_constant_mean_is_seldom_thought_to_change(noise):
+    multipliers = np.linspace(-1, 1, 11)[:, None]
+    p_values = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        change = rng.normal(size=(11, 60)) if noise == "independent" else multipliers * rng.normal(size=60)
+        p_values.append(constancy_p_value(rng.normal(0, 3, size=60) + change, n_resamples=199, seed=seed))
+    assert stats.binomtest(int(np.sum(np.array(p_values) <= 0.1)), 200, 0.1).pvalue > 0.01
+
+
+def test_a_mean_that_changes_is_told_from_luck():
+    rng = np.random.default_rng(0)
+    values = np.linspace(-1, 1, 11)[:, None] + rng.normal(size=(11, 60))
+    assert constancy_p_value(values) == pytest.approx(1 / 1000)
+    assert np.isnan(constancy_p_value(values[:, :1]))
+
+
+def test_r_squared_is_one_for_the_truth_zero_for_the_mean_and_unknown_for_a_constant():
+    values = np.array([1.0, 2.0, 4.0])
+    assert r_squared(values, values) == 1
+    assert r_squared(values, np.full(3, values.mean())) == 0
+    assert r_squared(values, values + 1, reference=values - 1) == 0
+    assert np.isnan(r_squared(np.full(3, 0.1), np.zeros(3)))
+
+
+def test_aicc_differences_are_those_of_the_likelihood():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0, 1, 30), rng.normal(0, 2, 30)
+
+    def from_likelihood(residual, n_parameters):
+        k = n_parameters + 1
+        log_likelihood = stats.norm.logpdf(residual, scale=np.sqrt(np.mean(residual**2))).sum()
+        return 2 * k - 2 * log_likelihood + 2 * k * (k + 1) / (30 - k - 1)
+
+    ours = aicc(float(np.sum(first**2)), 30, 3) - aicc(float(np.sum(second**2)), 30, 8)
+    assert ours == pytest.approx(from_likelihood(first, 3) - from_likelihood(second, 8))
+
+
+def test_aicc_admits_that_points_are_too_few_and_that_nothing_is_left_to_explain():
+    assert aicc(1.0, n_points=10, n_parameters=8) == np.inf
+    assert np.isfinite(aicc(1.0, n_points=11, n_parameters=8))
+    assert aicc(0.0, n_points=11, n_parameters=2) == -np.inf
+
+
+def test_folds_alternate():
+    assert alternate_folds(5).tolist() == [0, 1, 0, 1, 0]
