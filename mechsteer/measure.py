@@ -15,6 +15,7 @@ from .models import Model
 from .pairs import Pairs
 from .progress import progress_bar
 from .prompts import EncodedPair, encode_pairs
+from .resume import residual_entering, resumed
 from .steering import steer
 from .sweeps import Sweep
 
@@ -69,13 +70,14 @@ def sweep_encoded(
     with torch.no_grad(), progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
         for item in work:
             rows = list(item.rows)
-            for index, multiplier in enumerate(grid):
-                with steer(model, intervention, float(multiplier), positions) as audit:
-                    loss, n_tokens = completion_losses(model, item.batch)
-                losses[index, rows] = loss.cpu().numpy()
-                shifts[index, rows] = audit.last.cpu().numpy()
-                tokens[rows] = n_tokens.cpu().numpy()
-                bar.advance()
+            with resumed(model, site.layer, residual_entering(model, site.layer, item.batch)):
+                for index, multiplier in enumerate(grid):
+                    with steer(model, intervention, float(multiplier), positions) as audit:
+                        loss, n_tokens = completion_losses(model, item.batch)
+                    losses[index, rows] = loss.cpu().numpy()
+                    shifts[index, rows] = audit.last.cpu().numpy()
+                    bar.advance()
+            tokens[rows] = n_tokens.cpu().numpy()
     n_pairs = len(pairs)
     return Sweep(
         multipliers=grid,
@@ -146,4 +148,4 @@ def find_multipliers(
 
 def _steps(n: int) -> Float[ndarray, " n"]:
     """n numbers from near 0 to 1, closer together near 0."""
-    return np.sinh(2 * np.arange(1, n + 1) / n) / np.sinh(2)
+    return np.sinh(3 * np.arange(1, n + 1) / n) / np.sinh(3)

@@ -47,6 +47,8 @@ class Model:
     name: str
     revision: str | None
     fingerprint: str
+    own_hooks: frozenset[int]
+    """Keys of the hooks that the bridge itself keeps on its blocks; any other is a user's."""
     _reading: list[TokenBatch] = field(default_factory=list, repr=False)
 
     @property
@@ -193,7 +195,8 @@ def load_model(
 
     fingerprint = _fingerprint(hf)
     bridge = _bridge(hf, attention)
-    return Model(bridge, tokenizer, name, from_pretrained.get("revision"), fingerprint)
+    own_hooks = frozenset(key for module in bridge.blocks.modules() for key in module._forward_hooks)
+    return Model(bridge, tokenizer, name, from_pretrained.get("revision"), fingerprint, own_hooks)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -8,12 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 @contextmanager
-def progress_bar(description: str, total: int, *, show: bool = True) -> Iterator["Bar"]:
-    """A bar that leaves nothing behind; call `bar.advance()` after each of `total` units."""
+def progress_bar(description: str, total: int, *, done: int = 0, show: bool = True) -> Iterator["Bar"]:
+    """A bar that leaves nothing behind; call `bar.advance()` after each of `total` units, `done` of which are over."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:
-        yield Bar(progress, progress.add_task(description, total=total))
+        yield Bar(progress, progress.add_task(description, total=total, completed=done))
 
 
 class Bar:
