@@ -72,6 +72,8 @@ def steer(
     intervention: Intervention,
     multiplier: float | Float[Tensor, " batch"],
     positions: str | Bool[Tensor, "batch pos"] = "all",
+    *,
+    null_out: Bool[Tensor, " batch"] | None = None,
 ) -> Iterator[Audit]:
     """Add m·(ΔW h + Δb) at the intervention's site in every forward inside the block (arXiv 2602.02343, eq. 4).
 
@@ -80,6 +82,8 @@ def steer(
         positions: "all" is every token but the one that begins the text (BOS) and padding, as in the paper.
             "completion" is the completion's own tokens or those generated; the query's last token, which predicts the
             first of them, is not steered. "query" is the rest of "all". Or a mask of the batch's shape.
+        null_out: rows in which the delta's direction d is taken out of the shifted value instead, whatever m is:
+            h - relu(h·d)/‖d‖² d (RePS, arXiv 2505.20809).
 
     Steers nest: an inner one reads what the outer ones have made. Hooks never outlive the block.
     """
@@ -101,8 +105,12 @@ def steer(
         m = rearrange(m, "batch -> batch 1 1")
         steered = _steered(model, tokens, attention_mask, positions).to(value.device)
         # Not m·Δh alone: where m is 0 an infinite delta must not leave NaN behind.
-        active = rearrange(steered, "batch pos -> batch pos 1") & (m != 0)
-        added = torch.where(active, m * intervention.delta(h), 0.0)
+        active = rearrange(steered, "batch pos -> batch pos 1")
+        delta = intervention.delta(h)
+        added = torch.where(active & (m != 0), m * delta, 0.0)
+        if null_out is not None:
+            nulled = active & rearrange(null_out.to(value.device), "batch -> batch 1 1")
+            added = torch.where(nulled, _projection(value, delta), added)
         audit.record(added, value, steered)
         return added.to(value.dtype)
 
@@ -112,6 +120,14 @@ def steer(
             yield audit
     finally:
         handle.remove()
+
+
+def _projection(
+    value: Float[Tensor, "batch pos d_out"], delta: Float[Tensor, "batch pos d_out"]
+) -> Float[Tensor, "batch pos d_out"]:
+    """What must be added to take the delta's direction out of the value, where it points that way."""
+    along = torch.relu((value.to(delta.dtype) * delta).sum(dim=-1, keepdim=True))
+    return -along / (delta**2).sum(dim=-1, keepdim=True).clamp(min=1e-20) * delta
 
 
 def _rows(multiplier: float | Tensor, tokens: Int[Tensor, "batch pos"]) -> int:

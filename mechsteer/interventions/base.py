@@ -56,6 +56,13 @@ class Intervention:
     def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Intervention":
         """The member from which training starts: its delta is zero, or nearly so."""
 
+    @abstractmethod
+    def units(self, size_in: float, size_out: float) -> dict[str, float]:
+        """Per tensor, the change of its entries that changes the delta by about `size_out`, where h is `size_in` large.
+
+        Training in these units makes one learning rate serve every model; sizes are root mean squares of entries.
+        """
+
     @property
     @abstractmethod
     def widths(self) -> tuple[int | None, int]:

@@ -1,5 +1,6 @@
 """The local weight edit: a full ΔW and Δb."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,9 @@ class LocalWeight(Intervention):
     @classmethod
     def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "LocalWeight":
         return cls(site, torch.zeros(d_out, d_in), torch.zeros(d_out))
+
+    def units(self, size_in: float, size_out: float) -> dict[str, float]:
+        return {"weight": size_out / (size_in * math.sqrt(self.weight.shape[1])), "bias": size_out}
 
     @property
     def widths(self) -> tuple[int, int]:

@@ -33,6 +33,11 @@ class LoRA(Intervention):
         down = torch.empty(rank, d_in).uniform_(-bound, bound, generator=generator)
         return cls(site, down, torch.zeros(d_out, rank))
 
+    def units(self, size_in: float, size_out: float) -> dict[str, float]:
+        rank, d_in = self.down.shape
+        # Entries of A h are about size_in / √3 large when A is drawn as above.
+        return {"down": 1 / math.sqrt(d_in), "up": size_out / size_in * math.sqrt(3 / rank)}
+
     @property
     def widths(self) -> tuple[int, int]:
         return self.down.shape[1], self.up.shape[0]

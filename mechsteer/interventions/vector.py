@@ -27,6 +27,9 @@ class SteeringVector(Intervention):
     def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "SteeringVector":
         return cls(site, torch.zeros(d_out))
 
+    def units(self, size_in: float, size_out: float) -> dict[str, float]:
+        return {"direction": size_out}
+
     @property
     def widths(self) -> tuple[None, int]:
         return None, len(self.direction)
