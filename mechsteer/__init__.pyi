@@ -12,6 +12,8 @@ from .curves import fit_curve as fit_curve
 from .curves import fit_preference as fit_preference
 from .curves import fit_utility as fit_utility
 from .errors import InputError as InputError
+from .frontier import Frontier as Frontier
+from .frontier import frontier as frontier
 from .generation import generate as generate
 from .interventions import Intervention as Intervention
 from .interventions import LocalWeight as LocalWeight
@@ -43,5 +45,12 @@ from .steering import steer as steer
 from .sweeps import Sweep as Sweep
 from .sweeps import load_sweeps as load_sweeps
 from .sweeps import save_sweeps as save_sweeps
+from .training import SFT as SFT
+from .training import SPLIT as SPLIT
+from .training import Objective as Objective
+from .training import Recipe as Recipe
+from .training import RePS as RePS
+from .training import Trained as Trained
 from .training import diff_mean as diff_mean
 from .training import diff_means as diff_means
+from .training import train as train

@@ -1,0 +1,77 @@
+"""Methods and forms on the preference-utility plane: what each gains at an equal loss of utility, and whether SPLIT wins.
+
+The comparison holds pairs, training steps and validation split fixed (arXiv 2602.02343 leaves the scale of m free, so
+multipliers themselves are not compared).
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+import mechsteer as ms
+from mechsteer.frontier import Frontier
+from mechsteer.sweeps import Sweep
+
+
+def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], Frontier]:
+    """By (method, form), over the sweeps of all its training seeds."""
+    groups: dict[tuple[str, str], list[Sweep]] = {}
+    for sweep in sweeps:
+        groups.setdefault((sweep.method, sweep.form), []).append(sweep)
+    return {key: ms.frontier(group, seed=seed) for key, group in groups.items()}
+
+
+def table(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
+    """A row for each method, form and budget (nats of utility); the area is the row without a budget."""
+    rows = []
+    for (method, form), item in found.items():
+        label = {"method": method, "form": form, "n_seeds": item.n_seeds}
+        for index, budget in enumerate(item.budgets):
+            interval = item.interval(budget)
+            rows.append(
+                label
+                | {"budget": budget, "gained": item.gained[index], "low": interval.low, "high": interval.high}
+                | {f"multiplier_{side}": item.multiplier[at, index] for at, side in enumerate(("negative", "positive"))}
+                | {
+                    f"relative_shift_{side}": item.relative_shift[at, index]
+                    for at, side in enumerate(("negative", "positive"))
+                }
+            )
+        interval = item.area_interval
+        rows.append(label | {"budget": float("nan"), "gained": item.area, "low": interval.low, "high": interval.high})
+    return pd.DataFrame(rows)
+
+
+def differences(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
+    """SPLIT's area minus that of every other method of the same form, with paired intervals, and who wins."""
+    rows = []
+    for (method, form), item in found.items():
+        split = found.get(("SPLIT", form))
+        if split is None or method == "SPLIT":
+            continue
+        estimate, interval = split.area_difference(item)
+        outcome = "wins" if interval.low > 0 else "loses" if interval.high < 0 else "undecided"
+        rows.append((form, method, estimate, interval.low, interval.high, outcome, item.n_seeds))
+    return pd.DataFrame(rows, columns=["form", "against", "difference", "low", "high", "split", "n_seeds"])
+
+
+def sentences(rows: pd.DataFrame) -> list[str]:
+    """A plain sentence for each form: where SPLIT wins, where it loses, where the data do not tell."""
+    found = []
+    for form in dict.fromkeys(rows.form):
+        group = rows.loc[rows.form == form]
+        parts = []
+        for outcome, words in (("wins", "beats"), ("loses", "loses to"), ("undecided", "cannot be told from")):
+            chosen = group.loc[group["split"] == outcome]
+            if len(chosen):
+                listed = [
+                    f"{row.against} ({row.difference:+.2f} [{row.low:.2f}, {row.high:.2f}])"
+                    for row in chosen.itertuples()
+                ]
+                parts.append(f"{words} {' and '.join(listed)}")
+        seeds = group.n_seeds.max()
+        within = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
+        found.append(
+            f"As a {form.replace('_', ' ')}, SPLIT {'; it '.join(parts)} nats of mean preference gained; 95 % over {within}."
+        )
+    return found

@@ -1,0 +1,87 @@
+"""What a study is asked to do, in words that can be written down and repeated."""
+
+import shlex
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from mechsteer.errors import InputError
+from mechsteer.interventions import FORMS
+from mechsteer.prompts import FORMATS
+from mechsteer.sites import Site
+from mechsteer.training import OBJECTIVES
+
+METHODS = ("DiffMean", *OBJECTIVES)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `mechsteer study`; the defaults are the embedded default."""
+
+    model: str = "guestbook"
+    pairs: str = "guestbook/sentiment"
+    test_pairs: str | None = None
+    site: str = "auto"
+    multipliers: str = "auto"
+    format: str = "raw"
+    methods: tuple[str, ...] = ("DiffMean", "SFT", "RePS", "SPLIT")
+    forms: tuple[str, ...] = ("vector", "lora", "local_weight")
+    seeds: int = 1
+    steps: int = 150
+    other_pairs: tuple[str, ...] = ()
+    seed: int = 0
+    device: str | None = None
+    dtype: str | None = None
+
+    def __post_init__(self):
+        if self.site != "auto":
+            Site.parse(self.site)
+        if self.multipliers != "auto":
+            parse_multipliers(self.multipliers)
+        for name, value, known in (
+            ("format", [self.format], FORMATS),
+            ("method", self.methods, METHODS),
+            ("form", self.forms, FORMS),
+        ):
+            if unknown := [item for item in value if item not in known]:
+                raise InputError(f"The {name} {unknown[0]!r} is unknown. Choose {', '.join(known)}.")
+        if (
+            not self.methods
+            or not self.forms
+            or ("DiffMean" in self.methods and len(self.methods) == 1 and "vector" not in self.forms)
+        ):
+            raise InputError("No steer is left to study: name at least one method and one form (DiffMean is a vector).")
+        if self.seeds < 1 or self.steps < 1:
+            raise InputError(f"{self.seeds} seeds of {self.steps} steps came. Both must be at least one.")
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the study."""
+        options = [
+            f"--{item.name.replace('_', '-')}={shlex.quote(_text(getattr(self, item.name)))}"
+            for item in fields(self)
+            if getattr(self, item.name) != item.default
+        ]
+        return " ".join(["mechsteer study", *options])
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def parse_multipliers(text: str) -> np.ndarray:
+    """Read "LO:HI:N", N evenly spaced multipliers from LO to HI; zero, the base model, always comes along."""
+    try:
+        low, high, n = text.split(":")
+        grid = np.linspace(float(low), float(high), int(n))
+    except ValueError as error:
+        raise InputError(f"The multipliers {text!r} are not LO:HI:N. Write for example -4:4:41, or auto.") from error
+    if not np.isfinite(grid).all() or len(grid) < 2 or grid[0] >= grid[-1]:
+        raise InputError(
+            f"The multipliers {text!r} do not rise from LO to HI in N >= 2 steps. Write for example -4:4:41."
+        )
+    return np.union1d(grid, [0.0])

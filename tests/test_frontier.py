@@ -1,0 +1,73 @@
+"""The frontier: known curves give known gains, and the unit of the multiplier does not matter."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import mechsteer as ms
+
+
+def sweep(multipliers, preference, utility, name="x") -> ms.Sweep:
+    """The sweep with these log-odds: eqs. 7 and 8 solved for the losses."""
+    useful = -np.logaddexp(0, -utility)
+    positive, negative = (useful - np.logaddexp(0, sign * preference) for sign in (-1, 1))
+    n_pairs = preference.shape[1]
+    tokens = np.ones(n_pairs, dtype=np.int64)
+    return ms.Sweep(
+        multipliers, tuple(map(str, range(n_pairs))), -positive, -negative, tokens, tokens,
+        np.abs(multipliers)[:, None] * np.ones((1, n_pairs)), name, "vector", "SFT", 0, "resid_post",
+    )  # fmt: skip
+
+
+def planted(gain, multipliers=None, n_pairs=60, noise=0.0, seed=0, unit=1.0) -> ms.Sweep:
+    """Preference gain·m and utility -20 - m², in a multiplier of which `unit` is one."""
+    m = np.linspace(-4, 4, 41) if multipliers is None else multipliers
+    spread = noise * np.random.default_rng(seed).standard_normal(n_pairs)
+    preference = m[:, None] * (gain + spread)
+    return sweep(m * unit, preference, np.repeat(-20 - m[:, None] ** 2, n_pairs, axis=1))
+
+
+def test_gains_of_known_curves_are_known():
+    found = ms.frontier([planted(3.0)])
+    assert_allclose(found.gained, 3 * np.sqrt(found.budgets), rtol=0.01)
+    assert_allclose(found.area, 3 * 2 / 3 * np.sqrt(4), rtol=0.01)
+    assert_allclose(found.multiplier[1], np.sqrt(found.budgets), rtol=0.01)
+    assert_allclose(found.multiplier[0], -found.multiplier[1], rtol=0.01)
+
+
+def test_the_unit_of_the_multiplier_does_not_matter():
+    one, other = ms.frontier([planted(2.0, noise=0.5)]), ms.frontier([planted(2.0, noise=0.5, unit=1000.0)])
+    assert_allclose(one.gained_samples, other.gained_samples, rtol=1e-9)
+
+
+def test_a_steer_that_moves_the_wrong_way_gains_less_than_nothing_at_most_zero():
+    assert_allclose(ms.frontier([planted(-2.0)]).gained, 0, atol=1e-9)
+
+
+def test_intervals_cover_the_truth_at_about_their_level():
+    covered = [
+        3 * 2 in ms.frontier([planted(3.0, noise=1.0, seed=seed)], n_resamples=200).interval(4.0) for seed in range(100)
+    ]
+    assert 0.87 <= np.mean(covered) <= 1.0
+
+
+def test_differences_are_paired_by_pair():
+    """Two steers with the same noise over pairs differ by a constant, so the difference is sharper than either area."""
+    one, other = ms.frontier([planted(3.0, noise=1.0)]), ms.frontier([planted(2.5, noise=1.0)])
+    estimate, interval = one.area_difference(other)
+    assert_allclose(estimate, 0.5 * 2 / 3 * 2, rtol=0.02)
+    assert 0 < interval.low <= interval.high
+    assert interval.high - interval.low < 0.2 * (one.area_interval.high - one.area_interval.low)
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    same = ms.frontier([planted(3.0)] * 3)
+    different = ms.frontier([planted(gain) for gain in (2.0, 3.0, 4.0)])
+    assert_allclose(same.area, different.area, rtol=1e-6)
+    assert different.area_interval.high - different.area_interval.low > 1
+    assert same.area_interval.high - same.area_interval.low < 1e-6
+
+
+def test_a_frontier_needs_both_sides_of_zero():
+    with pytest.raises(ms.InputError, match="both sides"):
+        ms.frontier([planted(1.0, np.linspace(0, 3, 5))])

@@ -1,0 +1,92 @@
+"""Who may import whom: mechsteer <- analyses <- figures <- cli, and evidence needs no model."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("mechsteer", "analyses", "figures")
+EVIDENCE = (
+    "mechsteer/pairs.py", "mechsteer/pair_files.py", "mechsteer/sweeps.py", "mechsteer/log_odds.py", "mechsteer/curves",
+    "mechsteer/statistics.py",
+)  # fmt: skip
+MODEL_SIDE = ("torch", "transformers", "transformer_lens")
+
+
+def files(*places: str) -> list[Path]:
+    found = [
+        path for place in places for path in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
+    ]
+    assert found, f"{places} hold no Python files"
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of all modules that a file imports, inside functions too."""
+    package = path.relative_to(ROOT).parent.parts
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {f"{stem}.{alias.name}" for alias in node.names} | {stem}
+    return names
+
+
+@pytest.mark.parametrize(("package", "later"), [("mechsteer", ("analyses", "figures")), ("analyses", ("figures",))])
+def test_each_package_imports_only_what_stands_before_it(package, later):
+    for path in files(package):
+        if path.name != "cli.py":
+            assert not {name for name in imports(path) if name.split(".")[0] in later}, path
+
+
+def test_nothing_imports_the_command_line():
+    for path in files(*PACKAGES):
+        if path.name != "__main__.py":
+            assert not {name for name in imports(path) if name.startswith("mechsteer.cli")}, path
+
+
+def test_evidence_imports_neither_torch_nor_the_model_side():
+    model_side = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in files("mechsteer")
+        if any(name.split(".")[0] in MODEL_SIDE for name in imports(path))
+    }
+    assert "mechsteer.models" in model_side
+    for path in files(*EVIDENCE):
+        taken = imports(path)
+        assert not {name for name in taken if name.split(".")[0] in MODEL_SIDE}, path
+        assert not taken & model_side, path
+
+
+def test_only_sites_knows_hook_names():
+    for path in files(*PACKAGES):
+        if path.name != "sites.py":
+            source = path.read_text(encoding="utf-8")
+            assert "blocks." not in source.replace("bridge.blocks", ""), path
+            assert "hook_resid" not in source, path
+
+
+def test_help_needs_no_torch():
+    code = "import sys, mechsteer.cli, mechsteer.guestbook; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_tree_in_the_readme_names_every_file():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in files(*PACKAGES):
+        assert path.name in readme or path.name == "__init__.py", (
+            f"{path.relative_to(ROOT)} is not in the README's tree"
+        )
+
+
+def test_every_public_name_resolves():
+    import mechsteer
+
+    for name in mechsteer.__all__:
+        assert getattr(mechsteer, name) is not None, name
