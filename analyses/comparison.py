@@ -51,7 +51,7 @@ def differences(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
             continue
         estimate, interval = split.area_difference(item)
         outcome = "wins" if interval.low > 0 else "loses" if interval.high < 0 else "undecided"
-        rows.append((form, method, estimate, interval.low, interval.high, outcome, item.n_seeds))
+        rows.append((form, method, estimate, interval.low, interval.high, outcome, max(item.n_seeds, split.n_seeds)))
     return pd.DataFrame(rows, columns=["form", "against", "difference", "low", "high", "split", "n_seeds"])
 
 
@@ -72,6 +72,6 @@ def sentences(rows: pd.DataFrame) -> list[str]:
         seeds = group.n_seeds.max()
         within = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         found.append(
-            f"As a {form.replace('_', ' ')}, SPLIT {'; it '.join(parts)} nats of mean preference gained; 95 % over {within}."
+            f"As a {form.replace('_', ' ')}, SPLIT {'; it '.join(parts)}: nats of preference, 95 % over {within}."
         )
     return found

@@ -14,6 +14,7 @@ import mechsteer as ms
 from mechsteer import guestbook, versions
 from mechsteer.frontier import Frontier
 from mechsteer.sweeps import Sweep
+from mechsteer.threads import use_threads_for
 
 from . import comparison, side_effects
 from .folder import StudyFolder, write_json
@@ -73,6 +74,7 @@ def run(
     """
     stages = _Stages(report)
     model = ms.load_model(settings.model, device=settings.device, dtype=settings.dtype)
+    use_threads_for(model)
     learning, testing = split_pairs(settings)
     others = other_pairs(settings)
     moved = sum(pair.moved for pairs in (learning, testing) for pair in ms.encode_pairs(model, pairs, settings.format))

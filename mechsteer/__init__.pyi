@@ -3,6 +3,8 @@
 from . import guestbook as guestbook
 from .activations import Activations as Activations
 from .activations import read_activations as read_activations
+from .claims import Claim as Claim
+from .claims import Outcome as Outcome
 from .curves import CurveFit as CurveFit
 from .curves import FitStatus as FitStatus
 from .curves import PreferenceCurve as PreferenceCurve
@@ -15,6 +17,10 @@ from .errors import InputError as InputError
 from .frontier import Frontier as Frontier
 from .frontier import frontier as frontier
 from .generation import generate as generate
+from .geometry import ShiftGeometry as ShiftGeometry
+from .geometry import projection_gain as projection_gain
+from .geometry import remove_ones as remove_ones
+from .geometry import shift_geometry as shift_geometry
 from .interventions import Intervention as Intervention
 from .interventions import LocalWeight as LocalWeight
 from .interventions import LoRA as LoRA
@@ -24,6 +30,15 @@ from .interventions import load_intervention as load_intervention
 from .log_odds import preference_log_odds as preference_log_odds
 from .log_odds import utility_log_odds as utility_log_odds
 from .losses import completion_losses as completion_losses
+from .manifolds import Gaussian as Gaussian
+from .manifolds import IntrinsicDimension as IntrinsicDimension
+from .manifolds import LocalTangent as LocalTangent
+from .manifolds import Manifold as Manifold
+from .manifolds import Map as Map
+from .manifolds import Neighbours as Neighbours
+from .manifolds import Subspace as Subspace
+from .manifolds import intrinsic_dimensions as intrinsic_dimensions
+from .manifolds import load_manifold as load_manifold
 from .measure import find_multipliers as find_multipliers
 from .measure import run_sweep as run_sweep
 from .models import Model as Model
@@ -45,6 +60,7 @@ from .steering import steer as steer
 from .sweeps import Sweep as Sweep
 from .sweeps import load_sweeps as load_sweeps
 from .sweeps import save_sweeps as save_sweeps
+from .threads import use_threads_for as use_threads_for
 from .training import SFT as SFT
 from .training import SPLIT as SPLIT
 from .training import Objective as Objective

@@ -299,13 +299,13 @@ def _print_study(console: Console, result: Any) -> None:
 
 def _frontier(rows: Any) -> Table:
     budgets = sorted(rows.budget.dropna().unique())
-    headers = [f"{budget:g} nat" + ("" if budget == 1 else "s") for budget in budgets]
-    table = _table("steer", *headers, "area", title="Preference gained at an equal loss of utility (nats)")
+    headers = [f"{budget:g}" for budget in budgets]
+    table = _table("steer", *headers, "mean [95 %]", title="Preference gained (nats) at a loss of utility of ... nats")
     for (form, method), group in rows.groupby(["form", "method"], sort=False):
         by_budget = group.set_index("budget")
-        cells = [f"{by_budget.gained[budget]:.2f}" for budget in budgets]
+        cells = [f"{by_budget.gained[budget]:.1f}" for budget in budgets]
         area = group[group.budget.isna()].iloc[0]
-        cells.append(f"{area.gained:.2f} [{area.low:.2f}, {area.high:.2f}]")
+        cells.append(f"{area.gained:.1f} [{area.low:.1f}, {area.high:.1f}]")
         table.add_row(f"{method} {form.replace('_', ' ')}", *(Text(cell) for cell in cells))
     return table
 

@@ -36,4 +36,10 @@ def generate(
             max_new_tokens=max_new_tokens,
             **sampling,
         )
-    return tokenizer.batch_decode(tokens[:, batch.tokens.shape[1] :], skip_special_tokens=not keep_special_tokens)
+    written = [_to_end(row, tokenizer.eos_token_id) for row in tokens[:, batch.tokens.shape[1] :].tolist()]
+    return tokenizer.batch_decode(written, skip_special_tokens=not keep_special_tokens)
+
+
+def _to_end(tokens: list[int], end: int | None) -> list[int]:
+    """The tokens up to the end token, which stays; what follows it is padding."""
+    return tokens[: tokens.index(end) + 1] if end in tokens else tokens

@@ -41,8 +41,8 @@ def run_sweep(
     """
     encoded = encode_pairs(model, pairs, prompt_format)
     return sweep_encoded(
-        model, intervention, encoded, multipliers, positions=positions, batch_size=batch_size, name=name,
-        progress=progress,
+        model, intervention, encoded, multipliers, prompt_format=prompt_format, positions=positions,
+        batch_size=batch_size, name=name, progress=progress,
     )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def sweep_encoded(
     pairs: Sequence[EncodedPair],
     multipliers: Sequence[float] | Float[ndarray, " m"],
     *,
+    prompt_format: str = "raw",
     positions: str = "all",
     batch_size: int = 32,
     name: str | None = None,
@@ -92,6 +93,9 @@ def sweep_encoded(
         method=method,
         layer=site.layer,
         place=site.place,
+        hook=site.hook,
+        positions=positions,
+        prompt_format=prompt_format,
     )
 
 

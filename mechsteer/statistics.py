@@ -25,7 +25,7 @@ class ConfidenceInterval:
             raise ValueError(f"The level is {self.level}. Give a share between zero and one, such as 0.95.")
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return bool(self.low <= value <= self.high)
 
 
 def percentile_interval(estimates: Float[ndarray, " resamples"], level: float = 0.95) -> ConfidenceInterval:

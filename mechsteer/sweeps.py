@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,19 @@ from numpy import ndarray
 from .errors import InputError
 from .files import write_atomically
 from .log_odds import preference_log_odds, utility_log_odds
+
+
+LABELS: dict[str, Any] = {
+    "intervention": str,
+    "form": str,
+    "method": str,
+    "layer": int,
+    "place": str,
+    "hook": str,
+    "positions": str,
+    "prompt_format": str,
+}
+"""What is the same in every row of a sweep's table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +49,9 @@ class Sweep:
     method: str
     layer: int
     place: str
+    hook: str = ""
+    positions: str = "all"
+    prompt_format: str = "raw"
 
     def __post_init__(self):
         if np.any(np.diff(self.multipliers) <= 0):
@@ -57,11 +74,7 @@ class Sweep:
         n_multipliers, n_pairs = self.loss_positive.shape
         return pd.DataFrame(
             {
-                "intervention": self.intervention,
-                "form": self.form,
-                "method": self.method,
-                "layer": self.layer,
-                "place": self.place,
+                **{name: getattr(self, name) for name in LABELS},
                 "multiplier": np.repeat(self.multipliers, n_pairs),
                 "relative_shift": self.relative_shift.ravel(),
                 "pair": np.tile(np.array(self.pairs, dtype=object), n_multipliers),
@@ -77,12 +90,12 @@ class Sweep:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Sweep":
         """The sweep that `to_frame` wrote; the frame holds one intervention."""
-        labels = frame[["intervention", "form", "method", "layer", "place"]].drop_duplicates()
+        labels = frame[list(LABELS)].drop_duplicates()
         if len(labels) != 1:
             raise InputError(
                 f"The table holds {len(labels)} sweeps, not one. Read it with load_sweeps, or keep one intervention."
             )
-        label = labels.iloc[0]
+        label = {name: kind(labels.iloc[0][name]) for name, kind in LABELS.items()}
         pairs = tuple(frame["pair"].unique())
         shape = (-1, len(pairs))
         first = frame.iloc[: len(pairs)]
@@ -94,11 +107,7 @@ class Sweep:
             tokens_positive=first["tokens_positive"].to_numpy(np.int64),
             tokens_negative=first["tokens_negative"].to_numpy(np.int64),
             relative_shift=frame["relative_shift"].to_numpy(np.float64).reshape(shape),
-            intervention=str(label["intervention"]),
-            form=str(label["form"]),
-            method=str(label["method"]),
-            layer=int(label["layer"]),
-            place=str(label["place"]),
+            **label,
         )
 
     def save(self, path: str | Path) -> Path:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("mechsteer", "analyses", "figures")
 EVIDENCE = (
     "mechsteer/pairs.py", "mechsteer/pair_files.py", "mechsteer/sweeps.py", "mechsteer/log_odds.py", "mechsteer/curves",
-    "mechsteer/statistics.py",
+    "mechsteer/statistics.py", "mechsteer/frontier.py", "mechsteer/manifolds", "mechsteer/geometry.py", "mechsteer/claims.py",
 )  # fmt: skip
 MODEL_SIDE = ("torch", "transformers", "transformer_lens")
 

@@ -98,8 +98,8 @@ def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):
     assert_array_equal(sweep.multipliers, [-1, 0, 1])
     frame = pd.read_parquet(sweep.save(tmp_path / "sweep.parquet"))
     assert list(frame.columns) == [
-        "intervention", "form", "method", "layer", "place", "multiplier", "relative_shift", "pair", "loss_positive",
-        "loss_negative", "tokens_positive", "tokens_negative", "preference", "utility",
+        "intervention", "form", "method", "layer", "place", "hook", "positions", "prompt_format", "multiplier",
+        "relative_shift", "pair", "loss_positive", "loss_negative", "tokens_positive", "tokens_negative", "preference", "utility",
     ]  # fmt: skip
     pd.testing.assert_frame_equal(ms.Sweep.load(tmp_path / "sweep.parquet").to_frame(), frame)
 

@@ -1,7 +1,10 @@
 """The study, as a user runs it: by the command line, on real input, with mistakes and interruptions."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +15,9 @@ from analyses.study import Study, run
 from mechsteer import InputError, cli
 
 WRITTEN = {
-    "study.json", "sweeps.parquet", "fits.json", "sites.parquet", "interventions/diff_mean-vector.safetensors",
-    "figures/preference_utility.png", "figures/preference_utility.pdf",
+    "study.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
+    "side_effects.parquet", "interventions/diffmean-vector.safetensors", "figures/preference_utility.png",
+    "figures/preference_utility.pdf", "figures/frontier.png", "figures/frontier.pdf",
 }  # fmt: skip
 
 
@@ -48,7 +52,9 @@ def pairs(shared, tmp_path_factory) -> Path:
 
 
 def options(shared, pairs, out, *more) -> tuple:
-    return ("study", "--model", shared / "models/stories260K", "--pairs", pairs, "--device", "cpu", "--out", out, *more)
+    """A study of DiffMean alone, which needs no training."""
+    model = shared / "models/stories260K"
+    return ("study", "--model", model, "--pairs", pairs, "--methods=DiffMean", "--device=cpu", "--out", out, *more)
 
 
 def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(shared, pairs, tmp_path, mechsteer):
@@ -59,7 +65,7 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
     assert summary["versions"]["transformer-lens"] and summary["model"]["fingerprint"]
     assert summary["site"]["hook"].startswith("blocks.")
     table = pd.read_parquet(tmp_path / "a/sweeps.parquet")
-    assert len(table) == 12 * summary["multipliers"]["n"]
+    assert len(table) == 12 * summary["multipliers"][summary["summary"]["intervention"]]["n"]
 
     assert mechsteer(*options(shared, pairs, tmp_path / "b"))[0] == 0
     for name in ("sweeps.parquet", "fits.json", "sites.parquet", "figures/preference_utility.png"):
@@ -68,7 +74,12 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
 
 def test_an_interrupted_study_looks_unfinished_and_goes_on_where_it_stopped(shared, pairs, tmp_path, monkeypatch):
     settings = Settings(
-        str(shared / "models/stories260K"), str(pairs), site="2:resid_post", multipliers="-4:4:23", device="cpu"
+        str(shared / "models/stories260K"),
+        str(pairs),
+        site="2:resid_post",
+        multipliers="-4:4:23",
+        methods=("DiffMean",),
+        device="cpu",
     )
     run(settings, tmp_path / "whole", report=lambda line: None)
 
@@ -80,7 +91,7 @@ def test_an_interrupted_study_looks_unfinished_and_goes_on_where_it_stopped(shar
         run(settings, tmp_path / "part", report=lambda line: None)
     assert not (tmp_path / "part").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("mechsteer.measure.completion_losses", interrupt)  # the sweep is not measured again
+        patch.setattr("analyses.study.learn", interrupt)  # what was learned is not learned again
         run(settings, tmp_path / "part", report=lambda line: None)
     for name in ("sweeps.parquet", "fits.json"):
         assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -106,7 +117,7 @@ def test_a_folder_of_another_study_is_left_alone(shared, pairs, tmp_path, mechst
     ("change", "message"),
     [
         ({"--pairs": "nowhere.jsonl"}, "nowhere.jsonl"),
-        ({"--pairs": "EMPTY"}, "holds no"),
+        ({"--pairs": "EMPTY"}, "is empty"),
         ({"--pairs": "COLUMN"}, "negative"),
         ({"--model": "EMPTY"}, "is a file"),
         ({"--model": "UNTOKENIZED"}, "has no tokenizer"),
@@ -115,7 +126,7 @@ def test_a_folder_of_another_study_is_left_alone(shared, pairs, tmp_path, mechst
         ({"--site": "middle"}, "LAYER:PLACE"),
         ({"--multipliers": "a:b:c"}, "LO:HI:N"),
         ({"--multipliers": "4:-4:9"}, "do not rise"),
-        ({"--format": "xml"}, "Choose raw or chat"),
+        ({"--format": "xml"}, "Choose raw, chat"),
         ({"--format": "chat"}, "no chat template"),
         ({"--dtype": "int4"}, "dtype"),
         ({"--device": "abacus"}, "device"),
@@ -147,7 +158,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2_with_nothing_written(
 
 def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pairs, tmp_path, mechsteer):
     assert mechsteer(*options(shared, pairs, tmp_path / "out", "--site=2:resid_post", "--multipliers=-4:4:5"))[0] == 0
-    steer = tmp_path / "out/interventions/diff_mean-vector.safetensors"
+    steer = tmp_path / "out/interventions/diffmean-vector.safetensors"
     code, printed, _ = mechsteer(
         "generate", "--model", shared / "models/stories260K", "--intervention", steer, "--multiplier", -8,
         "--multiplier", 8, "--max-new-tokens", 12, "Once upon a time",
@@ -168,3 +179,65 @@ def test_zero_is_always_among_the_multipliers():
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no study\.json"):
         Study.load(tmp_path)
+
+
+def test_train_and_sweep_by_the_command_line_use_the_same_files(shared, pairs, tmp_path, mechsteer):
+    model = ("--model", shared / "models/stories260K", "--pairs", pairs, "--device", "cpu")
+    steer, table = tmp_path / "lora.safetensors", tmp_path / "sweep.parquet"
+    code, printed, _ = mechsteer("train", *model, "--form=lora", "--site=2:mlp.out", "--steps=30", "--out", steer)
+    assert code == 0 and "SPLIT lora at 2:mlp.out" in printed
+    assert files(tmp_path) == {"lora.safetensors", "lora.history.parquet"}
+    assert len(pd.read_parquet(tmp_path / "lora.history.parquet")) == 30
+    asked = ("sweep", *model, "--intervention", steer, "--multipliers=-1:1:3", "--out", table)
+    assert mechsteer(*asked)[0] == 0
+    first = table.read_bytes()
+    frame = pd.read_parquet(table)
+    means = frame.groupby("multiplier").preference.mean()
+    assert means[1.0] > means[0.0] > means[-1.0] and set(frame.method) == {"SPLIT"}
+    # Loaded again, in another process, the steer gives the same sweep.
+    command = [sys.executable, "-m", "mechsteer", *map(str, asked)]
+    assert subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode == 0
+    assert table.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--site=2:mlp.out", "--form=bias", "--out=x.safetensors"), "Choose vector, lora, local_weight"),
+        (("train", "--site=2:mlp.out", "--method=PPO", "--out=x.safetensors"), "Choose DiffMean, SFT, RePS, SPLIT"),
+        (("train", "--site=2:mlp.out", "--out=x.pt"), "ends in .safetensors"),
+        (("train", "--site=2:mlp.out", "--form=lora", "--method=DiffMean", "--out=x.safetensors"), "gives a vector"),
+        (("sweep", "--intervention=none.safetensors", "--out=x.parquet"), "no intervention at"),
+        (("sweep", "--intervention=none.safetensors", "--out=x.csv"), "ends in .parquet"),
+        (("generate", "--intervention=none.safetensors", "hello"), "no intervention at"),
+    ],
+)
+def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = mechsteer(*arguments, "--device=cpu")
+    assert code == 2 and message in error and not list(tmp_path.iterdir())
+
+
+def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer):
+    code, printed, _ = mechsteer(
+        "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--methods=DiffMean,SPLIT",
+        "--forms=vector", "--seeds=2", "--steps=12", "--device=cpu",
+    )  # fmt: skip
+    printed = " ".join(printed.split())
+    assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed
+    study = Study.load(tmp_path / "out")
+    assert [sweep.intervention for sweep in study.sweeps] == [
+        "DiffMean vector 1:resid_post", "SPLIT vector 1:resid_post seed 0", "SPLIT vector 1:resid_post seed 1",
+    ]  # fmt: skip
+    frontier = study.table("frontier")
+    assert set(frontier.n_seeds[frontier.method == "SPLIT"]) == {2}
+    assert set(study.table("side_effects").pairs) == {
+        "guestbook/sentiment-rest",
+        "guestbook/certainty",
+        "guestbook/tense",
+    }
+    answers = study.table("answers")
+    steered = answers[answers.intervention == "DiffMean vector 1:resid_post"].sort_values("multiplier")
+    # The exact checker sees sentiment move from complaint to praise.
+    assert steered.sentiment.iloc[0] < -0.3 and steered.sentiment.iloc[-1] > 0.3
+    assert (tmp_path / "out/figures/frontier.pdf").exists()

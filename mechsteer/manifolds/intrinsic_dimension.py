@@ -1,0 +1,94 @@
+"""Intrinsic dimension: how many directions activations can move in without leaving their manifold.
+
+Estimates from nearest neighbours depend on the scale at which the points lie, which more neighbours or fewer points kept
+make coarser: noise that is wider than the gaps between points counts as dimensions, and from ten or so dimensions on
+every sample is too sparse and the estimates are low. The intervals are over the luck of the points; they know nothing
+of that bias.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from ..statistics import ConfidenceInterval
+from .sample import Sample, nearest_points
+from .stream import Points
+
+
+@dataclass(frozen=True)
+class IntrinsicDimension:
+    """An estimate, and its interval over the luck of the points."""
+
+    estimate: float
+    interval: ConfidenceInterval
+
+
+def intrinsic_dimensions(
+    activations: Points, *, n_kept: int = 10_000, seed: int = 0, level: float = 0.95
+) -> dict[str, IntrinsicDimension]:
+    """By every estimator, from one sample of the distinct points."""
+    sample = Sample.of(activations, n_kept, seed)
+    estimators = (two_nn, maximum_likelihood, participation_ratio)
+    return {estimator.__name__: estimator(sample, level=level) for estimator in estimators}
+
+
+def two_nn(sample: Sample, *, discard: float = 0.1, level: float = 0.95) -> IntrinsicDimension:
+    """From the ratio of the distances to the two nearest points, at the finest scale (Facco et al. 2017).
+
+    The largest ratios, which the theory fits worst, are known only to be large: a censored likelihood stands in for
+    the paper's line through the rest, and uses the same points.
+    """
+    return _from_neighbours(sample, 2, discard, level)
+
+
+def maximum_likelihood(sample: Sample, *, n_neighbours: int = 5, level: float = 0.95) -> IntrinsicDimension:
+    """From the distances to more neighbours (Levina and Bickel 2004), inverses averaged (MacKay and Ghahramani 2005).
+
+    More neighbours narrow the interval, but edges and curvature bias the estimate the more.
+    """
+    return _from_neighbours(sample, n_neighbours, 0.0, level)
+
+
+def participation_ratio(sample: Sample, *, level: float = 0.95) -> IntrinsicDimension:
+    """(Σλ)² / Σλ² over the principal variances: the number of directions that a linear view needs.
+
+    A curved manifold needs more than it has dimensions, and one massive coordinate makes it one. The interval is the
+    jackknife's.
+    """
+    points = sample.points - sample.points.mean(axis=0, dtype=np.float64)
+    n = len(points)
+    scatter = points.T @ points
+    total, square = np.trace(scatter), np.sum(scatter**2)
+    # Without a point, the scatter loses its outer product, and a little more because the mean moves.
+    sizes = n / (n - 1) * np.sum(points**2, axis=1)
+    stretches = n / (n - 1) * np.sum((points @ scatter) * points, axis=1)
+    without = (total - sizes) ** 2 / (square - 2 * stretches + sizes**2)
+    deviation = np.sqrt((n - 1) ** 2 / n * np.var(np.log(without), ddof=1))
+    return _with_interval(total**2 / square, deviation, level)
+
+
+def _from_neighbours(sample: Sample, k: int, discard: float, level: float) -> IntrinsicDimension:
+    """Σ_j<k log T_k/T_j at each point is Gamma(k - 1) over the dimension, where the density is even.
+
+    Its deviations from that are correlated where neighbourhoods overlap. Their covariances are counted by the share of
+    the neighbourhood that two points have in common, which is a sum of squares (as Bartlett's for time series). A
+    bootstrap would not do, for points drawn twice are each other's nearest; nor would the likelihood's own interval,
+    which takes points for independent.
+    """
+    distances, neighbours = nearest_points(sample.points, None, k)
+    logs = np.log(distances)
+    spread = (k - 1) * logs[:, -1] - logs[:, :-1].sum(axis=1)
+    limit = np.quantile(spread, 1 - discard)
+    counted, summed = (k - 1) * (spread <= limit), np.minimum(spread, limit)
+    estimate = counted.sum() / summed.sum()
+    score = counted / estimate - summed
+    around = score + np.bincount(neighbours.ravel(), np.repeat(score, k), minlength=len(score))
+    deviation = np.sqrt(np.sum(around**2) / (k + 1)) / summed.sum()
+    return _with_interval(estimate, deviation, level)
+
+
+def _with_interval(estimate: float, deviation: float, level: float) -> IntrinsicDimension:
+    """Normal on the logarithmic scale, where `deviation` is the standard error."""
+    estimate, factor = float(estimate), float(np.exp(norm.ppf((1 + level) / 2) * deviation))
+    return IntrinsicDimension(estimate, ConfidenceInterval(estimate / factor, estimate * factor, level))

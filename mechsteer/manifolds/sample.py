@@ -1,0 +1,68 @@
+"""Some of a stream's distinct points, kept in memory, and the nearest among them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from sklearn.neighbors import NearestNeighbors
+
+from ..errors import InputError
+from .stream import Points, distinct_blocks
+
+EMPTY = np.iinfo(np.uint64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """`n_kept` points, or all if there are fewer, drawn uniformly from `n_points` distinct ones, less their centre.
+
+    Distances are computed in float32 (float64 for points that came in it), and an offset of all points would cost
+    their digits.
+    """
+
+    points: Float[ndarray, "kept d"]
+    centre: Float[ndarray, " d"]
+    n_points: int
+    n_duplicates: int
+    seed: int
+
+    @classmethod
+    def of(cls, activations: Points, n_kept: int, seed: int = 0) -> "Sample":
+        """Keep the points with the smallest keys: the same ones in whatever order and batches they come."""
+        n_points = n_duplicates = 0
+        keys = np.full(n_kept, EMPTY)
+        kept = None
+        for block in distinct_blocks(activations, seed):
+            n_points += len(block.points)
+            n_duplicates += block.n_duplicates
+            if kept is None:
+                kept = np.empty((n_kept, block.points.shape[1]), np.promote_types(block.points.dtype, np.float32))
+            smallest = np.argsort(np.concatenate([keys, block.keys]), kind="stable")[:n_kept]
+            arrived = smallest[smallest >= n_kept] - n_kept
+            left = np.setdiff1d(np.arange(n_kept), smallest)
+            keys[left], kept[left] = block.keys[arrived], block.points[arrived]
+        order = np.argsort(keys)[: min(n_kept, n_points)]
+        if kept is None or len(order) < 2:
+            raise InputError(f"{len(order)} distinct activations were kept. Pass and keep at least two.")
+        kept = kept[order]
+        centre = kept.mean(axis=0, dtype=np.float64)
+        np.subtract(kept, centre, out=kept, dtype=np.float64, casting="same_kind")
+        return cls(kept, centre, n_points, n_duplicates, seed)
+
+
+def nearest_points(
+    points: Float[ndarray, "kept d"], queries: Float[ndarray, "n d"] | None, n_neighbours: int
+) -> tuple[Float[ndarray, "n k"], Int[ndarray, "n k"]]:
+    """Distances and indices of each query's nearest points, the nearest first, exactly; of the points' own if None.
+
+    No point is a neighbour of its own.
+    """
+    n_available = len(points) - (queries is None)
+    if not 1 <= n_neighbours <= n_available:
+        raise InputError(
+            f"{n_neighbours} neighbours were asked for among {n_available} points. Keep more points, or ask for fewer."
+        )
+    search = NearestNeighbors(n_neighbors=n_neighbours, algorithm="brute").fit(points)
+    distances, indices = search.kneighbors(None if queries is None else queries.astype(points.dtype, copy=False))
+    return distances.astype(np.float64), indices
