@@ -36,7 +36,9 @@ def generate(
             max_new_tokens=max_new_tokens,
             **sampling,
         )
-    written = [_to_end(row, tokenizer.eos_token_id) for row in tokens[:, batch.tokens.shape[1] :].tolist()]
+    written = [
+        _to_end(row, cast(int | None, tokenizer.eos_token_id)) for row in tokens[:, batch.tokens.shape[1] :].tolist()
+    ]
     return tokenizer.batch_decode(written, skip_special_tokens=not keep_special_tokens)
 
 

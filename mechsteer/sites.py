@@ -12,6 +12,7 @@ Layers count from 0. An intervention adds m·(ΔW h + Δb) to what leaves the si
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -28,8 +29,8 @@ PLACES = ("mlp.out", "attn.o", "resid_pre", "resid_mid", "resid_post")
 # What a site shows on the way: h, and the value that the shift is added to.
 Look = Callable[[Float[Tensor, "batch pos d_in"], Float[Tensor, "batch pos d_out"]], Tensor | None]
 
-# (d_in, d_out) of each site that was looked for in a model; None where the model lacks it.
-_WIDTHS: WeakKeyDictionary[Model, dict["Site", tuple[int, int] | None]] = WeakKeyDictionary()
+# (d_in, d_out) of each site that a model has.
+_WIDTHS: WeakKeyDictionary[Model, dict["Site", tuple[int, int]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, order=True)
@@ -80,13 +81,11 @@ class Site:
         """(d_in, d_out): the width of h and that of the shift; one sentence if the model lacks this site."""
         if self.layer >= model.n_layers:
             raise InputError(f"The site {self} does not exist: {model.name} has layers 0 to {model.n_layers - 1}.")
-        widths = _widths(model, self)
-        if widths is None:
-            available = [place for place in PLACES if _widths(model, Site(self.layer, place))]
-            raise InputError(
-                f"The site {self} does not exist: layer {self.layer} of {model.name} has {', '.join(available)}."
-            )
-        return widths
+        found = _survey(model)
+        if self not in found:
+            available = ", ".join(site.place for site in found if site.layer == self.layer)
+            raise InputError(f"The site {self} does not exist: layer {self.layer} of {model.name} has {available}.")
+        return found[self]
 
     def hooks(self, look: Look) -> list[Hook]:
         """Hooks that show (h, value) to `look` and add what it returns, if anything, to the value."""
@@ -111,35 +110,55 @@ class Site:
 
 def all_sites(model: Model, places: tuple[str, ...] = PLACES) -> list[Site]:
     """Every site of the given places that the model has, by layer."""
-    sites = [Site(layer, place) for layer in range(model.n_layers) for place in places]
-    return [site for site in sites if _widths(model, site)]
+    return [site for site in _survey(model) if site.place in places]
 
 
-def _widths(model: Model, site: Site) -> tuple[int, int] | None:
-    known = _WIDTHS.setdefault(model, {})
-    if site not in known:
-        known[site] = _look_for(model, site)
-    return known[site]
+def _survey(model: Model) -> dict[Site, tuple[int, int]]:
+    """The sites that a model has, with their widths.
+
+    All are looked for at once and at first use: within a steer that is under way, a look would be steered too.
+    """
+    if model not in _WIDTHS:
+        sites = [Site(layer, place) for layer in range(model.n_layers) for place in PLACES]
+        try:
+            found = _look_for(model, sites)
+        except (RuntimeError, ValueError, TypeError, AttributeError):
+            # A hook that one kind of block cannot bear must not hide the sites that it can.
+            found = {}
+            for site in sites:
+                with suppress(RuntimeError, ValueError, TypeError, AttributeError):
+                    found |= _look_for(model, [site])
+        _WIDTHS[model] = found
+    return _WIDTHS[model]
 
 
-def _look_for(model: Model, site: Site) -> tuple[int, int] | None:
-    if any(name not in model.bridge.hook_dict for name, _ in site.hooks(lambda h, value: None)):
-        return None
-    seen: list[tuple[Tensor, Tensor]] = []
-    _probe(model, site.hooks(lambda h, value: seen.append((h, value))))
-    if len(seen) != 1:
-        return None
-    h, value = seen[0]
-    if site.place == "resid_mid":
-        # It is put together from the block's input and what attention adds. Parallel blocks have none, and a block
-        # that scales its branches or norms their sum would be misread: compare with what the second norm reads.
+def _look_for(model: Model, sites: list[Site]) -> dict[Site, tuple[int, int]]:
+    """Which of the sites fire exactly once in a forward, and how wide they are."""
+    names = model.bridge.hook_dict
+    seen: dict[Site, list[tuple[Tensor, Tensor]]] = {}
+    norms: dict[Site, list[Tensor]] = {}
+    hooks: list[Hook] = []
+    for site in sites:
+        own = site.hooks(lambda h, value, site=site: seen.setdefault(site, []).append((h, value)))
+        if all(name in names for name, _ in own):
+            hooks += own
         norm = f"blocks.{site.layer}.ln2.hook_in"
-        read: list[Tensor] = []
-        if norm in model.bridge.hook_dict:
-            _probe(model, [(norm, lambda tensor, hook: read.append(tensor))])
-        if len(read) != 1 or not torch.allclose(read[0], value, rtol=1e-2, atol=1e-3 * float(value.abs().max())):
-            return None
-    return h.shape[-1], value.shape[-1]
+        if site.place == "resid_mid" and norm in names:
+            hooks.append((norm, lambda tensor, hook, site=site: norms.setdefault(site, []).append(tensor)))
+    _probe(model, hooks)
+    once = [site for site in sites if len(seen.get(site, [])) == 1]
+    return {
+        site: (seen[site][0][0].shape[-1], seen[site][0][1].shape[-1])
+        for site in once
+        if site.place != "resid_mid" or _is_read_by(norms.get(site, []), seen[site][0][1])
+    }
+
+
+def _is_read_by(norm: list[Tensor], value: Tensor) -> bool:
+    """Whether the second norm reads this residual. `resid_mid` is put together from the block's input and what attention
+    adds; parallel blocks have none, and a block that scales its branches or norms their sum would be misread."""
+    tolerance = 1e-3 * float(value.abs().max())
+    return len(norm) == 1 and norm[0].shape == value.shape and torch.allclose(norm[0], value, rtol=1e-2, atol=tolerance)
 
 
 def _probe(model: Model, hooks: list[Hook]) -> None:

@@ -15,7 +15,6 @@ from .errors import InputError
 from .files import write_atomically
 from .log_odds import preference_log_odds, utility_log_odds
 
-
 LABELS: dict[str, Any] = {
     "intervention": str,
     "form": str,
