@@ -1,11 +1,15 @@
 """Evidence: everything that the claims about one steer are judged by, as arrays, so that judging needs no model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from mechsteer.files import write_atomically
 from mechsteer.sweeps import Sweep
 
 
@@ -37,7 +41,7 @@ class Evidence:
     token_pair: Int[ndarray, " tokens"]
     """Index of each test token's pair in the sweep."""
     layers: dict[int, LayerActivations]
-    """By layer: the steered site under its own layer, and resid_post of every later layer."""
+    """By layer: the steered site, with its shift, under its own layer, and resid_post of later layers."""
     site_layer: int
     delta: Float[ndarray, "pairs d"]
     """Δh at multiplier one, mean over the steered positions of a test pair."""
@@ -52,3 +56,40 @@ class Evidence:
     answers: pd.DataFrame = field(default_factory=pd.DataFrame)
     """On the guestbook: a row per multiplier with the checker's shares and concept values of generated answers."""
     seed: int = 0
+
+    def save(self, path: str | Path) -> Path:
+        """Write one .npz of plain arrays, whole or not at all."""
+        arrays = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NESTED}
+        for name in ("sweep", "learning_sweep"):
+            arrays |= {f"{name}.{item.name}": getattr(getattr(self, name), item.name) for item in fields(Sweep)}
+        for layer, activations in self.layers.items():
+            arrays |= {f"layers.{layer}.{item.name}": getattr(activations, item.name) for item in fields(activations)}
+        arrays |= {f"answers.{name}": self.answers[name].to_numpy() for name in self.answers}
+        arrays = {name: np.asarray(value) for name, value in arrays.items()}
+        # Words are kept as fixed-width text: objects would need pickle.
+        plain = {name: value.astype(str) if value.dtype == object else value for name, value in arrays.items()}
+        return write_atomically(path, lambda temporary: np.savez(temporary, allow_pickle=False, **plain))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Evidence":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: value.item() if value.ndim == 0 else value for name, value in file.items()}
+        grouped: dict[str, dict[str, Any]] = {}
+        for name, value in arrays.items():
+            group, _, rest = name.rpartition(".")
+            grouped.setdefault(group, {})[rest] = value
+        sweeps = {name: grouped[name] for name in ("sweep", "learning_sweep")}
+        return cls(
+            **grouped[""],
+            **{name: Sweep(**values | {"pairs": tuple(values["pairs"].tolist())}) for name, values in sweeps.items()},
+            layers={
+                int(group.removeprefix("layers.")): LayerActivations(**values)
+                for group, values in grouped.items()
+                if group.startswith("layers.")
+            },
+            answers=pd.DataFrame(grouped.get("answers", {})),
+        )
+
+
+_NESTED = ("sweep", "learning_sweep", "layers", "answers")

@@ -43,7 +43,7 @@ FormatOption = Annotated[
 PositionsOption = Annotated[
     str, typer.Option(help="Tokens to steer: 'all' but the first (BOS), 'completion' or 'query'.")
 ]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; by default a GPU if there is one.")]
 DtypeOption = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; by default the model's own.")]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same numbers.")]
 StepsOption = Annotated[int, typer.Option(help="Training steps of each trained steer.", min=1)]

@@ -47,4 +47,4 @@ def completion_losses(model: Model, batch: TokenBatch) -> tuple[Float[Tensor, " 
     nll = torch.nn.functional.cross_entropy(logits.float(), tokens.to(logits.device), reduction="none").double()
     row = predicted.nonzero()[:, 0].to(nll.device)
     losses = torch.zeros(len(predicted), dtype=nll.dtype, device=nll.device).index_add(0, row, nll)
-    return losses, predicted.sum(dim=1)
+    return losses, predicted.sum(dim=1).to(losses.device)
