@@ -30,6 +30,7 @@ class Settings:
     seeds: int = 1
     steps: int = 150
     other_pairs: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ("DiffMean-vector",)
     seed: int = 0
     device: str | None = None
     dtype: str | None = None
@@ -52,6 +53,10 @@ class Settings:
             or ("DiffMean" in self.methods and len(self.methods) == 1 and "vector" not in self.forms)
         ):
             raise InputError("No steer is left to study: name at least one method and one form (DiffMean is a vector).")
+        for name in self.claims:
+            method, _, form = name.partition("-")
+            if method not in METHODS or form not in FORMS:
+                raise InputError(f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora.")
         if self.seeds < 1 or self.steps < 1:
             raise InputError(f"{self.seeds} seeds of {self.steps} steps came. Both must be at least one.")
 

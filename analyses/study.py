@@ -12,14 +12,17 @@ import pandas as pd
 
 import mechsteer as ms
 from mechsteer import guestbook, versions
+from mechsteer.claims import Claim, Outcome
 from mechsteer.frontier import Frontier
 from mechsteer.sweeps import Sweep
 from mechsteer.threads import use_threads_for
 
-from . import comparison, side_effects
+from . import comparison, one_operation, side_effects
+from .collection import collect
 from .folder import StudyFolder, write_json
 from .settings import Settings, parse_multipliers
 from .steers import Steer, learn, steers
+from .verdict import judge_study
 
 Report = Callable[[str], None]
 
@@ -121,6 +124,11 @@ def run(
         stages.done("frontier", f"{len(found)} methods and forms compared")
         _side_effects(folder, settings, model, interventions, fitted, found, testing, others)
         stages.done("side effects", f"on {len(others)} other sets of pairs" + _and_answers(settings))
+
+    claims = _judge(folder, settings, model, chosen, interventions, sweeps, learning, testing)
+    if claims:
+        outcomes = [sum(claim.outcome is outcome for claim in claims) for outcome in Outcome]
+        stages.done("claims", ", ".join(f"{n} {outcome.value}" for n, outcome in zip(outcomes, Outcome, strict=True)))
 
     first = sweeps[0]
     write_json(
@@ -250,6 +258,50 @@ def _measure(
     return intervention, folder.keep(
         f"parts/{steer.slug}.parquet", Sweep.load, sweep, lambda made, path: made.save(path)
     )
+
+
+def _judge(
+    folder: StudyFolder,
+    settings: Settings,
+    model: ms.Model,
+    chosen: Sequence[Steer],
+    interventions: dict[str, ms.Intervention],
+    sweeps: Sequence[Sweep],
+    learning: ms.Pairs,
+    testing: ms.Pairs,
+) -> list[Claim]:
+    """Collect evidence of the steers that claims are asked of, and judge the paper's claims by it."""
+    judged = False
+    for steer, sweep in zip(chosen, sweeps, strict=True):
+        if f"{steer.method}-{steer.form}" in settings.claims and steer.seed in (None, settings.seed):
+            folder.keep(
+                f"evidence/{steer.slug}.npz",
+                lambda path: None,
+                lambda steer=interventions[sweep.intervention], sweep=sweep: collect(
+                    model, steer, learning, testing, sweep, prompt_format=settings.format, seed=settings.seed
+                ),
+                lambda made, path: made.save(path),
+            )
+            judged = True
+    if not judged:
+        return []
+    folder.keep(
+        "evidence/one_operation.parquet",
+        lambda path: None,
+        lambda: pd.concat(
+            one_operation.compare(model, steer, testing, sweep, prompt_format=settings.format)
+            for steer, sweep in _one_of_each_form(interventions, sweeps)
+        ),
+        lambda made, path: made.to_parquet(path, index=False),
+    )
+    return judge_study(folder.work)
+
+
+def _one_of_each_form(
+    interventions: dict[str, ms.Intervention], sweeps: Sequence[Sweep]
+) -> list[tuple[ms.Intervention, Sweep]]:
+    first = {sweep.form: sweep for sweep in reversed(sweeps)}
+    return [(interventions[sweep.intervention], sweep) for sweep in first.values()]
 
 
 def _side_effects(

@@ -1,0 +1,50 @@
+"""Preference follows (α m + β) D(m) + b, and has three regions: near-linear, transition, convergence.
+
+ArXiv 2602.02343, eq. 15 with the decay of eq. 12. Nine parameters on a few dozen points explain any smooth curve in
+sample, so the curve is judged on multipliers that it has not seen, and against rivals with as many parameters.
+"""
+
+import numpy as np
+
+from mechsteer.claims import Claim, Outcome, judge
+from mechsteer.curves import CurveFit, PreferenceCurve
+from mechsteer.statistics import ConfidenceInterval
+
+from .evidence import Evidence
+from .result import MIN_PAIRS, Result, undecided
+from .rivals import compare, no_fit
+
+NAME = "preference_curve"
+RIVALS, REGIONS = f"{NAME}: rivals", f"{NAME}: regions"
+
+
+def run(evidence: Evidence) -> Result:
+    """Two claims: the curve beats its rivals, and its three regions lie within the sweep on both sides."""
+    sweep = evidence.sweep
+    fit, claim, table = compare(
+        RIVALS, "Eq. 15", PreferenceCurve, sweep.multipliers, sweep.preference, subject=evidence.subject, seed=evidence.seed
+    )  # fmt: skip
+    return Result((claim, _three_regions(fit, evidence.subject)), {"rivals": table})
+
+
+def _three_regions(fit: CurveFit, subject: str) -> Claim:
+    """Convergence must begin within the sweep, and after the near-linear region has ended, on the worse side too."""
+    unit = "share of the swept side"
+    if not fit.ok or fit.n_pairs < MIN_PAIRS:
+        return undecided(REGIONS, subject, unit, no_fit(fit))
+    sides = {}
+    for side, end in (("negative", fit.multipliers[0]), ("positive", fit.multipliers[-1])):
+        linear, converges = (fit.properties[f"{name}_{side}"] for name in ("near_linear", "converges"))
+        shares = [value / end for value in (converges.interval.low, converges.interval.high)]
+        sides[side] = (converges.estimate / end, min(shares), max(shares), linear.estimate / end)
+    side, (estimate, low, high, linear) = max(sides.items(), key=lambda item: item[1][0])
+    interval = ConfidenceInterval(float(low), float(high))
+    outcome = judge(interval, (0.0, 1.0))
+    if outcome is Outcome.SUPPORTED and any(values[3] >= values[1] for values in sides.values()):
+        outcome = Outcome.INCONCLUSIVE
+    where = f"begins at {estimate:.0%} of the swept" if np.isfinite(estimate) else "does not begin on the"
+    because = f"Convergence {where} {side} side, the later of the two, and the near-linear region ends " + (
+        f"at {linear:.0%} of it." if np.isfinite(linear) else "nowhere within it."
+    )
+    control = "a curve without convergence, whose slope stays above a twentieth of that at zero"
+    return Claim(REGIONS, subject, float(estimate), unit, interval, control, outcome, because)

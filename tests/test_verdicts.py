@@ -1,0 +1,178 @@
+"""Verdicts in worlds whose truth is planted: right where the evidence suffices, and silent where it does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import worlds
+
+import figures.orthogonality
+from analyses import manifold_exists, off_manifold, orthogonality, validity
+from analyses.evidence import LayerActivations
+from analyses.orthogonality import by_gradient, by_regression
+from analyses.study import Study
+from analyses.tokens import by_pair
+from figures import distance, shift_split, utility_distance
+from mechsteer.claims import Outcome
+
+N_SEEDS = 3
+ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)
+
+
+def outcomes(case, seed):
+    return {claim.claim: claim.outcome for claim in case.analysis.run(case.build(seed)).claims}
+
+
+@pytest.mark.parametrize("case", worlds.CASES, ids=lambda case: f"{case.analysis.NAME}: {case.world}")
+def test_a_verdict_is_the_planted_truth(case):
+    # Seeds of their own: benchmarks/verdicts.py counts over a hundred others.
+    found = [outcomes(case, seed) for seed in range(1000, 1000 + N_SEEDS)]
+    opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED, Outcome.INCONCLUSIVE: None}
+    for claim, truth in case.truth.items():
+        verdicts = [outcome[claim] for outcome in found]
+        assert verdicts.count(truth) >= N_SEEDS - 1, claim
+        assert opposite[truth] not in verdicts, claim
+
+
+@pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.NAME)
+def test_a_verdict_repeats_and_says_what_it_rests_on(analysis):
+    evidence = worlds.make(0)
+    first, second = analysis.run(evidence), analysis.run(evidence)
+    assert [claim.to_dict() for claim in first.claims] == [claim.to_dict() for claim in second.claims]
+    for claim in first.claims:
+        assert claim.claim.startswith(f"{analysis.NAME}: ") and claim.because.endswith(".")
+        if np.isfinite(claim.estimate):
+            assert claim.control and claim.interval.low <= claim.interval.high
+    for name, table in first.tables.items():
+        assert len(table), name
+
+
+@pytest.mark.parametrize("analysis", (off_manifold, orthogonality, validity), ids=lambda analysis: analysis.NAME)
+def test_utility_that_is_undefined_everywhere_decides_nothing_about_utility(analysis):
+    evidence = worlds.make(0)
+    # Both completions certain: their probabilities add up to two.
+    sweep = replace(evidence.sweep, **{name: np.zeros_like(evidence.sweep.loss_positive) for name in LOSSES})
+    undefined = np.full_like(evidence.slope_utility, np.nan)
+    result = analysis.run(replace(evidence, sweep=sweep, slope_utility=undefined))
+    about_utility = [claim for claim in result.claims if claim.claim != "validity: preference"]
+    assert about_utility
+    assert {claim.outcome for claim in about_utility} == {Outcome.INCONCLUSIVE}
+
+
+LOSSES = ("loss_positive", "loss_negative")
+
+
+def test_pairs_without_a_utility_are_left_out_and_change_nothing_else():
+    evidence = worlds.make(0)
+    sweep = evidence.sweep
+    broken = {name: np.where(np.arange(len(sweep.pairs)) == 59, 0.0, getattr(sweep, name)) for name in LOSSES}
+    with_broken = off_manifold.run(replace(evidence, sweep=replace(sweep, **broken)))
+    without = off_manifold.run(worlds.few(evidence, 59))
+    for one, other in zip(with_broken.claims, without.claims, strict=True):
+        assert one.estimate == pytest.approx(other.estimate)
+
+
+def test_a_steer_that_exchanges_pairs_explains_nothing():
+    """The control itself: the same distances at the same multipliers, given to other pairs."""
+    evidence = worlds.make(0, n_pairs=120)
+    assert claim_of(off_manifold.run(evidence), "explains").outcome is Outcome.SUPPORTED
+    read = evidence.layers[0]
+    moved = (read.steered - read.base).reshape(len(worlds.READ), 120, -1, worlds.D)[:, ::-1].reshape(read.steered.shape)
+    exchanged = replace(evidence, layers={0: LayerActivations(read.learning, read.base, read.base + moved)})
+    assert claim_of(off_manifold.run(exchanged), "explains").outcome is Outcome.REFUTED
+
+
+def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
+    evidence = worlds.make(0, decay_by_distance=0.0, n_pairs=200)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 40, 200)
+    read, m = evidence.layers[0], worlds.READ[:, None, None]
+    moved = np.sign(m) * np.abs(m) * lengths[evidence.token_pair, None] / 10 * np.eye(worlds.D)[-1]
+    loss = np.abs(worlds.SWEPT)[:, None] * (lengths + rng.normal(size=(25, 200)))
+    sweep = replace(
+        evidence.sweep, tokens_positive=lengths, tokens_negative=lengths, loss_positive=5 + loss, loss_negative=6 + loss
+    )
+    confounded = replace(
+        evidence, sweep=sweep, layers={0: LayerActivations(read.learning, read.base, read.base + moved)}
+    )
+    assert claim_of(off_manifold.run(confounded), "explains").outcome is Outcome.REFUTED
+    unaware = replace(sweep, tokens_positive=lengths * 0 + 9, tokens_negative=lengths * 0 + 9)
+    assert claim_of(off_manifold.run(replace(confounded, sweep=unaware)), "explains").outcome is Outcome.SUPPORTED
+
+
+def test_noise_in_a_readout_does_not_make_it_look_orthogonal():
+    cosines = [
+        by_gradient(worlds.make(seed, cosine_utility=0.5, readout_noise=4.0), np.random.default_rng(0)).cosines[
+            "cos(ω_u, Δh)"
+        ][0]
+        for seed in range(40)
+    ]
+    assert np.nanmean(cosines) == pytest.approx(0.5, abs=0.05)
+    raw = [
+        np.cos(np.arctan2(*reversed(_along_and_off(worlds.make(seed, cosine_utility=0.5, readout_noise=4.0)))))
+        for seed in range(40)
+    ]
+    assert np.mean(raw) < 0.47
+
+
+def _along_and_off(evidence):
+    direction = evidence.delta[0] / np.linalg.norm(evidence.delta[0])
+    readout = evidence.gradient_utility.mean(axis=0)
+    return readout @ direction, np.linalg.norm(readout - readout @ direction * direction)
+
+
+def test_both_ways_of_finding_a_linear_readout_agree():
+    evidence = worlds.with_readout(worlds.make(0, points=worlds.cloud, n_pairs=200, cosine_utility=0.5), 0.5)
+    rng = np.random.default_rng(0)
+    for found in (by_gradient(evidence, rng), by_regression(evidence, rng)):
+        assert found.cosines["cos(ω_u, Δh)"][0] == pytest.approx(0.5, abs=0.06)
+        assert found.cosines["cos(ω_p, Δh)"][0] == pytest.approx(0.6, abs=0.06)
+
+
+def test_pair_means_are_over_each_pair_s_own_tokens():
+    values = np.array([[1.0, 3.0, 10.0], [0.0, 4.0, 7.0]])
+    np.testing.assert_array_equal(by_pair(values, np.array([4, 4, 2])), [[10.0, 2.0], [7.0, 2.0]])
+
+
+def test_a_constant_share_of_valid_answers_has_no_order():
+    evidence = worlds.make(0)
+    answers = evidence.answers.assign(valid=0.9)
+    claims = {claim.claim: claim.outcome for claim in validity.run(replace(evidence, answers=answers)).claims}
+    assert claims["validity: utility"] is Outcome.INCONCLUSIVE
+    assert claims["validity: level"] is Outcome.REFUTED
+
+
+def test_without_a_checker_there_is_nothing_to_claim():
+    evidence = worlds.make(0)
+    assert validity.run(replace(evidence, answers=evidence.answers.iloc[:0])).claims == ()
+
+
+def claim_of(result, name):
+    return next(claim for claim in result.claims if claim.claim.endswith(f": {name}"))
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A folder with the tables of two steers, as a judged study leaves them."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "claims").mkdir()
+    tables = {}
+    for seed in (0, 1):
+        for analysis in (off_manifold, orthogonality):
+            for name, table in analysis.run(worlds.make(seed)).tables.items():
+                tables.setdefault(f"{analysis.NAME}-{name}", []).append(table.assign(subject=f"steer {seed}"))
+    for name, parts in tables.items():
+        pd.concat(parts).to_parquet(folder / "claims" / f"{name}.parquet")
+    return Study(folder, {}, (), {})
+
+
+FIGURES = (distance, utility_distance, shift_split, figures.orthogonality)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
+def test_a_figure_shows_the_first_steer_of_a_judged_study_and_nothing_of_another(figure, judged, tmp_path):
+    drawn = figure.draw(judged)
+    assert "steer 0" in drawn.get_suptitle()
+    drawn.canvas.draw()
+    assert figure.draw(Study(tmp_path, {}, (), {})) is None

@@ -1,0 +1,286 @@
+"""Planted worlds: evidence made from arrays, in which each claim is true or false by construction. No model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from analyses import manifold_exists, off_manifold, orthogonality, validity
+from analyses.evidence import Evidence, LayerActivations
+from mechsteer.claims import Outcome
+from mechsteer.guestbook import CONCEPTS
+from mechsteer.sweeps import Sweep
+
+D = 16
+SWEPT = np.linspace(-4, 4, 25)
+READ = SWEPT[[0, 4, 8, 10, 14, 16, 20, 24]]
+TOKENS_PER_PAIR = 4
+
+
+def curved(n: int, rng: np.random.Generator, dimension: int = 2) -> Float[ndarray, "n d"]:
+    """A torus of this dimension, a circle in each of as many planes, with a little noise."""
+    turns = rng.uniform(0, 2 * np.pi, (n, dimension))
+    points = np.zeros((n, D))
+    points[:, : 2 * dimension : 2], points[:, 1 : 2 * dimension : 2] = np.cos(turns), np.sin(turns)
+    return points + 0.02 * rng.normal(size=points.shape)
+
+
+def flat(n: int, rng: np.random.Generator, dimension: int = 3) -> Float[ndarray, "n d"]:
+    """A linear subspace, filled by a Gaussian: of low dimension, and no nearer than its covariance says."""
+    points = 0.02 * rng.normal(size=(n, D))
+    points[:, :dimension] += rng.normal(size=(n, dimension))
+    return points
+
+
+def cloud(n: int, rng: np.random.Generator) -> Float[ndarray, "n d"]:
+    """A Gaussian in all directions, some wider than others: no manifold but the covariance."""
+    return rng.normal(size=(n, D)) * np.linspace(0.8, 1.2, D)
+
+
+def decay(size: ndarray) -> ndarray:
+    """Eq. 12 with L = 4 and p = 2."""
+    return (1 + size**2 / 4) ** -2
+
+
+def make(
+    seed: int,
+    *,
+    n_pairs: int = 60,
+    points=curved,
+    n_learning: int = 400,
+    decay_by_distance: float = 1.0,
+    steered_onto_manifold: bool = False,
+    cosine_utility: float = 0.0,
+    readout_noise: float = 0.3,
+    valid: str = "decay",
+    n_answers: int = 200,
+) -> Evidence:
+    """One steer on `n_pairs`.
+
+    Args:
+        decay_by_distance: share of a pair's own decay that is due to its own shift; the rest is due to a size that has
+            nothing to do with it. At zero, only |m| and that size matter.
+        steered_onto_manifold: tokens go to other points of the manifold, never off it.
+        cosine_utility: between ω_u and Δh; that of ω_p and Δh is 0.6.
+        valid: the true share of valid answers falls as utility's "decay" does, falls "sooner", or "rises" with m.
+    """
+    rng = np.random.default_rng(seed)
+    learning = points(n_learning, rng)
+    base = points(n_pairs * TOKENS_PER_PAIR, rng)
+    token_pair = np.repeat(np.arange(n_pairs), TOKENS_PER_PAIR)
+
+    # Δh points off the manifold's plane in part; each pair's has a size of its own, as that of a LoRA has.
+    direction = rng.normal(size=D)
+    direction /= np.linalg.norm(direction)
+    sizes = np.exp(0.35 * rng.normal(size=n_pairs))
+    delta = sizes[:, None] * direction
+    steered = base + READ[:, None, None] * delta[token_pair]
+    if steered_onto_manifold:
+        steered = np.array([points(len(base), rng) for _ in READ])
+
+    omega_utility, omega_preference = _readouts(direction, cosine_utility, rng)
+    gradients = [
+        omega + readout_noise * rng.normal(size=(n_pairs, D)) / np.sqrt(D)
+        for omega in (omega_utility, omega_preference)
+    ]
+    sweep = _sweep(rng, sizes, decay_by_distance, n_pairs)
+    return Evidence(
+        subject="a planted steer on guestbook/sentiment",
+        sweep=sweep,
+        learning_sweep=_sweep(rng, sizes, decay_by_distance, n_pairs),
+        multipliers=READ,
+        token_pair=token_pair,
+        layers={0: LayerActivations(learning, base, steered)},
+        site_layer=0,
+        delta=delta,
+        gradient_preference=gradients[1],
+        gradient_utility=gradients[0],
+        slope_preference=np.einsum("nd,nd->n", gradients[1], delta),
+        slope_utility=np.einsum("nd,nd->n", gradients[0], delta),
+        has_layer_norm=False,
+        answers=_answers(rng, valid, n_answers),
+        seed=seed,
+    )
+
+
+def with_readout(evidence: Evidence, cosine_utility: float, noise: float = 0.1) -> Evidence:
+    """Unsteered log-odds that are linear in a pair's mean activation, with a chosen cosine of ω_u and Δh."""
+    rng = np.random.default_rng([evidence.seed, 1])
+    omega_utility, omega_preference = _readouts(
+        evidence.delta[0] / np.linalg.norm(evidence.delta[0]), cosine_utility, rng
+    )
+    base = evidence.layers[0].base.reshape(len(evidence.delta), TOKENS_PER_PAIR, D).mean(axis=1)
+    spread = base.std(axis=0).mean()
+    utility, preference = (
+        base @ omega / spread + noise * rng.normal(size=len(base)) for omega in (omega_utility, omega_preference)
+    )
+    zero = len(SWEPT) // 2
+    shape = evidence.sweep.preference.shape
+    losses = _losses(
+        np.broadcast_to(preference, shape), evidence.sweep.utility - evidence.sweep.utility[zero] + utility - 20
+    )
+    return replace(evidence, sweep=replace(evidence.sweep, loss_positive=losses[0], loss_negative=losses[1]))
+
+
+def _readouts(direction: ndarray, cosine_utility: float, rng: np.random.Generator) -> tuple[ndarray, ndarray]:
+    """Unit vectors with chosen cosines to the direction, otherwise at random."""
+
+    def at(cosine: float) -> ndarray:
+        other = rng.normal(size=D)
+        other -= other @ direction * direction
+        return cosine * direction + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
+
+    return at(cosine_utility), at(0.6)
+
+
+def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, n_pairs: int) -> Sweep:
+    others = np.exp(0.35 * rng.normal(size=n_pairs))
+    size = np.abs(SWEPT)[:, None] * sizes**share * others ** (1 - share)
+    preference = (1.5 * SWEPT[:, None] + 1) * decay(size) + rng.normal(size=n_pairs)
+    utility = -20 + 10 * decay(size) + rng.normal(size=n_pairs)
+    noise = 0.3 * rng.normal(size=(2, *size.shape))
+    losses = _losses(preference + noise[0], utility + noise[1])
+    lengths = rng.integers(8, 16, size=(2, n_pairs))
+    return Sweep(
+        SWEPT, tuple(f"pair-{index}" for index in range(n_pairs)), losses[0], losses[1], lengths[0], lengths[1],
+        np.abs(SWEPT)[:, None] * sizes, "planted", "vector", "planted", 0, "resid_post",
+    )  # fmt: skip
+
+
+def _losses(preference: ndarray, utility: ndarray) -> tuple[ndarray, ndarray]:
+    """The two losses that have these log-odds: eqs. 7 and 8 turned round."""
+    log_either = -np.logaddexp(0, -utility)
+    return np.logaddexp(0, -preference) - log_either, np.logaddexp(0, preference) - log_either
+
+
+def _answers(rng: np.random.Generator, valid: str, n_answers: int) -> pd.DataFrame:
+    """What the checker finds at the multipliers that were read; only the first concept follows the steer."""
+    truth = {"decay": decay(READ), "sooner": decay(3 * READ), "rises": (READ + 5) / 10}[valid]
+    value = 0.8 * np.cos(READ) if valid == "rises" else np.tanh(READ * decay(READ) + 0.2)
+    positive = rng.binomial(n_answers, (1 + value) / 2) / n_answers
+    columns = {"multiplier": READ, "n_answers": n_answers, "valid": rng.binomial(n_answers, truth) / n_answers}
+    columns |= {concept: np.zeros(len(READ)) for concept in CONCEPTS} | {CONCEPTS[0]: 2 * positive - 1}
+    return pd.DataFrame(columns)
+
+
+def few(evidence: Evidence, n_pairs: int = 12) -> Evidence:
+    """The same with only the first pairs."""
+    kept: Int[ndarray, " tokens"] = np.flatnonzero(evidence.token_pair < n_pairs)
+    sweeps = {}
+    for name in ("sweep", "learning_sweep"):
+        sweep = getattr(evidence, name)
+        by_pair = ("loss_positive", "loss_negative", "relative_shift", "tokens_positive", "tokens_negative")
+        parts = {item: getattr(sweep, item)[..., :n_pairs] for item in by_pair}
+        sweeps[name] = replace(sweep, pairs=sweep.pairs[:n_pairs], **parts)
+    per_pair = ("delta", "gradient_preference", "gradient_utility", "slope_preference", "slope_utility")
+    return replace(
+        evidence,
+        **sweeps,
+        **{name: getattr(evidence, name)[:n_pairs] for name in per_pair},
+        token_pair=evidence.token_pair[kept],
+        layers={
+            layer: LayerActivations(read.learning, read.base[kept], read.steered[:, kept])
+            for layer, read in evidence.layers.items()
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world, an analysis, and what each of its claims should come to there."""
+
+    analysis: ModuleType
+    world: str
+    build: Callable[[int], Evidence]
+    truth: dict[str, Outcome]
+
+
+def _linear(seed: int, cosine_utility: float) -> Evidence:
+    return with_readout(make(seed, points=cloud, cosine_utility=cosine_utility), cosine_utility)
+
+
+TRUE, FALSE, UNKNOWN = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
+
+
+def _truth(analysis: ModuleType, **claims: Outcome) -> dict[str, Outcome]:
+    return {f"{analysis.NAME}: {claim}": outcome for claim, outcome in claims.items()}
+
+
+def _cases(analysis: ModuleType, worlds: dict[str, tuple[Callable[[int], Evidence], dict[str, Outcome]]]) -> list[Case]:
+    """These worlds, and the first one with too few pairs."""
+    found = [Case(analysis, world, build, _truth(analysis, **claims)) for world, (build, claims) in worlds.items()]
+    first = found[0]
+    return [
+        *found,
+        Case(
+            analysis,
+            f"{first.world}; 12 pairs",
+            lambda seed: few(first.build(seed)),
+            dict.fromkeys(first.truth, UNKNOWN),
+        ),
+    ]
+
+
+CASES = [
+    *_cases(
+        manifold_exists,
+        {
+            "a torus of dimension 2 in 16": (make, {"distance": TRUE, "dimension": TRUE}),
+            "a linear subspace of dimension 3, filled evenly; 80 pairs": (
+                partial(make, points=flat, n_pairs=80),
+                {"distance": FALSE, "dimension": TRUE},
+            ),
+            "a Gaussian in all directions": (partial(make, points=cloud), {"distance": FALSE, "dimension": FALSE}),
+        },
+    ),
+    *_cases(
+        off_manifold,
+        {
+            "utility decays with a pair's own distance": (make, {"growth": TRUE, "explains": TRUE, "monotone": TRUE}),
+            "it decays with the size of m alone, each pair at a pace that is not its distance; 200 pairs": (
+                partial(make, decay_by_distance=0.0, n_pairs=200),
+                {"growth": TRUE, "explains": FALSE, "monotone": TRUE},
+            ),
+            "steered onto other points of the manifold; 200 pairs": (
+                partial(make, steered_onto_manifold=True, n_pairs=200),
+                {"growth": FALSE, "explains": FALSE, "monotone": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        orthogonality,
+        {
+            "linear readouts, cos(ω_u, Δh) = 0": (
+                partial(_linear, cosine_utility=0.0),
+                {"gradient": TRUE, "regression": TRUE},
+            ),
+            "linear readouts, cos(ω_u, Δh) = 0.8": (
+                partial(_linear, cosine_utility=0.8),
+                {"gradient": FALSE, "regression": FALSE},
+            ),
+            "cos(ω_u, Δh) = 0, but pairs disagree on ω_u, and activations do not tell utility": (
+                partial(make, readout_noise=10.0),
+                {"gradient": UNKNOWN, "regression": UNKNOWN},
+            ),
+        },
+    ),
+    *_cases(
+        validity,
+        {
+            "valid answers decay as utility does": (make, {"preference": TRUE, "utility": TRUE, "level": TRUE}),
+            "valid answers decay three times as fast": (
+                partial(make, valid="sooner"),
+                {"preference": TRUE, "utility": TRUE, "level": FALSE},
+            ),
+            "valid answers become more with m, their concept comes and goes": (
+                partial(make, valid="rises"),
+                {"preference": FALSE, "utility": FALSE, "level": FALSE},
+            ),
+        },
+    ),
+]
