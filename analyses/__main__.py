@@ -1,7 +1,6 @@
 """One analysis alone, from the evidence that a study has saved: `python -m analyses NAME --study DIR`."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,6 @@ from mechsteer.errors import InputError
 
 from .verdict import ANALYSES, judge_one
 
-Name = StrEnum("Name", {name: name for name in ANALYSES})
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 
 
@@ -39,12 +37,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help=f"Judge one claim of the paper by the evidence of a study.\n\n{summary()}")
 def judge(
-    name: Annotated[Name, typer.Argument(help="Which analysis.")],
+    name: Annotated[str, typer.Argument(help="Which analysis.")],
     study: Annotated[Path, typer.Option(help="The --out folder of a study that has collected evidence.")],
 ) -> None:
     """Print the claims."""
     try:
-        result = judge_one(study, name.value)
+        result = judge_one(study, name)
     except InputError as error:
         print(f"analyses: {error}", file=sys.stderr)
         raise typer.Exit(2) from error

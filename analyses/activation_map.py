@@ -10,6 +10,7 @@ from mechsteer.manifolds import Map
 
 from .evidence import Evidence
 from .result import Result
+from .tokens import too_sparse
 
 NAME = "activation_map"
 
@@ -21,6 +22,8 @@ N_PATHS = 40
 
 def run(evidence: Evidence) -> Result:
     """Places at the steered site: of the manifold's points (`token` is -1), and of tokens under each multiplier."""
+    if (sparse := too_sparse(evidence, ())) is not None:
+        return sparse
     site = evidence.layers[evidence.site_layer]
     drawn = Map.fit(site.learning, n_kept=N_KEPT, seed=evidence.seed)
     order = np.random.default_rng(evidence.seed).permutation(len(evidence.token_pair))

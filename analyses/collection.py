@@ -44,7 +44,7 @@ def collect(
     testing: ms.Pairs,
     sweep: Sweep,
     *,
-    prompt_format: str = "raw",
+    prompt_format: str | None = None,
     n_multipliers: int = 8,
     n_learning_pairs: int = 100,
     n_learning_tokens: int = 4000,
@@ -54,26 +54,34 @@ def collect(
     batch_size: int = 32,
     seed: int = 0,
 ) -> Evidence:
-    """Everything that claims about this steer are judged by; `sweep` is of the test pairs, steered at all positions.
+    """Everything that claims about this steer are judged by; `sweep` is of the test pairs, format and positions too.
 
     Args:
+        prompt_format: by default the sweep's.
         n_learning_pairs: how many of the learning pairs, drawn by the seed, are swept.
         n_queries: on the guestbook, how many queries are answered at each of the multipliers, for its exact checker.
     """
     if sweep.pairs != tuple(pair.id for pair in testing):
         raise ms.InputError("The sweep is of other pairs than the test pairs that came. Pass those that it measured.")
-    site = intervention.site
+    site, positions = intervention.site, sweep.positions
+    prompt_format = prompt_format or sweep.prompt_format
     encoded, encoded_learning = (ms.encode_pairs(model, pairs, prompt_format) for pairs in (testing, learning))
+    some = learning.sample(min(n_learning_pairs, len(learning)), seed=seed)
     unsteered, learning_sweep = (
         ms.run_sweep(
-            model, intervention, pairs, grid, prompt_format=prompt_format, batch_size=batch_size,
-            name=sweep.intervention, progress=False,
-        )  # fmt: skip
-        for pairs, grid in (
-            (learning, np.zeros(1)),
-            (learning.sample(min(n_learning_pairs, len(learning)), seed=seed), sweep.multipliers),
+            model,
+            intervention,
+            pairs,
+            grid,
+            prompt_format=prompt_format,
+            positions=positions,
+            batch_size=batch_size,
+            name=sweep.intervention,
+            progress=False,
         )
+        for pairs, grid in ((learning, np.zeros(1)), (some, sweep.multipliers))
     )
+
     multipliers = spread(sweep.multipliers, n_multipliers)
     sites = [site, *(ms.Site(layer, "resid_post") for layer in _later_layers(model, site.layer, n_later_layers))]
     rng = np.random.default_rng(seed)
@@ -81,18 +89,20 @@ def collect(
     learning_tokens = _draw_tokens(learning_texts, handled_well(unsteered), n_learning_tokens, rng)
     tokens = _draw_tokens(texts, np.ones(len(texts), dtype=bool), n_test_tokens, rng)
     read = [
-        _read(model, intervention, chosen_texts, chosen, at, sites, batch_size)
+        _read(model, intervention, positions, chosen_texts, chosen, at, sites, batch_size)
         for chosen_texts, chosen, at in (
             (learning_texts, learning_tokens, np.zeros(1)),
             (texts, tokens, np.append(0.0, multipliers)),
         )
     ]
     seen = _remove_ones if model.has_layer_norm else np.asarray
-    slopes = _slopes(model, intervention, encoded, batch_size)
+    slopes = _slopes(model, intervention, positions, encoded, batch_size)
     answers = pd.DataFrame()
     if model.name == "guestbook" and testing.name.startswith("guestbook/"):
         queries = [pair.query for pair in testing[:n_queries]]
-        answers = on_the_guestbook(model, intervention, queries, multipliers, name=sweep.intervention, seed=seed)
+        answers = on_the_guestbook(
+            model, intervention, queries, multipliers.tolist(), name=sweep.intervention, seed=seed
+        )
     return Evidence(
         subject=f"{sweep.intervention} on {testing.name}",
         sweep=sweep,
@@ -159,6 +169,7 @@ def _draw_tokens(
 def _read(
     model: ms.Model,
     intervention: Intervention,
+    positions: str,
     texts: Texts,
     tokens: Int[ndarray, "tokens 2"],
     multipliers: Float[ndarray, " k"],
@@ -178,7 +189,7 @@ def _read(
         with resumed(model, layer, residual_entering(model, layer, item.batch)):
             for index, multiplier in enumerate(multipliers):
                 # The hooks that read come after the steer's, so they see what it has made.
-                with ms.steer(model, intervention, float(multiplier)), _reading(model, sites, at) as values:
+                with ms.steer(model, intervention, float(multiplier), positions), _reading(model, sites, at) as values:
                     model.logits(item.batch, at=nowhere)
                 for target, site in zip(found, sites, strict=True):
                     target[index, here] = values[site]
@@ -230,13 +241,15 @@ class _Slopes:
     slope_utility: Float[ndarray, " pairs"]
 
 
-def _slopes(model: ms.Model, intervention: Intervention, pairs: Sequence[EncodedPair], batch_size: int) -> _Slopes:
+def _slopes(
+    model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair], batch_size: int
+) -> _Slopes:
     """One backward pass for each batch: rows do not see each other, so the sum's gradient holds each row's own."""
     texts, width = pair_texts(pairs), intervention.site.widths(model)[1]
     losses, slopes, counts = np.zeros((3, len(texts)))
     gradients, deltas = np.zeros((2, len(texts), width))
     for item in batches(texts, batch_size, model.padding_token):
-        rows, steered = list(item.rows), steered_positions(model, item)
+        rows, steered = list(item.rows), steered_positions(model, item, positions)
         start = _FromZero(
             intervention.site,
             intervention,
@@ -262,7 +275,7 @@ def _slopes(model: ms.Model, intervention: Intervention, pairs: Sequence[Encoded
             log_either < 0, -np.expm1(log_either), np.nan
         )
     return _Slopes(
-        delta=(deltas[positive] + deltas[negative]) / (counts[positive] + counts[negative])[:, None],
+        delta=(deltas[positive] + deltas[negative]) / np.maximum(counts[positive] + counts[negative], 1)[:, None],
         gradient_preference=gradients[negative] - gradients[positive],
         gradient_utility=-(share[0][:, None] * gradients[positive] + share[1][:, None] * gradients[negative]),
         slope_preference=slopes[negative] - slopes[positive],
@@ -270,9 +283,10 @@ def _slopes(model: ms.Model, intervention: Intervention, pairs: Sequence[Encoded
     )
 
 
-def steered_positions(model: ms.Model, item: TextBatch) -> Bool[Tensor, "batch pos"]:
-    """What `steer` calls "all", in a batch that is padded on the right: every token but the one that begins the text."""
+def steered_positions(model: ms.Model, item: TextBatch, positions: str) -> Bool[Tensor, "batch pos"]:
+    """The tokens that `steer` means by "all", "completion" or "query", in a batch that is padded on the right."""
     steered = item.batch.attention_mask.clone()
     if model.bos_token is not None:
         steered[:, 0] &= item.batch.tokens[:, 0] != model.bos_token
-    return steered
+    completion = item.batch.completion_mask
+    return steered & {"all": steered, "completion": completion, "query": ~completion}[positions]

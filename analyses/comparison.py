@@ -1,6 +1,7 @@
 """Methods and forms on the preference-utility plane: what each gains at an equal loss of utility, and whether SPLIT wins.
 
-The comparison holds pairs, training steps and validation split fixed (arXiv 2602.02343 leaves the scale of m free, so
+The comparison holds pairs, training steps and validation split fixed (DiffMean, which has no steps, learns from all
+learning pairs, the others from four fifths of them) (arXiv 2602.02343 leaves the scale of m free, so
 multipliers themselves are not compared).
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 import mechsteer as ms
-from mechsteer.frontier import Frontier
+from mechsteer.frontier import Frontier, defined_everywhere
 from mechsteer.sweeps import Sweep
 
 
@@ -18,7 +19,8 @@ def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], F
     groups: dict[tuple[str, str], list[Sweep]] = {}
     for sweep in sweeps:
         groups.setdefault((sweep.method, sweep.form), []).append(sweep)
-    return {key: ms.frontier(group, seed=seed) for key, group in groups.items()}
+    defined = defined_everywhere(sweeps)
+    return {key: ms.frontier(group, defined=defined, seed=seed) for key, group in groups.items()}
 
 
 def table(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:

@@ -59,7 +59,9 @@ class Evidence:
 
     def save(self, path: str | Path) -> Path:
         """Write one .npz of plain arrays, whole or not at all."""
-        arrays = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NESTED}
+        arrays: dict[str, Any] = {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NESTED
+        }
         for name in ("sweep", "learning_sweep"):
             arrays |= {f"{name}.{item.name}": getattr(getattr(self, name), item.name) for item in fields(Sweep)}
         for layer, activations in self.layers.items():
@@ -74,15 +76,17 @@ class Evidence:
     def load(cls, path: str | Path) -> "Evidence":
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: value.item() if value.ndim == 0 else value for name, value in file.items()}
+            arrays: dict[str, Any] = {name: value.item() if value.ndim == 0 else value for name, value in file.items()}
         grouped: dict[str, dict[str, Any]] = {}
         for name, value in arrays.items():
             group, _, rest = name.rpartition(".")
             grouped.setdefault(group, {})[rest] = value
-        sweeps = {name: grouped[name] for name in ("sweep", "learning_sweep")}
+        for name in ("sweep", "learning_sweep"):
+            grouped[name]["pairs"] = tuple(grouped[name]["pairs"].tolist())
         return cls(
             **grouped[""],
-            **{name: Sweep(**values | {"pairs": tuple(values["pairs"].tolist())}) for name, values in sweeps.items()},
+            sweep=Sweep(**grouped["sweep"]),
+            learning_sweep=Sweep(**grouped["learning_sweep"]),
             layers={
                 int(group.removeprefix("layers.")): LayerActivations(**values)
                 for group, values in grouped.items()

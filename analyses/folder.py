@@ -19,6 +19,7 @@ class StudyFolder:
 
     out: Path
     work: Path
+    is_new: bool
 
     @classmethod
     def open(cls, out: Path, identity: dict[str, Any]) -> "StudyFolder":
@@ -27,27 +28,36 @@ class StudyFolder:
         if out.exists() and not (out / "study.json").is_file():
             if not out.is_dir() or any(out.iterdir()):
                 raise InputError(f"{str(out)!r} exists and is no study. Choose another folder with --out.")
-        elif out.exists() and (differing := _differing(json.loads((out / "study.json").read_text()), identity)):
+        elif out.exists() and (differing := _differing(_read(out / "study.json"), identity)):
             raise InputError(
                 f"{str(out)!r} holds another study; it differs in {', '.join(differing)}. "
                 "Choose another folder with --out, or delete that one."
             )
         work = out.with_name(f".{out.name}.partial")
         begun = work / "identity.json"
-        if begun.is_file() and _differing(json.loads(begun.read_text()), identity):
+        if work.exists() and (not begun.is_file() or _differing(_read(begun), identity)):
             shutil.rmtree(work)
-        if not begun.is_file():
+        is_new = not work.exists()
+        if is_new:
             write_json(identity, begun)
-        return cls(out, work)
+        return cls(out, work, is_new)
+
+    def abandon(self) -> None:
+        """Leave nothing of a run that its inputs have stopped, unless an earlier one had kept something here."""
+        if self.is_new:
+            shutil.rmtree(self.work, ignore_errors=True)
 
     def keep(self, name: str, load: Callable[[Path], T], make: Callable[[], T], save: Callable[[T, Path], Any]) -> T:
         """What `make` gives, saved as `name`; loaded instead where an interrupted run has saved it already."""
+        # Loaded in either case, so that a run which goes on sees the same numbers as one that never stopped.
+        return load(self.once(name, lambda path: save(make(), path)))
+
+    def once(self, name: str, write: Callable[[Path], Any]) -> Path:
+        """The file `name`, written by `write` unless an interrupted run has written it already."""
         path = self.work / name
         if not path.exists():
-            made = make()
-            write_atomically(path, lambda temporary: save(made, temporary))
-        # Loaded in either case, so that a run which goes on sees the same numbers as one that never stopped.
-        return load(path)
+            write_atomically(path, write)
+        return path
 
     def forget(self, name: str) -> None:
         """Remove a folder of parts, now that what they were kept for is whole."""
@@ -55,10 +65,20 @@ class StudyFolder:
 
     def finish(self) -> None:
         """Move the folder to its place, in exchange for an earlier run of the same study."""
-        (self.work / "identity.json").unlink()
         if self.out.exists():
             shutil.rmtree(self.out)
         self.work.rename(self.out)
+        (self.out / "identity.json").unlink()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{str(path)!r} is damaged, so it cannot be told what the folder holds. Delete or move it.")
+    return found
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from mechsteer.statistics import ConfidenceInterval, percentile_interval, resamp
 
 from .evidence import Evidence, LayerActivations
 from .result import Result
-from .tokens import by_pair, if_enough
+from .tokens import by_pair, if_enough, too_sparse
 
 NAME = "manifold_exists"
 
@@ -32,6 +32,8 @@ N_RESAMPLES = 2000
 
 def run(evidence: Evidence) -> Result:
     """The curves and dimensions of every layer; the claims are about the steered one."""
+    if (undecided := too_sparse(evidence, (f"{NAME}: distance", f"{NAME}: dimension"))) is not None:
+        return undecided
     curves, dimensions = [], []
     for layer, read in evidence.layers.items():
         rng = np.random.default_rng(evidence.seed)

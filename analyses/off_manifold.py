@@ -22,7 +22,7 @@ from mechsteer.statistics import alternate_folds, percentile_interval, resampled
 
 from .evidence import Evidence, LayerActivations
 from .result import Result, too_few, undecided
-from .tokens import by_pair, if_enough
+from .tokens import by_pair, if_enough, too_sparse
 
 NAME = "off_manifold"
 
@@ -41,13 +41,15 @@ N_EXCHANGES = 9999
 
 def run(evidence: Evidence) -> Result:
     """Distances and parts of the shift at every layer; claims, and a row for each pair, at the steered one."""
+    names = [f"{NAME}: {name}" for name in ("growth", "explains", "monotone")]
+    if (sparse := too_sparse(evidence, names)) is not None:
+        return sparse
     pairs = np.unique(evidence.token_pair)
     rows = np.array([np.argmin(np.abs(evidence.sweep.multipliers - m)) for m in evidence.multipliers])
     zero = np.argmin(np.abs(evidence.sweep.multipliers))
     utility = evidence.sweep.utility[:, pairs]
     loss = utility[zero] - utility[rows]
     defined = np.isfinite(loss).all(axis=0)
-
     loss, lengths = loss[:, defined], (evidence.sweep.tokens_positive + evidence.sweep.tokens_negative)[pairs][defined]
 
     distances, splits, explained, at_site = [], [], [], {}
@@ -69,8 +71,7 @@ def run(evidence: Evidence) -> Result:
     tables = {"distance": pd.concat(distances, ignore_index=True), "split": pd.concat(splits, ignore_index=True)}
     if not explained:
         because = too_few(int(defined.sum()))
-        names = ("growth", "explains", "monotone")
-        return Result(tuple(undecided(f"{NAME}: {name}", evidence.subject, "", because) for name in names), tables)
+        return Result(tuple(undecided(name, evidence.subject, "", because) for name in names), tables)
     tables |= {"explained": pd.concat(explained, ignore_index=True)}
     tables |= {"pair": _pair_table(evidence, pairs[defined], at_site, loss)}
     claims = (

@@ -34,14 +34,14 @@ COLUMNS = ["subject", "form", "site", "pair", "multiplier", "difference", "chang
 
 
 def compare(
-    model: ms.Model, intervention: Intervention, testing: ms.Pairs, sweep: Sweep, *, prompt_format: str = "raw"
+    model: ms.Model, intervention: Intervention, testing: ms.Pairs, sweep: Sweep, *, prompt_format: str | None = None
 ) -> pd.DataFrame:
     """A row for each of a few texts: the largest differences of logits at its completion.
 
     `difference` is between hooks and edited weights, `change` between hooks and the unsteered model, `reversed` between
     hooks and weights edited by the opposite sign.
     """
-    encoded = ms.encode_pairs(model, testing[:N_TEXTS], prompt_format)
+    encoded = ms.encode_pairs(model, testing[:N_TEXTS], prompt_format or sweep.prompt_format)
     multiplier = RELATIVE_SHIFT * sweep.multipliers[-1] / float(sweep.relative_shift[-1].mean())
     # A low precision rounds the edited weight itself.
     tolerance = max(TOLERANCE, 16 * torch.finfo(model.dtype).eps)
@@ -140,11 +140,11 @@ def _edited_residual(block: Any, place: str, weight: Tensor, bias: Tensor) -> It
 
 
 @contextmanager
-def _edited_linear(module: nn.Module, weight: Tensor, bias: Tensor) -> Iterator[None]:
+def _edited_linear(module: Any, weight: Tensor, bias: Tensor) -> Iterator[None]:
     own_weight, own_bias = module.weight, module.bias
-    assert isinstance(own_weight, nn.Parameter)
     # GPT-2 keeps its weights transposed.
-    added = (weight.T if isinstance(module, Conv1D) else weight).to(own_weight.device)
+    is_transposed = type(module) is Conv1D
+    added = (weight.T if is_transposed else weight).to(own_weight.device)
     shift = bias.to(own_weight.device)
     try:
         module.weight = nn.Parameter((own_weight.float() + added).to(own_weight.dtype), requires_grad=False)

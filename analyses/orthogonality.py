@@ -137,7 +137,7 @@ def by_regression(evidence: Evidence, rng: np.random.Generator) -> Directions | 
     counts = _counts(len(inputs), N_REGRESSIONS, rng)
     coefficients, explained = [], []
     for target in (utility[defined], sweep.preference[zero, pairs][defined]):
-        penalty = float(RidgeCV(PENALTIES).fit(inputs, target).alpha_)
+        penalty = float(np.asarray(RidgeCV(PENALTIES).fit(inputs, target).alpha_))
         n_folds = min(10, len(inputs))
         by_all, by_length = (
             np.asarray(cross_val_predict(RidgeCV(PENALTIES), known, target, cv=n_folds))
@@ -200,9 +200,8 @@ def _table(found: Directions, null: dict[str, ndarray]) -> pd.DataFrame:
     rows = []
     for name, draws in found.cosines.items():
         interval = percentile_interval(draws[1:])
-        size = np.abs(null[name])
-        p_value = float(np.mean(np.append(size, np.inf) >= abs(draws[0])))
-        rows.append((name, draws[0], interval.low, interval.high, np.quantile(size, CENTRAL), p_value))
+        limit = np.quantile(np.abs(null[name]), CENTRAL)
+        rows.append((name, draws[0], interval.low, interval.high, limit, _p_value(draws[0], null[name])))
     interval = percentile_interval(found.ratio[1:])
     rows.append(("ω_uᵀΔh / ω_pᵀΔh", found.ratio[0], interval.low, interval.high, np.nan, np.nan))
     columns = ["quantity", "estimate", "low", "high", "random_limit", "p_random"]
@@ -211,14 +210,16 @@ def _table(found: Directions, null: dict[str, ndarray]) -> pd.DataFrame:
     )
 
 
+def _p_value(cosine: float, null: Float[ndarray, " random"]) -> float:
+    """How often a random direction has a cosine as large; NaN for one that is undefined."""
+    return float(np.mean(np.append(np.abs(null), np.inf) >= abs(cosine))) if np.isfinite(cosine) else np.nan
+
+
 def _claim(evidence: Evidence, method: str, found: Directions, null: Float[ndarray, " random"]) -> Claim:
     cosines, ratios = found.cosines["cos(ω_u, Δh)"], found.ratio
     interval, ratio = percentile_interval(cosines[1:]), percentile_interval(ratios[1:])
     limit = float(np.quantile(np.abs(null), CENTRAL))
-    outcome, p_value = (
-        _decide(interval, ratio, limit),
-        float(np.mean(np.append(np.abs(null), np.inf) >= abs(cosines[0]))),
-    )
+    outcome, p_value = _decide(interval, ratio, limit), _p_value(cosines[0], null)
     if outcome is Outcome.SUPPORTED:
         # Of the opposite: that the cosine lies beyond the limit.
         p_value = float(norm.sf((limit - abs(cosines[0])) / cosines[1:].std()))

@@ -12,7 +12,9 @@ from mechsteer.prompts import FORMATS
 from mechsteer.sites import Site
 from mechsteer.training import OBJECTIVES
 
-METHODS = ("DiffMean", *OBJECTIVES)
+METHODS = ("DiffMean", "Random", *OBJECTIVES)
+VECTORS = ("DiffMean", "Random")
+"""Methods that need no training, and give vectors."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Settings:
     site: str = "auto"
     multipliers: str = "auto"
     format: str = "raw"
-    methods: tuple[str, ...] = ("DiffMean", "SFT", "RePS", "SPLIT")
+    methods: tuple[str, ...] = ("DiffMean", "Random", "SFT", "RePS", "SPLIT")
     forms: tuple[str, ...] = ("vector", "lora", "local_weight")
     seeds: int = 1
     steps: int = 150
@@ -56,7 +58,9 @@ class Settings:
         for name in self.claims:
             method, _, form = name.partition("-")
             if method not in METHODS or form not in FORMS:
-                raise InputError(f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora.")
+                raise InputError(
+                    f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
+                )
         if self.seeds < 1 or self.steps < 1:
             raise InputError(f"{self.seeds} seeds of {self.steps} steps came. Both must be at least one.")
 

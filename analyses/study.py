@@ -13,7 +13,6 @@ import pandas as pd
 import mechsteer as ms
 from mechsteer import guestbook, versions
 from mechsteer.claims import Claim, Outcome
-from mechsteer.frontier import Frontier
 from mechsteer.sweeps import Sweep
 from mechsteer.threads import use_threads_for
 
@@ -85,6 +84,30 @@ def run(
         ms.Site.parse(settings.site).widths(model)
     identity = _identity(settings, model, learning, testing, others)
     folder = StudyFolder.open(out, identity)
+    try:
+        _fill(
+            folder, settings, model, learning, testing, others, identity | {"pairs_with_moved_boundary": moved}, stages
+        )
+        if finish is not None:
+            finish(folder.work)
+    except ms.InputError:
+        folder.abandon()
+        raise
+    folder.finish()
+    return Study.load(out)
+
+
+def _fill(
+    folder: StudyFolder,
+    settings: Settings,
+    model: ms.Model,
+    learning: ms.Pairs,
+    testing: ms.Pairs,
+    others: Sequence[ms.Pairs],
+    identity: dict[str, Any],
+    stages: "_Stages",
+) -> None:
+    """Every stage in turn, each kept in the folder as soon as it is done."""
     stages.done("model", f"{model.name}: {model.n_layers} layers of width {model.d_model}, on {model.device}")
     stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
 
@@ -122,8 +145,11 @@ def run(
         differences.to_parquet(folder.work / "differences.parquet", index=False)
         verdict = comparison.sentences(differences)
         stages.done("frontier", f"{len(found)} methods and forms compared")
-        _side_effects(folder, settings, model, interventions, fitted, found, testing, others)
-        stages.done("side effects", f"on {len(others)} other sets of pairs" + _and_answers(settings))
+        _side_effects(folder, settings, model, interventions, fitted, testing, others)
+        stages.done(
+            "side effects",
+            f"on {len(others)} other sets of pairs" + " and on generated answers" * _has_checker(settings),
+        )
 
     claims = _judge(folder, settings, model, chosen, interventions, sweeps, learning, testing)
     if claims:
@@ -137,7 +163,6 @@ def run(
             "command": settings.command,
             "versions": versions.installed(),
             "site": {"site": str(site), "hook": site.hook, "because": because},
-            "tokenization": {"pairs_with_moved_boundary": moved},
             "multipliers": {sweep.intervention: _multipliers(sweep) for sweep in sweeps},
             "summary": summarise(first, fits[first.intervention]) | {"comparison": verdict},
             "seconds": stages.seconds,
@@ -145,10 +170,6 @@ def run(
         folder.work / "study.json",
     )
     folder.forget("parts")
-    if finish is not None:
-        finish(folder.work)
-    folder.finish()
-    return Study.load(out)
 
 
 def split_pairs(settings: Settings) -> tuple[ms.Pairs, ms.Pairs]:
@@ -274,25 +295,22 @@ def _judge(
     judged = False
     for steer, sweep in zip(chosen, sweeps, strict=True):
         if f"{steer.method}-{steer.form}" in settings.claims and steer.seed in (None, settings.seed):
-            folder.keep(
+            intervention = interventions[sweep.intervention]
+            folder.once(
                 f"evidence/{steer.slug}.npz",
-                lambda path: None,
-                lambda steer=interventions[sweep.intervention], sweep=sweep: collect(
-                    model, steer, learning, testing, sweep, prompt_format=settings.format, seed=settings.seed
-                ),
-                lambda made, path: made.save(path),
+                lambda path, intervention=intervention, sweep=sweep: collect(
+                    model, intervention, learning, testing, sweep, seed=settings.seed
+                ).save(path),
             )
             judged = True
     if not judged:
         return []
-    folder.keep(
+    folder.once(
         "evidence/one_operation.parquet",
-        lambda path: None,
-        lambda: pd.concat(
-            one_operation.compare(model, steer, testing, sweep, prompt_format=settings.format)
+        lambda path: pd.concat(
+            one_operation.compare(model, steer, testing, sweep)
             for steer, sweep in _one_of_each_form(interventions, sweeps)
-        ),
-        lambda made, path: made.to_parquet(path, index=False),
+        ).to_parquet(path, index=False),
     )
     return judge_study(folder.work)
 
@@ -310,14 +328,13 @@ def _side_effects(
     model: ms.Model,
     interventions: dict[str, ms.Intervention],
     sweeps: Sequence[Sweep],
-    found: dict[tuple[str, str], Frontier],
     testing: ms.Pairs,
     others: Sequence[ms.Pairs],
 ) -> None:
     """Steer both ways to where one nat of utility is lost, and look at everything else."""
     log_odds, exact = [], []
     for sweep in sweeps:
-        item = found[sweep.method, sweep.form]
+        item = ms.frontier([sweep], n_resamples=1)
         multipliers = item.multiplier[:, item.budgets.index(1.0)].tolist()
         steer, name = interventions[sweep.intervention], sweep.intervention
         log_odds.append(
@@ -325,7 +342,7 @@ def _side_effects(
                 model, steer, [testing, *others], multipliers, name=name, prompt_format=settings.format
             )
         )
-        if settings.pairs.startswith("guestbook/") and settings.model == "guestbook":
+        if _has_checker(settings):
             queries = [pair.query for pair in testing[:64]]
             exact.append(
                 side_effects.on_the_guestbook(model, steer, queries, multipliers, name=name, seed=settings.seed)
@@ -335,8 +352,9 @@ def _side_effects(
             pd.concat(tables, ignore_index=True).to_parquet(folder.work / f"{name}.parquet", index=False)
 
 
-def _and_answers(settings: Settings) -> str:
-    return " and on generated answers" if settings.model == "guestbook" else ""
+def _has_checker(settings: Settings) -> bool:
+    """Whether answers can be judged exactly: the guestbook's model, asked the guestbook's questions."""
+    return settings.model == "guestbook" and settings.pairs.startswith("guestbook/")
 
 
 def _range(sweep: Sweep) -> str:

@@ -1,5 +1,6 @@
 """Tokens and their pairs: the tokens of one pair are no independent witnesses, so pairs are what is counted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,22 @@ from numpy import ndarray
 
 from mechsteer.claims import Claim, Outcome
 
-from .result import MIN_PAIRS, too_few
+from .evidence import Evidence
+from .result import MIN_PAIRS, Result, too_few, undecided
+
+MIN_POINTS = 50
+"""Fewer distinct tokens of learning pairs show no manifold, and neighbours are hard to find among them."""
+
+
+def too_sparse(evidence: Evidence, claims: Sequence[str]) -> Result | None:
+    """That these claims are undecided, where the learning tokens are too few for a manifold."""
+    n_points = len(np.unique(evidence.layers[evidence.site_layer].learning, axis=0))
+    if n_points >= MIN_POINTS:
+        return None
+    because = (
+        f"Only {n_points} distinct tokens of learning pairs were read, and {MIN_POINTS} are needed. Learn from more."
+    )
+    return Result(tuple(undecided(claim, evidence.subject, "", because) for claim in claims))
 
 
 def by_pair(

@@ -1,7 +1,7 @@
 """The verdict: every analysis on all the evidence of a study, corrected for how many claims there are.
 
-Most analyses judge one steer, `run(evidence)`. Two do not: `one_operation.run(table)` reads what was compared while the
-model was there, and `split_wins.run(sweeps, pairs)` reads all sweeps of a study. A study's folder holds
+Most analyses judge one steer, `run(evidence)`. Three do not: `one_operation.run(table)` reads what was compared while
+the model was there; `random_control.run(sweeps, pairs)` and `split_wins.run(sweeps, pairs)` read all sweeps of a study. A study's folder holds
 
     evidence/SLUG.npz           one steer's evidence
     evidence/one_operation.parquet
@@ -23,6 +23,7 @@ from mechsteer.errors import InputError
 from mechsteer.sweeps import load_sweeps
 
 from . import (
+    activation_map,
     linear_region,
     manifold_exists,
     measurement,
@@ -31,6 +32,7 @@ from . import (
     orthogonality,
     preference_curve,
     projection_gain,
+    random_control,
     split_wins,
     transfer,
     utility_curve,
@@ -54,10 +56,16 @@ ANALYSES: dict[str, ModuleType] = {
         preference_curve,
         utility_curve,
         transfer,
+        random_control,
         split_wins,
+        activation_map,
     )
 }
 """In the order of the paper's argument."""
+OF_ALL_STEERS = ("random_control", "split_wins")
+"""They compare the sweeps of a study."""
+OF_THE_FIRST = ("activation_map",)
+"""For looking at, one steer is enough."""
 OF_THE_MODEL = ("measurement", "manifold_exists")
 """They speak of model, pairs and site, whatever is added there, so they are judged once in a study."""
 
@@ -81,6 +89,8 @@ def judge_study(folder: Path, report: Callable[[str], None] | None = None) -> li
 
 def judge_one(folder: Path, name: str) -> Result:
     """One analysis on every steer of a folder, not yet corrected; its tables say which steer a row is of."""
+    if name not in ANALYSES:
+        raise InputError(f"There is no analysis {name!r}. Choose {', '.join(ANALYSES)}.")
     results = list(_results(folder, name))
     tables: dict[str, list[pd.DataFrame]] = {}
     for subject, result in results:
@@ -97,16 +107,16 @@ def _results(folder: Path, name: str) -> Iterator[tuple[str, Result]]:
     paths = sorted((folder / "evidence").glob("*.npz"))
     if not paths:
         raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
-    if name == "split_wins":
+    if name in OF_ALL_STEERS:
         pairs = _pairs(Evidence.load(paths[0]))
-        yield "all steers", split_wins.run(load_sweeps(folder / "sweeps.parquet"), pairs)
+        yield "all steers", ANALYSES[name].run(load_sweeps(folder / "sweeps.parquet"), pairs)
     elif name == "one_operation":
         rows = pd.read_parquet(folder / "evidence" / "one_operation.parquet")
         for subject, group in rows.groupby("subject", sort=False):
             yield str(subject), one_operation.run(group)
     else:
         # One at a time: a steer's activations are the largest thing in a study.
-        for path in paths[:1] if name in OF_THE_MODEL else paths:
+        for path in paths[:1] if name in (*OF_THE_MODEL, *OF_THE_FIRST) else paths:
             evidence = Evidence.load(path)
             if name in OF_THE_MODEL:
                 evidence = replace(evidence, subject=f"{_site(evidence)} on {_pairs(evidence)}")

@@ -4,10 +4,18 @@ from pathlib import Path
 
 from analyses.study import Study
 
-from . import frontier, preference_utility
+from . import activation_map, distance, frontier, orthogonality, preference_utility, shift_split, utility_distance
 from .style import save
 
-FIGURES = {"preference_utility": preference_utility.draw, "frontier": frontier.draw}
+FIGURES = {
+    "preference_utility": preference_utility.draw,
+    "frontier": frontier.draw,
+    "distance": distance.draw,
+    "utility_distance": utility_distance.draw,
+    "shift_split": shift_split.draw,
+    "orthogonality": orthogonality.draw,
+    "activation_map": activation_map.draw,
+}
 
 
 def draw_all(study: Study, folder: Path) -> None:

@@ -51,7 +51,9 @@ class Claim:
             "because": self.because,
             "p_value": self.p_value,
         }
-        return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
+        return {
+            key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()
+        }
 
 
 def judge(interval: ConfidenceInterval, supported: tuple[float, float]) -> Outcome:
@@ -74,7 +76,9 @@ def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]
 
     `p_value` is replaced by the corrected one, so that the share of studies with any false outcome stays below `rate`.
     """
-    tested = sorted((index for index, claim in enumerate(claims) if not np.isnan(claim.p_value)), key=lambda i: claims[i].p_value)
+    tested = sorted(
+        (index for index, claim in enumerate(claims) if not np.isnan(claim.p_value)), key=lambda i: claims[i].p_value
+    )
     corrected, largest = list(claims), 0.0
     for rank, index in enumerate(tested):
         largest = min(1.0, max(largest, claims[index].p_value * (len(tested) - rank)))

@@ -43,6 +43,13 @@ FormatOption = Annotated[
 PositionsOption = Annotated[
     str, typer.Option(help="Tokens to steer: 'all' but the first (BOS), 'completion' or 'query'.")
 ]
+LearnedFormatOption = Annotated[
+    str | None, typer.Option("--format", help="raw or chat; by default the one with which the steer was learned.")
+]
+LearnedPositionsOption = Annotated[
+    str | None, typer.Option(help="all, completion or query; by default those with which the steer was learned.")
+]
+AnyModelOption = Annotated[bool, typer.Option("--any-model", help="Use the steer on a model that it was not made for.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; by default a GPU if there is one.")]
 DtypeOption = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; by default the model's own.")]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same numbers.")]
@@ -68,6 +75,12 @@ def study(
     other_pairs: Annotated[
         str, typer.Option(help="Comma-separated pairs of other concepts, on which side effects are measured.")
     ] = "",
+    claims: Annotated[
+        str,
+        typer.Option(
+            help="Steers by which the paper's claims are judged, such as DiffMean-vector,SPLIT-lora; '' none."
+        ),
+    ] = "DiffMean-vector",
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -84,8 +97,9 @@ def study(
     from figures import draw_all
 
     settings = Settings(
-        model, pairs, test_pairs, site, multipliers, prompt_format, _list(methods), _list(forms), seeds, steps,
-        _list(other_pairs), seed, device, dtype,
+        model=model, pairs=pairs, test_pairs=test_pairs, site=site, multipliers=multipliers, format=prompt_format,
+        methods=_list(methods), forms=_list(forms), seeds=seeds, steps=steps, other_pairs=_list(other_pairs),
+        claims=_list(claims), seed=seed, device=device, dtype=dtype,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
     console = Console(highlight=False)
@@ -108,8 +122,8 @@ def train(
     pairs: PairsOption = "guestbook/sentiment",
     form: Annotated[str, typer.Option(help="vector, lora or local_weight.")] = "vector",
     method: Annotated[str, typer.Option(help="SFT, RePS, SPLIT, or DiffMean, which needs no training.")] = "SPLIT",
-    steps: StepsOption = 150,
-    batch_size: Annotated[int, typer.Option(help="Pairs in a step.", min=1)] = 8,
+    steps: Annotated[int | None, typer.Option(help="Training steps, by default 150.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step, by default 8.", min=1)] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Share of the activations' size that a step may move each entry of the delta.")
     ] = None,
@@ -138,31 +152,34 @@ def train(
     from .interventions import FORMS
     from .training import OBJECTIVES, Recipe
 
+    given = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+    given = {name: value for name, value in given.items() if value is not None}
+    if reference and given.keys() - {"learning_rate"}:
+        raise InputError("--reference brings its own steps and batch size. Leave out --steps and --batch-size.")
     place = ms.Site.parse(site)
     for name, value, known in (("form", form, FORMS), ("method", method, ["DiffMean", *OBJECTIVES])):
         if value not in known:
             raise InputError(f"The {name} {value!r} is unknown. Choose {', '.join(known)}.")
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {str(out)!r}. Name a file that ends in .safetensors.")
-    opened = ms.load_model(model, device=device, dtype=dtype)
+    opened = _open(model, device, dtype)
     teaching = ms.load_pairs(pairs)
     console = Console(highlight=False)
     if method == "DiffMean":
         if form != "vector":
             raise InputError(f"DiffMean gives a vector, not a {form}. Choose --form vector or another method.")
+        if positions != "all":
+            raise InputError("DiffMean reads completion tokens and is for all positions. Leave out --positions.")
         ms.diff_mean(opened, teaching, place, prompt_format=prompt_format).save(out)
         console.print(f"{out}: DiffMean vector at {place} from {len(teaching)} pairs", markup=False)
         return
-    recipe = OBJECTIVES[method].reference(form) if reference else Recipe(OBJECTIVES[method](), {"steps": steps})
-    settings: dict[str, Any] = recipe.settings | ({} if reference else {"batch_size": batch_size})
-    if learning_rate is not None:
-        settings["learning_rate"] = learning_rate
+    recipe = OBJECTIVES[method].reference(form) if reference else Recipe(OBJECTIVES[method](), {})
     start = FORMS[form].init(place, *place.widths(opened), generator=torch.Generator().manual_seed(seed))
     checkpoint = out.with_name(f".{out.name}.partial")
     trained = ms.train(
         opened, start, teaching, recipe.objective, seed=seed, prompt_format=prompt_format, positions=positions,
         validation=None if validation is None else ms.load_pairs(validation), patience=patience, checkpoint=checkpoint,
-        gradient_checkpointing=gradient_checkpointing, **settings,
+        gradient_checkpointing=gradient_checkpointing, **recipe.settings | given,
     )  # fmt: skip
     trained.intervention.save(out)
     history = out.with_suffix(".history.parquet")
@@ -186,21 +203,24 @@ def sweep(
     model: ModelOption = "guestbook",
     pairs: PairsOption = "guestbook/sentiment",
     multipliers: MultipliersOption = "auto",
-    positions: PositionsOption = "all",
-    prompt_format: FormatOption = "raw",
+    positions: LearnedPositionsOption = None,
+    prompt_format: LearnedFormatOption = None,
+    any_model: AnyModelOption = False,
     batch_size: Annotated[int, typer.Option(help="Texts in a forward.", min=1)] = 32,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> None:
     """Measure preference and utility of pairs at every multiplier of an intervention."""
+    import numpy as np
+
     import mechsteer as ms
     from analyses.settings import parse_multipliers
 
     grid = None if multipliers == "auto" else parse_multipliers(multipliers)
     if out.suffix != ".parquet":
         raise InputError(f"--out is {str(out)!r}. Name a file that ends in .parquet.")
-    opened = ms.load_model(model, device=device, dtype=dtype)
-    steer = ms.load_intervention(intervention, opened)
+    opened = _open(model, device, dtype)
+    steer = ms.load_intervention(intervention, None if any_model else opened)
     measured = ms.load_pairs(pairs)
     if grid is None:
         grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)
@@ -214,10 +234,12 @@ def sweep(
             f"{m:.4g}",
             f"{found.relative_shift[index].mean():.3g}",
             f"{found.preference[index].mean():.3f}",
-            f"{found.utility[index].mean():.3f}",
+            f"{np.nanmean(found.utility[index]):.3f}",
         )
     console = Console(highlight=False)
     console.print(table)
+    if undefined := int(np.isnan(found.utility).any(axis=0).sum()):
+        console.print(f"Utility is undefined at some multiplier for {undefined} pairs, which its means leave out.")
     console.print(str(out), markup=False)
 
 
@@ -230,8 +252,9 @@ def generate(
     intervention: Annotated[Path, typer.Option(help="A .safetensors file from a study or from training.")],
     model: ModelOption = "guestbook",
     multiplier: Annotated[list[float], typer.Option(help="Repeat it for several, side by side.")] = [0.0],  # noqa: B006
-    positions: PositionsOption = "all",
-    prompt_format: FormatOption = "raw",
+    positions: LearnedPositionsOption = None,
+    prompt_format: LearnedFormatOption = None,
+    any_model: AnyModelOption = False,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens to write at most.", min=1)] = 48,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.", min=0)] = 0.0,
     seed: SeedOption = 0,
@@ -241,8 +264,9 @@ def generate(
     """Show what the model writes at several multipliers of an intervention, and how large the shift was."""
     import mechsteer as ms
 
-    opened = ms.load_model(model, device=device, dtype=dtype)
-    steer = ms.load_intervention(intervention, opened)
+    opened = _open(model, device, dtype)
+    steer = ms.load_intervention(intervention, None if any_model else opened)
+    prompt_format = prompt_format or steer.origin.prompt_format
     console = Console(highlight=False)
     console.print(f"{steer.origin.method} {steer.form} at {steer.site} ({steer.site.hook})")
     table = _table("m", "‖mΔh‖/‖h‖", *prompts)
@@ -255,6 +279,14 @@ def generate(
             )  # fmt: skip
         table.add_row(f"{value:g}", f"{audit.mean_relative_shift:.3g}", *(Text(text.strip()) for text in texts))
     console.print(table)
+
+
+def _open(model: str, device: str | None, dtype: str | None) -> Any:
+    import mechsteer as ms
+
+    opened = ms.load_model(model, device=device, dtype=dtype)
+    ms.use_threads_for(opened)
+    return opened
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -340,9 +372,11 @@ def main() -> None:
     except InputError as error:
         print(f"mechsteer: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("mechsteer: interrupted; what was finished is kept, and the same command goes on.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer turns Ctrl-C into this exit code, in silence.
+        if end.code == 130:
+            print("mechsteer: interrupted; a study or training goes on when the command is repeated.", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader of the output has gone; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

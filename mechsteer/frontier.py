@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.interpolate import PchipInterpolator
 
@@ -53,13 +53,15 @@ def frontier(
     sweeps: Sequence[Sweep],
     *,
     budgets: Sequence[float] = BUDGETS,
+    defined: Bool[ndarray, " pairs"] | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Frontier:
     """The frontier of one method and form, from its sweeps over the same pairs, one for each training seed.
 
     Curves are means over pairs, interpolated between multipliers (monotone cubic). Pairs whose utility is undefined
-    somewhere are left out. Intervals are a bootstrap crossed over pairs and seeds; from one seed, over pairs alone.
+    somewhere are left out; pass `defined` to leave out the same ones in several
+    frontiers. Intervals are a bootstrap crossed over pairs and seeds; from one seed, over pairs alone.
     """
     if not sweeps or any(sweep.pairs != sweeps[0].pairs for sweep in sweeps):
         raise InputError(
@@ -67,7 +69,7 @@ def frontier(
         )
     fine = np.linspace(0, max(budgets), 81)
     asked = np.concatenate([budgets, fine])
-    defined = np.all([np.isfinite(sweep.utility).all(axis=0) for sweep in sweeps], axis=0)
+    defined = defined_everywhere(sweeps) if defined is None else defined
     if not defined.any():
         raise InputError("No pair has a defined utility at every multiplier. Sweep a narrower range.")
     n_pairs = int(defined.sum())
@@ -87,18 +89,23 @@ def frontier(
     estimate = by_seed[:, 0].mean(axis=0)
     samples = by_seed[drawn, 1 + np.arange(n_resamples)[:, None]].mean(axis=1)
     n = len(budgets)
-    multiplier = np.mean(where, axis=0)[:, :n]
-    unit = np.mean([sweep.relative_shift[-1].mean() / abs(sweep.multipliers[-1]) for sweep in sweeps])
+    multiplier = np.stack(where)[..., :n]
+    units = [sweep.relative_shift[-1].mean() / abs(sweep.multipliers[-1]) for sweep in sweeps]
     return Frontier(
         budgets=tuple(budgets),
         gained=estimate[:n],
         area=float(np.trapezoid(estimate[n:], fine) / fine[-1]),
         gained_samples=samples[:, :n],
         area_samples=np.trapezoid(samples[:, n:], fine, axis=1) / fine[-1],
-        relative_shift=np.abs(multiplier) * unit,
-        multiplier=multiplier,
+        relative_shift=np.mean(np.abs(multiplier) * np.reshape(units, (-1, 1, 1)), axis=0),
+        multiplier=multiplier.mean(axis=0),
         n_seeds=len(sweeps),
     )
+
+
+def defined_everywhere(sweeps: Sequence[Sweep]) -> Bool[ndarray, " pairs"]:
+    """The pairs that have a utility at every multiplier of all sweeps."""
+    return np.all([np.isfinite(sweep.utility).all(axis=0) for sweep in sweeps], axis=0)
 
 
 def _gains(

@@ -1,9 +1,11 @@
 """What the model writes, steered or not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
+from transformers import GenerationConfig
 
 from .models import Model, pad_batch
 from .prompts import encode_prompt
@@ -24,24 +26,41 @@ def generate(
     Queries of different length share a batch, padded on the left; the seed makes the sampling repeat.
     """
     tokenizer = model.require_tokenizer()
+    if not queries:
+        return []
     prompts = [encode_prompt(model, query, prompt_format) for query in queries]
     batch = pad_batch([(ids, len(ids)) for ids in prompts], model.padding_token, side="left").to(model.device)
-    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature > 0 else {"do_sample": False}
-    with torch.no_grad(), torch.random.fork_rng(), model.reading(batch):
+    model.check_length(batch.tokens.shape[1] + max_new_tokens, "The longest prompt with all that may follow")
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=temperature > 0,
+        **({"temperature": temperature, "top_k": 0} if temperature > 0 else {}),
+        eos_token_id=model.hf.generation_config.eos_token_id if model.hf.generation_config else tokenizer.eos_token_id,
+        pad_token_id=model.padding_token,
+    )
+    with torch.no_grad(), torch.random.fork_rng(), model.reading(batch), _settings_of_our_own(model):
         torch.manual_seed(seed)
         tokens = cast(Any, model.hf).generate(
             input_ids=batch.tokens,
             attention_mask=batch.attention_mask.long(),
-            pad_token_id=model.padding_token,
-            max_new_tokens=max_new_tokens,
-            **sampling,
+            generation_config=settings,
         )
-    written = [
-        _to_end(row, cast(int | None, tokenizer.eos_token_id)) for row in tokens[:, batch.tokens.shape[1] :].tolist()
-    ]
+    ends = settings.eos_token_id
+    ends = set(ends if isinstance(ends, list) else [ends])
+    written = [_to_end(row, ends) for row in tokens[:, batch.tokens.shape[1] :].tolist()]
     return tokenizer.batch_decode(written, skip_special_tokens=not keep_special_tokens)
 
 
-def _to_end(tokens: list[int], end: int | None) -> list[int]:
-    """The tokens up to the end token, which stays; what follows it is padding."""
-    return tokens[: tokens.index(end) + 1] if end in tokens else tokens
+@contextmanager
+def _settings_of_our_own(model: Model) -> Iterator[None]:
+    """Without the checkpoint's: its penalties and cut-offs fill what a call leaves open, and would hide the steer."""
+    own, model.hf.generation_config = model.hf.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.hf.generation_config = own
+
+
+def _to_end(tokens: list[int], ends: set[int | None]) -> list[int]:
+    """The tokens up to the first end token, which stays; what follows it is padding."""
+    return tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -26,8 +26,8 @@ def run_sweep(
     pairs: Pairs,
     multipliers: Sequence[float] | Float[ndarray, " m"],
     *,
-    prompt_format: str = "raw",
-    positions: str = "all",
+    prompt_format: str | None = None,
+    positions: str | None = None,
     batch_size: int = 32,
     name: str | None = None,
     progress: bool = True,
@@ -36,9 +36,12 @@ def run_sweep(
 
     Args:
         multipliers: any order; they are sorted, and each is measured once.
+        prompt_format, positions: by default those with which the intervention was learned.
         batch_size: texts in a forward.
-        name: what to call the intervention in the table, by default method, form and site.
+        name: what to call the intervention in the table, by default method, form, site and seed.
     """
+    prompt_format = prompt_format or intervention.origin.prompt_format
+    positions = positions or intervention.origin.positions
     encoded = encode_pairs(model, pairs, prompt_format)
     return sweep_encoded(
         model, intervention, encoded, multipliers, prompt_format=prompt_format, positions=positions,
@@ -60,6 +63,8 @@ def sweep_encoded(
 ) -> Sweep:
     """`run_sweep` for pairs that are tokenized already."""
     grid = _grid(multipliers)
+    # Before anything below the site is skipped: a first look for sites needs a whole forward.
+    intervention.check_widths(model)
     if not pairs:
         raise InputError("No pairs came, so there is nothing to measure. Pass at least one.")
     texts = pair_texts(pairs)
@@ -88,7 +93,7 @@ def sweep_encoded(
         tokens_positive=tokens[:n_pairs],
         tokens_negative=tokens[n_pairs:],
         relative_shift=(shifts[:, :n_pairs] + shifts[:, n_pairs:]) / 2,
-        intervention=name or f"{method} {form} {site}",
+        intervention=name or intervention.name,
         form=form,
         method=method,
         layer=site.layer,
@@ -117,8 +122,8 @@ def find_multipliers(
     pairs: Pairs,
     *,
     n: int = 41,
-    prompt_format: str = "raw",
-    positions: str = "all",
+    prompt_format: str | None = None,
+    positions: str | None = None,
     max_pairs: int = 32,
 ) -> Float[ndarray, " n"]:
     """n multipliers from no effect to collapse on both sides, found by looking at a few pairs.
@@ -127,7 +132,8 @@ def find_multipliers(
     Where that is not reached at shifts 128 times as large as the activation, the side ends once 95 % of the utility
     lost there is lost. Points lie closer together near zero, where curves bend most.
     """
-    encoded = encode_pairs(model, pairs[:max_pairs], prompt_format)
+    encoded = encode_pairs(model, pairs[:max_pairs], prompt_format or intervention.origin.prompt_format)
+    positions = positions or intervention.origin.positions
 
     def look(multipliers: ndarray) -> Sweep:
         return sweep_encoded(model, intervention, encoded, multipliers, positions=positions)
@@ -142,12 +148,20 @@ def find_multipliers(
     sizes = np.geomspace(1 / 8, 128, 21) / unit.relative_shift.mean()
     reach = []
     for sign in (-1.0, 1.0):
-        utility = look(sign * np.append(0.0, sizes)).utility.mean(axis=1)[:: int(sign)]
+        utility = _mean_of_defined(look(sign * np.append(0.0, sizes)).utility)[:: int(sign)]
         lost = utility[0] - utility[1:]
         collapsed = np.nonzero(lost >= min(utility[0] - chance, 0.95 * lost[-1]))[0] if lost[-1] > 0 else []
         reach.append(sizes[collapsed[0]] if len(collapsed) else sizes[-1])
     below = int(np.clip(round((n - 1) * reach[0] / sum(reach)), 1, n - 2))
     return np.concatenate([-reach[0] * _steps(below)[::-1], [0.0], reach[1] * _steps(n - 1 - below)])
+
+
+def _mean_of_defined(values: Float[ndarray, "m pairs"]) -> Float[ndarray, " m"]:
+    """The mean over the pairs that are defined at every multiplier."""
+    defined = np.isfinite(values).all(axis=0)
+    if not defined.any():
+        raise InputError("No pair has a defined utility at every multiplier. Pass pairs with longer completions.")
+    return values[:, defined].mean(axis=1)
 
 
 def _steps(n: int) -> Float[ndarray, " n"]:

@@ -96,6 +96,12 @@ class Model:
         finally:
             self._reading.pop()
 
+    def check_length(self, n_tokens: int, what: str) -> None:
+        """Raise one sentence if a text has more tokens than the model has positions for."""
+        longest = getattr(self.hf.config.get_text_config(), "max_position_embeddings", None)
+        if longest is not None and n_tokens > longest:
+            raise InputError(f"{what} has {n_tokens} tokens, and {self.name} reads {longest} at most. Shorten it.")
+
     def require_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, or one sentence that asks for it."""
         if self.tokenizer is None:
@@ -166,7 +172,7 @@ def load_model(
     """Open a causal language model: "guestbook", a hub name, a folder, or a Hugging Face model in memory.
 
     Args:
-        tokenizer: a tokenizer, or where one lies; by default that of the model.
+        tokenizer: a tokenizer, or where one lies; by default what lies beside the model, if it is not in memory.
         device: by default a GPU where there is one, else the CPU; leave it out when you pass `device_map`.
         dtype: by default that of the checkpoint.
         attention: "native" computes attention as Hugging Face does (SDPA where the family has it); "eager" lets
@@ -191,7 +197,9 @@ def load_model(
         if tokenizer is None:
             tokenizer = source
     if isinstance(tokenizer, (str, Path)):
-        tokenizer = _load_tokenizer(str(tokenizer), from_pretrained)
+        asked, tokenizer = str(tokenizer), _load_tokenizer(str(tokenizer), from_pretrained)
+        if tokenizer is None and (isinstance(model, PreTrainedModel) or asked != str(BUILT_IN.get(name, name))):
+            raise InputError(f"No tokenizer could be opened at {asked!r}. Pass a tokenizer, its folder or a hub name.")
 
     fingerprint = _fingerprint(hf)
     bridge = _bridge(hf, attention)

@@ -1,7 +1,7 @@
 """From the text of a pair to token ids, with the query's end on a token boundary, always."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -10,6 +10,7 @@ from .models import Model
 from .pairs import Pairs, PolarityPair
 
 FORMATS = ("raw", "chat")
+MARK = "\ue000"
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,23 @@ def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_for
         raise InputError(f"The prompt format {prompt_format!r} is unknown. Choose raw or chat.")
     if prompt_format == "chat" and not tokenizer.chat_template:
         raise InputError(f"The tokenizer of {model.name} has no chat template. Use the format raw.")
-    return [_encode(tokenizer, pair, prompt_format) for pair in pairs]
+    ids = [pair.id or str(index) for index, pair in enumerate(pairs)]
+    if len(set(ids)) < len(ids):
+        repeated = next(name for name in ids if ids.count(name) > 1)
+        raise InputError(f"Two pairs have the id {repeated!r}. Give each pair an id of its own, or none at all.")
+    encoded = [_encode(tokenizer, replace(pair, id=name), prompt_format) for name, pair in zip(ids, pairs, strict=True)]
+    for pair in encoded:
+        model.check_length(max(len(pair.positive), len(pair.negative)), f"Pair {pair.id!r}")
+    return encoded
 
 
 def encode_prompt(model: Model, query: str, prompt_format: str = "raw") -> list[int]:
     """Token ids of a query that is to be continued."""
     tokenizer = model.require_tokenizer()
-    return _ids(tokenizer, _chat_query(tokenizer, query) if prompt_format == "chat" else query, prompt_format)
+    ids = _ids(tokenizer, _chat_query(tokenizer, query) if prompt_format == "chat" else query, prompt_format)
+    if not ids:
+        raise InputError(f"The prompt {query!r} has no tokens for {model.name}. Write something that it can read.")
+    return ids
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, pair: PolarityPair, prompt_format: str) -> EncodedPair:
@@ -101,10 +112,14 @@ def _chat_query(tokenizer: PreTrainedTokenizerBase, query: str) -> str:
 def _chat_answer(tokenizer: PreTrainedTokenizerBase, query: str, answer: str) -> str:
     """The answer and what the template writes after it, up to the end of turn."""
     answer = answer.strip()
-    chat = [{"role": "user", "content": query}, {"role": "assistant", "content": answer}]
-    whole = str(tokenizer.apply_chat_template(chat, tokenize=False))
-    _, found, after = whole.rpartition(answer)
-    if not found:
+
+    def render(content: str) -> str:
+        chat = [{"role": "user", "content": query}, {"role": "assistant", "content": content}]
+        return str(tokenizer.apply_chat_template(chat, tokenize=False))
+
+    # The answer itself may stand in the template's own words; a private-use character does not.
+    after = render(MARK).rpartition(MARK)[2]
+    if answer + after not in render(answer):
         raise InputError(
             "The chat template rewrites the answer, so its tokens cannot be told apart. Use the format raw."
         )

@@ -50,6 +50,7 @@ def choose_site(
     """
     if len(pairs) < 2:
         raise InputError(f"{len(pairs)} pairs came; choosing a site takes at least two, to learn from and to judge on.")
+    relative_shifts = sorted(set(relative_shifts))
     learning, judging = pairs.split(0.5, seed=seed)
     encoded = encode_pairs(model, judging.sample(min(max_pairs, len(judging)), seed=seed), prompt_format)
     sites = all_sites(model, tuple(places))
@@ -66,7 +67,7 @@ def choose_site(
             sweep = sweep_encoded(model, found.vector, encoded, grid)
             preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
             zero = len(relative_shifts)
-            for step, shift in enumerate(sorted(relative_shifts), start=1):
+            for step, shift in enumerate(relative_shifts, start=1):
                 gained = (preference[zero + step] - preference[zero - step]) / 2
                 lost = utility[zero] - (utility[zero + step] + utility[zero - step]) / 2
                 rows.append(

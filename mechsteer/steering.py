@@ -71,7 +71,7 @@ def steer(
     model: Model,
     intervention: Intervention,
     multiplier: float | Float[Tensor, " batch"],
-    positions: str | Bool[Tensor, "batch pos"] = "all",
+    positions: str | Bool[Tensor, "batch pos"] | None = None,
     *,
     null_out: Bool[Tensor, " batch"] | None = None,
 ) -> Iterator[Audit]:
@@ -79,7 +79,8 @@ def steer(
 
     Args:
         multiplier: m, or one m for each row of the batch. At m = 0 the model is the base model, bit for bit.
-        positions: "all" is every token but the one that begins the text (BOS) and padding, as in the paper.
+        positions: by default those with which the intervention was learned, else "all": every token but the one that
+            begins the text (BOS) and padding, as in the paper.
             "completion" is the completion's own tokens or those generated; the query's last token, which predicts the
             first of them, is not steered. "query" is the rest of "all". Or a mask of the batch's shape.
         null_out: rows in which the delta's direction d is taken out of the shifted value instead, whatever m is:
@@ -89,8 +90,10 @@ def steer(
     """
     site = intervention.site
     intervention.check_widths(model)
-    if isinstance(positions, str) and positions not in POSITIONS:
-        raise InputError(f"positions={positions!r} is unknown. Choose {', '.join(POSITIONS)}, or pass a mask.")
+    chosen = intervention.origin.positions if positions is None else positions
+    multiplier = _finite(multiplier)
+    if isinstance(chosen, str) and chosen not in POSITIONS:
+        raise InputError(f"positions={chosen!r} is unknown. Choose {', '.join(POSITIONS)}, or pass a mask.")
     audit = Audit(site)
     inputs: dict[str, Tensor | None] = {}
 
@@ -101,9 +104,9 @@ def steer(
     def shift(h: Float[Tensor, "batch pos d_in"], value: Float[Tensor, "batch pos d_out"]) -> Tensor:
         tokens, attention_mask = inputs["tokens"], inputs["attention_mask"]
         assert tokens is not None
-        m = torch.as_tensor(multiplier, dtype=torch.float32, device=value.device).expand(_rows(multiplier, tokens))
+        m = multiplier.to(value.device).expand(_rows(multiplier, tokens))
         m = rearrange(m, "batch -> batch 1 1")
-        steered = _steered(model, tokens, attention_mask, positions).to(value.device)
+        steered = _steered(model, tokens, attention_mask, chosen).to(value.device)
         # Not m·Δh alone: where m is 0 an infinite delta must not leave NaN behind.
         active = rearrange(steered, "batch pos -> batch pos 1")
         delta = intervention.delta(h)
@@ -130,9 +133,16 @@ def _projection(
     return -along / (delta**2).sum(dim=-1, keepdim=True).clamp(min=1e-20) * delta
 
 
-def _rows(multiplier: float | Tensor, tokens: Int[Tensor, "batch pos"]) -> int:
+def _finite(multiplier: float | Float[Tensor, " batch"]) -> Float[Tensor, "*batch"]:
+    values = torch.as_tensor(multiplier, dtype=torch.float32)
+    if not values.isfinite().all():
+        raise InputError(f"The multiplier {multiplier} is not finite. Pass a number, such as 2.0.")
+    return values
+
+
+def _rows(multiplier: Float[Tensor, "*batch"], tokens: Int[Tensor, "batch pos"]) -> int:
     n_rows = tokens.shape[0]
-    if isinstance(multiplier, Tensor) and multiplier.ndim > 0 and len(multiplier) != n_rows:
+    if multiplier.ndim > 0 and len(multiplier) != n_rows:
         raise InputError(
             f"{len(multiplier)} multipliers came for a batch of {n_rows} rows. Pass one number, or one for each row."
         )

@@ -116,16 +116,26 @@ class Sweep:
     @classmethod
     def load(cls, path: str | Path) -> "Sweep":
         """Read a table of one sweep."""
-        return cls.from_frame(pd.read_parquet(path))
+        return cls.from_frame(_read(path))
 
 
 def save_sweeps(sweeps: Iterable[Sweep], path: str | Path) -> Path:
     """Write several sweeps into one parquet table."""
+    sweeps = list(sweeps)
+    names = [sweep.intervention for sweep in sweeps]
+    if len(set(names)) < len(names):
+        raise InputError(f"Two sweeps are called {max(names, key=names.count)!r}. Give each a name of its own.")
     frame = pd.concat([sweep.to_frame() for sweep in sweeps], ignore_index=True)
     return write_atomically(path, lambda temporary: frame.to_parquet(temporary, index=False))
 
 
 def load_sweeps(path: str | Path) -> list[Sweep]:
     """Read every sweep of a table, in the order in which they were written."""
-    frame = pd.read_parquet(path)
+    frame = _read(path)
     return [Sweep.from_frame(rows) for _, rows in frame.groupby("intervention", sort=False)]
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    if not Path(path).is_file():
+        raise InputError(f"There is no table of sweeps at {str(path)!r}. Pass a .parquet file that mechsteer wrote.")
+    return pd.read_parquet(path)

@@ -52,7 +52,7 @@ def planted_sweep(preference, utility, *, n_pairs=40, seed=0, method="DiffMean",
     """A sweep whose mean preference and utility are these curves, but for pairs that differ by a constant and noise."""
     rng = np.random.default_rng(seed)
     noise = 0.004 * rng.standard_normal((2, len(GRID), n_pairs))
-    offsets = rng.standard_normal((2, n_pairs))
+    offsets = 0.3 * rng.standard_normal((2, n_pairs))
     offsets -= offsets.mean(axis=1, keepdims=True)
     p = preference(GRID)[:, None] + offsets[0] + noise[0]
     u = utility(GRID)[:, None] + 2 * offsets[1] + noise[1]
@@ -185,11 +185,11 @@ def test_a_curve_transfers_as_it_is_or_by_its_shape_or_not_at_all():
 
 
 def test_nuisances_explain_what_was_made_from_them_and_nothing_else():
-    independent = measurement.run(planted(n_pairs=80))
+    independent = measurement.run(planted(lambda m: 3 * np.tanh(m / 4), n_pairs=80))
     assert [claim.outcome for claim in independent.claims][0] is SUPPORTED
     sweep = planted_sweep(PREFERENCE, UTILITY, n_pairs=80)
     zero = int(np.flatnonzero(GRID == 0)[0])
-    lengths = np.round(20 + 4 * sweep.preference[zero]).astype(np.int64)
+    lengths = np.round(30 + 12 * sweep.preference[zero]).astype(np.int64)
     planted_in = measurement.run(planted(n_pairs=80, lengths=lengths))
     assert planted_in.claims[0].outcome is REFUTED
     correlations = planted_in.tables["correlations"].set_index(["log_odds", "nuisance"]).correlation

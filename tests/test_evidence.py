@@ -167,12 +167,16 @@ def test_multipliers_are_spread_over_both_sides_with_their_ends(n):
     assert_array_equal(spread(np.array([-1.0, 0.0, 2.0, 3.0]), 8), [-1.0, 2.0, 3.0])
 
 
-def test_positions_are_those_that_a_steer_calls_all(tiny):
+@pytest.mark.parametrize("positions", ["all", "completion", "query"])
+def test_positions_are_those_that_a_steer_means(tiny, positions):
     model, batch = tiny("llama"), random_batch()
     direction = torch.ones(model.d_model)
-    with torch.no_grad(), ms.steer(model, ms.SteeringVector(ms.Site(0, "resid_post"), direction), 1.0) as audit:
+    with (
+        torch.no_grad(),
+        ms.steer(model, ms.SteeringVector(ms.Site(0, "resid_post"), direction), 1.0, positions) as audit,
+    ):
         model.logits(batch)
-    assert audit.n_positions == int(steered_positions(model, TextBatch(batch, (0, 1, 2))).sum())
+    assert audit.n_positions == int(steered_positions(model, TextBatch(batch, (0, 1, 2)), positions).sum())
 
 
 @pytest.mark.parametrize("form", FORMS)

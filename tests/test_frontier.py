@@ -1,5 +1,7 @@
 """The frontier: known curves give known gains, and the unit of the multiplier does not matter."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -71,3 +73,10 @@ def test_seeds_that_disagree_widen_the_interval():
 def test_a_frontier_needs_both_sides_of_zero():
     with pytest.raises(ms.InputError, match="both sides"):
         ms.frontier([planted(1.0, np.linspace(0, 3, 5))])
+
+
+def test_the_relative_shift_of_several_seeds_is_the_mean_of_each_one_s_own():
+    one, other = planted(3.0), planted(3.0, unit=100.0)
+    other = dataclasses.replace(other, relative_shift=one.relative_shift)
+    both = ms.frontier([one, other]).relative_shift
+    assert_allclose(both, ms.frontier([one]).relative_shift, rtol=1e-6)

@@ -190,3 +190,73 @@ def test_files_that_are_no_interventions_are_refused(tmp_path):
     ):
         with pytest.raises(ms.InputError, match=message):
             ms.load_intervention(tmp_path / name)
+
+
+def test_a_vector_made_by_hand_sweeps_on_a_model_that_was_just_opened(shared, mood):
+    model = ms.load_model(shared / "models/stories260K", device="cpu")
+    sweep = ms.run_sweep(model, ms.SteeringVector(SITE, torch.ones(64)), mood[1][:3], [0, 1], progress=False)
+    assert sweep.relative_shift[1].min() > 0
+
+
+def test_a_steer_is_measured_as_it_was_learned(stories, mood):
+    learned = ms.SteeringVector(SITE, torch.ones(64), origin=ms.Origin(positions="completion"))
+    chosen = ms.run_sweep(stories, learned, mood[1][:3], [1], progress=False)
+    asked = ms.run_sweep(stories, learned, mood[1][:3], [1], positions="all", progress=False)
+    assert (chosen.positions, asked.positions) == ("completion", "all")
+    assert not np.allclose(chosen.loss_positive, asked.loss_positive)
+
+
+def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, monkeypatch):
+    vector = ms.diff_mean(stories, mood[0], ms.Site(2, "resid_post"))
+    normal = ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=8)
+
+    def undefined(loss_positive, loss_negative):
+        utility = ms.utility_log_odds(loss_positive, loss_negative)
+        return np.concatenate([np.full_like(utility[..., :1], np.nan), utility[..., 1:]], axis=-1)
+
+    monkeypatch.setattr("mechsteer.sweeps.utility_log_odds", undefined)
+    assert_allclose(
+        ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=8)[[0, -1]], normal[[0, -1]], rtol=0.5
+    )
+
+
+def test_sweeps_of_one_name_are_not_mixed(stories, mood, tmp_path):
+    vector = ms.SteeringVector(SITE, torch.ones(64))
+    sweeps = [ms.run_sweep(stories, vector, mood[1][:2], grid, progress=False) for grid in ([0, 1], [2, 3])]
+    with pytest.raises(ms.InputError, match="Two sweeps are called"):
+        ms.save_sweeps(sweeps, tmp_path / "sweeps.parquet")
+
+
+def test_arithmetic_on_vectors_gives_them_a_history_of_their_own(stories, mood):
+    one = ms.diff_mean(stories, mood[0][:8], SITE)
+    made = 2.0 * one - one
+    assert_allclose(made.direction, one.direction, atol=1e-6)
+    assert made.origin.method == "2 * DiffMean + -1 * DiffMean" and made.origin.pairs == ""
+    assert made.origin.fingerprint == one.origin.fingerprint
+
+
+def test_texts_longer_than_the_model_reads_are_refused_by_name(stories):
+    long = ms.PolarityPair("once " * 400, " good.", " bad.", id="long one")
+    with pytest.raises(ms.InputError, match="'long one' has .* reads 512 at most"):
+        ms.encode_pairs(stories, [long])
+
+
+def test_generation_settings_of_a_checkpoint_do_not_reach_in(stories):
+    asked = ["Once upon a time"]
+    plain = ms.generate(stories, asked, temperature=0, max_new_tokens=20)
+    kept = stories.hf.generation_config.repetition_penalty
+    stories.hf.generation_config.repetition_penalty = 5.0
+    try:
+        assert ms.generate(stories, asked, temperature=0, max_new_tokens=20) == plain
+    finally:
+        stories.hf.generation_config.repetition_penalty = kept
+    assert ms.generate(stories, []) == []
+
+
+def test_the_audit_of_a_generation_counts_the_prompt_and_every_token_fed_back(stories):
+    vector = ms.SteeringVector(SITE, torch.ones(64))
+    n_prompt = len(stories.tokenizer("Once upon a time")["input_ids"])
+    with ms.steer(stories, vector, 0.1) as audit:
+        ms.generate(stories, ["Once upon a time"], temperature=0, max_new_tokens=5)
+    # The first token is not steered, the last one is never read.
+    assert (audit.n_forwards, audit.n_positions) == (5, n_prompt - 1 + 4)

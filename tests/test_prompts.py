@@ -97,3 +97,10 @@ def test_real_pairs_have_their_query_as_a_prefix_in_tokens(stories, shared):
             tok = stories.tokenizer
             assert tok.decode(encoded.positive, skip_special_tokens=True).strip() == pair.query + pair.positive
             assert list(encoded.positive[: encoded.begin]) == tok(pair.query)["input_ids"]
+
+
+@pytest.mark.parametrize("answer", [" end", " m", " e", " user"])
+def test_an_answer_that_stands_in_the_template_s_own_words_is_not_cut(answer):
+    tok = tokenizer(template=CHAT)
+    encoded = ms.encode_pairs(model(tok), [ms.PolarityPair("Say", answer, " other")], "chat")[0]
+    assert texts(tok, encoded)[1] == f"{answer.strip()}<|end|>"

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from analyses.study import Study, run
 from mechsteer import InputError, cli
 
 WRITTEN = {
-    "study.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
+    "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
     "side_effects.parquet", "interventions/diffmean-vector.safetensors", "figures/preference_utility.png",
     "figures/preference_utility.pdf", "figures/frontier.png", "figures/frontier.pdf",
 }  # fmt: skip
@@ -60,7 +61,9 @@ def options(shared, pairs, out, *more) -> tuple:
 def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(shared, pairs, tmp_path, mechsteer):
     code, printed, _ = mechsteer(*options(shared, pairs, tmp_path / "a"))
     assert code == 0 and "preference" in printed and "R² held out" in printed
-    assert files(tmp_path / "a") == WRITTEN
+    others = {name for name in files(tmp_path / "a") if name.startswith(("claims/", "evidence/", "figures/"))}
+    assert files(tmp_path / "a") - others == {name for name in WRITTEN if "figures" not in name}
+    assert files(tmp_path / "a") >= WRITTEN
     summary = json.loads((tmp_path / "a/study.json").read_text())
     assert summary["versions"]["transformer-lens"] and summary["model"]["fingerprint"]
     assert summary["site"]["hook"].startswith("blocks.")
@@ -241,3 +244,32 @@ def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mec
     # The exact checker sees sentiment move from complaint to praise.
     assert steered.sentiment.iloc[0] < -0.3 and steered.sentiment.iloc[-1] > 0.3
     assert (tmp_path / "out/figures/frontier.pdf").exists()
+
+
+def test_ctrl_c_is_one_sentence_and_the_study_goes_on(shared, pairs, tmp_path):
+    """A real signal to a real process."""
+    command = [sys.executable, "-m", "mechsteer", *map(str, options(shared, pairs, tmp_path / "out", "--claims="))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("site"):
+            process.send_signal(signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error.startswith("mechsteer: interrupted") and "Traceback" not in error
+    assert not (tmp_path / "out").exists() and (tmp_path / ".out.partial/sites.parquet").exists()
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=120).returncode == 0
+    assert (tmp_path / "out/study.json").exists()
+
+
+def test_a_repeated_id_is_refused_before_anything_is_measured(pairs, shared, tmp_path, mechsteer):
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    repeated = tmp_path / "repeated.jsonl"
+    repeated.write_text("".join(json.dumps(row | {"id": "same"}) + "\n" for row in rows))
+    code, _, error = mechsteer(*options(shared, repeated, tmp_path / "out"))
+    assert (
+        code == 2
+        and "Two pairs have the id 'same'" in error
+        and {p.name for p in tmp_path.iterdir()} == {"repeated.jsonl"}
+    )

@@ -96,9 +96,7 @@ def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, fami
         multipliers = -multipliers
     free = {name: value.clone().requires_grad_() for name, value in start.parameters.items()}
     texts = CachedTexts.read(model, ms.encode_pairs(model, PAIRS), SITE.layer)
-    with texts.losses(
-        start.with_parameters(free), chosen, multipliers, "all", nulls_out=objective.nulls_out
-    ) as batch:
+    with texts.losses(start.with_parameters(free), chosen, multipliers, "all", nulls_out=objective.nulls_out) as batch:
         objective(batch).backward()
 
     hf = build_hf(family)
@@ -227,13 +225,19 @@ def test_patience_stops_and_the_best_state_is_returned(toy):
 
 
 def test_a_loss_that_turns_nan_stops_with_what_to_lower(toy):
-    with pytest.raises(ms.InputError, match=r"Lower the learning rate .* multiplier \(now 1e\+38\)"):
-        fit(toy("llama"), "local_weight", learning_rate=1e6, multipliers=(1e38,))
+    with pytest.raises(ms.InputError, match=r"Lower the learning rate .* multiplier \(now 1e\+10\)"):
+        fit(toy("llama"), "local_weight", learning_rate=1e30, multipliers=(1e10,))
 
 
 def test_gradient_checkpointing_changes_nothing_but_the_memory(toy):
-    one, other = (fit(toy("llama"), steps=3, gradient_checkpointing=enabled).intervention for enabled in (False, True))
-    assert_allclose(one.direction, other.direction, atol=1e-6)
+    model, ran = toy("llama"), []
+    found = []
+    for enabled in (False, True):
+        with model.hooks([("blocks.2.ln1.hook_in", lambda t, hook, enabled=enabled: ran.append(enabled))]):
+            found.append(fit(model, steps=3, gradient_checkpointing=enabled).intervention.direction)
+    assert_allclose(*found, atol=1e-6)
+    # Blocks run again in the backward pass.
+    assert ran.count(True) == ran.count(False) + 3
     assert not toy("llama").hf.training
 
 

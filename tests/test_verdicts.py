@@ -63,6 +63,12 @@ def test_utility_that_is_undefined_everywhere_decides_nothing_about_utility(anal
 LOSSES = ("loss_positive", "loss_negative")
 
 
+@pytest.mark.parametrize("analysis", (manifold_exists, off_manifold), ids=lambda analysis: analysis.NAME)
+def test_too_few_learning_tokens_decide_nothing(analysis):
+    evidence = worlds.make(0, n_learning=8)
+    assert {claim.outcome for claim in analysis.run(evidence).claims} == {Outcome.INCONCLUSIVE}
+
+
 def test_pairs_without_a_utility_are_left_out_and_change_nothing_else():
     evidence = worlds.make(0)
     sweep = evidence.sweep

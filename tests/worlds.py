@@ -103,7 +103,7 @@ def make(
         slope_preference=np.einsum("nd,nd->n", gradients[1], delta),
         slope_utility=np.einsum("nd,nd->n", gradients[0], delta),
         has_layer_norm=False,
-        answers=_answers(rng, valid, n_answers),
+        answers=_answers(rng, valid, n_answers, sizes),
         seed=seed,
     )
 
@@ -158,9 +158,12 @@ def _losses(preference: ndarray, utility: ndarray) -> tuple[ndarray, ndarray]:
     return np.logaddexp(0, -preference) - log_either, np.logaddexp(0, preference) - log_either
 
 
-def _answers(rng: np.random.Generator, valid: str, n_answers: int) -> pd.DataFrame:
+def _answers(rng: np.random.Generator, valid: str, n_answers: int, sizes: Float[ndarray, " pairs"]) -> pd.DataFrame:
     """What the checker finds at the multipliers that were read; only the first concept follows the steer."""
-    truth = {"decay": decay(READ), "sooner": decay(3 * READ), "rises": (READ + 5) / 10}[valid]
+    shift = READ[:, None] * sizes
+    truth = {"decay": decay(shift).mean(axis=1), "sooner": decay(3 * shift).mean(axis=1), "rises": (READ + 5) / 10}[
+        valid
+    ]
     value = 0.8 * np.cos(READ) if valid == "rises" else np.tanh(READ * decay(READ) + 0.2)
     positive = rng.binomial(n_answers, (1 + value) / 2) / n_answers
     columns = {"multiplier": READ, "n_answers": n_answers, "valid": rng.binomial(n_answers, truth) / n_answers}

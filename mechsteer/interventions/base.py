@@ -69,6 +69,12 @@ class Intervention:
         """(d_in, d_out); d_in is None where any width of h will do."""
 
     @property
+    def name(self) -> str:
+        """What tables call it: method, form, site and seed."""
+        seed = "" if self.origin.seed is None else f" seed {self.origin.seed}"
+        return f"{self.origin.method} {self.form} {self.site}{seed}"
+
+    @property
     def parameters(self) -> dict[str, Tensor]:
         """The tensors by name."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}

@@ -31,9 +31,11 @@ def load_intervention(path: str | Path, model: Model | None = None) -> Intervent
             f"{str(path)!r} is no mechsteer intervention: its metadata name the form {metadata.get('form')!r}. "
             f"Build one from its tensors instead: SteeringVector(Site(layer, place), direction)."
         )
-    origin = Origin(**json.loads(metadata["origin"]))
-    cls = FORMS[metadata["form"]]
-    intervention = cls(Site.parse(metadata["site"]), **tensors, origin=origin)
+    try:
+        origin = Origin(**json.loads(metadata["origin"]))
+        intervention = FORMS[metadata["form"]](Site.parse(metadata["site"]), **tensors, origin=origin)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{str(path)!r} is a damaged mechsteer intervention ({error!r}). Make it again.") from error
     if model is not None:
         check_model(intervention, model)
     return intervention
@@ -56,5 +58,6 @@ def check_model(intervention: Intervention, model: Model) -> None:
         ]
         raise InputError(
             f"The intervention was made for another model; it differs in {', '.join(differing)}. "
-            "Load the model that it was made for, or leave out `model` to steer with it all the same."
+            "Load the model that it was made for (in float16 weights round differently: use float32 or bfloat16), or load "
+            "the intervention without naming a model (--any-model on the command line) to use it all the same."
         )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..sites import Site
-from .base import Intervention
+from .base import Intervention, Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,22 @@ class SteeringVector(Intervention):
             raise InputError(
                 f"A vector at {self.site} cannot be added to one at {other.site}. Nest two steer blocks instead."
             )
-        return replace(self, direction=self.direction + other.direction)
+        if self.direction.shape != other.direction.shape:
+            raise InputError(
+                f"A vector of width {len(self.direction)} cannot be added to one of width {len(other.direction)}."
+            )
+        ours, theirs = self.origin, other.origin
+        if ours.fingerprint and theirs.fingerprint and ours.fingerprint != theirs.fingerprint:
+            raise InputError(f"A vector made for {ours.model!r} cannot be added to one made for {theirs.model!r}.")
+        return self._made_of(self.direction + other.direction, f"{ours.method} + {theirs.method}")
 
     def __mul__(self, scale: float) -> "SteeringVector":
-        return replace(self, direction=scale * self.direction)
+        return self._made_of(scale * self.direction, f"{scale:g} * {self.origin.method}")
+
+    def _made_of(self, direction: Float[Tensor, " d_out"], method: str) -> "SteeringVector":
+        """A vector for the same model and use, but with a history of its own."""
+        kept = {name: getattr(self.origin, name) for name in ("model", "revision", "fingerprint", "positions")}
+        return replace(self, direction=direction, origin=Origin(method=method, **kept))
 
     __rmul__ = __mul__
 

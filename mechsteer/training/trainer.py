@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from torch import nn
 
 from ..errors import InputError
@@ -85,6 +86,10 @@ def train(
         gradient_checkpointing: computes blocks again in the backward pass instead of keeping their activations.
     """
     _check(multipliers, steps, epochs, learning_rate, dropout, pairs)
+    if min(batch_size, accumulate, evaluate_every) < 1:
+        raise InputError("batch_size, accumulate and evaluate_every must be at least one.")
+    if patience is not None and validation is None:
+        raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
     intervention.check_widths(model)
     site = intervention.site
     teaching = CachedTexts.read(model, encode_pairs(model, pairs, prompt_format), site.layer)
@@ -172,8 +177,13 @@ def _record(loss: torch.Tensor, losses: BatchLosses) -> dict[str, float]:
     return {
         "loss": float(loss.detach()),
         "preference": float((lose - win).mean()),
-        "utility": float(utility_log_odds(win, lose).mean()),
+        "utility": _mean_where_defined(utility_log_odds(win, lose)),
     }
+
+
+def _mean_where_defined(values: Float[np.ndarray, " pairs"]) -> float:
+    defined = values[np.isfinite(values)]
+    return float(defined.mean()) if len(defined) else math.nan
 
 
 @torch.no_grad()
@@ -191,9 +201,7 @@ def _validate(
     for pairs in torch.arange(held_out.n_pairs).split(batch_size):
         for m in (median, -median):
             multiplier = torch.full((len(pairs),), m)
-            with held_out.losses(
-                intervention, pairs, multiplier, positions, nulls_out=objective.nulls_out
-            ) as losses:
+            with held_out.losses(intervention, pairs, multiplier, positions, nulls_out=objective.nulls_out) as losses:
                 scores += [float(objective(losses))] * len(pairs)
     return float(np.mean(scores))
 
