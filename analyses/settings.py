@@ -49,11 +49,8 @@ class Settings:
         ):
             if unknown := [item for item in value if item not in known]:
                 raise InputError(f"The {name} {unknown[0]!r} is unknown. Choose {', '.join(known)}.")
-        if (
-            not self.methods
-            or not self.forms
-            or ("DiffMean" in self.methods and len(self.methods) == 1 and "vector" not in self.forms)
-        ):
+        trained = [method for method in self.methods if method not in VECTORS]
+        if not self.methods or not self.forms or (not trained and "vector" not in self.forms):
             raise InputError("No steer is left to study: name at least one method and one form (DiffMean is a vector).")
         for name in self.claims:
             method, _, form = name.partition("-")

@@ -1,7 +1,8 @@
 """The verdict: every analysis on all the evidence of a study, corrected for how many claims there are.
 
 Most analyses judge one steer, `run(evidence)`. Three do not: `one_operation.run(table)` reads what was compared while
-the model was there; `random_control.run(sweeps, pairs)` and `split_wins.run(sweeps, pairs)` read all sweeps of a study. A study's folder holds
+the model was there; `random_control.run(sweeps, pairs)` and `split_wins.run(sweeps, pairs)` read all sweeps of a study.
+A study's folder holds
 
     evidence/SLUG.npz           one steer's evidence
     evidence/one_operation.parquet

@@ -8,7 +8,13 @@ from analyses.study import Study
 
 from .style import DOUBLE_COLUMN, GREEN, GREY, ORANGE, VERMILION, style
 
-METHODS = {"DiffMean": (GREY, "s"), "SFT": (ORANGE, "^"), "RePS": (GREEN, "D"), "SPLIT": (VERMILION, "o")}
+METHODS = {
+    "DiffMean": (GREY, "s"),
+    "Random": ("black", "x"),
+    "SFT": (ORANGE, "^"),
+    "RePS": (GREEN, "D"),
+    "SPLIT": (VERMILION, "o"),
+}
 
 
 def draw(study: Study) -> Figure | None:

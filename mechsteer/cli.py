@@ -1,5 +1,6 @@
 """The command line: the front door, which may import every room."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -68,8 +69,10 @@ def study(
     site: SiteOption = "auto",
     multipliers: MultipliersOption = "auto",
     prompt_format: FormatOption = "raw",
-    methods: Annotated[str, typer.Option(help="Which ways of learning to compare.")] = "DiffMean,SFT,RePS,SPLIT",
-    forms: Annotated[str, typer.Option(help="In which forms; DiffMean is a vector.")] = "vector,lora,local_weight",
+    methods: Annotated[str, typer.Option(help="Which ways of learning to compare.")] = "DiffMean,Random,SFT,RePS,SPLIT",
+    forms: Annotated[
+        str, typer.Option(help="In which forms; DiffMean and Random, its control, are vectors.")
+    ] = "vector,lora,local_weight",
     seeds: Annotated[int, typer.Option(help="Training seeds of each; three or more show their spread.", min=1)] = 1,
     steps: StepsOption = 150,
     other_pairs: Annotated[
@@ -316,6 +319,9 @@ def _print_study(console: Console, result: Any) -> None:
     console.print(table)
     if (result.folder / "frontier.parquet").exists():
         console.print(_frontier(result.table("frontier")))
+    claims = result.folder / "claims.json"
+    if claims.exists():
+        console.print(_claims(json.loads(claims.read_text())))
     for sentence in summary["comparison"]:
         console.print(sentence, markup=False)
     console.print(
@@ -339,6 +345,18 @@ def _frontier(rows: Any) -> Table:
         area = group[group.budget.isna()].iloc[0]
         cells.append(f"{area.gained:.1f} [{area.low:.1f}, {area.high:.1f}]")
         table.add_row(f"{method} {form.replace('_', ' ')}", *(Text(cell) for cell in cells))
+    return table
+
+
+def _claims(rows: list[dict[str, Any]]) -> Table:
+    colours = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    table = _table("claim", "of", "estimate [95 %]", "outcome", title="What holds of the paper's assumptions")
+    for row in rows:
+        low, high = ("-" if row[end] is None else f"{row[end]:.2g}" for end in ("low", "high"))
+        estimate = "-" if row["estimate"] is None else f"{row['estimate']:.2g}"
+        subject = row["subject"].partition(" on ")[0]
+        outcome = Text(row["outcome"], style=colours[row["outcome"]])
+        table.add_row(row["claim"], Text(subject), Text(f"{estimate} [{low}, {high}] {row['unit']}"), outcome)
     return table
 
 
