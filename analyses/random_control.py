@@ -1,6 +1,6 @@
 """What a steer is credited with, a random direction of equal size does not show.
 
-The control steers along a direction drawn evenly from the sphere, as long as the DiffMean vector at the same site. Judged on
+The control steers along a random direction, as long as the DiffMean vector at the same site and turned to its side. Judged on
 the area under the frontier, which does not depend on any scale of the multiplier.
 """
 

@@ -64,7 +64,8 @@ def learn(
 
 
 def _random_like(vector: ms.SteeringVector, seed: int) -> ms.SteeringVector:
-    """A direction drawn evenly from the sphere, as long as the vector."""
+    """A direction drawn evenly from the half of the sphere around the vector, and as long: chance on its best side."""
     drawn = torch.randn(len(vector.direction), generator=torch.Generator().manual_seed(seed))
+    drawn = drawn if drawn @ vector.direction >= 0 else -drawn
     direction = drawn * vector.direction.norm() / drawn.norm()
     return replace(vector, direction=direction, origin=replace(vector.origin, method="Random"))

@@ -355,6 +355,8 @@ def _claims(rows: list[dict[str, Any]]) -> Table:
         low, high = ("-" if row[end] is None else f"{row[end]:.2g}" for end in ("low", "high"))
         estimate = "-" if row["estimate"] is None else f"{row['estimate']:.2g}"
         subject = row["subject"].partition(" on ")[0]
+        if row["claim"] == "split_wins":
+            subject += f", against {row['control'].partition(',')[0]}"
         outcome = Text(row["outcome"], style=colours[row["outcome"]])
         table.add_row(row["claim"], Text(subject), Text(f"{estimate} [{low}, {high}] {row['unit']}"), outcome)
     return table
