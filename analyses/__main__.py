@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from mechsteer.claims import Claim
 from mechsteer.errors import InputError
@@ -21,21 +21,15 @@ def summary() -> str:
     return "\n\n".join(f"{name}: {str(module.__doc__).splitlines()[0]}" for name, module in ANALYSES.items())
 
 
-def table(claims: tuple[Claim, ...]) -> Table:
-    """A row for each claim."""
-    rows = Table("claim", "subject", "estimate", "95 % interval", "outcome", "because", box=None, show_lines=True)
-    for claim in claims:
-        interval = f"[{claim.interval.low:.3g}, {claim.interval.high:.3g}]"
-        outcome = f"[{COLOURS[claim.outcome.value]}]{claim.outcome.value}[/]"
-        estimate = f"{claim.estimate:.3g} {claim.unit}"
-        rows.add_row(claim.claim, claim.subject, estimate, interval.replace("[", r"\["), outcome, claim.because)
-    return rows
+def lines(claim: Claim) -> Text:
+    """A claim in words: what, of which steer, how it came out, and why."""
+    interval = f"[{claim.interval.low:.3g}, {claim.interval.high:.3g}]"
+    words = Text(f"{claim.claim}, {claim.subject}: ")
+    words.append(claim.outcome.value, style=COLOURS[claim.outcome.value])
+    words.append(f", {claim.estimate:.3g} {interval} {claim.unit}, against {claim.control}.\n{claim.because}\n")
+    return words
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command(help=f"Judge one claim of the paper by the evidence of a study.\n\n{summary()}")
 def judge(
     name: Annotated[str, typer.Argument(help="Which analysis.")],
     study: Annotated[Path, typer.Option(help="The --out folder of a study that has collected evidence.")],
@@ -46,7 +40,8 @@ def judge(
     except InputError as error:
         print(f"analyses: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
-    Console().print(table(result.claims))
+    for claim in result.claims:
+        Console().print(lines(claim))
     print("One analysis alone: p-values are not corrected for the other claims of a study.")
 
 
