@@ -30,6 +30,10 @@ def lines(claim: Claim) -> Text:
     return words
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help=f"Judge one claim of the paper by the evidence of a study.\n\n{summary()}")
 def judge(
     name: Annotated[str, typer.Argument(help="Which analysis.")],
     study: Annotated[Path, typer.Option(help="The --out folder of a study that has collected evidence.")],
