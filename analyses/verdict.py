@@ -11,7 +11,6 @@ A study's folder holds
     claims/NAME-TABLE.parquet   the numbers behind the claims of an analysis
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -138,8 +137,3 @@ def _site(evidence: Evidence) -> str:
 
 def _pairs(evidence: Evidence) -> str:
     return evidence.subject.partition(" on ")[2]
-
-
-def read_claims(folder: Path) -> pd.DataFrame:
-    """A row for each claim of a judged study."""
-    return pd.DataFrame(json.loads((folder / "claims.json").read_text()))

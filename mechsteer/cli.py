@@ -92,7 +92,7 @@ def study(
     """Learn steers, measure preference and utility at every multiplier, fit the paper's curves, and compare.
 
     Writes study.json (settings, versions, hashes, summary), sweeps.parquet, fits.json, sites.parquet, frontier.parquet,
-    side_effects.parquet, interventions/*.safetensors and figures/. An interrupted study goes on when the command is
+    side_effects.parquet, claims.json, interventions/*.safetensors and figures/. An interrupted study goes on when the command is
     repeated.
     """
     from analyses import study as study_analysis
