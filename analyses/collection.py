@@ -28,7 +28,7 @@ from mechsteer.geometry import remove_ones
 from mechsteer.interventions import Intervention
 from mechsteer.losses import TextBatch, batches, completion_losses, pair_texts
 from mechsteer.prompts import EncodedPair
-from mechsteer.resume import residual_entering, resumed
+from mechsteer.engine.prefix import residual_entering, resumed
 from mechsteer.sweeps import Sweep
 
 from .evidence import Evidence, LayerActivations
@@ -75,7 +75,6 @@ def collect(
             grid,
             prompt_format=prompt_format,
             positions=positions,
-            batch_size=batch_size,
             name=sweep.intervention,
             progress=False,
         )

@@ -48,7 +48,7 @@ class Model:
     revision: str | None
     fingerprint: str
     own_hooks: frozenset[int]
-    """Keys of the hooks that the bridge itself keeps on its blocks; any other is a user's."""
+    """Keys of the hooks that the bridge itself keeps on its modules; any other is a user's."""
     _reading: list[TokenBatch] = field(default_factory=list, repr=False)
 
     @property
@@ -203,7 +203,9 @@ def load_model(
 
     fingerprint = _fingerprint(hf)
     bridge = _bridge(hf, attention)
-    own_hooks = frozenset(key for module in bridge.blocks.modules() for key in module._forward_hooks)
+    own_hooks = frozenset(
+        key for module in bridge.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks) for key in hooks
+    )
     return Model(bridge, tokenizer, name, from_pretrained.get("revision"), fingerprint, own_hooks)
 
 

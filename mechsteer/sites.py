@@ -33,6 +33,16 @@ Look = Callable[[Float[Tensor, "batch pos d_in"], Float[Tensor, "batch pos d_out
 _WIDTHS: WeakKeyDictionary[Model, dict["Site", tuple[int, int]]] = WeakKeyDictionary()
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What need not run again for a steer at a site: the block's module that ends with it, "" for the block itself, which
+    then only fires these hooks, and modules that a steer there leaves alone."""
+
+    module: str
+    hooks: tuple[str, ...]
+    finished: tuple[str, ...]
+
+
 @dataclass(frozen=True, order=True)
 class Site:
     """A place of a 0-based layer, written "3:resid_post"."""
@@ -72,10 +82,25 @@ class Site:
         return f"blocks.{self.layer}.{name}"
 
     @property
-    def _input_hook(self) -> str | None:
+    def input_hook(self) -> str | None:
         """The hook that shows, earlier in the same forward, what h is made from."""
         name = {"mlp.out": "mlp.out.hook_in", "attn.o": "attn.o.hook_in", "resid_mid": "hook_in"}.get(self.place)
         return None if name is None else f"blocks.{self.layer}.{name}"
+
+    @property
+    def ending(self) -> "Ending | None":
+        """How a forward can go on from the site; None where only the whole block can be run again."""
+        module, hooks, finished = {
+            "mlp.out": ("mlp", ("mlp.out.hook_in", "mlp.out.hook_out"), ("attn",)),
+            "attn.o": ("attn", ("attn.o.hook_in", "attn.o.hook_out"), ()),
+            "resid_pre": (None, (), ()),
+            # Not hook_attn_out: Gemma 2 normalises between the two, and its hook fires after the module.
+            "resid_mid": ("attn", ("attn.hook_out",), ()),
+            "resid_post": ("", ("hook_out",), ()),
+        }[self.place]
+        if module is None:
+            return None
+        return Ending(module, tuple(f"blocks.{self.layer}.{name}" for name in hooks), finished)
 
     def widths(self, model: Model) -> tuple[int, int]:
         """(d_in, d_out): the width of h and that of the shift; one sentence if the model lacks this site."""
@@ -98,14 +123,14 @@ class Site:
             h = value = output
             if self.place == "resid_mid":
                 h = value = earlier.pop() + output
-            elif self._input_hook is not None:
+            elif self.input_hook is not None:
                 h = earlier.pop()
                 if h.ndim == 4:
                     h = rearrange(h, "batch pos head d_head -> batch pos (head d_head)")
             shift = look(h, value)
             return None if shift is None else output + shift
 
-        return [(name, function) for name, function in ((self._input_hook, remember), (self.hook, show)) if name]
+        return [(name, function) for name, function in ((self.input_hook, remember), (self.hook, show)) if name]
 
 
 def all_sites(model: Model, places: tuple[str, ...] = PLACES) -> list[Site]:

@@ -99,7 +99,9 @@ def steer(
 
     def remember_inputs(module: object, args: tuple, kwargs: dict) -> None:
         inputs["tokens"] = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        inputs["attention_mask"] = kwargs.get("attention_mask")
+        # One of more axes, or one for each kind of layer, says who sees whom, not what is padding.
+        mask = kwargs.get("attention_mask")
+        inputs["attention_mask"] = mask if isinstance(mask, Tensor) and mask.ndim == 2 else None
 
     def shift(h: Float[Tensor, "batch pos d_in"], value: Float[Tensor, "batch pos d_out"]) -> Tensor:
         tokens, attention_mask = inputs["tokens"], inputs["attention_mask"]

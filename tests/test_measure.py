@@ -51,7 +51,7 @@ def test_swapping_the_completions_turns_the_diff_mean_vector_round(stories, mood
 
 def test_a_sweep_equals_plain_hugging_face_with_a_raw_hook(stories, shared, mood):
     vector, pairs, multipliers = ms.diff_mean(stories, mood[0], SITE), mood[1][:5], [-3.0, 0.0, 2.0]
-    sweep = ms.run_sweep(stories, vector, pairs, multipliers, batch_size=4, progress=False)
+    sweep = ms.run_sweep(stories, vector, pairs, multipliers, batch_tokens=100, progress=False)
     hf = plain_hf(shared)
     for index, multiplier in enumerate(multipliers):
 

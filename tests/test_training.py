@@ -13,7 +13,7 @@ from test_steering import FORMS, as_weights, down_projection, edit
 import mechsteer as ms
 from mechsteer.interventions import FORMS as BY_NAME
 from mechsteer.training import OBJECTIVES, BatchLosses
-from mechsteer.training.cached_texts import CachedTexts
+from mechsteer.training.teaching import Teaching
 from mechsteer.training.run import Draw
 
 SITE = ms.Site(1, "mlp.out")
@@ -95,7 +95,7 @@ def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, fami
     if method != "RePS":
         multipliers = -multipliers
     free = {name: value.clone().requires_grad_() for name, value in start.parameters.items()}
-    texts = CachedTexts.read(model, ms.encode_pairs(model, PAIRS), SITE.layer)
+    texts = Teaching.read(model, ms.encode_pairs(model, PAIRS), SITE)
     with texts.losses(start.with_parameters(free), chosen, multipliers, "all", nulls_out=objective.nulls_out) as batch:
         objective(batch).backward()
 

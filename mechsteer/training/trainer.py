@@ -1,8 +1,8 @@
 """The one trainer: an intervention of any form, an objective of any kind, and a model whose weights stay as they are.
 
 Training goes both ways (arXiv 2602.02343, section 5): each example draws a multiplier and a sign; under a positive one
-its positive completion should win, under a negative one the negative. Blocks below the site are computed once per text,
-and only completion positions reach the unembedding.
+its positive completion should win, under a negative one the negative. What does not depend on the steer is computed once
+(the engine).
 """
 
 import hashlib
@@ -26,10 +26,10 @@ from ..models import Model
 from ..pairs import Pairs
 from ..progress import progress_bar
 from ..prompts import encode_pairs
-from .cached_texts import CachedTexts
 from .dropout import Dropout
 from .objectives import BatchLosses, Objective
 from .run import Draw, Run
+from .teaching import Teaching, sizes_at
 
 MULTIPLIERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 STEPS = 150
@@ -92,12 +92,13 @@ def train(
         raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
     intervention.check_widths(model)
     site = intervention.site
-    teaching = CachedTexts.read(model, encode_pairs(model, pairs, prompt_format), site.layer)
+    encoded = encode_pairs(model, pairs, prompt_format)
+    teaching = Teaching.read(model, encoded, site)
     held_out = None
     if validation is not None:
-        held_out = CachedTexts.read(model, encode_pairs(model, validation, prompt_format), site.layer)
+        held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), site)
     if epochs is not None:
-        steps = epochs * math.ceil(teaching.n_pairs / (batch_size * accumulate))
+        steps = epochs * math.ceil(len(encoded) / (batch_size * accumulate))
     n_steps = steps or STEPS
     settings = {
         "objective": repr(objective), "multipliers": list(multipliers), "steps": n_steps, "batch_size": batch_size,
@@ -105,7 +106,9 @@ def train(
         "patience": patience, "evaluate_every": evaluate_every,
     }  # fmt: skip
 
-    units = intervention.units(*teaching.sizes(site)) if relative else dict.fromkeys(intervention.parameters, 1.0)
+    units = dict.fromkeys(intervention.parameters, 1.0)
+    if relative:
+        units = intervention.units(*sizes_at(model, encoded, site))
     parameters = {
         name: nn.Parameter(value.detach().to(model.device, torch.float32) / units[name])
         for name, value in intervention.parameters.items()
@@ -129,7 +132,7 @@ def train(
             parts = []
             for part in range(accumulate):
                 index = run.step * accumulate + part
-                draw = Draw.at(seed, index, teaching.n_pairs, batch_size, multipliers)
+                draw = Draw.at(seed, index, len(encoded), batch_size, multipliers)
                 steered = current()
                 if dropout:
                     steered = Dropout(site, steered, dropout, torch.Generator().manual_seed(draw.seed))
@@ -188,7 +191,7 @@ def _mean_where_defined(values: Float[np.ndarray, " pairs"]) -> float:
 
 @torch.no_grad()
 def _validate(
-    held_out: CachedTexts,
+    held_out: Teaching,
     objective: Objective,
     intervention: Intervention,
     multipliers: Sequence[float],
@@ -198,7 +201,7 @@ def _validate(
     """The objective over all held-out pairs, at the median multiplier in both directions."""
     median = float(np.median(multipliers))
     scores = []
-    for pairs in torch.arange(held_out.n_pairs).split(batch_size):
+    for pairs in torch.arange(len(held_out.pairs)).split(batch_size):
         for m in (median, -median):
             multiplier = torch.full((len(pairs),), m)
             with held_out.losses(intervention, pairs, multiplier, positions, nulls_out=objective.nulls_out) as losses:

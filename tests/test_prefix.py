@@ -5,7 +5,7 @@ import torch
 from conftest import FAMILIES, random_batch, random_intervention
 
 import mechsteer as ms
-from mechsteer.resume import residual_entering, resumed
+from mechsteer.engine.prefix import residual_entering, resumed
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

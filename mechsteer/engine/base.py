@@ -1,0 +1,75 @@
+"""What an engine does: losses of polarity pairs under a steer, as numbers by multiplier or with gradients."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from ..interventions import Intervention
+from ..models import Model
+from ..prompts import EncodedPair
+from .rows import n_tokens
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """Both engines give the same numbers; `Plain` is for reading, `Fast` for speed."""
+
+    model: Model
+
+    @abstractmethod
+    def sweep(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[ndarray, " m"],
+        positions: str,
+        *,
+        batch_tokens: int | None = None,
+        advance: Callable[[], None] = lambda: None,
+    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
+        """Losses (nats) of the positive and the negative completions of one batch, and relative shifts ‖mΔh‖/‖h‖.
+
+        Relative shifts are means over a text's steered tokens and over both texts. `advance` is called for each
+        multiplier that is done.
+        """
+
+    @abstractmethod
+    def residuals(self, pairs: Sequence[EncodedPair], layer: int) -> list[Float[Tensor, "_ d_model"]] | None:
+        """What `losses` can go on from, for each pair; None if it computes everything anew."""
+
+    @abstractmethod
+    def losses(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[Tensor, " pairs"],
+        positions: str,
+        *,
+        nulls_out: bool = False,
+        residuals: Sequence[Tensor] | None = None,
+    ) -> AbstractContextManager[Float[Tensor, "2 pairs"]]:
+        """Losses (nats, float64) with gradients to the intervention's tensors, each pair under its own multiplier.
+
+        `nulls_out` takes the delta's direction out where the multiplier is negative. The backward pass belongs inside
+        the block: with gradient checkpointing it runs the blocks, and their hooks, again.
+        """
+
+
+def batches_of_pairs(pairs: Sequence[EncodedPair], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices of pairs, longest first, in batches of about so many tokens, padding included; one pair at least."""
+    order = sorted(range(len(pairs)), key=lambda index: -n_tokens(pairs[index]))
+    while order:
+        size = max(1, batch_tokens // n_tokens(pairs[order[0]]))
+        yield order[:size]
+        order = order[size:]
+
+
+def default_batch_tokens(device: torch.device) -> int:
+    """Tokens in a forward, if nobody says: enough to keep the device busy, and few enough to stay small."""
+    return 2048 if device.type == "cpu" else 16_384

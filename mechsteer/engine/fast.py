@@ -1,0 +1,230 @@
+"""The fast engine: losses of pairs by the arithmetic that depends on the multiplier, and no more."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from torch import Tensor
+from transformers import DynamicCache
+
+from ..interventions import Intervention
+from ..prompts import EncodedPair
+from ..steering import steer
+from .base import Engine, default_batch_tokens
+from .prefix import Prefix, entering, forward_replaced, is_hooked, resumed, stopping
+from .rows import NEGATIVE, POSITIVE, PairRows, Predictions, columns_of, visible
+from .vocabulary import Unembedding
+
+
+@dataclass(frozen=True, eq=False)
+class Fast(Engine):
+    """For models whose last module is a linear map, and that take a mask of who sees whom; see `engine_for`."""
+
+    unembedding: Unembedding
+
+    @torch.no_grad()
+    def sweep(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[ndarray, " m"],
+        positions: str,
+        *,
+        batch_tokens: int | None = None,
+        advance: Callable[[], None] = lambda: None,
+    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
+        n, rows = len(pairs), self._rows(pairs)
+        at, steered = rows.predictions(), rows.steered(positions, self.model.bos_token)
+        prefix = Prefix.record(self.model, intervention.site, lambda: self._run(rows))
+        h, value = self._at_site(prefix, rows)
+        delta = intervention.delta(h)
+        shift = _relative_shift(delta, value, rows, steered)
+        fixed, keys = torch.zeros(2, n, dtype=torch.float64, device=self.model.device), None
+        if positions == "completion":
+            # Nothing that a query computes depends on the multiplier; what it predicts, each first token, included.
+            keys, from_query = QueryKeys(rows.queries()), at.column < rows.begin[at.row]
+            with prefix.resumed(self.model):
+                fixed = at.where(from_query).sums(self._losses(rows, at.where(from_query), keys), n)
+            columns, keys = rows.completion_columns(), keys.repeat(1)
+            at, rows = at.where(~from_query).moved(-rows.begin), rows.take(columns)
+            steered, delta = columns_of(steered, columns), columns_of(delta, columns)
+            prefix = prefix.map(lambda tensor: columns_of(tensor, columns))
+
+        # A forward with room for more takes several multipliers.
+        room = (batch_tokens or default_batch_tokens(self.model.device)) // rows.tokens.numel()
+        times = min(max(1, room), len(multipliers))
+        if times > 1:
+            at, rows = at.repeat(times, n), rows.repeat(times)
+            steered, delta = _repeat(steered, times), _repeat(delta, times)
+            prefix = prefix.map(lambda tensor: _repeat(tensor, times))
+            keys = None if keys is None else keys.repeat(times)
+        known = _Known(intervention.site, delta)
+        losses = []
+        with prefix.resumed(self.model):
+            for some in torch.from_numpy(multipliers).float().split(times):
+                m = torch.zeros(times).index_copy(0, torch.arange(len(some)), some).repeat_interleave(n)
+                with steer(self.model, known, m, steered):
+                    found = at.sums(self._losses(rows, at, keys), times * n)
+                losses.append(rearrange(found, "side (m pairs) -> m side pairs", m=times)[: len(some)] + fixed)
+                for _ in some:
+                    advance()
+        return torch.cat(losses).cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
+
+    @torch.no_grad()
+    def residuals(self, pairs: Sequence[EncodedPair], layer: int) -> list[Float[Tensor, "_ d_model"]]:
+        rows = self._rows(pairs)
+        residual = entering(self.model, layer, lambda: self._run(rows))
+        present = rows.present.to(residual.device)
+        return [values[here].clone() for values, here in zip(residual, present, strict=True)]
+
+    @contextmanager
+    def losses(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[Tensor, " pairs"],
+        positions: str,
+        *,
+        nulls_out: bool = False,
+        residuals: Sequence[Tensor] | None = None,
+    ) -> Iterator[Float[Tensor, "2 pairs"]]:
+        rows, layer = self._rows(pairs), intervention.site.layer
+        residual = torch.nn.utils.rnn.pad_sequence(list(residuals or self.residuals(pairs, layer)), batch_first=True)
+        steered, at = rows.steered(positions, self.model.bos_token), rows.predictions()
+        null_out = multipliers < 0 if nulls_out else None
+        with (
+            resumed(self.model, layer, residual),
+            steer(self.model, intervention, multipliers.float(), steered, null_out=null_out),
+        ):
+            yield at.sums(self._losses(rows, at), len(pairs))
+
+    def _rows(self, pairs: Sequence[EncodedPair]) -> PairRows:
+        return PairRows.of(pairs, self.model.padding_token, self.model.device)
+
+    def _losses(self, rows: PairRows, at: Predictions, keys: "QueryKeys | None" = None) -> Float[Tensor, " n"]:
+        """The loss of each prediction (nats, float64), by one forward; gradients pass through."""
+        seen: list[Tensor] = []
+
+        def take(residual: Tensor, hook: object) -> Tensor:
+            seen.append(residual[at.row.to(residual.device), at.column.to(residual.device)])
+            # The model's own unembedding has nothing left to do.
+            return residual.new_zeros(0, residual.shape[-1])
+
+        with self.model.hooks([("unembed.hook_in", take)]), self._last_block_at(rows, at):
+            self._run(rows, keys)
+        return self.unembedding.losses(seen[0], at.target)
+
+    def _run(self, rows: PairRows, keys: "QueryKeys | None" = None) -> None:
+        """One forward over the rows, for its hooks."""
+        asked = rows if keys is None or keys.is_recording else keys.queries.beside(rows)
+        self.model.hf(
+            input_ids=rows.tokens,
+            attention_mask=self._masks(rows, asked),
+            position_ids=rows.positions,
+            past_key_values=keys,
+            use_cache=False,
+        )
+
+    def _masks(self, asking: PairRows, asked: PairRows) -> Any:
+        """What a family takes: a mask, or one for each kind of layer where some look through a window."""
+        config = self.model.hf.config.get_text_config()
+        window, kinds = getattr(config, "sliding_window", None), set(getattr(config, "layer_types", None) or ())
+
+        def mask(window: int | None) -> Tensor:
+            hidden = ~visible(asking, asked, window)
+            zeros = torch.zeros(hidden.shape, dtype=self.model.dtype, device=hidden.device)
+            return rearrange(zeros.masked_fill_(hidden, torch.finfo(zeros.dtype).min), "b i j -> b 1 i j")
+
+        if len(kinds) > 1:
+            return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
+        return mask(None if kinds == {"full_attention"} else window)
+
+    def _at_site(self, prefix: Prefix, rows: PairRows) -> tuple[Tensor, Tensor]:
+        """h and the value that is shifted."""
+        seen: list[Tensor] = []
+        with prefix.resumed(self.model), stopping(self.model, prefix.site.hooks(lambda *both: seen.extend(both))):
+            self._run(rows)
+        return seen[0], seen[1]
+
+    @contextmanager
+    def _last_block_at(self, rows: PairRows, at: Predictions) -> Iterator[None]:
+        """The last block's MLP works on the positions that something is predicted from, and nowhere else."""
+        mlp: Any = getattr(self.model.bridge.blocks[-1], "mlp", None)
+        # Not where it has no module of its own, is finished already, or holds the steer.
+        if getattr(mlp, "name", None) is None or "forward" in vars(mlp) or is_hooked(self.model, mlp):
+            yield
+            return
+        needed = torch.zeros_like(rows.tokens, dtype=torch.bool)
+        needed[at.row, at.column] = True
+        whole = mlp.forward
+
+        def forward(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            here = needed.to(hidden.device)
+            made = whole(hidden[here][None], *args, **kwargs)[0]
+            return torch.zeros_like(hidden).masked_scatter(here[..., None], made)
+
+        with forward_replaced(mlp, forward):
+            yield
+
+
+class QueryKeys(DynamicCache):
+    """Keys and values of the queries' tokens, which completions ask and a steer of completions leaves alone."""
+
+    def __init__(self, queries: PairRows, kept: dict[int, tuple[Tensor, Tensor]] | None = None):
+        super().__init__()
+        self.queries = queries
+        self.is_recording = kept is None
+        self.kept = {} if kept is None else kept
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any):
+        """While recording, keep those of the queries' columns; afterwards, put them before the new ones."""
+        if self.is_recording:
+            width = self.queries.tokens.shape[1]
+            self.kept[layer_idx] = (key_states[:, :, :width].clone(), value_states[:, :, :width].clone())
+            return key_states, value_states
+        keys, values = self.kept[layer_idx]
+        return torch.cat([keys, key_states], dim=2), torch.cat([values, value_states], dim=2)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return 0 if self.is_recording else self.queries.tokens.shape[1]
+
+    def repeat(self, times: int) -> "QueryKeys":
+        """For rows that are repeated, and ready to be asked."""
+        kept = {layer: (k.repeat(times, 1, 1, 1), v.repeat(times, 1, 1, 1)) for layer, (k, v) in self.kept.items()}
+        return QueryKeys(self.queries.repeat(times), kept)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known(Intervention):
+    """An intervention whose delta has been computed: at the site, h does not depend on the multiplier."""
+
+    known: Tensor
+
+    def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        return self.known
+
+    @property
+    def widths(self) -> tuple[None, int]:
+        return None, self.known.shape[-1]
+
+
+def _relative_shift(delta: Tensor, value: Tensor, rows: PairRows, steered: Bool[Tensor, "pairs pos"]) -> Tensor:
+    """‖Δh‖/‖h‖ of each pair: means over each text's steered tokens, and of both texts."""
+    norm = torch.linalg.vector_norm
+    ratio = norm(delta.float(), dim=-1) / norm(value.float(), dim=-1).clamp(min=1e-30)
+    means = []
+    for part in (POSITIVE, NEGATIVE):
+        own = steered.to(ratio.device) & ((rows.part < POSITIVE) | (rows.part == part)).to(ratio.device)
+        means.append(torch.where(own, ratio, 0.0).sum(dim=1) / own.sum(dim=1).clamp(min=1))
+    return (means[0] + means[1]).double() / 2
+
+
+def _repeat(tensor: Tensor, times: int) -> Tensor:
+    """The rows, and again the rows, ..."""
+    return tensor.repeat(times, *[1] * (tensor.ndim - 1))

@@ -1,0 +1,195 @@
+"""Going on from a site: what lies before it does not depend on a steer there, so it is computed once.
+
+The blocks below become the identity, and the residual that entered the site's block is put back at its input; inside the
+block, what leads to the site is replaced by what it gave. Embeddings, masks and positions are computed as ever, and the
+site's hooks fire as ever, so every family behaves as in a whole forward, bit for bit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..models import Hook, Model, TokenBatch
+from ..sites import Ending, Site
+
+Forward = Callable[[], Any]
+
+
+@torch.no_grad()
+def residual_entering(model: Model, layer: int, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
+    """The residual stream of a batch as it enters block `layer`, unsteered there."""
+    nowhere = torch.zeros_like(batch.completion_mask)
+    return entering(model, layer, lambda: model.logits(batch, at=nowhere))
+
+
+@torch.no_grad()
+def entering(model: Model, layer: int, run: Forward) -> Float[Tensor, "batch pos d_model"]:
+    """The residual stream as it enters block `layer` when `run` runs the model."""
+    seen: list[Tensor] = []
+    with stopping(model, [(Site(layer, "resid_pre").hook, lambda residual, hook: seen.append(residual))]):
+        run()
+    return seen[0]
+
+
+@contextmanager
+def stopping(model: Model, hooks: Sequence[Hook]) -> Iterator[None]:
+    """A forward inside the block ends once the last of the hooks has seen what it wants; the block's rest is not run."""
+    name, last = hooks[-1]
+
+    def end(tensor: Tensor, hook: object) -> None:
+        last(tensor, hook)
+        raise _Stop
+
+    with model.hooks([*hooks[:-1], (name, end)]), suppress(_Stop):
+        yield
+
+
+@contextmanager
+def resumed(model: Model, layer: int, residual: Float[Tensor, "batch pos d_model"]) -> Iterator[None]:
+    """Forwards inside the block skip the blocks below `layer` and go on from `residual`; batches must be the same.
+
+    Where somebody else's hooks stand on a block below, nothing is skipped, so that they fire in every forward.
+    """
+    if any(is_hooked(model, block) for block in model.bridge.blocks[:layer]):
+        yield
+        return
+
+    def put_back(entering: Tensor, hook: object) -> Tensor:
+        return residual.to(entering.device)
+
+    with ExitStack() as stack:
+        for block in model.bridge.blocks[:layer]:
+            stack.enter_context(forward_replaced(block, lambda hidden_states, *args, **kwargs: hidden_states))
+        stack.enter_context(model.hooks([(Site(layer, "resid_pre").hook, put_back)]))
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """What stood at the entry of the site's block, what its finished modules gave, and what went into the site's hooks."""
+
+    site: Site
+    entering: Float[Tensor, "batch pos d_model"]
+    given: dict[str, Any]
+    hooked: dict[str, Float[Tensor, "batch pos _"]]
+
+    @classmethod
+    @torch.no_grad()
+    def record(cls, model: Model, site: Site, run: Forward) -> "Prefix":
+        """One forward up to the site's block."""
+        ending = _ending(model, site)
+        if ending is None:
+            return cls(site, entering(model, site.layer, run), {}, {})
+        block, points = model.bridge.blocks[site.layer], model.bridge.hook_dict
+        given: dict[str, Any] = {}
+        hooked: dict[str, Tensor] = {}
+
+        def into(name: str):
+            return lambda module, args: hooked.__setitem__(name, args[0])
+
+        def out_of(name: str):
+            return lambda module, args, output: given.__setitem__(name, output)
+
+        enters = Site(site.layer, "resid_pre").hook
+        with ExitStack() as stack:
+            for name in {enters, *ending.hooks}:
+                # Not a hook of TransformerLens's: it may see another shape than what the hook point is given.
+                stack.callback(points[name].register_forward_pre_hook(into(name)).remove)
+            for name in filter(None, (ending.module, *ending.finished)):
+                stack.callback(getattr(block, name).register_forward_hook(out_of(name)).remove)
+            stack.callback(block.register_forward_hook(_stop).remove)
+            with suppress(_Stop):
+                run()
+        residual = hooked[enters] if enters in ending.hooks else hooked.pop(enters)
+        return cls(site, residual, given, hooked)
+
+    @contextmanager
+    def resumed(self, model: Model) -> Iterator[None]:
+        """Forwards inside the block go on from the site."""
+        ending, block = _ending(model, self.site), model.bridge.blocks[self.site.layer]
+        with ExitStack() as stack:
+            stack.enter_context(resumed(model, self.site.layer, self.entering))
+            if ending is not None:
+                for name in ending.finished:
+                    stack.enter_context(forward_replaced(getattr(block, name), _returning(self.given[name])))
+                module = getattr(block, ending.module) if ending.module else block
+                stack.enter_context(forward_replaced(module, self._end(model, ending)))
+            yield
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Prefix":
+        """The same with every tensor put through `function`: other rows, other columns."""
+
+        def each(output: Any) -> Any:
+            return (function(output[0]), *(None for _ in output[1:])) if isinstance(output, tuple) else function(output)
+
+        return Prefix(
+            self.site,
+            function(self.entering),
+            {name: each(output) for name, output in self.given.items()},
+            {name: function(tensor) for name, tensor in self.hooked.items()},
+        )
+
+    def _end(self, model: Model, ending: Ending) -> Callable[..., Any]:
+        """A forward that fires the hooks on what they were given, and returns what the last one makes of it."""
+        points, output = model.bridge.hook_dict, self.given.get(ending.module)
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            value = [points[name](self.hooked[name]) for name in ending.hooks][-1]
+            return (value, *(None for _ in output[1:])) if isinstance(output, tuple) else value
+
+        return forward
+
+
+def _ending(model: Model, site: Site) -> Ending | None:
+    """The site's ending, if the block has the modules that it names."""
+    ending, block = site.ending, model.bridge.blocks[site.layer]
+    if ending is None:
+        return None
+    modules = [getattr(block, name, None) for name in (ending.module, *ending.finished) if name]
+    # A component without a name of its own, such as OPT's MLP, is a view of modules that the block itself runs.
+    return ending if all(getattr(module, "name", None) for module in modules) else None
+
+
+@contextmanager
+def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """`module` runs another forward inside the block."""
+    before = vars(module).get("forward")
+    # A plain assignment would be redirected into the wrapped module.
+    object.__setattr__(module, "forward", forward)
+    try:
+        yield
+    finally:
+        if before is None:
+            object.__delattr__(module, "forward")
+        else:
+            object.__setattr__(module, "forward", before)
+
+
+def is_hooked(model: Model, module: nn.Module) -> bool:
+    """Whether a hook stands on the module, or inside it, that is not the bridge's own."""
+    kept = [hooks for part in module.modules() for hooks in (part._forward_hooks, part._forward_pre_hooks)]
+    return any(
+        key not in model.own_hooks and not _captures(function) for hooks in kept for key, function in hooks.items()
+    )
+
+
+def _captures(function: Any) -> bool:
+    """Whether this is a hook by which a bridge remembers a block's inputs; they come with its first forward."""
+    return str(getattr(function, "__qualname__", "")).startswith("BlockBridge.")
+
+
+def _returning(output: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: output
+
+
+class _Stop(Exception):
+    """Raised where the rest of a forward is not needed."""
+
+
+def _stop(*args: Any) -> None:
+    raise _Stop

@@ -1,0 +1,159 @@
+"""A row for each pair: what its two texts share once, then the rest of each, which goes on from where they part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from ..prompts import EncodedPair
+
+QUERY, SHARED, POSITIVE, NEGATIVE, PADDING = range(5)
+"""Parts of a row: the query, tokens that both completions begin with, the rest of each, and nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairRows:
+    """Token ids with their positions in the text and the part of the pair they belong to, padded on the right.
+
+    A token sees what its own text holds before it, and its position is that in its own text: each text is computed as if
+    it stood alone.
+    """
+
+    tokens: Int[Tensor, "pairs pos"]
+    positions: Int[Tensor, "pairs pos"]
+    part: Int[Tensor, "pairs pos"]
+    begin: Int[Tensor, " pairs"]
+    """The column at which the completions begin, and
+    """
+    fork: Int[Tensor, " pairs"]
+    """the one at which they part."""
+
+    @classmethod
+    def of(cls, pairs: Sequence[EncodedPair], padding_token: int, device: torch.device) -> "PairRows":
+        width = max(n_tokens(pair) for pair in pairs)
+        rows, forks = [], [fork(pair) for pair in pairs]
+        for pair, end in zip(pairs, forks, strict=True):
+            positive, negative, rest = len(pair.positive), len(pair.negative), width - n_tokens(pair)
+            parts = [QUERY] * pair.begin + [SHARED] * (end - pair.begin)
+            rows.append(
+                (
+                    [*pair.positive, *pair.negative[end:]] + [padding_token] * rest,
+                    [*range(positive), *range(end, negative)] + [0] * rest,
+                    parts + [POSITIVE] * (positive - end) + [NEGATIVE] * (negative - end) + [PADDING] * rest,
+                )
+            )
+        tokens, positions, part = torch.tensor(rows, device=device).unbind(dim=1)
+        begins = torch.tensor([pair.begin for pair in pairs], device=device)
+        return cls(tokens, positions, part, begins, torch.tensor(forks, device=device))
+
+    @property
+    def is_completion(self) -> Bool[Tensor, "pairs pos"]:
+        return (self.part != QUERY) & (self.part != PADDING)
+
+    @property
+    def present(self) -> Bool[Tensor, "pairs pos"]:
+        return self.part != PADDING
+
+    def steered(self, positions: str, bos_token: int | None) -> Bool[Tensor, "pairs pos"]:
+        """The tokens that `steer` means by "all", "completion" or "query"."""
+        steered = self.present
+        if bos_token is not None:
+            steered = steered & ~((self.positions == 0) & (self.tokens == bos_token))
+        return steered & {"all": steered, "completion": self.is_completion, "query": ~self.is_completion}[positions]
+
+    def predictions(self) -> "Predictions":
+        """What every completion token is predicted from: the token before it in its text."""
+        row, column = self.is_completion.nonzero(as_tuple=True)
+        part = self.part[row, column]
+        starts_negative = (part == NEGATIVE) & (self.part[row, column - 1] != NEGATIVE)
+        before = torch.where(starts_negative, self.fork[row] - 1, column - 1)
+        return Predictions(row, before, target=self.tokens[row, column], part=part)
+
+    def queries(self) -> "PairRows":
+        """The queries alone."""
+        width = int(self.begin.max())
+        part = torch.where(self.part[:, :width] == QUERY, QUERY, PADDING)
+        return PairRows(self.tokens[:, :width], self.positions[:, :width], part, self.begin, self.fork)
+
+    def completion_columns(self) -> Int[Tensor, "pairs taken"]:
+        """Columns of each row's completions; a row with fewer of them names columns beyond its end."""
+        n_tokens = self.is_completion.sum(dim=1)
+        steps = torch.arange(int(n_tokens.max()), device=self.begin.device)
+        width = self.tokens.shape[1]
+        return torch.where(steps < n_tokens[:, None], self.begin[:, None] + steps, width)
+
+    def take(self, columns: Int[Tensor, "pairs taken"]) -> "PairRows":
+        """Some columns of each row, which then begin with a completion; what lies beyond a row is padding."""
+        part = torch.where(columns < self.tokens.shape[1], columns_of(self.part, columns), PADDING)
+        tokens, positions = columns_of(self.tokens, columns), columns_of(self.positions, columns)
+        return PairRows(tokens, positions, part, torch.zeros_like(self.begin), self.fork - self.begin)
+
+    def beside(self, other: "PairRows") -> "PairRows":
+        """These columns, then those of the other."""
+        mine, theirs = ((rows.tokens, rows.positions, rows.part) for rows in (self, other))
+        tokens, positions, part = (torch.cat(both, dim=1) for both in zip(mine, theirs, strict=True))
+        return PairRows(tokens, positions, part, self.begin, self.fork)
+
+    def repeat(self, times: int) -> "PairRows":
+        """The rows, and again the rows, ..."""
+        return PairRows(*(values.repeat(times, *[1] * (values.ndim - 1)) for values in vars(self).values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Where each completion token is predicted, and what it is."""
+
+    row: Int[Tensor, " n"]
+    column: Int[Tensor, " n"]
+    target: Int[Tensor, " n"]
+    part: Int[Tensor, " n"]
+
+    def where(self, chosen: Bool[Tensor, " n"]) -> "Predictions":
+        return Predictions(*(values[chosen] for values in vars(self).values()))
+
+    def moved(self, columns: Int[Tensor, " pairs"]) -> "Predictions":
+        """The same in rows whose columns are moved by so many."""
+        return replace(self, column=self.column + columns[self.row])
+
+    def repeat(self, times: int, n_rows: int) -> "Predictions":
+        """Those of repeated rows."""
+        row = torch.cat([self.row + n_rows * time for time in range(times)])
+        return Predictions(row, *(values.repeat(times) for values in (self.column, self.target, self.part)))
+
+    def sums(self, losses: Float[Tensor, " n"], n_rows: int) -> Float[Tensor, "2 rows"]:
+        """The tokens' losses by completion: positive ones, then negative ones; shared tokens count in both."""
+        row, part = self.row.to(losses.device), self.part.to(losses.device)
+        zeros = losses.new_zeros(n_rows)
+        sums = [zeros.index_add(0, row, torch.where(part != other, losses, 0.0)) for other in (NEGATIVE, POSITIVE)]
+        return torch.stack(sums)
+
+
+def fork(pair: EncodedPair) -> int:
+    """The first position at which the two texts differ."""
+    both = zip(pair.positive, pair.negative, strict=False)
+    return next(position for position, (one, other) in enumerate(both) if one != other)
+
+
+def n_tokens(pair: EncodedPair) -> int:
+    """Of the pair's row."""
+    return len(pair.positive) + len(pair.negative) - fork(pair)
+
+
+def visible(asking: PairRows, asked: PairRows, window: int | None = None) -> Bool[Tensor, "pairs asking asked"]:
+    """Which tokens each token sees. A window counts positions in the text, not columns; padding sees itself alone."""
+    of_asking, of_asked = (rearrange(asking.part, "b i -> b i 1"), rearrange(asked.part, "b j -> b 1 j"))
+    back = rearrange(asking.positions, "b i -> b i 1") - rearrange(asked.positions, "b j -> b 1 j")
+    trunk = (of_asked == QUERY) | (of_asked == SHARED)
+    seen = (trunk & (of_asking != PADDING) | (of_asked == of_asking)) & (back >= 0)
+    return seen if window is None else seen & (back < window)
+
+
+def columns_of(
+    values: Shaped[Tensor, "pairs pos *rest"], columns: Int[Tensor, "pairs taken"]
+) -> Shaped[Tensor, "pairs taken *rest"]:
+    """Some columns of each row; one beyond the end gives the last."""
+    columns = columns.to(values.device).clamp(max=values.shape[1] - 1)
+    return values[torch.arange(len(values), device=values.device)[:, None], columns]

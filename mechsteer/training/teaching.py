@@ -1,0 +1,100 @@
+"""The pairs that are learned from, with what no training step has to compute again."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..engine import Engine, batches_of_pairs, default_batch_tokens, engine_for
+from ..interventions import Intervention, SteeringVector
+from ..losses import batches
+from ..models import Model
+from ..prompts import EncodedPair
+from ..sites import Site
+from .objectives import BatchLosses
+
+
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """Encoded pairs, their residuals at the entry of the steered block, and their losses under the unsteered model."""
+
+    engine: Engine
+    pairs: Sequence[EncodedPair]
+    residuals: list[Float[Tensor, "_ d_model"]] | None
+    base: Float[Tensor, "2 pairs"]
+    n_tokens: Int[Tensor, "2 pairs"]
+
+    @classmethod
+    @torch.no_grad()
+    def read(cls, model: Model, pairs: Sequence[EncodedPair], site: Site) -> "Teaching":
+        engine = engine_for(model, site)
+        unsteered = SteeringVector(site, torch.zeros(site.widths(model)[1]))
+        base, kept = torch.zeros(2, len(pairs), dtype=torch.float64), {}
+        for some in batches_of_pairs(pairs, default_batch_tokens(model.device)):
+            batch = [pairs[index] for index in some]
+            losses, _ = engine.sweep(unsteered, batch, np.zeros(1), "all")
+            base[:, some] = torch.from_numpy(losses[0])
+            kept |= dict(zip(some, engine.residuals(batch, site.layer) or (), strict=False))
+        counts = [[len(pair.positive) - pair.begin, len(pair.negative) - pair.begin] for pair in pairs]
+        residuals = [kept[index] for index in range(len(pairs))] if kept else None
+        return cls(engine, pairs, residuals, base, torch.tensor(counts).T)
+
+    @contextmanager
+    def losses(
+        self,
+        intervention: Intervention,
+        chosen: Int[Tensor, " pairs"],
+        multipliers: Float[Tensor, " pairs"],
+        positions: str,
+        *,
+        nulls_out: bool,
+    ) -> Iterator[BatchLosses]:
+        """Losses of these pairs' winners and losers, each pair under its own signed multiplier.
+
+        The backward pass belongs inside the block: with gradient checkpointing it runs the blocks, and their hooks, again.
+        """
+        indices = chosen.tolist()
+        residuals = None if self.residuals is None else [self.residuals[index] for index in indices]
+        with self.engine.losses(
+            intervention, [self.pairs[index] for index in indices], multipliers, positions,
+            nulls_out=nulls_out, residuals=residuals,
+        ) as losses:  # fmt: skip
+            yield _by_role(losses, self.n_tokens[:, chosen], self.base[:, chosen], (multipliers < 0).to(losses.device))
+
+
+def _by_role(
+    losses: Float[Tensor, "2 pairs"],
+    n_tokens: Int[Tensor, "2 pairs"],
+    base: Float[Tensor, "2 pairs"],
+    swapped: Bool[Tensor, " pairs"],
+) -> BatchLosses:
+    """Winner and loser, from positive and negative, which change roles where the multiplier is negative."""
+    both = []
+    for values in (losses, n_tokens.to(losses.device), base.to(losses.device)):
+        both += [torch.where(swapped, values[1], values[0]), torch.where(swapped, values[0], values[1])]
+    return BatchLosses(*both)
+
+
+@torch.no_grad()
+def sizes_at(model: Model, pairs: Sequence[EncodedPair], site: Site, n_texts: int = 32) -> tuple[float, float]:
+    """Root mean squares of h and of the value that is shifted, over completion tokens of some positive texts."""
+    sums, counts = [0.0, 0.0], [0, 0]
+    texts = [(pair.positive, pair.begin) for pair in pairs[:n_texts]]
+    for item in batches(texts, n_texts, model.padding_token):
+        where = item.batch.completion_mask
+
+        def look(h: Tensor, value: Tensor, where: Tensor = where) -> None:
+            for index, tensor in enumerate((h, value)):
+                kept = tensor[where.to(tensor.device)].double()
+                sums[index] += float((kept**2).sum())
+                counts[index] += kept.numel()
+
+        with model.hooks(site.hooks(look)):
+            model.logits(item.batch, at=torch.zeros_like(where))
+    size_in, size_out = (math.sqrt(total / count) for total, count in zip(sums, counts, strict=True))
+    return size_in, size_out

@@ -1,0 +1,191 @@
+"""The fast engine gives the numbers of whole texts, for every family, site, form and choice of positions."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from conftest import D_VOCAB, FAMILIES, build_hf, random_intervention
+from numpy.testing import assert_allclose
+from test_losses import plain_loss
+
+import mechsteer as ms
+from mechsteer.engine import Fast, Plain, batches_of_pairs, engine_for
+from mechsteer.engine.rows import n_tokens
+from mechsteer.engine.vocabulary import Unembedding
+from mechsteer.measure import sweep_encoded
+from mechsteer.prompts import EncodedPair
+from mechsteer.sites import all_sites
+
+GRID = np.array([-0.5, 0.0, 0.7])
+
+
+def encoded_pairs(n: int = 5, seed: int = 0, longest: int = 20) -> list[EncodedPair]:
+    """Random pairs of many lengths; some completions begin alike, and some texts outgrow a sliding window of 8."""
+    draw = np.random.default_rng(seed)
+
+    def tokens(n_tokens: int) -> list[int]:
+        return draw.integers(3, D_VOCAB, n_tokens).tolist()
+
+    pairs = []
+    for index in range(n):
+        query = [1, *tokens(int(draw.integers(2, longest // 2)))]
+        firsts = draw.choice(np.arange(3, D_VOCAB), 2, replace=False).tolist()
+        start = tokens(int(draw.integers(0, 4)))
+        texts = [(*query, *start, first, *tokens(int(draw.integers(1, longest // 3)))) for first in firsts]
+        pairs.append(EncodedPair(str(index), len(query), *texts))
+    return pairs
+
+
+PAIRS = encoded_pairs()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sweep_equals_the_plain_one_at_every_site(tiny, family):
+    """In the second layer of three and at two places of the last. Forms take turns over the sites and positions."""
+    model = tiny(family)
+    forms = itertools.cycle(["vector", "lora", "local_weight", "vector"])
+    sites = [site for site in all_sites(model) if site.layer == 1]
+    for site in [*sites, ms.Site(2, "mlp.out"), ms.Site(2, "resid_post")]:
+        fast = engine_for(model, site)
+        assert isinstance(fast, Fast), site
+        for positions in ("all", "completion", "query"):
+            steer = random_intervention(next(forms), site, model)
+            losses, shift = Plain(model).sweep(steer, PAIRS, GRID, positions)
+            # Room for one multiplier in a forward, and for all of them.
+            for batch_tokens in (1, 10_000) if positions == "completion" else (10_000,):
+                found, found_shift = fast.sweep(steer, PAIRS, GRID, positions, batch_tokens=batch_tokens)
+                assert_allclose(found, losses, atol=1e-4, err_msg=f"{site} {positions}")
+                assert_allclose(found_shift, shift, rtol=1e-4, err_msg=f"{site} {positions}")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_unsteered_losses_equal_plain_hugging_face_one_text_at_a_time(tiny, family):
+    model, hf = tiny(family), build_hf(family)
+    site = ms.Site(1, "mlp.out")
+    losses, _ = engine_for(model, site).sweep(random_intervention("vector", site, model), PAIRS, np.zeros(1), "all")
+    for index, pair in enumerate(PAIRS):
+        expected = [plain_loss(hf, list(text), pair.begin) for text in (pair.positive, pair.negative)]
+        assert_allclose(losses[0, :, index], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["all", "completion"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_bfloat16_it_is_as_far_from_float32_as_the_plain_one(family, positions):
+    """Both round; neither may lose more than the other by much."""
+    site = ms.Site(1, "mlp.out")
+    exact = ms.load_model(build_hf(family), device="cpu")
+    rounded = ms.load_model(build_hf(family, dtype=torch.bfloat16), device="cpu")
+    steer, pairs = random_intervention("vector", site, exact), encoded_pairs(20)
+    truth, _ = Plain(exact).sweep(steer, pairs, GRID, positions)
+    fast = engine_for(rounded, site)
+    assert isinstance(fast, Fast)
+    errors = [
+        np.abs(engine.sweep(steer, pairs, GRID, positions)[0] - truth).mean() for engine in (fast, Plain(rounded))
+    ]
+    assert errors[0] < 1.25 * errors[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_are_those_of_float64(tiny, family):
+    """To 1e-5 of their size; taking a direction out divides by the delta's size, which is near zero at some tokens."""
+    model, exact = tiny(family), ms.load_model(build_hf(family, dtype=torch.float64), device="cpu")
+    multipliers = torch.tensor([0.5, -0.7, 0.3, -0.2, 1.0])
+    sites = [site for site in all_sites(model) if site.layer == 1]
+    for site, nulls_out in itertools.product([*sites, ms.Site(2, "mlp.out")], (False, True)):
+        form = {"mlp.out": "local_weight", "attn.o": "lora"}.get(site.place, "vector")
+        start = random_intervention(form, site, model)
+        gradients = []
+        # One pair at a time in float64: there, Hugging Face turns a padded row that a window hides into NaN.
+        for engine, groups in ((Plain(exact), [[i] for i in range(5)]), (engine_for(model, site), [list(range(5))])):
+            dtype = engine.model.dtype
+            free = {name: value.to(dtype, copy=True).requires_grad_() for name, value in start.parameters.items()}
+            for some in groups:
+                pairs = [PAIRS[index] for index in some]
+                with engine.losses(
+                    start.with_parameters(free), pairs, multipliers[some], "all", nulls_out=nulls_out,
+                    residuals=engine.residuals(pairs, site.layer),
+                ) as losses:  # fmt: skip
+                    (losses * torch.tensor([[1.0], [-0.6]])).sum().backward()
+            gradients.append(torch.cat([value.grad.flatten().double() for value in free.values()]))
+        truth, found = gradients
+        assert (found - truth).norm() <= (1e-4 if nulls_out else 1e-5) * truth.norm(), (site, nulls_out)
+
+
+def test_losses_in_pieces_of_the_vocabulary_equal_those_in_float64(monkeypatch):
+    from mechsteer.engine import vocabulary
+
+    monkeypatch.setattr(vocabulary, "CHUNK", 100)
+    monkeypatch.setattr(vocabulary, "ROWS", 7)
+    torch.manual_seed(0)
+    for softcap, bias in ((None, None), (3.0, None), (None, torch.randn(1030))):
+        weight, states = torch.randn(1030, 32), torch.randn(20, 32, requires_grad=True)
+        targets = torch.randint(1030, (20,))
+        losses = Unembedding(weight, bias, softcap).losses(states, targets)
+        (losses * torch.arange(20)).sum().backward()
+        exact = states.detach().double().requires_grad_()
+        logits = exact @ weight.double().T + (0 if bias is None else bias.double())
+        if softcap is not None:
+            logits = softcap * torch.tanh(logits / softcap)
+        expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        (expected * torch.arange(20)).sum().backward()
+        assert_allclose(losses.detach(), expected.detach(), atol=1e-5)
+        assert states.grad is not None and exact.grad is not None
+        assert (states.grad - exact.grad).norm() <= 1e-5 * exact.grad.norm()
+
+
+def test_gemma_2_soft_caps_and_windows_are_at_work_in_these_tests(tiny):
+    """Otherwise their agreement would show nothing."""
+    config = tiny("gemma2").hf.config
+    assert config.final_logit_softcapping and config.attn_logit_softcapping and config.sliding_window == 8
+    assert len(set(config.layer_types)) == 2
+    assert max(len(pair.positive) for pair in PAIRS) > 8
+
+
+def test_somebody_elses_hook_fires_as_on_whole_texts_and_the_log_says_so_once(caplog):
+    model = ms.load_model(build_hf("llama"), device="cpu")
+    site = ms.Site(1, "mlp.out")
+    steer = random_intervention("vector", site, model)
+    seen = []
+    with caplog.at_level(logging.WARNING), model.hooks([("blocks.0.hook_out", lambda t, hook: seen.append(t.shape))]):
+        for _ in range(2):
+            engine = engine_for(model, site)
+            assert isinstance(engine, Plain)
+        engine.sweep(steer, PAIRS, GRID, "all")
+    assert (
+        seen == [(2 * len(PAIRS), max(len(text) for pair in PAIRS for text in (pair.positive, pair.negative)), 32)] * 3
+    )
+    assert len(caplog.records) == 1 and "somebody else's hooks" in caplog.text
+    assert isinstance(engine_for(model, site), Fast)
+
+
+def test_a_model_whose_logits_are_made_otherwise_is_measured_plainly(caplog):
+    """Its logits are scaled after the last module, which the fast engine does not know of."""
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    def granite() -> GraniteForCausalLM:
+        torch.manual_seed(0)
+        config = GraniteConfig(
+            vocab_size=D_VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            intermediate_size=48, logits_scaling=0.25, initializer_range=0.2,
+        )  # fmt: skip
+        return GraniteForCausalLM(config).eval()
+
+    model, site = ms.load_model(granite(), device="cpu"), ms.Site(0, "mlp.out")
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(engine_for(model, site), Plain)
+    assert "other numbers" in caplog.text
+    sweep = sweep_encoded(model, random_intervention("vector", site, model), PAIRS, [0.0])
+    expected = [plain_loss(granite(), list(pair.positive), pair.begin) for pair in PAIRS]
+    assert_allclose(sweep.loss_positive[0], expected, atol=1e-4)
+
+
+def test_batches_hold_about_so_many_tokens_and_every_pair_once():
+    pairs = encoded_pairs(50)
+    for batch_tokens in (1, 100, 1000):
+        batches = list(batches_of_pairs(pairs, batch_tokens))
+        assert sorted(index for batch in batches for index in batch) == list(range(50))
+        for batch in batches:
+            widest = max(n_tokens(pairs[i]) for i in batch)
+            assert len(batch) == 1 or len(batch) * widest <= batch_tokens
