@@ -3,8 +3,8 @@
 Pr[d(h, M) <= ε] >= 1 - δ is a curve of ε against δ: the quantiles of the distance from tokens of unseen pairs to those
 learnt from. Alone it says little, for any cloud lies near itself. So the same curve is drawn for points of a Gaussian
 with the same covariance, which have all that a linear view knows of the activations, and for the tokens with every
-coordinate shuffled among them, which have its values alone. The dimension is measured against points that fill all
-directions evenly, as many and as wide, for every estimate from neighbours is low where dimensions are many.
+coordinate shuffled among them, which have its values alone. The dimension of the unseen tokens is measured against points
+that fill all directions evenly, as many and as wide, for every estimate from neighbours is low where dimensions are many.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mechsteer.claims import Claim, judge
-from mechsteer.manifolds import Neighbours, Subspace, intrinsic_dimensions
+from mechsteer.manifolds import Neighbours, Subspace, grouped_dimensions, intrinsic_dimensions
 from mechsteer.statistics import ConfidenceInterval, percentile_interval, resampled_means
 
-from .evidence import Evidence, LayerActivations
+from .evidence import Evidence
 from .result import Result
 from .tokens import by_pair, if_enough, too_sparse
 
@@ -25,7 +25,7 @@ NAME = "manifold_exists"
 NEARER = 0.9
 """Largest distance, as a share of the Gaussian's, that counts as nearer: a tenth is beyond errors of the covariance."""
 FAR_BELOW = 0.5
-"""Largest dimension, as a share of the reading for full dimension: at thousands of points that is d_model / 4 or so."""
+"""Largest dimension, as a share of the reading for full dimension: at 1,500 points that is d_model / 5 or so."""
 SHARES = np.linspace(0.01, 0.99, 99)
 N_RESAMPLES = 2000
 
@@ -37,11 +37,16 @@ def run(evidence: Evidence) -> Result:
     curves, dimensions = [], []
     for layer, read in evidence.layers.items():
         rng = np.random.default_rng(evidence.seed)
-        distances = _distances(read, rng)
-        for points, values in distances.items():
+        points = {
+            "held out": read.base,
+            "gaussian": gaussian_like(read.learning, len(read.base), rng),
+            "shuffled": rng.permuted(read.base, axis=0),
+        }
+        distances = _distances(read.learning, points)
+        for name, values in distances.items():
             epsilon = np.quantile(values, SHARES)
-            curves.append(pd.DataFrame({"layer": layer, "points": points, "share": SHARES, "distance": epsilon}))
-        readings = _dimensions(read.learning, rng)
+            curves.append(pd.DataFrame({"layer": layer, "points": name, "share": SHARES, "distance": epsilon}))
+        readings = _dimensions(points | {"all directions": rng.normal(size=read.base.shape)}, evidence)
         dimensions.append(readings.assign(layer=layer, d_model=read.base.shape[1]))
         if layer == evidence.site_layer:
             claims = (_distance_claim(evidence, distances), _dimension_claim(evidence, readings))
@@ -56,30 +61,23 @@ def gaussian_like(points: Float[ndarray, "points d"], n: int, rng: np.random.Gen
     return principal.mean + rng.normal(size=(n, points.shape[1])) * np.sqrt(principal.spectrum) @ principal.components
 
 
-def _distances(read: LayerActivations, rng: np.random.Generator) -> dict[str, Float[ndarray, " tokens"]]:
+def _distances(learning: Float[ndarray, "points d"], sets: dict[str, ndarray]) -> dict[str, Float[ndarray, " tokens"]]:
     """To the nearest learning tokens, in units of the learning tokens' spread around their mean."""
-    manifold = Neighbours.fit(read.learning)
-    spread = np.sqrt(np.var(read.learning, axis=0).sum())
-    sets = {
-        "held out": read.base,
-        "gaussian": gaussian_like(read.learning, len(read.base), rng),
-        "shuffled": rng.permuted(read.base, axis=0),
-    }
+    manifold = Neighbours.fit(learning)
+    spread = np.sqrt(np.var(learning, axis=0).sum())
     return {name: manifold.distance(points) / spread for name, points in sets.items()}
 
 
-def _dimensions(learning: Float[ndarray, "points d"], rng: np.random.Generator) -> pd.DataFrame:
-    """By every estimator, of the activations and of points that have less and less of their structure."""
-    sets = {
-        "activations": learning,
-        "gaussian": gaussian_like(learning, len(learning), rng),
-        "shuffled": rng.permuted(learning, axis=0),
-        "all directions": rng.normal(size=learning.shape),
-    }
+def _dimensions(sets: dict[str, ndarray], evidence: Evidence) -> pd.DataFrame:
+    """By every estimator. Of the tokens only the pairs are independent; the points that they are held against all are."""
     rows = [
-        (points, estimator, found.estimate, found.interval.low, found.interval.high)
-        for points, values in sets.items()
-        for estimator, found in intrinsic_dimensions(values).items()
+        (name, estimator, found.estimate, found.interval.low, found.interval.high)
+        for name, points in sets.items()
+        for estimator, found in (
+            grouped_dimensions(points, evidence.token_pair, seed=evidence.seed)
+            if name == "held out"
+            else intrinsic_dimensions(points)
+        ).items()
     ]
     return pd.DataFrame(rows, columns=["points", "estimator", "estimate", "low", "high"])
 
@@ -106,7 +104,7 @@ def _distance_claim(evidence: Evidence, distances: dict[str, ndarray]) -> Claim:
 
 def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
     by_points = readings[readings.estimator == "maximum_likelihood"].set_index("points")
-    found, full = by_points.loc["activations"], by_points.loc["all directions"]
+    found, full = by_points.loc["held out"], by_points.loc["all directions"]
     interval = ConfidenceInterval(float(found.low / full.high), float(found.high / full.low))
     return Claim(
         claim=f"{NAME}: dimension",
@@ -116,7 +114,7 @@ def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
         interval=interval,
         control="as many points that fill all directions evenly",
         outcome=judge(interval, (0, FAR_BELOW)),
-        because=f"The activations read as {found.estimate:.1f} dimensions, Gaussian points of the same covariance as "
+        because=f"Unseen tokens read as {found.estimate:.1f} dimensions, Gaussian points of the same covariance as "
         f"{by_points.estimate['gaussian']:.1f}, and points that fill all {evidence.delta.shape[1]} directions as "
         f"{full.estimate:.1f}; at most {FAR_BELOW} of the latter is far below.",
     )

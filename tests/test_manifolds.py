@@ -1,16 +1,24 @@
 """Manifolds: laws that every member keeps, and each against an independent route."""
 
+import sys
 import tracemalloc
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 from scipy.stats import binomtest, chi2, special_ortho_group
 from sklearn.covariance import OAS, ShrunkCovariance
 from sklearn.decomposition import PCA
+from worlds.manifold import READ, make
+from worlds.manifold import D as WIDTH
 
+from analyses import activation_map
+from analyses.evidence import LayerActivations
 from mechsteer.errors import InputError
 from mechsteer.manifolds import (
     Gaussian,
@@ -19,12 +27,15 @@ from mechsteer.manifolds import (
     Map,
     Neighbours,
     Subspace,
+    grouped_dimensions,
     intrinsic_dimensions,
     load_manifold,
 )
 from mechsteer.manifolds.intrinsic_dimension import maximum_likelihood, participation_ratio, two_nn
+from mechsteer.manifolds.map import neighbour_graph
 from mechsteer.manifolds.moments import Moments
-from mechsteer.manifolds.sample import Sample, nearest_points
+from mechsteer.manifolds.nearest import gpu_with_room, nearest_points
+from mechsteer.manifolds.sample import Sample
 
 MEMBERS = Manifold.__subclasses__()
 every_member = pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.__name__)
@@ -160,20 +171,22 @@ def test_only_files_that_hold_a_manifold_are_loaded(tmp_path):
         Map.load(manifold)
 
 
-def test_a_stream_is_never_in_memory_together():
-    batches, shape = 40, (300, 400)
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize(
+    "fit", [Subspace.fit, Gaussian.fit, partial(Sample.of, n_kept=500)], ids=["subspace", "gaussian", "sample"]
+)
+def test_a_stream_twenty_times_as_long_needs_only_the_keys_of_its_points_more(fit):
+    rng, shape = np.random.default_rng(0), (300, 200)
 
-    def peak(fit):
+    def peak(batches):
         tracemalloc.start()
-        fit(rng.normal(size=shape) for _ in range(batches))
+        fit(rng.normal(size=shape).astype(np.float32) for _ in range(batches))
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
 
-    total = batches * 300 * 400 * 8
-    assert peak(Moments.of) < total / 3
-    assert peak(partial(Sample.of, n_kept=500)) < total / 3
+    short, long = peak(5), peak(100)
+    n_more = 95 * shape[0]
+    assert long - short < 150 * n_more  # bytes, whatever the width; the points themselves take 800 each
 
 
 def test_moments_are_those_of_numpy():
@@ -350,6 +363,38 @@ def test_the_jackknife_leaves_out_one_point_at_a_time():
     assert np.log(interval.high / interval.low) == pytest.approx(2 * 1.959964 * deviation)
 
 
+def neighbourhoods(seed, n_groups=30, size=10):
+    """Groups of points near each other on a torus; half of the groups leave it in all six directions."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_groups), size)
+    turns = rng.uniform(0, 2 * np.pi, (n_groups, 2))[group] + 0.5 * rng.normal(size=(len(group), 2))
+    points = np.pad(np.concatenate([np.cos(turns), np.sin(turns)], axis=1), ((0, 0), (0, 2)))
+    leaves = rng.random(n_groups)[group] < 0.5
+    return points + 0.3 * leaves[:, None] * rng.normal(size=points.shape), group
+
+
+def test_intervals_over_groups_cover_where_those_over_points_are_too_narrow():
+    every = [intrinsic_dimensions(neighbourhoods(seed)[0]) for seed in range(1000, 1200)]
+    found = [neighbourhoods(seed) for seed in range(40)]
+    over_groups = [grouped_dimensions(points, groups, n_splits=16) for points, groups in found]
+    over_points = [intrinsic_dimensions(points) for points, _ in found]
+    for name in every[0]:
+        truth = np.exp(np.mean([np.log(each[name].estimate) for each in every]))
+        grouped, alone = (sum(truth in each[name].interval for each in way) for way in (over_groups, over_points))
+        assert binomtest(grouped, 40, 0.95).pvalue > 0.005 > binomtest(alone, 40, 0.95).pvalue, name
+        assert [each[name].estimate for each in over_groups] == [each[name].estimate for each in over_points]
+
+
+def test_groups_of_one_point_each_have_about_the_interval_of_independent_points():
+    points = plane(400)
+    grouped, alone = grouped_dimensions(points, np.arange(400)), intrinsic_dimensions(points)
+    for name in ("two_nn", "maximum_likelihood"):
+        widths = [np.log(each[name].interval.high / each[name].interval.low) for each in (grouped, alone)]
+        assert widths[0] == pytest.approx(widths[1], rel=0.35)
+    with pytest.raises(InputError, match="1 group came"):
+        grouped_dimensions(points, np.zeros(400, int))
+
+
 def test_dimensions_ignore_repeats_scale_and_place_and_come_by_every_estimator():
     points = plane(500)
     found = intrinsic_dimensions(points)
@@ -365,6 +410,68 @@ def test_the_nearest_of_the_points_themselves_are_others():
     assert distances.min() > 0 and not np.any(indices == np.arange(50)[:, None])
     with pytest.raises(InputError, match="50 neighbours were asked for among 49"):
         nearest_points(points, None, 50)
+    with pytest.raises(InputError, match="NaN or infinite"):
+        nearest_points(points, np.full((1, D), np.nan), 3)
+
+
+def hard_clouds():
+    """Points and queries among which float32 products alone would choose wrongly, or be hard put to."""
+    rng = np.random.default_rng(0)
+    cloud, line = rng.normal(size=(400, 32)), np.zeros((300, 32))
+    line[:, 0] = 1 + 1e-7 * np.arange(300)
+    tight = np.repeat(50 * cloud[:20], 20, axis=0) + 1e-3 * rng.normal(size=(400, 32))
+    return {
+        "even": (cloud, rng.normal(size=(60, 32))),
+        "a large offset": (cloud + 1e5, rng.normal(size=(60, 32)) + 1e5),
+        "repeats": (np.repeat(cloud[:60], 6, axis=0), cloud[:60]),
+        "tight clusters": (tight, 50 * cloud[:20]),
+        "massive points": (
+            np.concatenate([cloud, 1e6 * cloud[:5]]),
+            np.concatenate([cloud[:30] + 0.1, 1e4 * cloud[:5]]),
+        ),
+        "near ties": (line, line[:50] + 1e-9),
+        "all in one place": (np.zeros((50, 32)), np.zeros((4, 32))),
+    }
+
+
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["NumPy", "PyTorch"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", hard_clouds())
+def test_the_nearest_points_are_exactly_those_of_all_distances(name, dtype, device):
+    import torch  # noqa: F401 (the device is its)
+
+    points, queries = (part.astype(dtype) for part in hard_clouds()[name])
+    for others, k in ((queries, 1), (queries, 30), (queries.astype(np.float64) + 1e-4, 9), (None, 30)):
+        every = cdist(points if others is None else others, points)
+        if others is None:
+            np.fill_diagonal(every, np.inf)
+        distances, indices = nearest_points(points, others, k, device=device)
+        np.testing.assert_allclose(distances, np.sort(every, axis=1)[:, :k], rtol=1e-12)
+        np.testing.assert_allclose(np.take_along_axis(every, indices, axis=1), distances, rtol=1e-12)
+        assert all(len(set(row)) == k for row in indices)
+
+
+@pytest.mark.parametrize(
+    ("torch", "device"),
+    [(None, None), ((False, 2**40), None), ((True, 1000), None), ((True, 2**40), "cuda")],
+    ids=["no PyTorch", "no GPU", "a full GPU", "a GPU"],
+)
+def test_a_gpu_is_taken_where_pytorch_is_loaded_and_sees_one_with_room(torch, device, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    if torch is not None:
+        available, free = torch
+        cuda = SimpleNamespace(is_available=lambda: available, mem_get_info=lambda: (free, 2**41))
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert gpu_with_room(plane(50)) == device
+
+
+def test_neighbours_need_little_more_memory_than_the_points():
+    points = np.random.default_rng(0).normal(size=(40_000, 16)).astype(np.float32)
+    tracemalloc.start()
+    nearest_points(points, points[:400], 10)
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert highest < 50e6
 
 
 @pytest.fixture(scope="module")
@@ -407,4 +514,47 @@ def test_places_are_where_umaps_own_transform_starts(clusters, map_of_clusters):
     rows, columns, strengths, _ = compute_membership_strengths(indices, distances, *scales, bipartite=True)
     weights = coo_matrix((strengths, (rows, columns)), shape=(120, 120)).toarray()
     expected = weights / weights.sum(axis=1, keepdims=True) @ map_of_clusters.plane
-    np.testing.assert_allclose(map_of_clusters.place(later), expected, rtol=1e-5)
+    np.testing.assert_allclose(map_of_clusters.place(later), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_neighbours", [2, 3, 15])
+def test_the_graph_of_a_map_is_umaps(n_neighbours):
+    from umap.umap_ import fuzzy_simplicial_set
+
+    points = plane(200)
+    distances, indices = KDTree(points).query(points, n_neighbours)
+    known = {"knn_indices": indices, "knn_dists": distances.astype(np.float32)}
+    expected, _, _ = fuzzy_simplicial_set(points, n_neighbours, np.random.RandomState(0), "euclidean", **known)
+    graph = neighbour_graph(points, n_neighbours)
+    np.testing.assert_allclose(graph.toarray(), expected.toarray(), atol=1e-4)
+
+
+def test_a_map_of_points_without_neighbours_is_refused():
+    with pytest.raises(InputError, match="A map from 1 neighbours"):
+        Map.fit(plane(50), n_neighbours=1)
+
+
+def test_the_activation_map_follows_tokens_from_their_own_kind_to_that_which_the_steer_makes_them_like():
+    rng, planted = np.random.default_rng(0), make(0)
+    there = READ[-1] * np.eye(WIDTH)[0]
+    learning = 0.1 * rng.normal(size=(200, WIDTH)) + np.repeat([0.0, 1.0], 100)[:, None] * there
+    base = 0.1 * rng.normal(size=(len(planted.token_pair), WIDTH))
+    steered = base + READ[:, None, None] * np.eye(WIDTH)[0]
+    evidence = replace(planted, layers={0: LayerActivations(learning, base, steered)})
+    places = activation_map.run(evidence).tables["place"]
+    assert activation_map.run(evidence).tables["place"].equals(places)
+
+    background, paths = places[places.token < 0], places[places.token >= 0]
+    assert len(background) == len(learning)
+    is_there = Sample.of(learning, 200, seed=0).points[:, 0] > 0
+    own, other = (background[["x", "y"]][chosen].mean().to_numpy() for chosen in (~is_there, is_there))
+    toward = np.linalg.norm(paths[["x", "y"]] - own, axis=1) > np.linalg.norm(paths[["x", "y"]] - other, axis=1)
+    np.testing.assert_array_equal(toward, paths.multiplier > READ[-1] / 2)
+
+    pair = planted.token_pair[paths.token]
+    assert paths.groupby("token").multiplier.apply(lambda m: set(m) == {0.0, *READ}).all()
+    assert len(set(pair)) == paths.token.nunique() == activation_map.N_PATHS
+    utility = planted.sweep.to_frame().set_index(["multiplier", "pair"]).utility
+    names = np.array(planted.sweep.pairs)[pair]
+    lost = [utility[0.0, name] - utility[m, name] for m, name in zip(paths.multiplier, names, strict=True)]
+    np.testing.assert_allclose(paths.utility_loss, lost)

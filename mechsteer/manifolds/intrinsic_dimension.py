@@ -9,16 +9,20 @@ of that bias.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.stats import t
 
+from ..errors import InputError
 from ..statistics import ConfidenceInterval
-from .sample import Sample, nearest_points
+from .nearest import nearest_points
+from .sample import Sample
 from .stream import Points
 
 
 @dataclass(frozen=True)
 class IntrinsicDimension:
-    """An estimate, and its interval over the luck of the points."""
+    """An estimate, and its interval over the luck of the points, or of the groups in which they come."""
 
     estimate: float
     interval: ConfidenceInterval
@@ -27,10 +31,43 @@ class IntrinsicDimension:
 def intrinsic_dimensions(
     activations: Points, *, n_kept: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> dict[str, IntrinsicDimension]:
-    """By every estimator, from one sample of the distinct points."""
+    """By every estimator, from one sample of the distinct points, which are independent of each other."""
     sample = Sample.of(activations, n_kept, seed)
     estimators = (two_nn, maximum_likelihood, participation_ratio)
     return {estimator.__name__: estimator(sample, level=level) for estimator in estimators}
+
+
+def grouped_dimensions(
+    points: Float[ndarray, "points d"],
+    groups: Int[ndarray, " points"],
+    *,
+    n_splits: int = 50,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, IntrinsicDimension]:
+    """By every estimator, where only the groups of points are independent, as pairs are and their tokens are not.
+
+    The groups are divided into halves, again and again. Two halves are independent and equally dense, and each has
+    twice the variance of the whole, so the square of their difference is four times that variance. Groups drawn with
+    replacement would not do, for a point drawn twice is its own nearest.
+    """
+    distinct, group = np.unique(groups, return_inverse=True)
+    n_groups = len(distinct)
+    if n_groups < 2:
+        raise InputError(
+            f"Points of {n_groups} group came. Pass points of at least two; dozens say how sure one may be."
+        )
+    whole = intrinsic_dimensions(points, n_kept=len(points), level=level)
+    rng, squares = np.random.default_rng(seed), []
+    for _ in range(n_splits):
+        is_first = (rng.permutation(n_groups) < n_groups // 2)[group]
+        first, second = (intrinsic_dimensions(points[half], n_kept=len(points)) for half in (is_first, ~is_first))
+        squares.append([np.log(first[name].estimate / second[name].estimate) ** 2 for name in whole])
+    deviations = np.sqrt(np.mean(squares, axis=0)) / 2
+    return {
+        name: _with_interval(found.estimate, deviation, level, n_groups - 1)
+        for (name, found), deviation in zip(whole.items(), deviations, strict=True)
+    }
 
 
 def two_nn(sample: Sample, *, discard: float = 0.1, level: float = 0.95) -> IntrinsicDimension:
@@ -88,7 +125,7 @@ def _from_neighbours(sample: Sample, k: int, discard: float, level: float) -> In
     return _with_interval(estimate, deviation, level)
 
 
-def _with_interval(estimate: float, deviation: float, level: float) -> IntrinsicDimension:
-    """Normal on the logarithmic scale, where `deviation` is the standard error."""
-    estimate, factor = float(estimate), float(np.exp(norm.ppf((1 + level) / 2) * deviation))
+def _with_interval(estimate: float, deviation: float, level: float, freedom: float = np.inf) -> IntrinsicDimension:
+    """Student's, or normal, on the logarithmic scale, where `deviation` is the standard error."""
+    estimate, factor = float(estimate), float(np.exp(t.ppf((1 + level) / 2, freedom) * deviation))
     return IntrinsicDimension(estimate, ConfidenceInterval(estimate / factor, estimate * factor, level))

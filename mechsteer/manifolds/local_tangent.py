@@ -9,7 +9,8 @@ from numpy import ndarray
 from ..errors import InputError
 from .base import Manifold, from_centre
 from .intrinsic_dimension import maximum_likelihood
-from .sample import Sample, nearest_points
+from .nearest import nearest_points
+from .sample import Sample
 from .stream import Points
 
 BLOCK_BYTES = 2**25

@@ -6,7 +6,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from .base import Manifold, from_centre
-from .sample import Sample, nearest_points
+from .nearest import nearest_points
+from .sample import Sample
 from .stream import Points
 
 

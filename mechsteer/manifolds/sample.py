@@ -1,11 +1,10 @@
-"""Some of a stream's distinct points, kept in memory, and the nearest among them."""
+"""Some of a stream's distinct points, kept in memory."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
-from sklearn.neighbors import NearestNeighbors
 
 from ..errors import InputError
 from .stream import Points, distinct_blocks
@@ -17,8 +16,7 @@ EMPTY = np.iinfo(np.uint64).max
 class Sample:
     """`n_kept` points, or all if there are fewer, drawn uniformly from `n_points` distinct ones, less their centre.
 
-    Distances are computed in float32 (float64 for points that came in it), and an offset of all points would cost
-    their digits.
+    They are kept in float32 (in float64 if they came in it), in which an offset of all points would cost their digits.
     """
 
     points: Float[ndarray, "kept d"]
@@ -49,20 +47,3 @@ class Sample:
         centre = kept.mean(axis=0, dtype=np.float64)
         np.subtract(kept, centre, out=kept, dtype=np.float64, casting="same_kind")
         return cls(kept, centre, n_points, n_duplicates, seed)
-
-
-def nearest_points(
-    points: Float[ndarray, "kept d"], queries: Float[ndarray, "n d"] | None, n_neighbours: int
-) -> tuple[Float[ndarray, "n k"], Int[ndarray, "n k"]]:
-    """Distances and indices of each query's nearest points, the nearest first, exactly; of the points' own if None.
-
-    No point is a neighbour of its own.
-    """
-    n_available = len(points) - (queries is None)
-    if not 1 <= n_neighbours <= n_available:
-        raise InputError(
-            f"{n_neighbours} neighbours were asked for among {n_available} points. Keep more points, or ask for fewer."
-        )
-    search = NearestNeighbors(n_neighbors=n_neighbours, algorithm="brute").fit(points)
-    distances, indices = search.kneighbors(None if queries is None else queries.astype(points.dtype, copy=False))
-    return distances.astype(np.float64), indices
