@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tiny models run best on one thread, and threads that wait busily slow their neighbours down.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: study test check lint types coverage clean
+.PHONY: study test check lint types coverage bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -23,6 +23,18 @@ types: .venv/ready
 
 coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+bench: .venv/ready  ## how fast sweeps and training are (benchmarks/README.md)
+	$(BIN)/python benchmarks/speed.py
+
+bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environment of their own
+	.venv/bench-tools/bin/python benchmarks/other_tools.py
+
+.venv/bench-tools/ready: .venv/ready benchmarks/other_tools.txt constraints.txt
+	test -d .venv/bench-tools || $(PYTHON) -m venv .venv/bench-tools
+	.venv/bench-tools/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement benchmarks/other_tools.txt
+	touch $@
 
 .venv/ready: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv

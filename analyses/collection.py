@@ -24,11 +24,11 @@ from numpy import ndarray
 from torch import Tensor
 
 import mechsteer as ms
+from mechsteer.engine.prefix import residual_entering, resumed
 from mechsteer.geometry import remove_ones
 from mechsteer.interventions import Intervention
 from mechsteer.losses import TextBatch, batches, completion_losses, pair_texts
 from mechsteer.prompts import EncodedPair
-from mechsteer.engine.prefix import residual_entering, resumed
 from mechsteer.sweeps import Sweep
 
 from .evidence import Evidence, LayerActivations
@@ -156,12 +156,18 @@ def _later_layers(model: ms.Model, layer: int, n: int) -> list[int]:
 def _draw_tokens(
     texts: Texts, allowed: Bool[ndarray, " texts"], n: int, rng: np.random.Generator
 ) -> Int[ndarray, "tokens 2"]:
-    """(text, position) of at most n completion tokens, in order."""
-    places = [
-        (row, position) for row, (ids, begin) in enumerate(texts) if allowed[row] for position in range(begin, len(ids))
-    ]
-    kept = np.sort(rng.choice(len(places), min(n, len(places)), replace=False))
-    return np.array(places)[kept]
+    """(text, position) of at most n completion tokens, in order.
+
+    A pair's texts may begin alike: what has read the same tokens is one activation, and counts once.
+    """
+    places = {
+        ids[: position + 1]: (row, position)
+        for row, (ids, begin) in enumerate(texts)
+        if allowed[row]
+        for position in range(begin, len(ids))
+    }
+    kept = rng.choice(len(places), min(n, len(places)), replace=False)
+    return np.array(sorted(places.values()))[np.sort(kept)]
 
 
 @torch.no_grad()

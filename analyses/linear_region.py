@@ -6,6 +6,7 @@ which comes from automatic differentiation and has seen no other multiplier. A r
 between its ends as a share of its span over the whole sweep, for any smooth curve has some linear region.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ DEPARTURE = 0.10
 """Largest departure, as a share of the line's rise: past it a reader would no longer draw a line."""
 LEAST_SHARE = 0.20
 """Of the span of preference: less than a fifth is no region to rely on."""
+LEAST_SIDE = 0.25
+"""Of the region, on either side of zero: a line that holds on one side alone is not around zero."""
 LEAST_POINTS = 5
 N_RESAMPLES = 1000
 
@@ -82,44 +85,46 @@ def _where(multiplier: float, sweep: Sweep) -> str:
 
 
 def line_regions(multipliers: Float[ndarray, " m"], means: Float[ndarray, "curves m"]) -> Regions:
-    """The windows around zero over which a line rises most, fitted to every other point and judged on all of them."""
-    zero = int(np.argmin(np.abs(multipliers)))
-    n, spans = len(multipliers), np.ptp(means, axis=1)
-    best = Regions(*np.zeros((4, len(means))))
-    for first in range(zero + 1):
-        for last in range(max(zero, first + LEAST_POINTS - 1), n):
-            window = slice(first, last + 1)
-            columns = np.stack([multipliers[window], np.ones(last + 1 - first)], axis=1)
-            coefficients = means[:, window][:, ::2] @ np.linalg.pinv(columns[::2]).T
-            rise = np.abs(coefficients[:, 0]) * (multipliers[last] - multipliers[first])
-            miss = np.abs(means[:, window] - coefficients @ columns.T).max(axis=1)
-            share = np.abs(means[:, last] - means[:, first]) / spans
-            better = (miss <= DEPARTURE * rise) & (share > best.share)
-            best.low[better], best.high[better] = multipliers[first], multipliers[last]
-            best.slope[better], best.share[better] = coefficients[better, 0], share[better]
-    return best
+    """Of lines fitted to every other point, and judged on all of them."""
+
+    def fitted(window: slice) -> Float[ndarray, "curves 2"]:
+        seen = multipliers[window][::2]
+        return means[:, window][:, ::2] @ np.linalg.pinv(np.stack([seen, np.ones_like(seen)], axis=1)).T
+
+    return _widest(multipliers, means, fitted)
 
 
 def tangent_regions(
     multipliers: Float[ndarray, " m"], means: Float[ndarray, "curves m"], slopes: Float[ndarray, " curves"]
 ) -> Regions:
-    """How far on each side the curve keeps to within a tenth of what its tangent has gained since zero."""
-    zero = int(np.argmin(np.abs(multipliers)))
-    found = []
-    for mean, slope in zip(means, slopes, strict=True):
-        gained = slope * multipliers
-        departure = np.abs(np.divide(mean - mean[zero], gained, out=np.ones_like(mean), where=gained != 0) - 1)
-        low = -_reach(-multipliers[zero::-1], departure[zero::-1])
-        high = _reach(multipliers[zero:], departure[zero:])
-        change = abs(float(np.diff(np.interp([low, high], multipliers, mean))[0]))
-        found.append((low, high, slope, change / float(np.ptp(mean))))
-    return Regions(*np.array(found, dtype=np.float64).T)
+    """Of the lines with these slopes that meet the curves at zero."""
+    tangents = np.stack([slopes, means[:, _zero(multipliers)]], axis=1)
+    return _widest(multipliers, means, lambda window: tangents)._replace(slope=slopes)
 
 
-def _reach(sizes: Float[ndarray, " side"], departure: Float[ndarray, " side"]) -> float:
-    """The first size at which the departure is too large, between two multipliers by a straight line."""
-    beyond = np.flatnonzero(departure > DEPARTURE)
-    if not len(beyond):
-        return float(sizes[-1])
-    last = int(beyond[0])
-    return float(np.interp(DEPARTURE, departure[[last - 1, last]], sizes[[last - 1, last]]))
+def _widest(
+    multipliers: Float[ndarray, " m"],
+    means: Float[ndarray, "curves m"],
+    line: Callable[[slice], Float[ndarray, "curves 2"]],
+) -> Regions:
+    """The windows around zero over which preference changes most while the line, a slope and a height, holds."""
+    zero, n, spans = _zero(multipliers), len(multipliers), np.ptp(means, axis=1)
+    best = Regions(*np.zeros((4, len(means))))
+    for first in range(zero):
+        for last in range(max(zero + 1, first + LEAST_POINTS - 1), n):
+            window = slice(first, last + 1)
+            sides = multipliers[zero] - multipliers[first], multipliers[last] - multipliers[zero]
+            if min(sides) < LEAST_SIDE * sum(sides):
+                continue
+            slope, height = line(window).T
+            rise = np.abs(slope) * (multipliers[last] - multipliers[first])
+            miss = np.abs(means[:, window] - np.outer(slope, multipliers[window]) - height[:, None]).max(axis=1)
+            share = np.abs(means[:, last] - means[:, first]) / spans
+            better = (miss <= DEPARTURE * rise) & (share > best.share)
+            best.low[better], best.high[better] = multipliers[first], multipliers[last]
+            best.slope[better], best.share[better] = slope[better], share[better]
+    return best
+
+
+def _zero(multipliers: Float[ndarray, " m"]) -> int:
+    return int(np.argmin(np.abs(multipliers)))

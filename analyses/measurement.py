@@ -1,8 +1,9 @@
 """Preference and utility measure what they are meant to, rather than nuisance features of the texts.
 
 Both come from the same two losses (arXiv 2602.02343, eqs. 7-8), so what is easy or long may masquerade as either. The
-claim is that completion length, base loss per token and position in the file explain little of them at m = 0, by linear
-regression judged on pairs that it has not seen. Utility is the log-odds of a whole completion: length should explain it.
+claim is that completion length, position in the file and, for preference, base loss per token explain little of them at
+m = 0, by linear regression judged on pairs that it has not seen. Utility is the log-odds of a whole completion: length
+should explain it.
 """
 
 import numpy as np
@@ -38,7 +39,12 @@ def run(evidence: Evidence) -> Result:
         "position_in_file": np.arange(len(sweep.pairs), dtype=np.float64),
     }
     measured = {"preference": sweep.preference[zero], "utility": sweep.utility[zero]}
-    claims = tuple(_explained(name, values, nuisances, evidence) for name, values in measured.items())
+    # Length times loss per token is the loss of a completion, and so utility itself.
+    of_utility = {name: feature for name, feature in nuisances.items() if name != "loss_per_token"}
+    claims = (
+        _explained("preference", measured["preference"], nuisances, evidence),
+        _explained("utility", measured["utility"], of_utility, evidence),
+    )
     correlations = pd.DataFrame(
         [
             (name, nuisance, _correlation(values, feature))
@@ -69,8 +75,9 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
         shuffled.append(r_squared(values[order], *_predict_unseen(features, values[order], rng)))
     strongest = max(nuisances, key=lambda key: abs(np.nan_to_num(_correlation(values, nuisances[key][defined]))))
     outcome = judge(interval, (-np.inf, MOST))
+    *others, last = (nuisance.replace("_", " ") for nuisance in nuisances)
     because = (
-        f"Length, loss per token and position in the file explain {estimate:.2f} [{interval.low:.2f}, "
+        f"{', '.join(others).capitalize()} and {last} explain {estimate:.2f} [{interval.low:.2f}, "
         f"{interval.high:.2f}] of {name}'s variance between unseen pairs, most of all {strongest.replace('_', ' ')} "
         f"(r = {_correlation(values, nuisances[strongest][defined]):+.2f}); at most {MOST} is allowed."
     )

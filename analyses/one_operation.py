@@ -68,14 +68,17 @@ def compare(
 
 
 def run(table: pd.DataFrame) -> Result:
-    """One claim for the rows of one steer; its interval is the range over texts, for an identity has no luck in it."""
+    """One claim for the rows of one steer; its interval is the range over texts.
+
+    An identity has no luck in it, so a single text that breaks it refutes it.
+    """
     unit, subject = "share of the change of logits", str(table.subject.iloc[0])
     if len(table) < MIN_PAIRS:
         return Result((undecided(NAME, subject, unit, too_few(len(table))),))
     share = table.difference / table.change
     interval = ConfidenceInterval(float(share.min()), float(share.max()))
     tolerance, wrong = float(table.tolerance.max()), float((table.reversed / table.change).min())
-    outcome = judge(interval, (0.0, tolerance))
+    outcome = judge(ConfidenceInterval(interval.high, interval.high), (0.0, tolerance))
     if wrong <= tolerance:
         outcome = Outcome.INCONCLUSIVE
     because = (

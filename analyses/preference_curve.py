@@ -11,16 +11,20 @@ from mechsteer.curves import CurveFit, PreferenceCurve
 from mechsteer.statistics import ConfidenceInterval
 
 from .evidence import Evidence
-from .result import MIN_PAIRS, Result, undecided
-from .rivals import compare, no_fit
+from .result import Result, undecided
+from .rivals import compare, too_few_defined
 
 NAME = "preference_curve"
 RIVALS, REGIONS = f"{NAME}: rivals", f"{NAME}: regions"
+SIDE = "share of the swept side"
 
 
 def run(evidence: Evidence) -> Result:
     """Two claims: the curve beats its rivals, and its three regions lie within the sweep on both sides."""
     sweep = evidence.sweep
+    if because := too_few_defined(sweep.preference):
+        units = {RIVALS: "nats", REGIONS: SIDE}
+        return Result(tuple(undecided(name, evidence.subject, unit, because) for name, unit in units.items()))
     fit, claim, table = compare(
         RIVALS, "Eq. 15", PreferenceCurve, sweep.multipliers, sweep.preference, subject=evidence.subject, seed=evidence.seed
     )  # fmt: skip
@@ -29,9 +33,8 @@ def run(evidence: Evidence) -> Result:
 
 def _three_regions(fit: CurveFit, subject: str) -> Claim:
     """Convergence must begin within the sweep, and after the near-linear region has ended, on the worse side too."""
-    unit = "share of the swept side"
-    if not fit.ok or fit.n_pairs < MIN_PAIRS:
-        return undecided(REGIONS, subject, unit, no_fit(fit))
+    if not fit.ok:
+        return undecided(REGIONS, subject, SIDE, fit.status.value)
     sides = {}
     for side, end in (("negative", fit.multipliers[0]), ("positive", fit.multipliers[-1])):
         linear, converges = (fit.properties[f"{name}_{side}"] for name in ("near_linear", "converges"))
@@ -47,4 +50,4 @@ def _three_regions(fit: CurveFit, subject: str) -> Claim:
         f"at {linear:.0%} of it." if np.isfinite(linear) else "nowhere within it."
     )
     control = "a curve without convergence, whose slope stays above a twentieth of that at zero"
-    return Claim(REGIONS, subject, float(estimate), unit, interval, control, outcome, because)
+    return Claim(REGIONS, subject, float(estimate), SIDE, interval, control, outcome, because)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mechsteer.claims import Claim, judge
+from mechsteer.frontier import defined_everywhere
 from mechsteer.statistics import percentile_interval
 from mechsteer.sweeps import Sweep
 
@@ -23,17 +24,20 @@ SHARE = 0.25
 
 def run(sweeps: Sequence[Sweep], pairs: str, seed: int = 0) -> Result:
     """A claim for each method and form; none where the study has no random direction. `pairs` names the test pairs."""
-    found = comparison.frontiers(sweeps, seed)
-    random = found.pop((METHOD, "vector"), None)
-    if random is None:
+    subjects = {
+        (sweep.method, sweep.form): f"{sweep.method} {sweep.form} at {sweep.layer}:{sweep.place} on {pairs}"
+        for sweep in sweeps
+    }
+    if subjects.pop((METHOD, "vector"), None) is None:
         return Result(())
-    n_pairs = int(np.all([np.isfinite(sweep.utility).all(axis=0) for sweep in sweeps], axis=0).sum())
-    claims = []
-    for (method, form), steer in found.items():
-        subject = f"{method} {form} at {sweeps[0].layer}:{sweeps[0].place} on {pairs}"
-        if n_pairs < MIN_PAIRS:
-            claims.append(undecided(NAME, subject, "share", too_few(n_pairs), "a random direction"))
-            continue
+    n_pairs = int(defined_everywhere(sweeps).sum())
+    if n_pairs < MIN_PAIRS:
+        control, because = "a random direction", too_few(n_pairs)
+        return Result(tuple(undecided(NAME, subject, "share", because, control) for subject in subjects.values()))
+    found = comparison.frontiers(sweeps, seed)
+    random, claims = found[METHOD, "vector"], []
+    for (method, form), subject in subjects.items():
+        steer = found[method, form]
         # A steer that gains nothing has no credit to share.
         shares = np.abs(random.area_samples) / np.maximum(steer.area_samples, 1e-9)
         interval = percentile_interval(shares)

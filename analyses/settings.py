@@ -1,6 +1,7 @@
 """What a study is asked to do, in words that can be written down and repeated."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -24,6 +25,9 @@ class Settings:
     model: str = "guestbook"
     pairs: str = "guestbook/sentiment"
     test_pairs: str | None = None
+    columns: tuple[str, ...] = ()
+    """As "ours=theirs", of the files of pairs and of test pairs."""
+    group: str | None = None
     site: str = "auto"
     multipliers: str = "auto"
     format: str = "raw"
@@ -38,6 +42,7 @@ class Settings:
     dtype: str | None = None
 
     def __post_init__(self):
+        parse_columns(self.columns)
         if self.site != "auto":
             Site.parse(self.site)
         if self.multipliers != "auto":
@@ -77,6 +82,17 @@ class Settings:
 
 def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def parse_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Our name of each column, and the file's own, from "ours=theirs"."""
+    found = {}
+    for item in columns:
+        ours, _, theirs = item.partition("=")
+        if not (ours and theirs):
+            raise InputError(f"The column {item!r} is not OURS=THEIRS. Write query=prompt,positive=good,negative=bad.")
+        found[ours] = theirs
+    return found
 
 
 def parse_multipliers(text: str) -> np.ndarray:

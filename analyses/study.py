@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +12,20 @@ import pandas as pd
 import mechsteer as ms
 from mechsteer import guestbook, versions
 from mechsteer.claims import Claim, Outcome
+from mechsteer.progress import progress_bar
 from mechsteer.sweeps import Sweep
 from mechsteer.threads import use_threads_for
 
 from . import comparison, one_operation, side_effects
 from .collection import collect
+from .finished import Study
 from .folder import StudyFolder, write_json
-from .settings import Settings, parse_multipliers
+from .settings import Settings, parse_columns, parse_multipliers
 from .steers import Steer, learn, steers
+from .texts import write_texts
 from .verdict import judge_study
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a finished study holds; everything is read from its folder, and nothing needs the model."""
-
-    folder: Path
-    summary: dict[str, Any]
-    sweeps: tuple[Sweep, ...]
-    fits: dict[str, dict[str, dict[str, Any]]]
-    """By intervention, then by quantity ("preference", "utility"): `CurveFit.to_dict()`. One training seed has fits."""
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "Study":
-        """Read a study's folder."""
-        folder = Path(folder)
-        if not (folder / "study.json").is_file():
-            raise ms.InputError(f"{str(folder)!r} holds no study.json. Pass the --out folder of a finished study.")
-        return cls(
-            folder,
-            json.loads((folder / "study.json").read_text()),
-            tuple(ms.load_sweeps(folder / "sweeps.parquet")),
-            json.loads((folder / "fits.json").read_text()),
-        )
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A table of the folder, such as "frontier" or "sites"."""
-        return pd.read_parquet(self.folder / f"{name}.parquet")
 
 
 class _Stages:
@@ -90,6 +64,9 @@ def run(
         )
         if finish is not None:
             finish(folder.work)
+            stages.done("finish", "figures and the page")
+            path = folder.work / "study.json"
+            write_json(_read_json(path) | {"seconds": stages.seconds}, path)
     except ms.InputError:
         folder.abandon()
         raise
@@ -109,6 +86,7 @@ def _fill(
 ) -> None:
     """Every stage in turn, each kept in the folder as soon as it is done."""
     stages.done("model", f"{model.name}: {model.n_layers} layers of width {model.d_model}, on {model.device}")
+    folder.once("pairs.jsonl", lambda path: path.write_text(testing.to_json_lines(), encoding="utf-8"))
     stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
 
     site, because = _site(folder, settings, model, learning)
@@ -116,11 +94,13 @@ def _fill(
 
     sweeps, interventions = [], {}
     chosen = steers(settings)
-    for index, steer in enumerate(chosen, start=1):
-        intervention, sweep = _measure(folder, settings, steer, model, site, learning, testing)
-        interventions[sweep.intervention] = intervention
-        sweeps.append(sweep)
-        stages.done("steers", f"{index}/{len(chosen)} {sweep.intervention}, m from {_range(sweep)}")
+    with progress_bar("Steers", len(chosen)) as bar:
+        for index, steer in enumerate(chosen, start=1):
+            intervention, sweep = _measure(folder, settings, steer, model, site, learning, testing)
+            interventions[sweep.intervention] = intervention
+            sweeps.append(sweep)
+            stages.done("steers", f"{index}/{len(chosen)} {sweep.intervention}, m from {_range(sweep)}")
+            bar.advance()
     ms.save_sweeps(sweeps, folder.work / "sweeps.parquet")
 
     fitted = [sweep for steer, sweep in zip(chosen, sweeps, strict=True) if steer.seed in (None, settings.seed)]
@@ -151,8 +131,14 @@ def _fill(
             f"on {len(others)} other sets of pairs" + " and on generated answers" * _has_checker(settings),
         )
 
-    claims = _judge(folder, settings, model, chosen, interventions, sweeps, learning, testing)
-    if claims:
+    judged = [
+        (steer, sweep)
+        for steer, sweep in zip(chosen, sweeps, strict=True)
+        if f"{steer.method}-{steer.form}" in settings.claims and steer.seed in (None, settings.seed)
+    ]
+    if judged:
+        _texts(folder, settings, model, judged, interventions, testing, stages)
+        claims = _judge(folder, settings, model, judged, interventions, sweeps, learning, testing)
         outcomes = [sum(claim.outcome is outcome for claim in claims) for outcome in Outcome]
         stages.done("claims", ", ".join(f"{n} {outcome.value}" for n, outcome in zip(outcomes, Outcome, strict=True)))
 
@@ -174,9 +160,10 @@ def _fill(
 
 def split_pairs(settings: Settings) -> tuple[ms.Pairs, ms.Pairs]:
     """The pairs to learn from and those to measure; one set is split in halves, by group where it has groups."""
-    pairs = ms.load_pairs(settings.pairs)
+    columns = {"columns": parse_columns(settings.columns), "group": settings.group}
+    pairs = ms.load_pairs(settings.pairs, **columns)
     if settings.test_pairs is not None:
-        return pairs, ms.load_pairs(settings.test_pairs)
+        return pairs, ms.load_pairs(settings.test_pairs, **columns)
     if len(pairs) < 8:
         raise ms.InputError(f"{pairs.name} holds {len(pairs)} pairs; a study needs at least eight, to split them.")
     return pairs.split(0.5, seed=settings.seed)
@@ -281,30 +268,56 @@ def _measure(
     )
 
 
+def _texts(
+    folder: StudyFolder,
+    settings: Settings,
+    model: ms.Model,
+    judged: Sequence[tuple[Steer, Sweep]],
+    interventions: dict[str, ms.Intervention],
+    testing: ms.Pairs,
+    stages: _Stages,
+) -> None:
+    """What the model writes under the steers that claims are asked of; a context too short for it costs these texts alone."""
+
+    def write(steer: Steer, sweep: Sweep) -> pd.DataFrame:
+        return folder.keep(
+            f"parts/texts-{steer.slug}.parquet",
+            pd.read_parquet,
+            lambda: write_texts(
+                model, interventions[sweep.intervention], testing, sweep.multipliers, name=sweep.intervention,
+                prompt_format=settings.format, has_checker=_has_checker(settings),
+            ),
+            lambda made, path: made.to_parquet(path, index=False),
+        )  # fmt: skip
+
+    try:
+        written = pd.concat([write(steer, sweep) for steer, sweep in judged], ignore_index=True)
+    except ms.InputError as error:
+        stages.done("texts", f"none: {error}")
+    else:
+        written.to_parquet(folder.work / "texts.parquet", index=False)
+        stages.done("texts", f"{written['query'].nunique()} queries continued at every multiplier")
+
+
 def _judge(
     folder: StudyFolder,
     settings: Settings,
     model: ms.Model,
-    chosen: Sequence[Steer],
+    judged: Sequence[tuple[Steer, Sweep]],
     interventions: dict[str, ms.Intervention],
     sweeps: Sequence[Sweep],
     learning: ms.Pairs,
     testing: ms.Pairs,
 ) -> list[Claim]:
     """Collect evidence of the steers that claims are asked of, and judge the paper's claims by it."""
-    judged = False
-    for steer, sweep in zip(chosen, sweeps, strict=True):
-        if f"{steer.method}-{steer.form}" in settings.claims and steer.seed in (None, settings.seed):
-            intervention = interventions[sweep.intervention]
-            folder.once(
-                f"evidence/{steer.slug}.npz",
-                lambda path, intervention=intervention, sweep=sweep: collect(
-                    model, intervention, learning, testing, sweep, seed=settings.seed
-                ).save(path),
-            )
-            judged = True
-    if not judged:
-        return []
+    for steer, sweep in judged:
+        intervention = interventions[sweep.intervention]
+        folder.once(
+            f"evidence/{steer.slug}.npz",
+            lambda path, intervention=intervention, sweep=sweep: collect(
+                model, intervention, learning, testing, sweep, seed=settings.seed
+            ).save(path),
+        )
     folder.once(
         "evidence/one_operation.parquet",
         lambda path: pd.concat(

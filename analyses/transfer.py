@@ -4,6 +4,8 @@ ArXiv 2602.02343 reports that this can fail (its Table 6 has a negative R²). Fa
 here: as fitted, or up to a baseline and a scale of the test pairs' own, which leaves the shape alone to be judged.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -14,8 +16,8 @@ from mechsteer.curves import CurveFit, fit_preference, fit_utility
 from mechsteer.statistics import percentile_interval, r_squared, resampled_means
 
 from .evidence import Evidence
-from .result import MIN_PAIRS, Result, too_few, undecided
-from .rivals import no_fit
+from .result import Result, undecided
+from .rivals import too_few_defined
 
 NAME = "transfer"
 GOOD, POOR = 0.9, 0.5
@@ -26,25 +28,20 @@ UNIT = "R² on test pairs"
 
 def run(evidence: Evidence) -> Result:
     """Four claims: each curve as it was fitted, and its shape alone."""
-    settings = {"seed": evidence.seed, "n_resamples": 0}
-    both = [
-        _transfer(
-            "preference", fit_preference(evidence.learning_sweep, **settings), evidence.sweep.preference, evidence
-        ),
-        _transfer("utility", fit_utility(evidence.learning_sweep, **settings), evidence.sweep.utility, evidence),
-    ]
+    both = [_transfer("preference", fit_preference, evidence), _transfer("utility", fit_utility, evidence)]
     predictions = pd.concat([table for _, table in both], ignore_index=True)
     return Result(tuple(claim for claims, _ in both for claim in claims), {"predictions": predictions})
 
 
-def _transfer(
-    quantity: str, fit: CurveFit, values: Float[ndarray, "m pairs"], evidence: Evidence
-) -> tuple[list[Claim], pd.DataFrame]:
-    values = values[:, np.isfinite(values).all(axis=0)]
+def _transfer(quantity: str, fit_to: Callable[..., CurveFit], evidence: Evidence) -> tuple[list[Claim], pd.DataFrame]:
+    learnt, values = getattr(evidence.learning_sweep, quantity), getattr(evidence.sweep, quantity)
     names = [f"{NAME}: {quantity}", f"{NAME}: {quantity}, shape"]
-    if not fit.ok or min(fit.n_pairs, values.shape[1]) < MIN_PAIRS:
-        because = no_fit(fit) if not fit.ok or fit.n_pairs < MIN_PAIRS else too_few(values.shape[1])
+    if because := too_few_defined(learnt, values):
         return [undecided(name, evidence.subject, UNIT, because) for name in names], pd.DataFrame()
+    fit = fit_to(evidence.learning_sweep, n_resamples=0, seed=evidence.seed)
+    if not fit.ok:
+        return [undecided(name, evidence.subject, UNIT, fit.status.value) for name in names], pd.DataFrame()
+    values = values[:, np.isfinite(values).all(axis=0)]
     mean, predicted = values.mean(axis=1), fit.predict(evidence.sweep.multipliers)
     draws = resampled_means(values, N_RESAMPLES, evidence.seed)
     own = r_squared(fit.mean, fit.predict(fit.multipliers))

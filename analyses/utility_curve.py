@@ -5,11 +5,12 @@ from mechsteer.curves import CurveFit, UtilityCurve
 from mechsteer.statistics import ConfidenceInterval
 
 from .evidence import Evidence
-from .result import MIN_PAIRS, Result, undecided
-from .rivals import compare, no_fit
+from .result import Result, undecided
+from .rivals import compare, too_few_defined
 
 NAME = "utility_curve"
 RIVALS, PEAK = f"{NAME}: rivals", f"{NAME}: peak"
+SHIFT = "relative shift"
 NEAR = 0.1
 """Relative shift ‖mΔh‖/‖h‖ within which a peak lies near zero: less than what changes an activation noticeably."""
 
@@ -17,6 +18,9 @@ NEAR = 0.1
 def run(evidence: Evidence) -> Result:
     """Two claims: the curve beats its rivals, and its peak lies near zero."""
     sweep = evidence.sweep
+    if because := too_few_defined(sweep.utility):
+        units = {RIVALS: "nats", PEAK: SHIFT}
+        return Result(tuple(undecided(name, evidence.subject, unit, because) for name, unit in units.items()))
     fit, claim, table = compare(
         RIVALS, "Eq. 17", UtilityCurve, sweep.multipliers, sweep.utility, subject=evidence.subject, seed=evidence.seed
     )
@@ -25,9 +29,8 @@ def run(evidence: Evidence) -> Result:
 
 
 def _peak(fit: CurveFit, per_unit: float, subject: str) -> Claim:
-    unit = "relative shift"
-    if not fit.ok or fit.n_pairs < MIN_PAIRS:
-        return undecided(PEAK, subject, unit, no_fit(fit))
+    if not fit.ok:
+        return undecided(PEAK, subject, SHIFT, fit.status.value)
     peak = fit.properties["peak"]
     interval = ConfidenceInterval(peak.interval.low * per_unit, peak.interval.high * per_unit)
     halves = [abs(fit.properties[f"half_validity_{side}"].estimate) * per_unit for side in ("negative", "positive")]
@@ -37,4 +40,4 @@ def _peak(fit: CurveFit, per_unit: float, subject: str) -> Claim:
     )
     control = f"the relative shifts at which validity has halved, {halves[0]:.2g} below zero and {halves[1]:.2g} above"
     outcome = judge(interval, (-NEAR, NEAR))
-    return Claim(PEAK, subject, peak.estimate * per_unit, unit, interval, control, outcome, because)
+    return Claim(PEAK, subject, peak.estimate * per_unit, SHIFT, interval, control, outcome, because)

@@ -1,37 +1,56 @@
 """A map of the activations (UMAP), with the paths on which steering takes single tokens, coloured by utility lost."""
 
-import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from analyses.study import Study
+from analyses.finished import Study
 
-from .style import DOUBLE_COLUMN, GREY, style
-from .tables import first_steer
+from .panels import Place, key, panels
+from .style import BLACK, GREY, LIGHT, SHADES, Look
+from .tables import of_steer
+
+SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
 
 
-def draw(study: Study) -> Figure | None:
-    """One panel for each direction: grey are unsteered tokens; a path begins at a ring."""
-    found = first_steer(study, "activation_map-place")
-    if found is None:
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each point: unsteered ones (`token` is -1), and each followed token under each multiplier."""
+    return of_steer(study, "activation_map-place", None)
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """Two panels, a direction each; a path begins at a ring, and each dot on it is a multiplier further out."""
+    table = numbers(study)
+    if table is None:
         return None
-    table, subject = found
-    background, paths = table.loc[table.token < 0], table.loc[table.token >= 0]
-    lost = float(paths.utility_loss.quantile(0.9))
-    with style():
-        figure, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 3.3), layout="constrained", sharex=True, sharey=True)
-        for ax, sign, words in zip(axes, (-1, 1), ("m < 0", "m > 0"), strict=True):
-            ax.scatter(background.x, background.y, s=2, color="#D0D0D0", linewidth=0, rasterized=True)
+    paths = table.loc[table.token >= 0]
+    colours = ScalarMappable(Normalize(0, float(paths.utility_loss.quantile(0.9))), SHADES)
+    with panels(ax, 2, height=4.8, sharex=True, sharey=True) as shown:
+        for panel, (sign, words) in zip(shown.axes, SIDES.items(), strict=True):
+            panel.scatter(
+                *table.loc[table.token < 0, ["x", "y"]].to_numpy().T, s=2, color=LIGHT, linewidth=0, rasterized=True
+            )
             for _, path in paths.loc[sign * paths.multiplier >= 0].groupby("token"):
-                path = path.iloc[path.multiplier.abs().argsort()]
-                ax.plot(path.x, path.y, color=GREY, linewidth=0.4, alpha=0.6)
-                ax.plot(path.x.iloc[0], path.y.iloc[0], "o", markersize=3, fillstyle="none", color="black", mew=0.5)
-                points = ax.scatter(
-                    path.x.iloc[1:], path.y.iloc[1:], c=path.utility_loss.iloc[1:], s=9, cmap="viridis_r", vmin=0, vmax=lost,
-                    linewidth=0,
-                )  # fmt: skip
-            ax.set_title(words)
-            ax.set_xticks([])
-            ax.set_yticks([])
-        figure.colorbar(points, ax=axes, label="utility lost (nats)", extend="max")
-        figure.suptitle(f"{subject}: what steered tokens are most like; a map has no distances", fontsize=8)
-    return figure
+                _draw_path(panel, path.iloc[path.multiplier.abs().argsort()], colours)
+            panel.set_title(words)
+            panel.set_xticks([])
+            panel.set_yticks([])
+        shown.colour_bar(colours, "utility lost (nats)", extend="max", shrink=0.7)
+        shown.legend(
+            [
+                key("unsteered tokens", Look(LIGHT, "o")),
+                key("a path begins", Look(BLACK, "o"), fillstyle="none", markeredgewidth=0.5),
+            ]
+        )
+        shown.axes[-1].set_xlabel("what steered tokens are most like:\na map has no distances, so no scale")
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _draw_path(ax: Axes, path: pd.DataFrame, colours: ScalarMappable) -> None:
+    ax.plot(path.x, path.y, color=GREY, linewidth=0.4, alpha=0.6)
+    ax.plot(path.x.iloc[0], path.y.iloc[0], "o", fillstyle="none", color=BLACK, markeredgewidth=0.5)
+    steered = path.iloc[1:]
+    ax.scatter(steered.x, steered.y, color=colours.to_rgba(steered.utility_loss), s=8, linewidth=0)

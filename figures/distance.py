@@ -1,39 +1,53 @@
 """Distance to the manifold against the multiplier, by layer."""
 
-import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.study import Study
+from analyses.finished import Study
 
-from .style import DOUBLE_COLUMN, GREY, style
-from .tables import first_steer, layer_colours, through_zero
+from .panels import Place, key, panels, plain_numbers, zero_lines
+from .style import layer_looks
+from .tables import of_steer, through_zero
 
 DISTANCES = {
-    "neighbours": "nearest neighbours",
-    "subspace": "principal subspace",
-    "gaussian": "Gaussian (standard deviations)",
+    "neighbours": "to nearest neighbours\n(activations' unit)",
+    "subspace": "to principal subspace\n(activations' unit)",
+    "gaussian": "from Gaussian's centre\n(standard deviations)",
 }
 
 
-def draw(study: Study) -> Figure | None:
-    """A panel for each distance: growth from the unsteered token, mean over pairs with 95 % intervals."""
-    found = first_steer(study, "off_manifold-distance")
-    if found is None:
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """Growth from the unsteered token by distance, layer and multiplier: mean over pairs, with its interval."""
+    table = of_steer(study, "off_manifold-distance", subject)
+    if table is None:
         return None
-    table, subject = found
-    colours = layer_colours(table.layer)
-    with style():
-        figure, axes = plt.subplots(1, len(DISTANCES), figsize=(DOUBLE_COLUMN, 2.6), layout="constrained")
-        for ax, (name, words) in zip(axes, DISTANCES.items(), strict=True):
-            for layer, colour in colours.items():
-                rows = through_zero(table.loc[(table.distance == name) & (table.layer == layer)])
-                ax.fill_between(rows.multiplier, rows.low, rows.high, color=colour, alpha=0.2, linewidth=0)
-                ax.plot(rows.multiplier, rows.growth, color=colour, marker="o", markersize=2.5, label=f"layer {layer}")
-            ax.axvline(0, color=GREY, linewidth=0.6)
-            ax.set_title(words)
-            ax.set_xlabel("multiplier $m$")
-        axes[0].set_ylabel("growth of the distance")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
-        figure.suptitle(subject, fontsize=8)
-    return figure
+    parts = [
+        through_zero(rows).assign(distance=distance, layer=layer, subject=rows.subject.iloc[0])
+        for (distance, layer), rows in table.loc[table.distance.isin(DISTANCES)].groupby(
+            ["distance", "layer"], sort=False
+        )
+    ]
+    return pd.concat(parts, ignore_index=True).rename(columns={"growth": "value"})
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Three panels, a distance each, on one axis; a line for each layer."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    looks = layer_looks(table.layer)
+    with panels(ax, len(DISTANCES), height=4.8, sharex=True) as shown:
+        for panel, (name, words) in zip(shown.axes, DISTANCES.items(), strict=True):
+            zero_lines(panel, y=True)
+            for layer, look in looks.items():
+                rows = table.loc[(table.distance == name) & (table.layer == layer)]
+                panel.fill_between(rows.multiplier, rows.low, rows.high, color=look.colour, alpha=0.3, linewidth=0)
+                panel.plot(rows.multiplier, rows.value, color=look.colour, marker=look.marker)
+            panel.set_ylabel(words)
+            plain_numbers(panel.yaxis)
+        shown.axes[0].set_title("growth of the distance, mean over pairs with 95 %")
+        shown.axes[-1].set_xlabel("multiplier $m$")
+        plain_numbers(shown.axes[-1].xaxis)
+        shown.legend([key(f"layer {layer}", look, linestyle="-") for layer, look in looks.items()], columns=4)
+        shown.title(table.subject.iloc[0])
+    return shown.figure

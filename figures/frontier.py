@@ -1,74 +1,61 @@
 """The frontier by form and method: preference gained at an equal loss of utility, and the relative shift it takes."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.study import Study
+from analyses.finished import Study
 
-from .style import DOUBLE_COLUMN, GREEN, GREY, ORANGE, VERMILION, style
-
-METHODS = {
-    "DiffMean": (GREY, "s"),
-    "Random": ("black", "x"),
-    "SFT": (ORANGE, "^"),
-    "RePS": (GREEN, "D"),
-    "SPLIT": (VERMILION, "o"),
-}
+from .panels import Place, key, panels, plain_numbers, with_intervals
+from .style import FORM_NAMES, METHODS
+from .tables import saved
 
 
-def draw(study: Study) -> Figure | None:
-    """A panel for each form: gain against budget, with 95 % intervals; None where the study has no frontier."""
-    if not (study.folder / "frontier.parquet").exists():
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each method, form and budget: the gain (nats) with its interval, and the mean shift of both directions."""
+    table = saved(study, "frontier")
+    if table is None:
         return None
-    table = study.table("frontier")
+    rows = table.dropna(subset="budget").rename(columns={"gained": "value"})
+    shift = (rows.relative_shift_negative + rows.relative_shift_positive) / 2
+    rows = rows.assign(relative_shift=shift, unit="nats")
+    return rows.loc[:, ["form", "method", "n_seeds", "budget", "value", "low", "high", "unit", "relative_shift"]]
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """Two panels for each form, side by side: gain against budget, and shift against budget."""
+    table = numbers(study)
+    if table is None:
+        return None
     forms = list(dict.fromkeys(table.form))
-    with style():
-        figure, axes = plt.subplots(
-            2, len(forms), figsize=(DOUBLE_COLUMN, 4.4), layout="constrained", sharey="row", squeeze=False
-        )
-        for column, form in enumerate(forms):
-            rows = table.loc[table.form == form]
-            _draw_gain(axes[0, column], rows)
-            _draw_shift(axes[1, column], rows)
-            axes[0, column].set_title(form.replace("_", " "))
-        axes[0, 0].set_ylabel("preference gained (nats)")
-        axes[1, 0].set_ylabel(r"$\|m\Delta h\|/\|h\|$ it takes")
-        labelled = [ax.get_legend_handles_labels() for ax in axes[0]]
-        handles = {name: handle for pair in labelled for handle, name in zip(*pair, strict=True)}
+    with panels(ax, len(forms), 2, height=0.8 + 1.35 * len(forms), sharex=True, sharey="col") as shown:
+        for row, form in enumerate(forms):
+            gain, shift = shown.axes[2 * row : 2 * row + 2]
+            _draw_form(gain, shift, table.loc[table.form == form])
+            gain.set_ylabel(f"{FORM_NAMES[form]}\ngained (nats)")
+            shift.set_ylabel(r"$\|m\Delta h\|/\|h\|$")
+        for panel in shown.axes[-2:]:
+            panel.set_xlabel("utility lost (nats)")
+        looks = {method: look for method, look in METHODS.items() if (table.method == method).any()}
+        shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()], columns=5)
         seeds = int(table.n_seeds.max())
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-        figure.suptitle(
-            f"gain at an equal loss of utility, mean of both directions; 95 % over pairs"
-            f"{f' and {seeds} training seeds' if seeds > 1 else ''}",
-            fontsize=8,
+        over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
+        shown.title(
+            f"preference gained, mean of both directions (95 % over {over})", "and the relative shift that it takes"
         )
-    return figure
+    return shown.figure
 
 
-def _draw_gain(ax: plt.Axes, table: pd.DataFrame) -> None:
-    for offset, (method, (colour, marker)) in enumerate(METHODS.items()):
-        rows = table[(table.method == method) & table.budget.notna()]
+def _draw_form(gain: Axes, shift: Axes, table: pd.DataFrame) -> None:
+    for offset, (method, look) in enumerate(METHODS.items()):
+        rows = table.loc[table.method == method]
         if len(rows):
-            x = rows.budget * (1 + 0.05 * (offset - 1.5))
-            error = [rows.gained - rows.low, rows.high - rows.gained]
-            ax.errorbar(
-                x, rows.gained, yerr=error, color=colour, marker=marker, markersize=3.5, capsize=1.5, label=method
-            )
-    _budget_axis(ax)
-
-
-def _draw_shift(ax: plt.Axes, table: pd.DataFrame) -> None:
-    for method, (colour, marker) in METHODS.items():
-        rows = table[(table.method == method) & table.budget.notna()]
-        if len(rows):
-            mean = (rows.relative_shift_negative + rows.relative_shift_positive) / 2
-            ax.plot(rows.budget, mean, color=colour, marker=marker, markersize=3.5)
-    _budget_axis(ax)
-    ax.set_xlabel("utility lost (nats)")
-
-
-def _budget_axis(ax: plt.Axes) -> None:
-    ax.set_xscale("log", base=2)
-    ax.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
-    ax.minorticks_off()
+            # Side by side, so that no interval hides another.
+            x = rows.budget * (1 + 0.05 * (offset - 2))
+            with_intervals(gain, x, rows, look, linestyle=look.line)
+            shift.plot(x, rows.relative_shift, color=look.colour, marker=look.marker, linestyle=look.line)
+    for panel in (gain, shift):
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(sorted(table.budget.unique()))
+        plain_numbers(panel.xaxis)
+        panel.minorticks_off()

@@ -1,48 +1,91 @@
-"""Cosines of the readouts and the shift, beside those of random directions with the activations' covariance."""
+"""Cosines of the readouts and the shift beside those of random directions, and what a steer does to utility per preference."""
 
-import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.study import Study
+from analyses.finished import Study
+from analyses.orthogonality import SMALL
 
-from .style import BLUE, DOUBLE_COLUMN, GREEN, GREY, VERMILION, style
-from .tables import first_steer
+from .forest import forest
+from .panels import Place, panels, wide_axis, zero_lines
+from .style import BLACK, BLUE, GREEN, GREY, LIGHT, VERMILION, Look
+from .tables import of_steer
 
-QUANTITIES = {"cos(ω_u, Δh)": VERMILION, "cos(ω_p, Δh)": BLUE, "cos(ω_p, ω_u)": GREEN}
+QUANTITIES = {
+    "cos(ω_u, Δh)": (r"$\cos(\omega_u, \Delta h)$", Look(VERMILION, "o")),
+    "cos(ω_p, Δh)": (r"$\cos(\omega_p, \Delta h)$", Look(BLUE, "s")),
+    "cos(ω_p, ω_u)": (r"$\cos(\omega_p, \omega_u)$", Look(GREEN, "^")),
+}
+RATIO = "ω_uᵀΔh / ω_pᵀΔh"
+HEIGHTS = (1.8, 1.5, 1.2)
+EDGES = np.linspace(-1, 1, 61)
 
 
-def draw(study: Study) -> Figure | None:
-    """A panel for each way of finding the readouts; the bars are random directions against ω_u."""
-    cosines, random = first_steer(study, "orthogonality-cosine"), first_steer(study, "orthogonality-random")
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """Estimates with intervals by method, and how many random directions fall between two cosines against ω_u."""
+    cosines, random = of_steer(study, "orthogonality-cosine", subject), of_steer(study, "orthogonality-random", subject)
     if cosines is None or random is None:
         return None
-    table, subject = cosines
-    methods = list(dict.fromkeys(table.method))
-    with style():
-        figure, axes = plt.subplots(
-            1, len(methods), figsize=(DOUBLE_COLUMN, 2.5), layout="constrained", sharey=True, squeeze=False
+    parts = [cosines.rename(columns={"estimate": "value", "quantity": "name"}).assign(kind="estimate")]
+    for method, rows in random.groupby("method", sort=False):
+        counts = np.histogram(rows.cosine, EDGES)[0] / len(rows)
+        columns = {"from_cosine": EDGES[:-1], "to_cosine": EDGES[1:], "value": counts}
+        parts.append(
+            pd.DataFrame(columns).assign(kind="random directions", method=method, subject=rows.subject.iloc[0])
         )
-        for ax, method in zip(axes[0], methods, strict=True):
-            rows = table[table.method == method].set_index("quantity")
-            null = random[0].loc[random[0].method == method, "cosine"]
-            counts, edges = np.histogram(null, bins=np.linspace(-1, 1, 61))
-            ax.stairs(counts / counts.max(), edges, fill=True, color="#D0D0D0", label="random directions")
-            limit = rows.random_limit["cos(ω_u, Δh)"]
-            for end in (-limit, limit):
-                ax.axvline(end, color=GREY, linewidth=0.8, linestyle="--")
-            for height, (name, colour) in zip((1.1, 1.25, 1.4), QUANTITIES.items(), strict=True):
-                row = rows.loc[name]
-                if np.isfinite(row.estimate):
-                    label = (
-                        name.replace("ω_u", r"$\omega_u$").replace("ω_p", r"$\omega_p$").replace("Δh", r"$\Delta h$")
-                    )
-                    ax.plot([row.low, row.high], [height, height], color=colour)
-                    ax.plot(row.estimate, height, "o", color=colour, markersize=4, label=label)
-            ax.set_title(f"by {method}")
-            ax.set_xlabel("cosine; dashed: 95 % of random directions")
-            ax.set_xlim(-1, 1)
-            ax.set_yticks([])
-            ax.legend(loc="upper left", fontsize=6)
-        figure.suptitle(subject, fontsize=8)
-    return figure
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """A panel for each way of finding the readouts, and one for the ratio of the effects."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    methods = list(dict.fromkeys(table.method))
+    with panels(ax, len(methods) + 1, height=1.7 * len(methods) + 1.4, ratios=[1.4] * len(methods) + [0.8]) as shown:
+        for panel, method in zip(shown.axes, methods, strict=False):
+            _draw_cosines(panel, table.loc[table.method == method])
+            panel.set_title(f"readouts by {method}")
+        shown.axes[len(methods) - 1].set_xlabel("cosine; grey: random directions, dashed: 95 % of them")
+        _draw_ratio(shown.axes[-1], table.loc[(table.kind == "estimate") & (table["name"] == RATIO)])
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _draw_cosines(ax: Axes, table: pd.DataFrame) -> None:
+    null = table.loc[table.kind == "random directions"]
+    ax.bar(null.from_cosine, null.value / null.value.max(), width=EDGES[1] - EDGES[0], align="edge", color=LIGHT)
+    rows = table.loc[table.kind == "estimate"].set_index("name")
+    limit = rows.random_limit["cos(ω_u, Δh)"]
+    for end in (-limit, limit):
+        ax.axvline(end, color=GREY, linewidth=0.8, linestyle="--")
+    for height, (name, (_, look)) in zip(HEIGHTS, QUANTITIES.items(), strict=True):
+        row = rows.loc[name]
+        if np.isfinite(row.value):
+            ax.hlines(height, row.low, row.high, color=look.colour)
+            ax.plot(row.value, height, look.marker, color=look.colour, markersize=4)
+        else:
+            ax.annotate(
+                "undefined: all noise",
+                (0, height),
+                ha="center",
+                va="center",
+                fontsize=6,
+                color=GREY,
+                backgroundcolor="white",
+            )
+    ax.set_yticks(HEIGHTS, [words for words, _ in QUANTITIES.values()])
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    ax.set_xlim(-1, 1)
+    ax.set_ylim(0, 2.0)
+
+
+def _draw_ratio(ax: Axes, table: pd.DataFrame) -> None:
+    ax.axvspan(-SMALL, SMALL, color=LIGHT, alpha=0.6, linewidth=0, zorder=-1)
+    forest(ax, table, [f"by {method}" for method in table.method], [Look(BLACK, "o")] * len(table))
+    zero_lines(ax)
+    wide_axis(ax.xaxis, 1.0, table[["low", "high"]])
+    ax.set_xlabel(f"nats of utility per nat of preference (95 %)\ngrey: small, within {SMALL:g}")

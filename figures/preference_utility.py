@@ -1,70 +1,70 @@
-"""Preference and utility against the multiplier: what was measured, the fitted curves, and held-out points."""
+"""Preference and utility against the relative shift, all forms overlaid: what was measured, the paper's curves, held-out points.
 
+As figure 2 of arXiv 2602.02343, with intervals, and with an axis that the forms share in place of m.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib.pyplot as plt
-import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from analyses.study import Study
-from mechsteer.curves.reading import read_curve
-from mechsteer.statistics import resampled_means
+from analyses.finished import Study
 from mechsteer.sweeps import Sweep
 
-from .style import BLUE, DOUBLE_COLUMN, GREY, VERMILION, style
+from .curves import curve_keys, curve_table, draw_curve, shift_axis
+from .panels import Place, key, panels
+from .style import FORM_NAMES, FORMS, GREY, QUANTITIES, Look
 
-QUANTITIES = {"preference": BLUE, "utility": VERMILION}
+
+def overlaid(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """One sweep of each form, of the method that was studied in most forms, from its first training seed."""
+    by_method: dict[str, dict[str, Sweep]] = {}
+    for sweep in sweeps:
+        by_method.setdefault(sweep.method, {}).setdefault(sweep.form, sweep)
+    return list(max(by_method.values(), key=len, default={}).values())
 
 
-def draw(study: Study) -> Figure:
-    """One panel each for preference and utility of the study's first sweep."""
-    sweep = study.sweeps[0]
-    with style():
-        figure, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 3.0), layout="constrained")
-        for ax, panel, quantity in zip(axes, "ab", QUANTITIES, strict=True):
-            draw_quantity(ax, sweep, study.fits[sweep.intervention][quantity], quantity)
-            ax.set_title(panel, loc="left", fontweight="bold")
-        figure.suptitle(
-            f"{Path(study.summary['model']['name']).name}, {study.summary['pairs']['testing']['name']} "
-            f"({len(sweep.pairs)} pairs), {sweep.intervention}",
-            fontsize=8,
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each form, quantity and point, of the curves too (nats); `held_out_r_squared` is the fit's."""
+    tables = [
+        curve_table(study, sweep, quantity).assign(
+            form=sweep.form,
+            method=sweep.method,
+            site=f"{sweep.layer}:{sweep.place}",
+            n_pairs=len(sweep.pairs),
+            held_out_r_squared=study.fits[sweep.intervention][quantity]["score"]["held_out_r_squared"],
         )
-        marks = [
-            Line2D([], [], color=GREY, marker="o", markersize=3, linestyle="", label="mean over pairs, 95 % interval"),
-            Line2D([], [], color=GREY, label="fit of the paper's curve"),
-            Line2D([], [], color="black", marker="x", markersize=4, linestyle="", label="predicted while held out"),
-        ]
-        figure.legend(handles=marks, loc="outside lower center", ncols=3)
-    return figure
+        for sweep in overlaid(study.sweeps)
+        for quantity in QUANTITIES
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
-def draw_quantity(ax: Axes, sweep: Sweep, fit: dict[str, Any], quantity: str) -> None:
-    """Means over pairs with 95 % intervals, the curve, and what each held-out multiplier was predicted to be."""
-    colour = QUANTITIES[quantity]
-    values = getattr(sweep, quantity)
-    values = values[:, np.isfinite(values).all(axis=0)]
-    low, high = np.quantile(resampled_means(values, n_resamples=1000), [0.025, 0.975], axis=0)
-    ax.axvline(0, color=GREY, linewidth=0.6)
-    ax.fill_between(sweep.multipliers, low, high, color=colour, alpha=0.2, linewidth=0)
-    ax.plot(sweep.multipliers, values.mean(axis=1), "o", color=colour, markersize=3)
-    if fit["ok"]:
-        dense = np.linspace(sweep.multipliers[0], sweep.multipliers[-1], 1000)
-        ax.plot(dense, read_curve(fit)(dense), color=colour)
-        held_out = [np.nan if value is None else value for value in fit["held_out_predictions"]]
-        ax.plot(sweep.multipliers, held_out, "x", color="black", markersize=4, markeredgewidth=0.7)
-        note = f"$R^2$ {fit['score']['r_squared']:.4f}\nheld out {fit['score']['held_out_r_squared']:.4f}"
-    else:
-        note = f"no fit:\n{fit['status'].lower().replace('_', ' ')}"
-    ax.annotate(note, (0.03, 0.95), xycoords="axes fraction", va="top", fontsize=7)
-    ax.set_xlabel("multiplier $m$")
-    ax.set_ylabel(f"{quantity} log-odds (nats)")
-    # A relative shift is |m| times what it is at m = 1, whatever the form: h is read before the shift.
-    unit = float(sweep.relative_shift[-1].mean() / abs(sweep.multipliers[-1]))
-    if unit > 0:
-        above = ax.secondary_xaxis(
-            "top", functions=(lambda m: np.asarray(m) * unit, lambda shift: np.asarray(shift) / unit)
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """Two panels, one below the other, on one axis."""
+    table = numbers(study)
+    if table is None:
+        return None
+    with panels(ax, 2, height=4.4, sharex=True) as shown:
+        for panel, quantity in zip(shown.axes, QUANTITIES, strict=True):
+            _draw_quantity(panel, table.loc[table["quantity"] == quantity])
+            panel.set_ylabel(f"{quantity} log-odds (nats)")
+            shift_axis(panel, table, label=quantity == "utility")
+        shown.legend(curve_keys(Look(GREY, "o"), "the paper's curve"), columns=3)
+        shown.title(
+            f"{Path(study.summary['model']['name']).name} at {table.site.iloc[0]}, {table.method.iloc[0]}",
+            f"{study.summary['pairs']['testing']['name']}, {table.n_pairs.iloc[0]} pairs",
         )
-        above.set_xlabel(r"$\|m\Delta h\|/\|h\|$ with the sign of $m$")
+    return shown.figure
+
+
+def _draw_quantity(ax: Axes, table: pd.DataFrame) -> None:
+    keys = []
+    for form, rows in table.groupby("form", sort=False):
+        look, score = FORMS[str(form)], rows.held_out_r_squared.iloc[0]
+        draw_curve(ax, rows, look, size=2.2)
+        label = FORM_NAMES[str(form)] + (f", held-out $R^2$ {score:.3f}" if pd.notna(score) else "")
+        keys.append(key(label, look, linestyle=look.line))
+    ax.legend(handles=keys, loc="best")

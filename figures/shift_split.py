@@ -1,37 +1,50 @@
 """The shift against the multiplier, taken apart: along and off the manifold, around and away from the origin."""
 
-import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.study import Study
+from analyses.finished import Study
 
-from .style import DOUBLE_COLUMN, GREY, style
-from .tables import first_steer, layer_colours, through_zero
+from .panels import Place, key, panels, plain_numbers, zero_lines
+from .style import layer_looks
+from .tables import of_steer, through_zero
 
 PARTS = {
-    "along": r"along the tangent, $/\|h\|$",
-    "normal": r"off the tangent, $/\|h\|$",
+    "along": r"along the tangent ($\|h\|$)",
+    "normal": r"off the tangent ($\|h\|$)",
     "angle": "angle (radians)",
-    "radial": r"growth of the norm, $/\|h\|$",
+    "radial": r"growth of the norm ($\|h\|$)",
 }
 
 
-def draw(study: Study) -> Figure | None:
-    """A panel for each part, means over tokens, a line for each layer."""
-    found = first_steer(study, "off_manifold-split")
-    if found is None:
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """Each part by layer and multiplier, means over tokens; lengths are shares of ‖h‖, the angle is in radians."""
+    table = of_steer(study, "off_manifold-split", subject)
+    if table is None:
         return None
-    table, subject = found
-    with style():
-        figure, axes = plt.subplots(1, len(PARTS), figsize=(DOUBLE_COLUMN, 2.4), layout="constrained")
-        for ax, (part, words) in zip(axes, PARTS.items(), strict=True):
-            for layer, colour in layer_colours(table.layer).items():
-                rows = through_zero(table.loc[table.layer == layer])
-                ax.plot(rows.multiplier, rows[part], color=colour, marker="o", markersize=2.5, label=f"layer {layer}")
-            ax.axvline(0, color=GREY, linewidth=0.6)
-            ax.set_title(words)
-            ax.set_xlabel("multiplier $m$")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
-        figure.suptitle(subject, fontsize=8)
-    return figure
+    parts = [
+        through_zero(rows).assign(layer=layer, subject=rows.subject.iloc[0])
+        for layer, rows in table.groupby("layer", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Four panels, a part each; a line for each layer."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    looks = layer_looks(table.layer)
+    with panels(ax, 2, 2, height=3.6, sharex=True) as shown:
+        for panel, (part, words) in zip(shown.axes, PARTS.items(), strict=True):
+            zero_lines(panel, y=True)
+            for layer, look in looks.items():
+                rows = table.loc[table.layer == layer]
+                panel.plot(rows.multiplier, rows[part], color=look.colour, marker=look.marker)
+            panel.set_title(words)
+            plain_numbers(panel.xaxis)
+        for panel in shown.axes[2:]:
+            panel.set_xlabel("multiplier $m$")
+        shown.legend([key(f"layer {layer}", look, linestyle="-") for layer, look in looks.items()], columns=4)
+        shown.title(table.subject.iloc[0])
+    return shown.figure

@@ -1,30 +1,90 @@
-"""Tables behind the claims, as figures read them: one steer's rows, and colours for its layers."""
+"""A study's saved tables, as figures read them."""
 
-from collections.abc import Iterable
+import json
+import re
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
 
-from analyses.study import Study
+from analyses.finished import Study
+from mechsteer.errors import InputError
+from mechsteer.statistics import resampled_means
+from mechsteer.sweeps import Sweep
+
+N_RESAMPLES = 1000
 
 
-def first_steer(study: Study, name: str) -> tuple[pd.DataFrame, str] | None:
-    """The rows of a saved table that are of its first steer, and what it is; None where there is no such table."""
-    if not (study.folder / "claims" / f"{name}.parquet").exists():
+def saved(study: Study, name: str) -> pd.DataFrame | None:
+    """A table of the study's folder; None where there is none, or nothing in it."""
+    if not (study.folder / f"{name}.parquet").is_file():
         return None
-    table = study.table(f"claims/{name}")
-    if table.empty:
+    table = study.table(name)
+    return None if table.empty else table
+
+
+def of_steer(study: Study, name: str, subject: str | None) -> pd.DataFrame | None:
+    """The rows of a table behind the claims that are of one steer, by default its first."""
+    table = saved(study, f"claims/{name}")
+    if table is None:
         return None
-    subject = table.subject.iloc[0]
-    return table.loc[table.subject == subject], str(subject)
+    rows = table.loc[table.subject == (table.subject.iloc[0] if subject is None else subject)]
+    return None if rows.empty else rows.reset_index(drop=True)
 
 
-def layer_colours(layers: Iterable[int]) -> dict[int, tuple[float, ...]]:
-    """From dark at the first layer to light at the last, in an order that grey keeps."""
-    ordered = sorted(set(layers))
-    return {
-        layer: plt.get_cmap("viridis")(0.85 * index / max(len(ordered) - 1, 1)) for index, layer in enumerate(ordered)
-    }
+def subjects(study: Study) -> list[str]:
+    """The steers that claims were asked of, in words: what a figure of one steer can be asked for."""
+    # Every steer is judged by it, if only to say that nothing can be decided.
+    judged = claims(study)
+    return judged.loc[judged.analysis == "linear_region"].subject.unique().tolist()
+
+
+def steer_of(study: Study, subject: str | None) -> str | None:
+    """The steer that was asked for, by default the first; None where no claims were asked of it."""
+    known = subjects(study)
+    return next((item for item in known if subject in (None, item)), None)
+
+
+def slug(subject: str) -> str:
+    """A steer's name in files."""
+    return re.sub(r"[^a-z0-9_]+", "-", subject.partition(" on ")[0].lower())
+
+
+def sweep_of(study: Study, subject: str) -> Sweep:
+    """The sweep of a steer that claims were asked of."""
+    name = subject.partition(" on ")[0]
+    for sweep in study.sweeps:
+        if sweep.intervention == name:
+            return sweep
+    raise InputError(f"The study holds no sweep of {name!r}. Its tables are of another study: run that one again.")
+
+
+def claims(study: Study) -> pd.DataFrame:
+    """Every claim; empty where none was judged. `value` is the estimate, and `analysis` what stands before the colon."""
+    path = study.folder / "claims.json"
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    numbers = ["estimate", "low", "high", "p_value"]
+    table = pd.DataFrame(rows, columns=["claim", "subject", "unit", "control", "outcome", "because", *numbers])
+    table[numbers] = table[numbers].astype(np.float64)
+    return table.rename(columns={"estimate": "value"}).assign(analysis=[name.partition(":")[0] for name in table.claim])
+
+
+def means(values: Float[ndarray, "m pairs"]) -> pd.DataFrame:
+    """The mean over pairs that are defined throughout, with its 95 % interval, in a row for each multiplier."""
+    values = values[:, np.isfinite(values).all(axis=0)]
+    draws = resampled_means(values, N_RESAMPLES)
+    nothing = np.full(len(values), np.nan)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0) if len(draws) else (nothing, nothing)
+    return pd.DataFrame({"value": values.mean(axis=1) if values.shape[1] else nothing, "low": low, "high": high})
+
+
+def share_interval(share: Float[ndarray, " k"], n: Int[ndarray, " k"]) -> Float[ndarray, "k 2"]:
+    """Wilson's 95 % interval of a share of n."""
+    z = 1.96
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return np.stack([centre - half, centre + half], axis=1)
 
 
 def through_zero(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,42 +1,74 @@
 """Loss of utility against distance to the manifold: a point for each pair and multiplier."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import SymLogNorm
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from analyses.study import Study
+from analyses.finished import Study
 
-from .style import DOUBLE_COLUMN, style
-from .tables import first_steer
+from .panels import Place, key, panels, wide_axis
+from .style import GREY, SHADES, Look
+from .tables import of_steer
 
-DISTANCES = ("neighbours", "subspace", "gaussian", "tangent")
+DISTANCES = {
+    "neighbours": "to neighbours (unit of $h$)",
+    "subspace": "to subspace (unit of $h$)",
+    "gaussian": "from Gaussian's centre (s.d.)",
+    "tangent": "off the tangent (unit of $h$)",
+}
+SIGNS = {1: ("^", "$m > 0$"), -1: ("v", "$m < 0$")}
 
 
-def draw(study: Study) -> Figure | None:
-    """A panel for each distance. Only comparisons within one colour tell whether it matters beyond |m|: those are in r."""
-    found = first_steer(study, "off_manifold-pair")
-    correlations = first_steer(study, "off_manifold-explained")
-    if found is None or correlations is None:
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """A row for each pair and multiplier, and each distance's partial rank correlation with the loss, with its interval."""
+    points = of_steer(study, "off_manifold-pair", subject)
+    explained = of_steer(study, "off_manifold-explained", subject)
+    if points is None or explained is None:
         return None
-    (table, subject), explained = found, correlations[0]
-    site_layer = explained.loc[explained.distance == "tangent", "layer"].iloc[0]
-    explained = explained[explained.layer == site_layer].set_index("distance")
-    largest = float(table.multiplier.abs().max())
-    norm = SymLogNorm(linthresh=float(table.multiplier.abs().min()), vmin=-largest, vmax=largest)
-    order = np.random.default_rng(0).permutation(len(table))
-    with style():
-        figure, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.4), layout="constrained", sharey=True)
-        for ax, name in zip(axes, DISTANCES, strict=True):
-            points = ax.scatter(
-                table[name].to_numpy()[order], table.utility_loss.to_numpy()[order], c=table.multiplier.to_numpy()[order],
-                s=3, linewidth=0, alpha=0.6, cmap="RdBu_r", norm=norm, rasterized=True,
-            )  # fmt: skip
-            row = explained.loc[name]
-            ax.set_title(f"{name}\nr = {row.correlation:.2f} [{row.low:.2f}, {row.high:.2f}]", fontsize=7)
-            ax.set_xlabel("growth of distance")
-        axes[0].set_ylabel("utility lost (nats)")
-        ticks = [-largest, 0, largest]
-        figure.colorbar(points, ax=axes, label="multiplier $m$", ticks=ticks, format="%.3g")
-        figure.suptitle(f"{subject}, layer {site_layer}", fontsize=8)
-    return figure
+    layer = explained.loc[explained.distance == "tangent", "layer"].iloc[0]
+    correlations = explained.loc[explained.layer == layer].rename(columns={"correlation": "value"})
+    parts = [points.assign(kind="point"), correlations.assign(kind="correlation")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Four panels, a distance each; only within one shade do points tell whether distance matters beyond |m|."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    points = table.loc[table.kind == "point"]
+    sizes = points.multiplier.abs()
+    colours = ScalarMappable(LogNorm(float(sizes.min()), float(sizes.max())), SHADES)
+    ticks = np.geomspace(sizes.min(), sizes.max(), 5)
+    with panels(ax, 2, 2, height=4.6, sharey=True) as shown:
+        for panel, (name, words) in zip(shown.axes, DISTANCES.items(), strict=True):
+            _draw_distance(panel, points, name, colours)
+            row = table.loc[(table.kind == "correlation") & (table.distance == name)].iloc[0]
+            panel.set_title(f"r = {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]".replace("-", "−"), fontsize=6.5)
+            panel.set_xlabel(words, fontsize=6.5)
+        shown.axes[0].set_ylabel("utility lost (nats)")
+        shown.axes[2].set_ylabel("utility lost (nats)")
+        shown.colour_bar(
+            colours, "size of the multiplier $|m|$", location="bottom", aspect=40, ticks=ticks, format="%.3g"
+        )
+        shown.legend([key(words, Look(GREY, marker)) for marker, words in SIGNS.values()])
+        layer = int(table.layer.dropna().iloc[0])
+        shown.title(points.subject.iloc[0], f"growth of distance at layer {layer}; r within one multiplier")
+    return shown.figure
+
+
+def _draw_distance(ax: Axes, points: pd.DataFrame, name: str, colours: ScalarMappable) -> None:
+    # In random order, or the last multiplier would hide the others.
+    mixed = points.sample(frac=1, random_state=0)
+    for sign, (marker, _) in SIGNS.items():
+        rows = mixed.loc[np.sign(mixed.multiplier) == sign]
+        shades = colours.to_rgba(rows.multiplier.abs())
+        ax.scatter(
+            rows[name], rows.utility_loss, color=shades, marker=marker, s=4, linewidth=0, alpha=0.6, rasterized=True
+        )
+    small = float(np.quantile(points[name].abs(), 0.1)) or 1.0
+    wide_axis(ax.xaxis, 10.0 ** int(np.floor(np.log10(small))), points[name])
+    wide_axis(ax.yaxis, 1.0, points.utility_loss)

@@ -34,7 +34,7 @@ def run_sweep(
     Args:
         multipliers: any order; they are sorted, and each is measured once.
         prompt_format, positions: by default those with which the intervention was learned.
-        batch_tokens: tokens in a forward, by default 2,048 on the CPU and 16,384 on a GPU. Fewer take less memory.
+        batch_tokens: tokens in a forward, by default what suits device and width. Fewer take less memory.
         name: what to call the intervention in the table, by default method, form, site and seed.
     """
     prompt_format = prompt_format or intervention.origin.prompt_format
@@ -68,7 +68,7 @@ def sweep_encoded(
     losses, shifts = np.zeros((len(grid), 2, len(pairs))), np.zeros((len(grid), len(pairs)))
     method, form, site = intervention.origin.method, intervention.form, intervention.site
     engine = engine_for(model, site)
-    work = list(batches_of_pairs(pairs, batch_tokens or default_batch_tokens(model.device)))
+    work = list(batches_of_pairs(pairs, batch_tokens or default_batch_tokens(model)))
     with progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
         for some in work:
             losses[:, :, some], shifts[:, some] = engine.sweep(

@@ -204,7 +204,10 @@ def load_model(
     fingerprint = _fingerprint(hf)
     bridge = _bridge(hf, attention)
     own_hooks = frozenset(
-        key for module in bridge.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks) for key in hooks
+        key
+        for module in bridge.modules()
+        for hooks in (module._forward_hooks, module._forward_pre_hooks)
+        for key in hooks
     )
     return Model(bridge, tokenizer, name, from_pretrained.get("revision"), fingerprint, own_hooks)
 

@@ -8,6 +8,7 @@ from jaxtyping import install_import_hook
 sys.path.insert(0, str(Path(__file__).parent))
 install_import_hook(["mechsteer", "analyses", "figures"], "typechecker.typechecker")
 
+import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -91,6 +92,25 @@ def guestbook() -> ms.Model:
     return ms.load_model("guestbook", device="cpu")
 
 
+@pytest.fixture
+def mechsteer(monkeypatch, capsys):
+    """Run the command line, piped; gives its exit code, output and errors."""
+
+    from mechsteer import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["mechsteer", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return call
+
+
 def random_batch(n_rows: int = 3, side: str = "right", seed: int = 0) -> ms.TokenBatch:
     """Rows of different length that begin with BOS; the last third of each is its completion."""
     from mechsteer.models import pad_batch
@@ -113,3 +133,42 @@ def random_intervention(form: str, site: ms.Site, model: ms.Model, seed: int = 0
     if form == "lora":
         return ms.LoRA(site, torch.randn(2, d_in, generator=g) / 4, torch.randn(d_out, 2, generator=g) / 4)
     return ms.LocalWeight(site, torch.randn(d_out, d_in, generator=g) / 8, torch.randn(d_out, generator=g) / 8)
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory) -> Path:
+    """The folder of a finished study of two vectors; its claims are written by hand, since judging takes its time."""
+    from analyses.folder import write_json
+    from analyses.settings import Settings
+    from analyses.study import run
+    from mechsteer.claims import Claim, Outcome
+
+    folder = tmp_path_factory.mktemp("study")
+    pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
+    settings = Settings(
+        pairs=str(pairs), site="3:resid_mid", multipliers="-12:12:9", methods=("DiffMean", "Random"), forms=("vector",),
+        claims=(), device="cpu",
+    )  # fmt: skip
+    out = run(settings, folder / "small", report=lambda line: None).folder
+    subject = "DiffMean vector 3:resid_mid on pairs-rest"
+    claims = [
+        Claim(
+            "linear_region: line", subject, 0.89, "share of the span of preference", ms.ConfidenceInterval(0.85, 0.91),
+            "a straight line through the whole sweep", Outcome.SUPPORTED, "Preference keeps to a straight line.",
+        ),
+        Claim(
+            "preference_curve: rivals", subject, -0.436, "nats", ms.ConfidenceInterval(-0.5, -0.38),
+            "the closest rival, two logistics", Outcome.REFUTED, "Eq. 15 predicts worse than two logistics.", 0.0125,
+        ),
+        Claim(
+            "random_control", "DiffMean vector at 3:resid_mid on pairs-rest", 0.0247, "share",
+            ms.ConfidenceInterval(0.018, 0.032), "a random direction", Outcome.SUPPORTED, "A random direction gains less.",
+        ),
+    ]  # fmt: skip
+    write_json([claim.to_dict() for claim in claims], out / "claims.json")
+    lines = {"line": ["a straight line"] * 2 + ["the tangent"], "resample": [-1, 0, -1], "share": [0.89, 0.9, 0.01]}
+    ends = {"low": [-9.5, -9.0, -0.553], "high": [9.5, 9.25, 0.212], "slope": [1.18, 1.2, 0.4]}
+    regions = pd.DataFrame(ends | lines | {"subject": subject})
+    (out / "claims").mkdir(exist_ok=True)
+    regions.to_parquet(out / "claims" / "linear_region-regions.parquet", index=False)
+    return out

@@ -105,12 +105,28 @@ def test_gradients_are_those_of_float64(tiny, family):
                 pairs = [PAIRS[index] for index in some]
                 with engine.losses(
                     start.with_parameters(free), pairs, multipliers[some], "all", nulls_out=nulls_out,
-                    residuals=engine.residuals(pairs, site.layer),
+                    prefixes=engine.prefixes(pairs, site),
                 ) as losses:  # fmt: skip
                     (losses * torch.tensor([[1.0], [-0.6]])).sum().backward()
             gradients.append(torch.cat([value.grad.flatten().double() for value in free.values()]))
         truth, found = gradients
         assert (found - truth).norm() <= (1e-4 if nulls_out else 1e-5) * truth.norm(), (site, nulls_out)
+
+
+def test_what_is_remembered_for_training_shrinks_where_it_would_not_fit(tiny, monkeypatch):
+    from mechsteer.engine import fast
+
+    model, site = tiny("llama"), ms.Site(1, "mlp.out")
+    engine, steer = engine_for(model, site), random_intervention("lora", ms.Site(1, "mlp.out"), model)
+    found = []
+    for limit in (2**30, 0):
+        monkeypatch.setattr(fast, "PREFIX_BYTES", limit)
+        prefixes = engine.prefixes(PAIRS, site)
+        with torch.no_grad(), engine.losses(steer, PAIRS, torch.ones(5), "all", prefixes=prefixes) as losses:
+            found.append((sum(prefix.n_bytes for prefix in prefixes), losses.numpy()))
+    (large, losses), (small, again) = found
+    assert small < large / 3
+    assert_allclose(losses, again, atol=1e-5)
 
 
 def test_losses_in_pieces_of_the_vocabulary_equal_those_in_float64(monkeypatch):

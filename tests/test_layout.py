@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mechsteer", "analyses", "figures")
+FRONT_DOOR = ROOT / "mechsteer/cli"
+"""The one room that may import every other."""
 EVIDENCE = (
     "mechsteer/pairs.py", "mechsteer/pair_files.py", "mechsteer/sweeps.py", "mechsteer/log_odds.py", "mechsteer/curves",
     "mechsteer/statistics.py", "mechsteer/frontier.py", "mechsteer/manifolds", "mechsteer/geometry.py", "mechsteer/claims.py",
@@ -41,13 +43,13 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize(("package", "later"), [("mechsteer", ("analyses", "figures")), ("analyses", ("figures",))])
 def test_each_package_imports_only_what_stands_before_it(package, later):
     for path in files(package):
-        if path.name != "cli.py":
+        if FRONT_DOOR not in path.parents:
             assert not {name for name in imports(path) if name.split(".")[0] in later}, path
 
 
 def test_nothing_imports_the_command_line():
     for path in files(*PACKAGES):
-        if path.name != "__main__.py":
+        if path.name != "__main__.py" and FRONT_DOOR not in path.parents:
             assert not {name for name in imports(path) if name.startswith("mechsteer.cli")}, path
 
 

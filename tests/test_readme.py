@@ -1,9 +1,14 @@
-"""The README's example runs as it stands."""
+"""The README's example and the walk-through run as they stand, and print what they say they print."""
 
 import re
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WALKTHROUGH = (ROOT / "docs/walkthrough.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?")
 
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
@@ -14,6 +19,21 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "split.safetensors").exists()
 
 
+def test_the_walkthrough_prints_what_it_shows(tmp_path, monkeypatch, capsys):
+    """Words exactly, numbers within what another processor may change."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", WALKTHROUGH, flags=re.DOTALL)
+    assert len(blocks) == WALKTHROUGH.count("```python") and all(shown for _, shown in blocks)
+    for code, shown in blocks:
+        exec(compile(code, "walkthrough.md", "exec"), names)
+        printed = capsys.readouterr().out
+        assert NUMBER.sub("N", printed) == NUMBER.sub("N", shown)
+        found, expected = ([float(number) for number in NUMBER.findall(text)] for text in (printed, shown))
+        assert found == pytest.approx(expected, rel=0.1, abs=0.15), code
+    assert (tmp_path / "praise/report.html").is_file()
+
+
 def test_every_picture_is_there():
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", README, flags=re.DOTALL):
-        assert (Path(__file__).parents[1] / picture).is_file(), picture
+        assert (ROOT / picture).is_file(), picture

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,32 +10,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analyses.finished import Study
 from analyses.settings import Settings, parse_multipliers
-from analyses.study import Study, run
-from mechsteer import InputError, cli
+from analyses.study import run
+from mechsteer import InputError
 
 WRITTEN = {
     "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
     "side_effects.parquet", "interventions/diffmean-vector.safetensors", "figures/preference_utility.png",
-    "figures/preference_utility.pdf", "figures/frontier.png", "figures/frontier.pdf",
+    "figures/preference_utility.pdf", "figures/frontier.png", "figures/frontier.pdf", "pairs.jsonl", "texts.parquet",
+    "report.html",
 }  # fmt: skip
-
-
-@pytest.fixture
-def mechsteer(monkeypatch, capsys):
-    """Run the command line; gives its exit code, output and errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mechsteer", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
 
 
 def files(folder: Path) -> set[str]:
@@ -244,23 +228,6 @@ def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mec
     # The exact checker sees sentiment move from complaint to praise.
     assert steered.sentiment.iloc[0] < -0.3 and steered.sentiment.iloc[-1] > 0.3
     assert (tmp_path / "out/figures/frontier.pdf").exists()
-
-
-def test_ctrl_c_is_one_sentence_and_the_study_goes_on(shared, pairs, tmp_path):
-    """A real signal to a real process."""
-    command = [sys.executable, "-m", "mechsteer", *map(str, options(shared, pairs, tmp_path / "out", "--claims="))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("site"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and error.startswith("mechsteer: interrupted") and "Traceback" not in error
-    assert not (tmp_path / "out").exists() and (tmp_path / ".out.partial/sites.parquet").exists()
-    assert subprocess.run(command, env=environment, capture_output=True, timeout=120).returncode == 0
-    assert (tmp_path / "out/study.json").exists()
 
 
 def test_a_repeated_id_is_refused_before_anything_is_measured(pairs, shared, tmp_path, mechsteer):

@@ -13,8 +13,8 @@ from test_steering import FORMS, as_weights, down_projection, edit
 import mechsteer as ms
 from mechsteer.interventions import FORMS as BY_NAME
 from mechsteer.training import OBJECTIVES, BatchLosses
-from mechsteer.training.teaching import Teaching
 from mechsteer.training.run import Draw
+from mechsteer.training.teaching import Teaching
 
 SITE = ms.Site(1, "mlp.out")
 PAIRS = ms.Pairs(

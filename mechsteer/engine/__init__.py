@@ -19,5 +19,6 @@ from .base import Engine, batches_of_pairs, default_batch_tokens
 from .choice import engine_for
 from .fast import Fast
 from .plain import Plain
+from .prefix import Prefix
 
-__all__ = ["Engine", "Fast", "Plain", "batches_of_pairs", "default_batch_tokens", "engine_for"]
+__all__ = ["Engine", "Fast", "Plain", "Prefix", "batches_of_pairs", "default_batch_tokens", "engine_for"]

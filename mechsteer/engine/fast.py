@@ -15,11 +15,15 @@ from transformers import DynamicCache
 
 from ..interventions import Intervention
 from ..prompts import EncodedPair
+from ..sites import Site
 from ..steering import steer
-from .base import Engine, default_batch_tokens
-from .prefix import Prefix, entering, forward_replaced, is_hooked, resumed, stopping
+from .base import Engine, batches_of_pairs, default_batch_tokens
+from .prefix import Prefix, forward_replaced, is_hooked, stopping
 from .rows import NEGATIVE, POSITIVE, PairRows, Predictions, columns_of, visible
 from .vocabulary import Unembedding
+
+PREFIX_BYTES = 2**30
+"""What is remembered of all pairs for training may take so much; beyond it, only the residual at the block's entry."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class Fast(Engine):
             prefix = prefix.map(lambda tensor: columns_of(tensor, columns))
 
         # A forward with room for more takes several multipliers.
-        room = (batch_tokens or default_batch_tokens(self.model.device)) // rows.tokens.numel()
+        room = (batch_tokens or default_batch_tokens(self.model)) // rows.tokens.numel()
         times = min(max(1, room), len(multipliers))
         if times > 1:
             at, rows = at.repeat(times, n), rows.repeat(times)
@@ -77,11 +81,18 @@ class Fast(Engine):
         return torch.cat(losses).cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
 
     @torch.no_grad()
-    def residuals(self, pairs: Sequence[EncodedPair], layer: int) -> list[Float[Tensor, "_ d_model"]]:
-        rows = self._rows(pairs)
-        residual = entering(self.model, layer, lambda: self._run(rows))
-        present = rows.present.to(residual.device)
-        return [values[here].clone() for values, here in zip(residual, present, strict=True)]
+    def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
+        kept: dict[int, Prefix] = {}
+        inside = True
+        for some in batches_of_pairs(pairs, default_batch_tokens(self.model)):
+            rows = self._rows([pairs[index] for index in some])
+            prefix = Prefix.record(self.model, site, lambda rows=rows: self._run(rows), inside=inside)
+            if not kept and prefix.n_bytes / len(some) * len(pairs) > PREFIX_BYTES:
+                inside, prefix = False, Prefix(site, prefix.entering, {}, {})
+            for row, index in enumerate(some):
+                here = rows.present[row]
+                kept[index] = prefix.map(lambda tensor, row=row, here=here: tensor[row][here.to(tensor.device)].clone())
+        return [kept[index] for index in range(len(pairs))]
 
     @contextmanager
     def losses(
@@ -92,14 +103,17 @@ class Fast(Engine):
         positions: str,
         *,
         nulls_out: bool = False,
-        residuals: Sequence[Tensor] | None = None,
+        prefixes: Sequence[Prefix] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
-        rows, layer = self._rows(pairs), intervention.site.layer
-        residual = torch.nn.utils.rnn.pad_sequence(list(residuals or self.residuals(pairs, layer)), batch_first=True)
+        rows = self._rows(pairs)
+        prefix = Prefix.join(
+            prefixes or self.prefixes(pairs, intervention.site),
+            lambda tensors: torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True),
+        )
         steered, at = rows.steered(positions, self.model.bos_token), rows.predictions()
         null_out = multipliers < 0 if nulls_out else None
         with (
-            resumed(self.model, layer, residual),
+            prefix.resumed(self.model),
             steer(self.model, intervention, multipliers.float(), steered, null_out=null_out),
         ):
             yield at.sums(self._losses(rows, at), len(pairs))

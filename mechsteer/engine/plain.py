@@ -15,8 +15,10 @@ from ..interventions import Intervention
 from ..losses import completion_losses, pair_texts
 from ..models import pad_batch
 from ..prompts import EncodedPair
+from ..sites import Site
 from ..steering import steer
 from .base import Engine
+from .prefix import Prefix
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class Plain(Engine):
             advance()
         return np.stack(losses), np.stack(shifts).astype(np.float64)
 
-    def residuals(self, pairs: Sequence[EncodedPair], layer: int) -> None:
+    def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> None:
         return None
 
     @contextmanager
@@ -56,7 +58,7 @@ class Plain(Engine):
         positions: str,
         *,
         nulls_out: bool = False,
-        residuals: Sequence[Tensor] | None = None,
+        prefixes: Sequence[Prefix] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
         batch = pad_batch(pair_texts(pairs), self.model.padding_token)
         m = torch.cat([multipliers, multipliers])

@@ -74,15 +74,15 @@ class Prefix:
     """What stood at the entry of the site's block, what its finished modules gave, and what went into the site's hooks."""
 
     site: Site
-    entering: Float[Tensor, "batch pos d_model"]
+    entering: Float[Tensor, "*batch pos d_model"]
     given: dict[str, Any]
-    hooked: dict[str, Float[Tensor, "batch pos _"]]
+    hooked: dict[str, Tensor]
 
     @classmethod
     @torch.no_grad()
-    def record(cls, model: Model, site: Site, run: Forward) -> "Prefix":
-        """One forward up to the site's block."""
-        ending = _ending(model, site)
+    def record(cls, model: Model, site: Site, run: Forward, *, inside: bool = True) -> "Prefix":
+        """One forward up to the site's block; `inside` it too, which takes more memory, unless told otherwise."""
+        ending = _ending(model, site) if inside else None
         if ending is None:
             return cls(site, entering(model, site.layer, run), {}, {})
         block, points = model.bridge.blocks[site.layer], model.bridge.hook_dict
@@ -111,10 +111,10 @@ class Prefix:
     @contextmanager
     def resumed(self, model: Model) -> Iterator[None]:
         """Forwards inside the block go on from the site."""
-        ending, block = _ending(model, self.site), model.bridge.blocks[self.site.layer]
+        ending, block = self.site.ending, model.bridge.blocks[self.site.layer]
         with ExitStack() as stack:
             stack.enter_context(resumed(model, self.site.layer, self.entering))
-            if ending is not None:
+            if ending is not None and self.hooked:
                 for name in ending.finished:
                     stack.enter_context(forward_replaced(getattr(block, name), _returning(self.given[name])))
                 module = getattr(block, ending.module) if ending.module else block
@@ -123,16 +123,30 @@ class Prefix:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Prefix":
         """The same with every tensor put through `function`: other rows, other columns."""
+        return Prefix.join([self], lambda tensors: function(tensors[0]))
 
-        def each(output: Any) -> Any:
-            return (function(output[0]), *(None for _ in output[1:])) if isinstance(output, tuple) else function(output)
+    @staticmethod
+    def join(parts: "Sequence[Prefix]", function: Callable[[list[Tensor]], Tensor]) -> "Prefix":
+        """One of many, each of its tensors made by `function` from theirs."""
+
+        def outputs(name: str) -> Any:
+            found = [part.given[name] for part in parts]
+            if isinstance(found[0], tuple):
+                return (function([output[0] for output in found]), *(None for _ in found[0][1:]))
+            return function(found)
 
         return Prefix(
-            self.site,
-            function(self.entering),
-            {name: each(output) for name, output in self.given.items()},
-            {name: function(tensor) for name, tensor in self.hooked.items()},
+            parts[0].site,
+            function([part.entering for part in parts]),
+            {name: outputs(name) for name in parts[0].given},
+            {name: function([part.hooked[name] for part in parts]) for name in parts[0].hooked},
         )
+
+    @property
+    def n_bytes(self) -> int:
+        sizes: list[int] = []
+        self.map(lambda tensor: sizes.append(tensor.nbytes) or tensor)
+        return sum(sizes)
 
     def _end(self, model: Model, ending: Ending) -> Callable[..., Any]:
         """A forward that fires the hooks on what they were given, and returns what the last one makes of it."""

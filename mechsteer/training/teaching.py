@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..engine import Engine, batches_of_pairs, default_batch_tokens, engine_for
+from ..engine import Engine, Prefix, batches_of_pairs, default_batch_tokens, engine_for
 from ..interventions import Intervention, SteeringVector
 from ..losses import batches
 from ..models import Model
@@ -21,11 +21,11 @@ from .objectives import BatchLosses
 
 @dataclass(frozen=True, eq=False)
 class Teaching:
-    """Encoded pairs, their residuals at the entry of the steered block, and their losses under the unsteered model."""
+    """Encoded pairs, what leads to the site in each, and their losses under the unsteered model."""
 
     engine: Engine
     pairs: Sequence[EncodedPair]
-    residuals: list[Float[Tensor, "_ d_model"]] | None
+    prefixes: list[Prefix] | None
     base: Float[Tensor, "2 pairs"]
     n_tokens: Int[Tensor, "2 pairs"]
 
@@ -34,15 +34,18 @@ class Teaching:
     def read(cls, model: Model, pairs: Sequence[EncodedPair], site: Site) -> "Teaching":
         engine = engine_for(model, site)
         unsteered = SteeringVector(site, torch.zeros(site.widths(model)[1]))
-        base, kept = torch.zeros(2, len(pairs), dtype=torch.float64), {}
-        for some in batches_of_pairs(pairs, default_batch_tokens(model.device)):
-            batch = [pairs[index] for index in some]
-            losses, _ = engine.sweep(unsteered, batch, np.zeros(1), "all")
+        base = torch.zeros(2, len(pairs), dtype=torch.float64)
+        for some in batches_of_pairs(pairs, default_batch_tokens(model)):
+            losses, _ = engine.sweep(unsteered, [pairs[index] for index in some], np.zeros(1), "all")
             base[:, some] = torch.from_numpy(losses[0])
-            kept |= dict(zip(some, engine.residuals(batch, site.layer) or (), strict=False))
         counts = [[len(pair.positive) - pair.begin, len(pair.negative) - pair.begin] for pair in pairs]
-        residuals = [kept[index] for index in range(len(pairs))] if kept else None
-        return cls(engine, pairs, residuals, base, torch.tensor(counts).T)
+        return cls(engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
+
+    def batches(self, chosen: Int[Tensor, " pairs"]) -> Iterator[list[int]]:
+        """Indices into `chosen`, in batches that fit a forward."""
+        return batches_of_pairs(
+            [self.pairs[index] for index in chosen.tolist()], default_batch_tokens(self.engine.model)
+        )
 
     @contextmanager
     def losses(
@@ -59,10 +62,10 @@ class Teaching:
         The backward pass belongs inside the block: with gradient checkpointing it runs the blocks, and their hooks, again.
         """
         indices = chosen.tolist()
-        residuals = None if self.residuals is None else [self.residuals[index] for index in indices]
+        prefixes = None if self.prefixes is None else [self.prefixes[index] for index in indices]
         with self.engine.losses(
             intervention, [self.pairs[index] for index in indices], multipliers, positions,
-            nulls_out=nulls_out, residuals=residuals,
+            nulls_out=nulls_out, prefixes=prefixes,
         ) as losses:  # fmt: skip
             yield _by_role(losses, self.n_tokens[:, chosen], self.base[:, chosen], (multipliers < 0).to(losses.device))
 

@@ -77,7 +77,7 @@ def train(
         intervention: where to start, such as `LoRA.init(site, *site.widths(model))`; its form and site are kept.
         multipliers: sizes of m to draw from; signs are drawn apart.
         steps, epochs: how long, one of them; by default 150 steps.
-        batch_size: pairs in a forward; `accumulate` forwards make a step.
+        batch_size: pairs drawn at a time; `accumulate` draws make a step.
         learning_rate: with `relative`, the share of the activations' size at the site (root mean square) by which one
             step can move each entry of the delta, so that one value serves models of any size. Without, AdamW's own.
         validation: pairs on which the objective is measured every `evaluate_every` steps; the best state is returned,
@@ -129,20 +129,22 @@ def train(
     ):
         while not run.is_over(n_steps, patience):
             optimizer.zero_grad()
-            parts = []
-            for part in range(accumulate):
-                index = run.step * accumulate + part
+            parts, shares = [], []
+            for index in range(run.step * accumulate, (run.step + 1) * accumulate):
                 draw = Draw.at(seed, index, len(encoded), batch_size, multipliers)
-                steered = current()
-                if dropout:
-                    steered = Dropout(site, steered, dropout, torch.Generator().manual_seed(draw.seed))
-                with teaching.losses(
-                    steered, draw.pairs, draw.multipliers, positions, nulls_out=objective.nulls_out
-                ) as losses:
-                    loss = objective(losses)
-                    (loss / accumulate).backward()
-                parts.append(_record(loss, losses))
-            record = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+                noise = torch.Generator().manual_seed(draw.seed)
+                # The objective is a mean over pairs, so pairs of like length go together and few lie in memory at once.
+                for some in teaching.batches(draw.pairs):
+                    share = len(some) / (len(draw.pairs) * accumulate)
+                    steered = Dropout(site, current(), dropout, noise) if dropout else current()
+                    with teaching.losses(
+                        steered, draw.pairs[some], draw.multipliers[some], positions, nulls_out=objective.nulls_out
+                    ) as losses:
+                        loss = objective(losses)
+                        (loss * share).backward()
+                    parts.append(_record(loss, losses))
+                    shares.append(share)
+            record = {name: float(np.average([part[name] for part in parts], weights=shares)) for name in parts[0]}
             _stop_if_not_finite(record["loss"], run.step, learning_rate, multipliers)
             nn.utils.clip_grad_norm_(parameters.values(), 1.0)
             optimizer.step()

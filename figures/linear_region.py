@@ -1,0 +1,113 @@
+"""Where preference is a straight line: its mean, the line over its region, the tangent at zero over its own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy import ndarray
+
+from analyses.finished import Study
+
+from .curves import curve_table, shift_per_unit
+from .panels import Place, key, panels, with_intervals, zero_lines
+from .style import BLACK, GREEN, GREY, LIGHT, QUANTITIES, VERMILION, Look
+from .tables import of_steer, steer_of, sweep_of
+
+REGIONS = "linear_region-regions"
+LINE, TANGENT, ALL = "a straight line", "its tangent at zero", "a line through all"
+LOOKS = {LINE: Look(VERMILION, ""), TANGENT: Look(GREEN, "", "--"), ALL: Look(GREY, "", ":")}
+AROUND_ZERO = 4
+"""Multipliers on each side of zero that the second panel shows; more where the tangent holds for longer."""
+
+
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """The mean (nats); each line's two ends (nats), with the intervals of where they lie (relative shift)."""
+    steer = steer_of(study, subject)
+    if steer is None:
+        return None
+    sweep = sweep_of(study, steer)
+    table = curve_table(study, sweep, "preference")
+    mean = table.loc[table.kind == "measured"]
+    lines = pd.DataFrame(_lines(mean.multiplier.to_numpy(), mean.value.to_numpy(), of_steer(study, REGIONS, steer)))
+    lines = lines.assign(quantity="preference", kind="line", unit="nats")
+    ends = ["multiplier", "end_low", "end_high"]
+    lines[["relative_shift", "end_low", "end_high"]] = lines.reindex(columns=ends) * shift_per_unit(sweep)
+    return pd.concat([mean, lines], ignore_index=True).assign(subject=steer)
+
+
+def _lines(m: ndarray, mean: ndarray, regions: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
+    """The ends of the one line through all, and of those that claims were judged by, where there are any."""
+    slope, height = np.polyfit(m, mean, 1)
+    yield from (
+        {"name": ALL, "multiplier": end, "value": height + slope * end, "slope": slope} for end in (m[0], m[-1])
+    )
+    if regions is None:
+        return
+    for name, found in regions.groupby("line", sort=False):
+        first, resamples = found.loc[found["resample"] < 0].iloc[0], found.loc[found["resample"] >= 0]
+        # The line was fitted to every other multiplier of its region; the tangent touches the curve at zero.
+        window = (m >= first.low) & (m <= first.high)
+        seen = (m[window][::2].mean(), mean[window][::2].mean())
+        x, y = (0.0, np.interp(0.0, m, mean)) if name == TANGENT else seen
+        for end in ("low", "high"):
+            low, high = np.quantile(resamples[end], [0.025, 0.975]) if len(resamples) else (np.nan, np.nan)
+            row = {"name": name, "multiplier": first[end], "value": y + first.slope * (first[end] - x)}
+            yield row | {"slope": first.slope, "share_of_span": first.share, "end_low": low, "end_high": high}
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Two panels: the whole sweep, and the multipliers around zero. Even axes, so that lines are straight."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, 2, height=4.4) as shown:
+        whole, near = shown.axes
+        for panel in shown.axes:
+            _draw_lines(panel, table)
+            panel.set_ylabel("preference log-odds (nats)")
+        reach = _around_zero(table)
+        inside = table.loc[(table.kind == "measured") & (table.relative_shift.abs() <= reach)]
+        margin = 0.1 * (inside.high.max() - inside.low.min())
+        near.set_xlim(-1.1 * reach, 1.1 * reach)
+        near.set_ylim(inside.low.min() - margin, inside.high.max() + margin)
+        near.set_title("around zero (slopes: nats per unit of $m$)")
+        whole.set_title("the whole sweep")
+        near.set_xlabel(r"relative shift $\|m\Delta h\|/\|h\|$, with the sign of $m$")
+        ends = table.loc[table.kind == "line"].groupby("name").first()
+        labels = {name: f"{name}: {ends.slope[name]:.2g}" for name in LOOKS if name in ends.index}
+        shown.legend(
+            [
+                key("mean of pairs, 95 %", QUANTITIES["preference"], linestyle="-", linewidth=0.7),
+                *(key(label, LOOKS[name], line=True) for name, label in labels.items()),
+                Patch(facecolor=LIGHT, alpha=0.5, label="where the line holds"),
+                key("where a line ends, 95 %", Look(BLACK, ""), line=True, linewidth=2.5),
+            ],
+            columns=2,
+        )
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _around_zero(table: pd.DataFrame) -> float:
+    tangent = table.loc[table["name"] == TANGENT].relative_shift.abs().max()
+    sizes = np.sort(table.loc[table.kind == "measured"].relative_shift.abs().unique())
+    return float(np.fmax(1.5 * tangent, sizes[min(AROUND_ZERO, len(sizes) - 1)]))
+
+
+def _draw_lines(ax: Axes, table: pd.DataFrame) -> None:
+    zero_lines(ax)
+    measured = table.loc[table.kind == "measured"]
+    for name, look in LOOKS.items():
+        ends = table.loc[table["name"] == name]
+        if ends.empty:
+            continue
+        ax.plot(ends.relative_shift, ends.value, color=look.colour, linestyle=look.line, linewidth=1.4)
+        if name == LINE:
+            ax.axvspan(*ends.relative_shift, color=LIGHT, alpha=0.5, linewidth=0, zorder=-1)
+        for end in ends.itertuples():
+            ax.plot([end.end_low, end.end_high], [end.value] * 2, color=BLACK, linewidth=2.5)
+    with_intervals(ax, measured.relative_shift, measured, QUANTITIES["preference"], markersize=2.6, markeredgewidth=0)

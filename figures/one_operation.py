@@ -1,0 +1,46 @@
+"""Hooks and edited weights are one operation: how far their logits differ, against how much the steer changes."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.finished import Study
+
+from .panels import Place, key, panels
+from .style import FORM_NAMES, FORMS, GREY, Look
+from .tables import saved
+
+
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each steer and text: the largest differences of its logits."""
+    return saved(study, "evidence/one_operation")
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """One panel, a point for each text; open marks are the control, weights edited by the opposite sign."""
+    table = numbers(study)
+    if table is None:
+        return None
+    with panels(ax, height=3.0) as shown:
+        panel = shown.axes[0]
+        for form, rows in table.groupby("form", sort=False):
+            look = FORMS[str(form)]
+            panel.plot(rows.change, rows.difference, look.marker, color=look.colour, alpha=0.8, markeredgewidth=0)
+            panel.plot(
+                rows.change, rows.reversed, look.marker, color=look.colour, fillstyle="none", markeredgewidth=0.6
+            )
+        ends = np.array([0.9 * table.change.min(), 1.1 * table.change.max()])
+        panel.plot(ends, table.tolerance.max() * ends, color=GREY, linestyle=":")
+        panel.set_yscale("log")
+        panel.set_xlabel("largest change by the steer (logits)")
+        panel.set_ylabel("largest difference between hooks\nand edited weights (logits)")
+        shown.legend(
+            [
+                *(key(FORM_NAMES[str(form)], FORMS[str(form)]) for form in table.form.unique()),
+                key("edit of opposite sign", Look(GREY, "o"), fillstyle="none"),
+                key(f"allowed: {table.tolerance.max():g} of it", Look(GREY, "", ":"), line=True),
+            ]
+        )
+        n_texts = table.groupby("subject").size().max()
+        shown.title(f"{n_texts} texts per form at {table.site.iloc[0]}")
+    return shown.figure

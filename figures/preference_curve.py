@@ -1,0 +1,83 @@
+"""Preference with its three regions marked, and the paper's curve (eq. 15) against rivals."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from analyses.finished import Study
+
+from .curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
+from .panels import Place, key, panels
+from .rivals import draw_rivals, rivals_table
+from .style import BLACK, QUANTITIES, Look
+from .tables import steer_of, sweep_of
+
+BOUNDARIES = ("near_linear_negative", "near_linear_positive", "converges_negative", "converges_positive")
+LINEAR, TRANSITION, CONVERGENCE = "#BDBDBD", "#E3E3E3", "#FFFFFF"
+
+
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """The curve (nats), where its regions meet (relative shift), and a row for each rival (nats)."""
+    steer = steer_of(study, subject)
+    if steer is None:
+        return None
+    sweep = sweep_of(study, steer)
+    parts = [
+        curve_table(study, sweep, "preference"),
+        property_table(study, sweep, "preference", BOUNDARIES),
+        rivals_table(study, "preference_curve", steer),
+    ]
+    return pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS).assign(subject=steer)
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Two panels: the curve and its regions; the rivals."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    look = QUANTITIES["preference"]
+    with panels(ax, 2, height=4.8, ratios=(1.6, 1)) as shown:
+        curve, rivals = shown.axes
+        _draw_regions(curve, table)
+        draw_curve(curve, table.loc[table["quantity"] == "preference"], look)
+        curve.set_ylabel("preference log-odds (nats)")
+        shift_axis(curve, table)
+        draw_rivals(rivals, table.loc[table.kind == "rival"], "eq. 15")
+        regions = {"linear growth": LINEAR, "transition": TRANSITION, "convergence": CONVERGENCE}
+        shown.legend(
+            [
+                *curve_keys(look, "eq. 15"),
+                *(
+                    Patch(facecolor=shade, edgecolor=BLACK, linewidth=0.4, label=name)
+                    for name, shade in regions.items()
+                ),
+                key("where regions meet, 95 %", Look(BLACK, ""), line=True, linewidth=2.5),
+            ],
+            columns=2,
+        )
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _draw_regions(ax: Axes, table: pd.DataFrame) -> None:
+    """Each side's regions as shades; what has no value lies beyond the sweep, and so does the end of its region."""
+    found = table.loc[table.kind == "property"].set_index("name")
+    ax.grid(False)
+    for side, end in (("negative", table.relative_shift.min()), ("positive", table.relative_shift.max())):
+        ends = [found.value.get(f"{name}_{side}", np.nan) for name in ("near_linear", "converges")]
+        linear, converges = (end if np.isnan(value) else value for value in ends)
+        ax.axvspan(0, converges, color=TRANSITION, linewidth=0, zorder=-2)
+        ax.axvspan(0, linear, color=LINEAR, linewidth=0, zorder=-1)
+    # An interval without an end goes on beyond the sweep.
+    found = found.dropna(subset="value").fillna({"low": table.relative_shift.min(), "high": table.relative_shift.max()})
+    for row in found.itertuples():
+        ax.plot(
+            [row.low, row.high],
+            [0.015, 0.015],
+            color=BLACK,
+            linewidth=2.5,
+            transform=ax.get_xaxis_transform(),
+            solid_capstyle="butt",
+        )

@@ -1,0 +1,68 @@
+"""The slope of preference and the projection ω_pᵀΔh: pair by pair at zero, and beside the slope of the linear region."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analyses.finished import Study
+
+from .forest import forest
+from .panels import Place, panels, zero_lines
+from .style import BLUE, GREEN, GREY, VERMILION, Look
+from .tables import means, of_steer
+
+SLOPES = (Look(GREEN, "s"), Look(VERMILION, "^"))
+
+
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """A row for each pair, and the means with intervals (nats per unit of m); random directions as their central 95 %."""
+    pairs, slopes, random = (
+        of_steer(study, f"projection_gain-{name}", subject) for name in ("pairs", "slopes", "random")
+    )
+    if pairs is None or slopes is None or random is None:
+        return None
+    projection = means(pairs[["projection"]].to_numpy().T).assign(name="projection")
+    low, middle, high = random.projection.quantile([0.025, 0.5, 0.975])
+    parts = [
+        pairs.assign(kind="pair"),
+        projection.assign(kind="mean"),
+        pd.DataFrame([{"kind": "random directions", "value": middle, "low": low, "high": high}]),
+        slopes.rename(columns={"slope": "name", "nats_per_unit": "value"}).assign(kind="slope"),
+    ]
+    return pd.concat(parts, ignore_index=True).assign(subject=pairs.subject.iloc[0], unit="nats per unit of m")
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Two panels: pairs at zero; means with 95 % intervals."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, 2, height=4.0, ratios=(2.2, 1)) as shown:
+        _draw_pairs(shown.axes[0], table.loc[table.kind == "pair"])
+        _draw_means(shown.axes[1], table)
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _draw_pairs(ax: Axes, pairs: pd.DataFrame) -> None:
+    zero_lines(ax, y=True)
+    ends = [pairs[["projection", "slope"]].min().min(), pairs[["projection", "slope"]].max().max()]
+    ax.plot(ends, ends, color=GREY, linestyle=":", label="equal")
+    ax.plot(pairs.projection, pairs.slope, "o", color=BLUE, fillstyle="none", markeredgewidth=0.6, label="a pair")
+    ax.legend(loc="upper left")
+    ax.set_xlabel(r"projection $\omega_p^\top\Delta h$ (nats per unit of $m$)")
+    ax.set_ylabel("slope of its preference at zero\n(nats per unit of $m$)")
+
+
+def _draw_means(ax: Axes, table: pd.DataFrame) -> None:
+    rows = table.loc[table.kind.isin(["mean", "random directions", "slope"])]
+    labels = {"projection": r"projection $\omega_p^\top\Delta h$", "the steer's own slope at zero": "slope at zero"}
+    names = [labels.get(str(name), "slope of the line") for name in rows["name"]]
+    names = [
+        "random directions" if kind == "random directions" else name
+        for kind, name in zip(rows.kind, names, strict=True)
+    ]
+    looks = [Look(BLUE, "o"), Look(GREY, "D"), *SLOPES][: len(rows)]
+    forest(ax, rows, names, looks)
+    zero_lines(ax)
+    ax.set_xlabel("nats per unit of $m$ (95 %)")

@@ -1,0 +1,51 @@
+"""What each steer gains, and how much of it a random direction of equal size gains too."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.finished import Study
+from analyses.random_control import METHOD, SHARE
+
+from .forest import forest
+from .panels import Place, panels, zero_lines
+from .style import FORM_NAMES, FORMS, GREY, METHODS
+from .tables import claims, saved
+
+
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each method and form: the mean gain over budgets (nats), and the random direction's share of it."""
+    frontier, judged = saved(study, "frontier"), claims(study)
+    if frontier is None or not (judged.analysis == "random_control").any():
+        return None
+    gained = frontier.loc[frontier.budget.isna()][["method", "form", "gained", "low", "high"]]
+    gained = gained.rename(columns={"gained": "value"}).assign(kind="gained", unit="nats")
+    shares = judged.loc[judged.analysis == "random_control"]
+    named = shares.subject.str.extract(r"^(?P<method>\S+) (?P<form>\S+) at ")
+    shares = pd.concat([named, shares[["value", "low", "high", "subject"]]], axis=1)
+    return pd.concat([gained, shares.assign(kind="share by chance", unit="share")], ignore_index=True)
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """Two panels side by side: gains; shares, with the largest that is allowed."""
+    table = numbers(study)
+    if table is None:
+        return None
+    gained, shares = (table.loc[table.kind == kind].reset_index(drop=True) for kind in ("gained", "share by chance"))
+    order = gained[["method", "form"]]
+    shares = order.merge(shares, on=["method", "form"], how="left")
+    labels = [f"{row.method} {FORM_NAMES[row.form]}" for row in order.itertuples()]
+    looks = [METHODS[row.method]._replace(marker=FORMS[row.form].marker) for row in order.itertuples()]
+    with panels(ax, 1, 2, height=0.9 + 0.17 * len(order), sharey=True) as shown:
+        gain, share = shown.axes
+        forest(gain, gained, labels, looks)
+        forest(share, shares, labels, looks)
+        zero_lines(gain)
+        share.axvline(SHARE, color=GREY, linestyle=":")
+        largest = float(np.nanmax(shares.high.to_numpy(), initial=SHARE))
+        share.set_xlim(0, 1.1 * largest)
+        gain.set_xlabel("mean gain over budgets\n(nats, 95 %)")
+        share.set_xlabel(f"share gained by chance\n(95 %; allowed: {SHARE:g})")
+        where = str(shares.subject.dropna().iloc[0]).partition(" at ")[2]
+        shown.title(where, f"{METHOD}: a direction of equal size")
+    return shown.figure

@@ -1,0 +1,206 @@
+/* The page: studies open when they are shown, and what was drawn is drawn again when colours change. */
+
+const NUMBERS_SHOWN = 8;
+
+/** A claim's figure and numbers, put in place when its row is opened. */
+function fillWhenOpened(study, details) {
+  details.addEventListener("toggle", () => {
+    const numbersPart = part(details, "numbers"), picture = part(details, "picture");
+    if (!details.open || numbersPart.childElementCount) return;
+    const claim = details.closest("tbody").querySelector("th").firstChild.textContent.trim(), figure = details.dataset.picture;
+    // A figure of one steer is drawn for the first one as NAME, for others as NAME-STEER.
+    for (const [name, source] of Object.entries(study.pictures).filter(([name]) => name === figure || name.startsWith(`${figure}-`))) {
+      picture.append(make("img", { src: source, alt: `Figure ${name} of the claim: ${claim}. Its numbers stand in the tables below.` }));
+    }
+    const subjects = details.dataset.subjects.split("\n");
+    for (const name of details.dataset.tables.split(" ").filter(Boolean)) {
+      const table = tableOf(study, name);
+      if (!table) continue;
+      const own = table.get("subject") ? rowsWhere(table, "subject", (subject) => subjects.includes(subject)) : [];
+      numbersPart.append(showTable(table, own.length ? own : undefined, NUMBERS_SHOWN));
+    }
+    if (!numbersPart.childElementCount) say(numbersPart, "No table stands behind this claim but the claim's own row.");
+  });
+}
+
+/** Sweeps and pairs as tables: put together here, for the page carries them in another shape. */
+function builtTables(study) {
+  const { pairs, steers } = study;
+  const columnsOf = (fields) => Object.entries(fields).map(([name, values]) => ({ name, values, number: typeof values[0] === "number" }));
+  const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+  return [
+    { name: "pairs", about: "the pairs that were measured", rows: pairs.id.length, build: () => ({ rows: pairs.id.length, columns: columnsOf(pairs) }) },
+    {
+      name: "sweeps", about: "losses, preference and utility by steer, multiplier and pair",
+      rows: steers.reduce((sum, steer) => sum + (steer.values ? steer.multipliers.length * pairs.id.length : 0), 0),
+      build() {
+        const names = ["intervention", "multiplier", "relative_shift", "pair", "tokens_positive", "tokens_negative", "preference", "utility", "loss_positive", "loss_negative"];
+        const columns = names.map((name) => ({ name, values: [] }));
+        for (const steer of steers.filter((steer) => steer.values)) {
+          steer.multipliers.forEach((m, i) => pairs.id.forEach((id, j) => {
+            const preference = steer.values.preference[i][j], utility = steer.values.utility[i][j];
+            // Eqs. 7 and 8, solved for the losses.
+            const [positive, negative] = utility === null ? [null, null] : [-1, 1].map((sign) => Number((softplus(-utility) + softplus(sign * preference)).toPrecision(4)));
+            const row = [steer.name, m, steer.relative_shift[i], id, steer.values.tokens_positive[j], steer.values.tokens_negative[j], preference, utility, positive, negative];
+            row.forEach((value, k) => columns[k].values.push(value));
+          }));
+        }
+        return { rows: columns[0].values.length, columns };
+      },
+    },
+  ];
+}
+
+function listTables(study, container) {
+  const carried = study.tables.map((table) => tableOf(study, table.name));
+  for (const table of [...carried, ...builtTables(study)].sort((one, other) => one.name.localeCompare(other.name))) {
+    const preview = make("div"), item = make("details", { class: "table-item" },
+      make("summary", {}, make("code", {}, table.name), make("span", { class: "rows" }, `${table.rows} rows`), make("span", {}, table.about), saveButton(table)),
+      preview);
+    item.addEventListener("toggle", () => {
+      if (!item.open || preview.childElementCount) return;
+      const whole = table.columns ? table : table.build();
+      preview.append(showTable({ ...table, ...whole }));
+    });
+    container.append(item);
+  }
+}
+
+/** Let the page answer its reader between two figures. */
+const pause = () => new Promise((resume) => setTimeout(resume));
+
+/** Everything of one study that moves; gives back how to draw it again. */
+function openStudy(study, article) {
+  const view = viewOf(study), steerChoice = part(article, "steer"), slider = part(article, "slider"), readout = part(article, "readout");
+  const panels = [
+    curvePanel(view, part(article, "preference"), "preference", "blue"),
+    curvePanel(view, part(article, "utility"), "utility", "vermilion"),
+    distancePanel(view, part(article, "distance")),
+    mapPanel(view, part(article, "map")),
+    textsPanel(view, part(article, "texts")),
+    effectsPanel(view, part(article, "effects")),
+    pairPanel(view, part(article, "pair")),
+    pairTable(view, part(article, "pair-table"), part(article, "find"), part(article, "wrong")),
+  ];
+  const [, , , , , effects, pair, pairsTable] = panels;
+
+  let drawing = Promise.resolve();
+  /** One drawing after the other: two at once would leave two charts in a panel. */
+  const draw = () => (drawing = drawing.then(drawAll));
+  async function drawAll() {
+    for (const panel of panels) {
+      await panel.draw();
+      await pause();
+    }
+    await drawFrontier(study, part(article, "frontier"), part(article, "frontier-table"));
+  }
+  function read() {
+    const { steer, index } = view, shift = steer.relative_shift[index];
+    const value = (quantity) => `${signed(steer[quantity].mean[index])}${interval(steer[quantity].low[index], steer[quantity].high[index])}`;
+    readout.dataset.steer = steer.name;
+    readout.replaceChildren(make("b", {}, `m = ${shown(view.multiplier)}`), ` · relative shift ${shown(shift)} · preference ${value("preference")} · utility ${value("utility")} nats`);
+    slider.setAttribute("aria-valuetext", `m = ${shown(view.multiplier)}, relative shift ${shown(shift)}`);
+  }
+  view.go = (index) => {
+    view.index = index;
+    slider.value = String(index);
+    read();
+    for (const panel of panels) panel.move();
+  };
+  view.choose = (chosen) => {
+    if (chosen === view.pair) return;
+    view.pair = chosen;
+    for (const panel of [effects, pair, pairsTable]) panel.move();
+  };
+  function useSteer(steer) {
+    view.steer = steer;
+    view.index = steer.start;
+    slider.max = String(steer.multipliers.length - 1);
+    slider.value = String(steer.start);
+    read();
+  }
+
+  steerChoice.append(...study.steers.map((steer, index) => make("option", { value: String(index) }, steer.name)));
+  steerChoice.addEventListener("change", () => {
+    useSteer(study.steers[Number(steerChoice.value)]);
+    draw();
+  });
+  slider.addEventListener("input", () => view.go(Number(slider.value)));
+  part(article, "axis").addEventListener("change", (event) => {
+    view.axis = event.target.value;
+    draw();
+  });
+  part(article, "copy").addEventListener("click", async (event) => {
+    const command = article.querySelector(".command code");
+    try {
+      await navigator.clipboard.writeText(command.textContent);
+      event.target.textContent = "Copied";
+    } catch {
+      // Without leave for the clipboard, the command is at least chosen, and the reader's own keys copy it.
+      getSelection().selectAllChildren(command);
+      event.target.textContent = "Selected";
+    }
+  });
+  for (const details of article.querySelectorAll(".more details")) fillWhenOpened(study, details);
+  listTables(study, part(article, "tables"));
+  useSteer(study.steers[0]);
+  return draw;
+}
+
+async function start() {
+  const data = JSON.parse(document.getElementById("data").textContent), root = document.documentElement;
+  const comparison = document.getElementById("comparison"), articles = [...document.querySelectorAll("article.study")];
+  const sheets = [comparison, ...articles].filter(Boolean), drawers = new Map();
+  for (const table of document.querySelectorAll("table.sortable")) sortInPlace(table);
+  if (comparison) drawers.set(comparison, () => drawComparison(data, comparison));
+
+  function draw() {
+    const sheet = sheets.find((other) => !other.hidden);
+    if (!drawers.has(sheet)) drawers.set(sheet, openStudy(data.studies[articles.indexOf(sheet)], sheet));
+    return drawers.get(sheet)();
+  }
+
+  const tabs = [...document.querySelectorAll('[role="tab"]')];
+  function choose(tab) {
+    tabs.forEach((other, number) => {
+      other.setAttribute("aria-selected", String(other === tab));
+      other.tabIndex = other === tab ? 0 : -1;
+      sheets[number].hidden = other !== tab;
+    });
+    return draw();
+  }
+  tabs.forEach((tab, number) => {
+    tab.addEventListener("click", () => choose(tab));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const next = tabs[(number + step + tabs.length) % tabs.length];
+      next.focus();
+      choose(next);
+    });
+  });
+
+  const dark = matchMedia("(prefers-color-scheme: dark)"), theme = part(document, "theme");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+  const showTheme = () => {
+    theme.setAttribute("aria-pressed", String(isDark()));
+    root.toggleAttribute("data-dark", isDark());
+  };
+  theme.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    showTheme();
+    draw();
+  });
+  dark.addEventListener("change", () => {
+    showTheme();
+    draw();
+  });
+  showTheme();
+
+  const drawn = draw();
+  root.dataset.ready = String(Math.round(performance.now()));
+  await drawn;
+  root.dataset.drawn = String(Math.round(performance.now()));
+}
+
+start();

@@ -1,0 +1,45 @@
+"""SPLIT against every other method in the same form: the difference of what they gain at an equal loss of utility."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.finished import Study
+
+from .forest import forest
+from .panels import Place, key, panels, wide_axis, zero_lines
+from .style import FORM_NAMES, OUTCOMES
+from .tables import claims, saved
+
+WORDS = {"supported": "SPLIT wins", "refuted": "SPLIT loses", "inconclusive": "undecided"}
+
+
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each form and rival, as claimed: SPLIT's mean gain over budgets less the rival's (nats)."""
+    judged, frontier = claims(study), saved(study, "frontier")
+    judged = judged.loc[judged.analysis == "split_wins"]
+    if judged.empty or frontier is None:
+        return None
+    form, against = judged.subject.str.partition(" at ")[0], judged.control.str.partition(",")[0]
+    rows = judged.assign(form=form, against=against, n_seeds=frontier.n_seeds.max())
+    rows = rows.sort_values(
+        "form", kind="stable", key=lambda forms: forms.map(list(FORM_NAMES).index), ignore_index=True
+    )
+    return rows.loc[:, ["form", "against", "value", "low", "high", "unit", "n_seeds", "outcome"]]
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """One panel; right of zero SPLIT gains more."""
+    table = numbers(study)
+    if table is None:
+        return None
+    with panels(ax, height=1.1 + 0.17 * len(table)) as shown:
+        panel = shown.axes[0]
+        labels = [f"{FORM_NAMES[form]}, against {rival}" for form, rival in zip(table.form, table.against, strict=True)]
+        wide_axis(panel.xaxis, 1.0, table[["low", "high"]], steps=(1, 3))
+        forest(panel, table, labels, [OUTCOMES[outcome] for outcome in table.outcome])
+        zero_lines(panel)
+        seeds = int(table.n_seeds.max())
+        over = "pairs" if seeds == 1 else f"pairs and {seeds} seeds"
+        panel.set_xlabel(f"SPLIT's mean gain less the rival's\n(nats, 95 % over {over})")
+        shown.legend([key(WORDS[name], look, linestyle="-") for name, look in OUTCOMES.items()])
+    return shown.figure

@@ -1,0 +1,77 @@
+"""What the learning pairs' curve predicts of the test pairs, against what was measured of them."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analyses.finished import Study
+
+from .panels import Place, key, panels
+from .style import GREY, QUANTITIES, Look
+from .tables import claims, means, of_steer, sweep_of
+
+SCORES = {"": "as fitted", ", shape": "in shape"}
+
+
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """A row for each quantity and multiplier (nats), and the R² of the claims."""
+    table = of_steer(study, "transfer-predictions", subject)
+    if table is None:
+        return None
+    steer = table.subject.iloc[0]
+    sweep = sweep_of(study, steer)
+    parts = []
+    for quantity, rows in table.groupby("quantity", sort=False):
+        measured = means(getattr(sweep, str(quantity))).assign(multiplier=sweep.multipliers)
+        rows = rows.drop(columns="mean").merge(measured, on="multiplier")
+        parts.append(rows.assign(kind="point", unit="nats"))
+    judged = claims(study)
+    for quantity in QUANTITIES:
+        for suffix, words in SCORES.items():
+            found = judged.loc[(judged.claim == f"transfer: {quantity}{suffix}") & (judged.subject == steer)]
+            parts.append(found[["value", "low", "high"]].assign(kind="R²", quantity=quantity, name=words, unit="share"))
+    return pd.concat(parts, ignore_index=True).assign(subject=steer)
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Two panels, preference and utility; on the line, prediction and measurement agree."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, 2, height=5.0) as shown:
+        for panel, quantity in zip(shown.axes, QUANTITIES, strict=True):
+            _draw_quantity(panel, table.loc[table["quantity"] == quantity], quantity)
+        shown.legend(
+            [
+                key("$m \\geq 0$, 95 %", Look(GREY, "o"), linestyle="-", linewidth=0.7),
+                key("$m < 0$", Look(GREY, "o"), fillstyle="none"),
+                key("as predicted", Look(GREY, "", ":"), line=True),
+            ]
+        )
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _draw_quantity(ax: Axes, table: pd.DataFrame, quantity: str) -> None:
+    points, look = table.loc[table.kind == "point"], QUANTITIES[quantity]
+    ax.set_xlabel(f"predicted {quantity} log-odds (nats)")
+    ax.set_ylabel(f"measured {quantity}\nlog-odds (nats)")
+    if points.empty:
+        return
+    ends = [points[["predicted", "value"]].min().min(), points[["predicted", "value"]].max().max()]
+    ax.plot(ends, ends, color=GREY, linestyle=":")
+    ax.vlines(points.predicted, points.low, points.high, color=look.colour, linewidth=0.7)
+    for sign, fill in ((points.multiplier >= 0, "full"), (points.multiplier < 0, "none")):
+        ax.plot(
+            points.predicted[sign],
+            points.value[sign],
+            look.marker,
+            color=look.colour,
+            fillstyle=fill,
+            markeredgewidth=0.6,
+        )
+    scores = table.loc[table.kind == "R²"]
+    words = [
+        f"$R^2$ {row.name}: {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in scores.itertuples(index=False)
+    ]
+    ax.annotate("\n".join(words), (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=6.5)

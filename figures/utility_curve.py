@@ -1,0 +1,61 @@
+"""Utility with its peak marked, and the paper's curve (eq. 17) against rivals."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from analyses.finished import Study
+from analyses.utility_curve import NEAR
+
+from .curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
+from .panels import Place, key, panels
+from .rivals import draw_rivals, rivals_table
+from .style import BLACK, GREEN, LIGHT, QUANTITIES, Look
+from .tables import steer_of, sweep_of
+
+PEAK, HALF = Look(BLACK, ""), Look(GREEN, "", ":")
+MARKS = {"peak": PEAK, "half_validity_negative": HALF, "half_validity_positive": HALF}
+
+
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """The curve (nats), its peak and where validity has halved (relative shift), and a row for each rival (nats)."""
+    steer = steer_of(study, subject)
+    if steer is None:
+        return None
+    sweep = sweep_of(study, steer)
+    parts = [
+        curve_table(study, sweep, "utility"),
+        property_table(study, sweep, "utility", MARKS),
+        rivals_table(study, "utility_curve", steer),
+    ]
+    return pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS).assign(subject=steer)
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Two panels: the curve, its peak and what counts as near zero; the rivals."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    look = QUANTITIES["utility"]
+    with panels(ax, 2, height=4.8, ratios=(1.6, 1)) as shown:
+        curve, rivals = shown.axes
+        curve.axvspan(-NEAR, NEAR, color=LIGHT, linewidth=0, zorder=-1)
+        for row in table.loc[table.kind == "property"].dropna(subset="value").itertuples():
+            mark = MARKS[row.name]
+            curve.axvline(row.value, color=mark.colour, linestyle=mark.line, linewidth=0.8)
+            curve.axvspan(row.low, row.high, color=mark.colour, alpha=0.3, linewidth=0, zorder=-1)
+        draw_curve(curve, table.loc[table["quantity"] == "utility"], look)
+        curve.set_ylabel("utility log-odds (nats)")
+        shift_axis(curve, table)
+        draw_rivals(rivals, table.loc[table.kind == "rival"], "eq. 17")
+        shown.legend(
+            [
+                *curve_keys(look, "eq. 17"),
+                key("peak, 95 %", PEAK, line=True),
+                key("validity has halved, 95 %", HALF, line=True),
+                Patch(facecolor=LIGHT, label=f"near zero: within {NEAR:g}"),
+            ],
+            columns=2,
+        )
+        shown.title(table.subject.iloc[0])
+    return shown.figure

@@ -1,0 +1,70 @@
+"""The log-odds against the exact checker: fitted validity beside valid answers, preference beside the concept's side."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analyses.finished import Study
+
+from .curves import shift_axis, shift_per_unit
+from .panels import Place, key, panels, with_intervals
+from .style import BLACK, QUANTITIES, Look
+from .tables import means, of_steer, share_interval, sweep_of
+
+
+def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+    """A row for each multiplier: shares of answers with Wilson's intervals, preference (nats) with one over pairs."""
+    table = of_steer(study, "validity-checked", subject)
+    if table is None:
+        return None
+    sweep = sweep_of(study, table.subject.iloc[0])
+    preference = means(sweep.preference)
+    for share in ("valid", "positive"):
+        table[[f"{share}_low", f"{share}_high"]] = share_interval(table[share].to_numpy(), table.n_answers.to_numpy())
+    for end in ("low", "high"):
+        table[f"preference_{end}"] = np.interp(table.multiplier, sweep.multipliers, preference[end])
+    return table.assign(relative_shift=table.multiplier * shift_per_unit(sweep))
+
+
+def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+    """Two panels: validity, fitted and true; the concept of the answers against preference."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, 2, height=4.4) as shown:
+        _draw_validity(shown.axes[0], table)
+        _draw_concept(shown.axes[1], table)
+        shown.title(table.subject.iloc[0])
+    return shown.figure
+
+
+def _draw_validity(ax: Axes, table: pd.DataFrame) -> None:
+    truth, look = Look(BLACK, "o"), QUANTITIES["utility"]
+    with_intervals(ax, table.relative_shift, _share(table, "valid"), truth, linestyle="-", linewidth=0.6)
+    keys = [
+        key(
+            f"valid of {table.n_answers.min()} answers, by the exact checker, 95 %", truth, linestyle="-", linewidth=0.7
+        )
+    ]
+    if "validity_fitted" in table:
+        ax.plot(table.relative_shift, table.validity_fitted, color=look.colour, marker=look.marker, linestyle=look.line)
+        keys.append(key("validity $D_u(m)$ fitted to utility", look, linestyle=look.line))
+    shift_axis(ax, table)
+    ax.set_ylim(-0.04, 1.4)
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    ax.set_ylabel("share of answers, validity")
+    ax.legend(handles=keys, loc="upper center")
+
+
+def _draw_concept(ax: Axes, table: pd.DataFrame) -> None:
+    look = QUANTITIES["preference"]
+    with_intervals(ax, table.preference, _share(table, "positive"), look)
+    ax.hlines(table.positive, table.preference_low, table.preference_high, color=look.colour, linewidth=0.7)
+    ax.set_ylim(-0.04, 1.04)
+    ax.set_xlabel("preference log-odds (nats, 95 %)")
+    ax.set_ylabel(f"true {table.concept.iloc[0]} of the answers\n(share positive, 95 %)")
+
+
+def _share(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    return pd.DataFrame({"value": table[name], "low": table[f"{name}_low"], "high": table[f"{name}_high"]})

@@ -1,0 +1,65 @@
+"""The command line, the front door, which may import every room; here is its table of contents."""
+
+import os
+import sys
+
+import typer
+
+from ..errors import InputError
+from .generate import generate
+from .look import figures, report, show
+from .site import site
+from .study import study
+from .sweep import sweep
+from .train import train
+
+CONTENTS = {
+    "The whole job": {
+        study: "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
+    },
+    "Look at a finished study": {
+        show: "mechsteer show results/guestbook --claim linear_region",
+        report: "mechsteer report results/guestbook results/gpt2 --out both.html",
+        figures: "mechsteer figures results/guestbook",
+    },
+    "One piece at a time": {
+        site: "mechsteer site --model gpt2 --pairs pairs.jsonl",
+        train: "mechsteer train --site 2:mlp.out --form lora --out lora.safetensors",
+        sweep: "mechsteer sweep --intervention lora.safetensors --out sweep.parquet",
+        generate: 'mechsteer generate --intervention lora.safetensors -m 1 "and the soup ?"',
+    },
+}
+"""Every verb under its heading, with an example."""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Why does steering a language model work, and why does it fail?",
+    epilog="Begin with `mechsteer study`; every verb has an example in its `--help`.",
+)
+for heading, verbs in CONTENTS.items():
+    for verb, example in verbs.items():
+        app.command(rich_help_panel=heading, epilog=f"Example:\n\n`{example}`")(verb)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is one sentence and exit code 2."""
+    # Threads that wait busily slow tiny models down 20 to 40 times as soon as a neighbour works; read when torch starts.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is piped has no boxes, and neither has help.
+    app.rich_markup_mode = "markdown" if sys.stdout.isatty() else None
+    try:
+        app()
+    except InputError as error:
+        print(f"mechsteer: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as end:
+        # Typer turns Ctrl-C into this exit code, in silence.
+        if end.code == 130:
+            print("mechsteer: interrupted; a study or training goes on when the command is repeated.", file=sys.stderr)
+        raise
+    except BrokenPipeError:
+        # The reader of the output has gone; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

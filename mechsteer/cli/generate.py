@@ -1,0 +1,75 @@
+"""`mechsteer generate`: what a steered model writes."""
+
+from typing import Annotated
+
+import typer
+
+from .options import (
+    AnyModelOption,
+    DeviceOption,
+    DtypeOption,
+    InterventionOption,
+    JsonOption,
+    LearnedFormatOption,
+    LearnedPositionsOption,
+    ModelOption,
+    SeedOption,
+    open_model,
+    running,
+    steers,
+)
+from .tables import Table, echo, echo_json, number
+
+
+def generate(
+    prompts: Annotated[list[str], typer.Argument(help="Texts to continue.", metavar="PROMPT")],
+    intervention: InterventionOption,
+    model: ModelOption = "guestbook",
+    prompt_format: LearnedFormatOption = None,
+    multiplier: Annotated[
+        list[float], steers("--multiplier", "-m", help="Repeat it for several, side by side.", metavar="M")
+    ] = [0.0],  # noqa: B006
+    positions: LearnedPositionsOption = None,
+    any_model: AnyModelOption = False,
+    max_new_tokens: Annotated[int, running(help="Tokens to write at most.", min=1, metavar="N")] = 48,
+    temperature: Annotated[float, running(help="0 always takes the likeliest token.", min=0, metavar="T")] = 0.0,
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the model writes at several multipliers."""
+    import mechsteer as ms
+
+    opened = open_model(model, device, dtype)
+    steer = ms.load_intervention(intervention, None if any_model else opened)
+    prompt_format = prompt_format or steer.origin.prompt_format
+    shifts, written = [], []
+    for value in multiplier:
+        with ms.steer(opened, steer, value, positions) as audit:
+            texts = ms.generate(
+                opened, prompts, prompt_format=prompt_format, max_new_tokens=max_new_tokens, temperature=temperature,
+                seed=seed,
+            )  # fmt: skip
+        shifts.append(audit.mean_relative_shift)
+        written.append([text.strip() for text in texts])
+    made = {"method": steer.origin.method, "form": steer.form, "site": str(steer.site), "hook": steer.site.hook}
+    by_prompt = {
+        prompt: list(zip(multiplier, shifts, texts, strict=True))
+        for prompt, texts in zip(prompts, zip(*written, strict=True), strict=True)
+    }
+    if as_json:
+        keys = ("multiplier", "relative_shift", "text")
+        answers = {prompt: [dict(zip(keys, row, strict=True)) for row in rows] for prompt, rows in by_prompt.items()}
+        echo_json(made | {"answers": answers})
+        return
+    echo(
+        Table(
+            f"{made['method']} {made['form']} at {made['site']} ({made['hook']})",
+            ("m", "‖mΔh‖/‖h‖", "text"),
+            {
+                prompt: [(f"{m:g}", number(shift), text) for m, shift, text in rows]
+                for prompt, rows in by_prompt.items()
+            },
+        )
+    )

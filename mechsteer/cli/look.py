@@ -1,0 +1,62 @@
+"""`mechsteer show`, `report` and `figures`: a finished study again, without its model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import summary
+from .options import JsonOption
+from .tables import echo, echo_json
+
+FolderArgument = Annotated[Path, typer.Argument(help="The --out folder of a study.", metavar="DIR")]
+
+
+def show(
+    folder: FolderArgument,
+    claim: Annotated[
+        str | None,
+        typer.Option(
+            help="Open one claim, or all of one analysis: why, against what, on which numbers, in which figure.",
+            metavar="NAME",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a study's summary again, or open one claim."""
+    if claim is None:
+        content = summary.read(folder)
+        blocks = summary.told(content)
+    else:
+        content = summary.read_claim(folder, claim)
+        blocks = summary.told_claim(content)
+    if as_json:
+        echo_json(content)
+    else:
+        echo(*blocks)
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="One study, or several side by side.", metavar="DIR")],
+    out: Annotated[
+        Path | None, typer.Option(help="The .html file to write; by default beside the first study.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Write report.html: one study, or several side by side."""
+    from figures.report import write_report
+
+    print(write_report(folders, out))
+
+
+def figures(
+    folder: FolderArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to put them; by default the study's figures/.", metavar="FOLDER")
+    ] = None,
+) -> None:
+    """Draw a study's figures again, as PDF and PNG."""
+    from analyses.finished import Study
+    from figures import draw_all
+
+    for path in draw_all(Study.load(folder), out or folder / "figures"):
+        print(path)

@@ -1,0 +1,105 @@
+"""`mechsteer study`: the whole job."""
+
+from pathlib import Path
+from typing import Annotated
+
+from ..progress import say
+from . import summary
+from .options import (
+    ColumnsOption,
+    DeviceOption,
+    DtypeOption,
+    FormatOption,
+    GroupOption,
+    JsonOption,
+    ModelOption,
+    MultipliersOption,
+    PairsOption,
+    SeedOption,
+    judging,
+    learning,
+    running,
+    split_list,
+    steers,
+    what,
+)
+from .tables import echo, echo_json
+
+
+def study(
+    model: ModelOption = "guestbook",
+    pairs: PairsOption = "guestbook/sentiment",
+    test_pairs: Annotated[
+        str | None,
+        what(help="Pairs to measure; by default half of --pairs, the other half teaching.", metavar="PAIRS"),
+    ] = None,
+    columns: ColumnsOption = "",
+    group: GroupOption = None,
+    prompt_format: FormatOption = "raw",
+    site: Annotated[
+        str,
+        steers(
+            help="Where to steer: layers from 0, places mlp.out, attn.o, resid_pre, resid_mid, resid_post; "
+            "'auto' compares them all.",
+            metavar="LAYER:PLACE",
+        ),
+    ] = "auto",
+    multipliers: MultipliersOption = "auto",
+    methods: Annotated[str, learning(help="Which ways of learning to compare.", metavar="METHOD,...")] = (
+        "DiffMean,Random,SFT,RePS,SPLIT"
+    ),
+    forms: Annotated[
+        str,
+        learning(help="In which forms; DiffMean and Random, its control, are vectors.", metavar="FORM,..."),
+    ] = "vector,lora,local_weight",
+    seeds: Annotated[
+        int, learning(help="Training seeds of each; three or more show their spread.", min=1, metavar="N")
+    ] = 1,
+    steps: Annotated[int, learning(help="Training steps of each trained steer.", min=1, metavar="N")] = 150,
+    claims: Annotated[
+        str,
+        judging(
+            help="Steers by which the paper's claims are judged, such as DiffMean-vector,SPLIT-lora; '' none.",
+            metavar="STEER,...",
+        ),
+    ] = "DiffMean-vector",
+    other_pairs: Annotated[
+        str, judging(help="Pairs of other concepts, on which side effects are measured.", metavar="PAIRS,...")
+    ] = "",
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    out: Annotated[
+        Path | None, running(help="Folder for the results, by default results/MODEL-PAIRS.", metavar="DIR")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn steers, sweep them, fit the curves, compare, judge.
+
+    Leaves tables, steers, claims, figures and report.html in a folder. An interrupted study goes on when the command is
+    repeated.
+    """
+    from analyses.finished import Study
+    from analyses.settings import Settings
+    from analyses.study import run
+    from figures import draw_all
+    from figures.report import write_report
+
+    settings = Settings(
+        model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site,
+        multipliers=multipliers, format=prompt_format, methods=split_list(methods), forms=split_list(forms),
+        seeds=seeds, steps=steps, other_pairs=split_list(other_pairs), claims=split_list(claims),
+        seed=seed, device=device, dtype=dtype,
+    )  # fmt: skip
+    out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
+
+    def finish(folder: Path) -> None:
+        draw_all(Study.load(folder), folder / "figures")
+        write_report([folder])
+
+    run(settings, out, report=lambda line: say(line, indent=13), finish=finish)
+    content = summary.read(out)
+    if as_json:
+        echo_json(content)
+    else:
+        echo(*summary.told(content))

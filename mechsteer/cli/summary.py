@@ -1,0 +1,216 @@
+"""What a finished study found: `read` gives it to programs, `told` turns that into words and tables for people."""
+
+import json
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .tables import Table, estimate, number
+
+ACROSS_STEERS = ("one_operation", "random_control", "split_wins")
+"""Claims with a row for each steer; the others have many rows for one."""
+MOST_ROWS, WIDTH = 12, 80
+"""Of a table behind a claim: what is shown of it; its file and `--json` hold the whole."""
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The summary of a study from its folder; neither a model nor torch is needed."""
+    import pandas as pd
+
+    study = _json(folder, "study.json")
+    summary = study["summary"]
+    fits = _json(folder, "fits.json")[summary["intervention"]]
+    frontier = folder / "frontier.parquet"
+    return {
+        "folder": str(folder),
+        **{key: study[key] for key in ("command", "mechsteer", "model", "pairs", "site")},
+        "curves": {"intervention": summary["intervention"]} | {name: _curve(fit) for name, fit in fits.items()},
+        "frontier": records(pd.read_parquet(frontier)) if frontier.exists() else [],
+        "claims": _json(folder, "claims.json") if (folder / "claims.json").exists() else [],
+        "summary": summary,
+        "seconds": study["seconds"],
+        "report": str(folder / "report.html") if (folder / "report.html").exists() else None,
+        "figures": sorted(str(path) for path in (folder / "figures").glob("*.png")),
+    }
+
+
+def told(content: dict[str, Any]) -> Iterator[str | Table]:
+    """The summary in words and tables."""
+    model, pairs, summary = content["model"], content["pairs"], content["summary"]
+    yield (
+        f"{model['name']} ({model['n_layers']} layers of width {model['d_model']}, {model['dtype']}), steered at "
+        f"{content['site']['site']} ({content['site']['hook']}): {content['site']['because']}."
+    )
+    yield (
+        f"{pairs['learning']['n']} pairs of {pairs['learning']['name']} to learn from, "
+        f"{pairs['testing']['n']} of {pairs['testing']['name']} measured.\n"
+    )
+    yield _curves(content)
+    if content["frontier"]:
+        yield _frontier(content["frontier"])
+    if content["claims"]:
+        yield _claims(content["claims"], content["site"]["site"])
+        yield f"Open one, with its table and figure: mechsteer show {content['folder']} --claim NAME\n"
+    yield from summary["comparison"]
+    yield (
+        f"Within one nat of utility, {summary['intervention']} raises preference from "
+        f"{summary['preference_at_zero']:.2f} to {summary['largest_preference_within_one_nat_of_utility']:.2f} nats, at "
+        f"m = {summary['multiplier_of_it']:.3g} (relative shift {summary['relative_shift_of_it']:.3g})."
+    )
+    if summary["pairs_without_utility"]:
+        yield f"Utility is undefined at some multiplier for {summary['pairs_without_utility']} pairs."
+    seconds = content["seconds"]
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    yield f"\nSeconds by stage: {stages}; in all {sum(seconds.values()):.0f}."
+    look_at = "report.html" if content["report"] else "figures/"
+    yield f"Everything is in {content['folder']}; begin with its {look_at}."
+
+
+def read_claim(folder: Path, name: str) -> dict[str, Any]:
+    """One claim, or all claims of one analysis: why, against what, on which numbers, in which figure."""
+    import pandas as pd
+
+    from figures import OF_CLAIM
+
+    _json(folder, "study.json")
+    claims = _json(folder, "claims.json") if (folder / "claims.json").exists() else []
+    analysis = name.partition(":")[0]
+    chosen = [row for row in claims if name in (row["claim"], analysis_of(row))]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(map(analysis_of, claims))) or "none: the study judged none"
+        raise InputError(f"{str(folder)!r} has no claim {name!r}. Its claims are {known}.")
+    tables = sorted((folder / "claims").glob(f"{analysis}-*.parquet"))
+    figures = (folder / "figures").glob(f"{OF_CLAIM.get(analysis)}*.png")
+    return {
+        "claims": chosen,
+        "tables": [{"file": str(path), "rows": records(pd.read_parquet(path))} for path in tables],
+        "figures": sorted(map(str, figures)),
+    }
+
+
+def told_claim(content: dict[str, Any]) -> Iterator[str | Table]:
+    """A claim opened: its sentences, then the tables behind it, then its figure."""
+    for row in content["claims"]:
+        said = [
+            ("outcome", row["outcome"]),
+            ("estimate", f"{estimate(row)} {row['unit']}"),
+            ("against", row["control"]),
+        ]
+        said.append(("because", row["because"]))
+        if row["p_value"] is not None:
+            said.append(("p", f"{number(row['p_value'], 2)}, corrected for all tests of the study"))
+        yield Table.of(f"{row['claim']}, {row['subject']}", ("", ""), said)
+    for table in content["tables"]:
+        yield _rows(table["file"], table["rows"])
+    yield from (f"Figure: {path}" for path in content["figures"])
+    if not content["figures"]:
+        yield "No figure of this study shows it; mechsteer figures DIR draws them."
+
+
+def analysis_of(row: dict[str, Any]) -> str:
+    """The analysis that a claim comes from."""
+    return row["claim"].partition(":")[0]
+
+
+def records(frame: Any) -> list[dict[str, Any]]:
+    """A table's rows, ready for JSON."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _json(folder: Path, name: str) -> Any:
+    if not (folder / name).is_file():
+        raise InputError(f"{str(folder)!r} holds no {name}. Pass the --out folder of a finished study.")
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def _curve(fit: dict[str, Any]) -> dict[str, Any]:
+    rivals = [rival for rival in fit["rivals"] if rival["held_out_r_squared"] is not None]
+    best = max(rivals, key=lambda rival: rival["held_out_r_squared"], default=None)
+    return {
+        "status": fit["status"],
+        **{key: fit["score"][key] for key in ("r_squared", "held_out_r_squared")},
+        "best_rival": best and {key: best[key] for key in ("name", "held_out_r_squared")},
+        "properties": fit["properties"],
+    }
+
+
+def _curves(content: dict[str, Any]) -> Table:
+    curves, summary = content["curves"], content["summary"]
+    both = (curves["preference"], curves["utility"])
+    rows = [
+        ("at m = 0 (nats)", *(f"{summary[f'{name}_at_zero']:.2f}" for name in ("preference", "utility"))),
+        ("fit", *(curve["status"].lower().replace("_", " ") for curve in both)),
+        ("R² in sample", *(number(curve["r_squared"], 4) for curve in both)),
+        ("R² held out", *(number(curve["held_out_r_squared"], 4) for curve in both)),
+        ("best rival, R² held out", *(_rival(curve["best_rival"]) for curve in both)),
+    ]
+    for name in dict.fromkeys(name for curve in both for name in curve["properties"]):
+        rows.append((name.replace("_", " "), *(_property(curve["properties"].get(name)) for curve in both)))
+    return Table.of(f"Curves of {curves['intervention']}", ("", "preference", "utility"), rows)
+
+
+def _rival(best: dict[str, Any] | None) -> str:
+    return "-" if best is None else f"{best['name']} {number(best['held_out_r_squared'], 4)}"
+
+
+def _property(value: dict[str, Any] | None) -> str:
+    if value is None:
+        return ""
+    if value["estimate"] is None:
+        return "beyond the sweep" if value["beyond"] else "none"
+    low, high = (
+        "beyond" if value["interval"][end] is None else number(value["interval"][end]) for end in ("low", "high")
+    )
+    return f"{number(value['estimate'])} [{low}, {high}]"
+
+
+def _frontier(rows: list[dict[str, Any]]) -> Table:
+    budgets = sorted({row["budget"] for row in rows} - {None})
+    gained: dict[str, dict[float | None, dict[str, Any]]] = {}
+    for row in rows:
+        gained.setdefault(f"{row['method']} {row['form'].replace('_', ' ')}", {})[row["budget"]] = row
+    return Table.of(
+        "Preference gained (nats) at a loss of utility of ... nats",
+        ("steer", *(f"{budget:g}" for budget in budgets), "mean [95 %]"),
+        [
+            (steer, *(f"{by_budget[budget]['gained']:.1f}" for budget in budgets), _gained(by_budget[None]))
+            for steer, by_budget in gained.items()
+        ],
+    )
+
+
+def _gained(row: dict[str, Any]) -> str:
+    return f"{row['gained']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+
+
+def _claims(rows: list[dict[str, Any]], site: str) -> Table:
+    sections: dict[str, list[tuple[str, ...]]] = {}
+    for row in rows:
+        heading, label = row["subject"].partition(" on ")[0], row["claim"]
+        if analysis_of(row) in ACROSS_STEERS:
+            # The site is the same for all of them.
+            steer = heading.replace(f" at {site}", "").replace(f" {site}", "").replace("_", " ")
+            against = f", against {row['control'].partition(',')[0]}" if row["claim"] == "split_wins" else ""
+            heading, label = row["claim"], steer + against
+        found = f"{estimate(row, digits=2)} {row['unit']}"
+        sections.setdefault(heading, []).append((label, row["outcome"], found))
+    return Table("What holds of the paper's assumptions", ("claim", "outcome", "estimate [95 %]"), sections)
+
+
+def _rows(file: str, rows: list[dict[str, Any]]) -> Table:
+    """The first rows of a table, without columns that say the same in every row, and as many others as fit."""
+    varying = [name for name in rows[0] if len({row[name] for row in rows}) > 1] if rows else []
+    columns = [[name.replace("_", " "), *(_cell(row[name]) for row in rows[:MOST_ROWS])] for name in varying]
+    widths = [2 + max(map(len, [*name.split(), *cells])) for name, *cells in columns]
+    shown = [column for column, end in zip(columns, accumulate(widths), strict=True) if end <= WIDTH]
+    title = f"{file}: {len(rows)} rows"
+    if len(rows) > MOST_ROWS or len(shown) < len(varying):
+        title += f", of which {min(len(rows), MOST_ROWS)}, and {len(shown)} of {len(varying)} columns"
+    names, *cells = zip(*shown, strict=True)
+    return Table.of(title, names, cells)
+
+
+def _cell(value: Any) -> str:
+    return number(value) if value is None or isinstance(value, float) else str(value)

@@ -1,0 +1,108 @@
+"""`mechsteer sweep`: one steer, measured."""
+
+from pathlib import Path
+from typing import Annotated
+
+from ..errors import InputError
+from .options import (
+    AnyModelOption,
+    ColumnsOption,
+    DeviceOption,
+    DtypeOption,
+    GroupOption,
+    InterventionOption,
+    JsonOption,
+    LearnedFormatOption,
+    LearnedPositionsOption,
+    ModelOption,
+    MultipliersOption,
+    PairsOption,
+    open_model,
+    read_pairs,
+    running,
+)
+from .tables import Table, echo, echo_json, number
+
+
+def sweep(
+    intervention: InterventionOption,
+    out: Annotated[Path, running(help="The .parquet file to write.", metavar="FILE")],
+    model: ModelOption = "guestbook",
+    pairs: PairsOption = "guestbook/sentiment",
+    columns: ColumnsOption = "",
+    group: GroupOption = None,
+    prompt_format: LearnedFormatOption = None,
+    multipliers: MultipliersOption = "auto",
+    positions: LearnedPositionsOption = None,
+    any_model: AnyModelOption = False,
+    batch_tokens: Annotated[
+        int | None,
+        running(
+            help="Tokens in a forward, by default what suits the device; fewer take less memory.", min=1, metavar="N"
+        ),
+    ] = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure preference and utility at every multiplier."""
+    import numpy as np
+
+    import mechsteer as ms
+    from analyses.settings import parse_multipliers
+
+    grid = None if multipliers == "auto" else parse_multipliers(multipliers)
+    if out.suffix != ".parquet":
+        raise InputError(f"--out is {str(out)!r}. Name a file that ends in .parquet.")
+    opened = open_model(model, device, dtype)
+    steer = ms.load_intervention(intervention, None if any_model else opened)
+    measured = read_pairs(pairs, columns, group)
+    if grid is None:
+        grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)
+    found = ms.run_sweep(
+        opened, steer, measured, grid, prompt_format=prompt_format, positions=positions, batch_tokens=batch_tokens
+    )
+    found.save(out)
+    defined = np.isfinite(found.utility).all(axis=0)
+    utility = found.utility[:, defined].mean(axis=1) if defined.any() else [None] * len(found.multipliers)
+    rows = [
+        dict(zip(("multiplier", "relative_shift", "preference", "utility"), map(_float, row), strict=True))
+        for row in zip(
+            found.multipliers, found.relative_shift.mean(axis=1), found.preference.mean(axis=1), utility, strict=True
+        )
+    ]
+    content = {
+        "out": str(out), "intervention": found.intervention, "hook": found.hook, "n_pairs": len(found.pairs),
+        "pairs_without_utility": int((~defined).sum()), "means": rows,
+    }  # fmt: skip
+    if as_json:
+        echo_json(content)
+        return
+    echo(
+        Table.of(
+            f"{found.intervention} ({found.hook}): nats, means over {len(found.pairs)} pairs",
+            ("m", "‖mΔh‖/‖h‖", "preference", "utility"),
+            [
+                (
+                    number(row["multiplier"], 4),
+                    number(row["relative_shift"]),
+                    _nats(row["preference"]),
+                    _nats(row["utility"]),
+                )
+                for row in rows
+            ],
+        )
+    )
+    if not defined.all():
+        echo(
+            f"Utility is undefined at some multiplier for {content['pairs_without_utility']} pairs, which its means leave out."
+        )
+    echo(str(out))
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _nats(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,112 @@
+"""Words and tables for three readers: a person at a terminal, a file, and, as JSON, a program."""
+
+import io
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rich.table
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+"""Of cells that say how a claim came out."""
+_NUMBER = re.compile(r"([-+]?\d[\d.e+-]*( \[.*\])?|-|)")
+
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words; where they come in sections, each has a heading."""
+
+    title: str
+    columns: tuple[str, ...]
+    sections: Mapping[str, Sequence[Row]]
+
+    @classmethod
+    def of(cls, title: str, columns: Sequence[str], rows: Sequence[Row]) -> "Table":
+        """A table in one piece."""
+        return cls(title, tuple(columns), {"": rows})
+
+
+def echo(*blocks: str | Table) -> None:
+    """Print: a terminal wraps at words and colours, anything else gets whole lines and columns aligned by spaces."""
+    if sys.stdout.isatty():
+        console = Console(highlight=False)
+        for block in blocks:
+            _print(console, block)
+        return
+    page = io.StringIO()
+    # Wider than any line; a terminal's width and colours are forced in some environments.
+    console = Console(file=page, width=100_000, color_system=None, force_terminal=False, highlight=False)
+    for block in blocks:
+        _print(console, block)
+    print(*(line.rstrip() for line in page.getvalue().splitlines()), sep="\n")
+
+
+def echo_json(content: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, and no exponent for what is easily read without one."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if 10**digits <= abs(value) < 10**6 else f"{value:.{digits}g}"
+
+
+def estimate(row: dict[str, Any], key: str = "estimate", digits: int = 3) -> str:
+    """An estimate with its interval; what is undefined is a dash."""
+    if row[key] is None and row["low"] is None and row["high"] is None:
+        return "-"
+    return f"{number(row[key], digits)} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
+
+
+def _print(console: Console, block: str | Table) -> None:
+    if isinstance(block, str):
+        # Never as markup: texts may come from data.
+        console.print(block, markup=False)
+        return
+    if block.title:
+        console.print(Text(block.title, style="bold"))
+    if not any(block.sections):
+        console.print(_drawn(console, block, block.sections[""], header=True))
+    else:
+        console.print(_drawn(console, block, (), header=True))
+        for heading, rows in block.sections.items():
+            console.print(Text(f"\n{heading}", style="bold cyan"))
+            console.print(_drawn(console, block, rows, header=False))
+    console.print()
+
+
+def _drawn(console: Console, block: Table, rows: Sequence[Row], *, header: bool) -> rich.table.Table:
+    """Some rows of a table, in columns that fit all of them."""
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header and any(block.columns))
+    everything = [row for section in block.sections.values() for row in section]
+    for index, name in enumerate(block.columns):
+        cells = [row[index] for row in everything]
+        is_number = all(_NUMBER.fullmatch(cell) for cell in cells)
+        if console.is_terminal:
+            name = textwrap.fill(name, max(map(len, [*cells, *name.split(), " "])), break_long_words=False)
+        # Sections are aligned with each other; the last column takes what is left.
+        is_fixed = any(block.sections) and index < len(block.columns) - 1
+        table.add_column(
+            Text(name, style="dim"),
+            justify="right" if is_number else "left",
+            # A word or a number that is cut in two can no longer be read.
+            no_wrap=is_number or not any(" " in cell for cell in cells),
+            overflow="fold",
+            min_width=max(map(cell_len, [*name.splitlines(), *cells])) if is_fixed else None,
+        )
+    for row in rows:
+        words = row if console.is_terminal else [cell.replace("\n", " ") for cell in row]
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in words))
+    return table

@@ -1,0 +1,238 @@
+"""A small study that is made and not run, with every table that figures read, and numbers that are known."""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.curves import PreferenceCurve, UtilityCurve, ValidityDecay
+from mechsteer.sweeps import Sweep, save_sweeps
+
+M = np.array([-16.0, -8, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8, 16])
+READ = M[[0, 1, 3, 9, 11, 12]]
+"""Where activations were read."""
+PAIRS = tuple(f"pair {index}" for index in range(24))
+SHIFT_PER_UNIT = 0.5
+DECAY = ValidityDecay(0.5, 0.5, 40.0, 0.8, 0.5, 60.0, 0.9)
+CURVES = {"preference": PreferenceCurve(2.0, 0.3, 0.1, DECAY), "utility": UtilityCurve(40.0, -60.0, DECAY)}
+PLACE = "1:resid_post on garden-rest"
+STEERS = {
+    "DiffMean vector 1:resid_post": ("DiffMean", "vector"),
+    "Random vector 1:resid_post": ("Random", "vector"),
+    "SFT vector 1:resid_post seed 0": ("SFT", "vector"),
+    "SFT lora 1:resid_post seed 0": ("SFT", "lora"),
+    "SPLIT lora 1:resid_post seed 0": ("SPLIT", "lora"),
+}
+JUDGED = [f"{name} on garden-rest" for name in list(STEERS)[::3]]
+"""The subjects that claims were asked of: two steers."""
+LINES = {"a straight line": (-4.0, 4.0, 1.6), "its tangent at zero": (-1.0, 2.0, 2.0)}
+"""Low end, high end and slope, in multipliers."""
+
+
+def write(folder: Path) -> Path:
+    """The whole folder."""
+    sweeps = [_sweep(name, *label, seed=seed) for seed, (name, label) in enumerate(STEERS.items())]
+    (folder / "claims").mkdir(parents=True)
+    (folder / "evidence").mkdir()
+    save_sweeps(sweeps, folder / "sweeps.parquet")
+    fits = {name: {quantity: _fit(quantity) for quantity in CURVES} for name in STEERS}
+    summary = {
+        "model": {"name": "folder/garden"},
+        "pairs": {"testing": {"name": "garden-rest"}},
+        "site": {"site": "1:resid_post"},
+    }
+    for name, content in (("fits", fits), ("study", summary), ("claims", _claims())):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    for name, table in {**_tables_of_the_study(), **_tables_of_steers()}.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    return folder
+
+
+def _sweep(name: str, method: str, form: str, seed: int) -> Sweep:
+    """Losses whose log-odds are the two curves, up to each pair's own noise."""
+    noise = np.random.default_rng(seed).normal(size=(2, 1, len(PAIRS)))
+    preference, utility = (curve(M)[:, None] + part for curve, part in zip(CURVES.values(), noise, strict=True))
+    # Eq. 8 gives e^-Lp + e^-Ln, and eq. 7 the share of the first.
+    loss_positive = np.log1p(np.exp(-utility)) + np.log1p(np.exp(-preference))
+    shift = np.repeat(SHIFT_PER_UNIT * np.abs(M)[:, None], len(PAIRS), axis=1)
+    tokens = np.full(len(PAIRS), 8)
+    losses = (loss_positive, loss_positive + preference)
+    return Sweep(M, PAIRS, *losses, tokens, tokens, shift, name, form, method, 1, "resid_post")
+
+
+def _fit(quantity: str) -> dict[str, Any]:
+    """What figures read of `CurveFit.to_dict`."""
+
+    def found(estimate: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+        return {"estimate": estimate, "interval": {"low": low, "high": high}}
+
+    curve = CURVES[quantity]
+    properties = {
+        "peak": found(0.5, 0.4, 0.6),
+        "half_validity_negative": found(-6.0, -6.5, -5.5),
+        "half_validity_positive": found(7.0, 6.5, 7.5),
+        "near_linear_negative": found(-3.0, -3.5, -2.5),
+        "near_linear_positive": found(4.0, 3.0, 5.0),
+        "converges_negative": found(-11.0, None, -9.0),
+        # Beyond the sweep.
+        "converges_positive": found(None, 12.0, None),
+    }
+    return {
+        "quantity": quantity,
+        "ok": True,
+        "score": {"held_out_r_squared": 0.987},
+        "held_out_predictions": [None, *curve(M)[1:-1].tolist(), None],
+        "curve": vars(curve) | {"validity": vars(curve.validity)},
+        "properties": properties,
+    }
+
+
+def _claims() -> list[dict[str, Any]]:
+    rows = []
+
+    def claim(name: str, subject: str, estimate: float | None, unit: str, outcome: str, control: str = "luck") -> None:
+        low, high = (None, None) if estimate is None else (estimate - 0.1, estimate + 0.1)
+        row = {"claim": name, "subject": subject, "estimate": estimate, "unit": unit, "low": low, "high": high}
+        rows.append(row | {"control": control, "outcome": outcome, "because": "It is so.", "p_value": None})
+
+    for quantity in CURVES:
+        claim(f"measurement: {quantity}", PLACE, 0.2, "R² on unseen pairs", "supported")
+    claim("preference_curve: regions", JUDGED[0], None, "share of the swept side", "inconclusive")
+    for subject in JUDGED:
+        claim("linear_region: line", subject, 0.5, "share of the span of preference", "supported")
+    for subject, quantity, suffix in product(JUDGED, CURVES, ("", ", shape")):
+        claim(f"transfer: {quantity}{suffix}", subject, 0.9, "R² on test pairs", "supported")
+    for method, form in STEERS.values():
+        if method != "Random":
+            claim("random_control", f"{method} {form} at {PLACE}", 0.05, "share", "supported", "a random direction")
+    claim("split_wins", f"lora at {PLACE}", -0.8, "nats", "refuted", "SFT, on the same pairs and budgets")
+    return rows
+
+
+def _with_interval(table: pd.DataFrame, column: str, width: float) -> pd.DataFrame:
+    return table.assign(low=table[column] - width, high=table[column] + width)
+
+
+def _rows(columns: str, rows: Any) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns.split())
+
+
+def _tables_of_the_study() -> dict[str, pd.DataFrame]:
+    gained = _rows(
+        "method form n_seeds budget gained",
+        ((*label, 2, budget, 5.0 + index + budget) for index, label in enumerate(STEERS.values())
+         for budget in (0.5, 1.0, 2.0, 4.0, np.nan)),
+    )  # fmt: skip
+    frontier = _with_interval(gained.fillna({"gained": 8.0}), "gained", 0.4)
+    frontier = frontier.assign(relative_shift_negative=0.5, relative_shift_positive=0.7)
+    sites = _rows("layer place relative_shift", product(range(3), ("attn.o", "mlp.out", "resid_post"), (0.25, 0.5)))
+    sites = sites.assign(preference_gained=sites.layer + 1.0, utility_lost=2 * sites.relative_shift + sites.layer / 4)
+    sites = sites.assign(gain_per_nat=sites.preference_gained / sites.utility_lost.clip(lower=1))
+    one_operation = _rows(
+        "subject form site pair change",
+        ((f"{name} on garden-rest", form, "1:resid_post", pair, 3.0 + len(pair))
+         for name, (_, form) in list(STEERS.items())[::3] for pair in PAIRS),
+    )  # fmt: skip
+    one_operation = one_operation.assign(difference=1e-5, reversed=9.0, tolerance=1e-3)
+    correlations = _rows(
+        "log_odds nuisance correlation",
+        ((quantity, *rest) for quantity in CURVES
+         for rest in (("length", 0.5), ("length_difference", np.nan), ("loss_per_token", -0.05), ("position_in_file", -0.9))),
+    )  # fmt: skip
+    curve = _rows(
+        "layer points share distance",
+        ((1, points, share, share * far) for points, far in (("held out", 0.5), ("gaussian", 1.0), ("shuffled", 1.2))
+         for share in np.linspace(0.01, 0.99, 99)),
+    )  # fmt: skip
+    dimension = _rows(
+        "points estimator estimate",
+        ((points, estimator, size)
+         for points, size in (("activations", 2.0), ("gaussian", 9.0), ("shuffled", 15.0), ("all directions", 20.0))
+         for estimator in ("two_nn", "maximum_likelihood", "participation_ratio")),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    cloud = pd.DataFrame(rng.normal(size=(40, 2)), columns=["x", "y"])
+    paths = _rows(
+        "x y token multiplier utility_loss",
+        ((m / 9 + token, token, token, m, abs(m)) for token in range(4) for m in (0.0, *READ)),
+    )
+    return {
+        "frontier": frontier,
+        "sites": sites,
+        "evidence/one_operation": one_operation,
+        "claims/measurement-correlations": correlations.assign(subject=PLACE),
+        "claims/manifold_exists-curve": curve.assign(subject=PLACE),
+        "claims/manifold_exists-dimension": _with_interval(dimension, "estimate", 0.5).assign(
+            layer=1, d_model=32, subject=PLACE
+        ),
+        "claims/activation_map-place": pd.concat([cloud.assign(token=-1), paths]).assign(subject=JUDGED[0]),
+    }
+
+
+def _tables_of_steers() -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(1)
+    rivals = _rows(
+        "rival n_parameters difference held_out_error",
+        [("linear", 2, 3.0, 4.0), ("logistic", 4, 0.02, 1.02), ("two logistics", 7, -0.4, 0.6)],
+    )
+    rivals = _with_interval(rivals.assign(paper_held_out_error=1.0), "difference", 0.05)
+    regions = _rows(
+        "line low high slope share resample",
+        ((name, low + bend, high + bend, slope, 0.5, resample) for name, (low, high, slope) in LINES.items()
+         for resample, bend in ((-1, 0.0), (0, -0.5), (1, 0.5))),
+    )  # fmt: skip
+    projection = rng.normal(1.0, 0.3, len(PAIRS))
+    slopes = _rows(
+        "slope nats_per_unit",
+        [("the steer's own slope at zero", 1.0), ("the slope from m = -4 to 4, where a line holds,", 0.7)],
+    )
+    cosine = _rows(
+        "quantity estimate",
+        [("cos(ω_u, Δh)", 0.05), ("cos(ω_p, ω_u)", 0.2), ("cos(ω_p, Δh)", np.nan), ("ω_uᵀΔh / ω_pᵀΔh", 300.0)],
+    )
+    predictions = pd.concat(
+        pd.DataFrame({"quantity": name, "multiplier": M, "mean": curve(M), "predicted": curve(M) + 0.2})
+        for name, curve in CURVES.items()
+    )
+    checked = pd.DataFrame(
+        {"multiplier": READ, "n_answers": 64, "preference": CURVES["preference"](READ), "concept": "mood"}
+    )
+    checked = checked.assign(valid=DECAY(READ) ** 2, validity_fitted=DECAY(READ), positive=(1 + np.sign(READ)) / 2)
+    distance = _rows(
+        "distance layer multiplier growth",
+        ((name, layer, m, abs(m) * far * layer) for name, far in (("neighbours", 90.0), ("subspace", 4.0), ("gaussian", 0.4))
+         for layer in (1, 2, 3) for m in READ),
+    )  # fmt: skip
+    split = _rows("layer multiplier", product((1, 2, 3), READ))
+    for part in ("relative_size", "along", "normal", "angle", "radial"):
+        split[part] = split.multiplier.abs() / 9
+    pair = _rows("multiplier pair", product(READ, PAIRS))
+    for name in ("neighbours", "subspace", "gaussian", "tangent"):
+        pair[name] = pair.multiplier.abs() * rng.uniform(0.8, 1.2, len(pair))
+    pair["utility_loss"] = pair.gaussian**2 / 3 + rng.normal(size=len(pair))
+    explained = _rows(
+        "distance correlation", ((name, 0.1) for name in ("neighbours", "subspace", "gaussian", "tangent"))
+    )
+    first = {
+        "preference_curve-rivals": rivals,
+        "utility_curve-rivals": rivals,
+        "linear_region-regions": regions,
+        "projection_gain-pairs": pd.DataFrame({"pair": PAIRS, "projection": projection, "slope": projection + 0.05}),
+        "projection_gain-slopes": _with_interval(slopes, "nats_per_unit", 0.1),
+        "projection_gain-random": pd.DataFrame({"projection": rng.normal(0, 0.2, 200)}),
+        "orthogonality-cosine": _with_interval(cosine, "estimate", 0.1).assign(random_limit=0.3, method="gradient"),
+        "orthogonality-random": pd.DataFrame({"method": "gradient", "cosine": rng.uniform(-0.5, 0.5, 500)}),
+        "transfer-predictions": predictions,
+        "validity-checked": checked,
+        "off_manifold-distance": _with_interval(distance, "growth", 0.3),
+        "off_manifold-split": split,
+        "off_manifold-pair": pair,
+        "off_manifold-explained": _with_interval(explained, "correlation", 0.05).assign(layer=1),
+    }
+    return {
+        f"claims/{name}": pd.concat([table.assign(subject=subject) for subject in JUDGED], ignore_index=True)
+        for name, table in first.items()
+    }

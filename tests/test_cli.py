@@ -1,0 +1,433 @@
+"""The command line, as a person, a file and a program read it."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer.main
+
+import mechsteer as ms
+from mechsteer import cli, progress
+from mechsteer.cli import summary
+from mechsteer.cli.tables import Table, echo, estimate, number
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = {verb.__name__: example for verbs in cli.CONTENTS.values() for verb, example in verbs.items()}
+BOXES_AND_COLOURS = re.compile(r"[\u2500-\u259f\x1b]")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def terminal(monkeypatch, mechsteer):
+    """Run the command line at a terminal that is 80 columns wide."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+            for name, value in {"COLUMNS": "80", "TERM": "xterm-256color"}.items():
+                patch.setenv(name, value)
+            return mechsteer(*arguments)
+
+    return call
+
+
+@pytest.fixture
+def vector(small_study) -> Path:
+    return small_study / "interventions/diffmean-vector.safetensors"
+
+
+def without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def commands_in(*documents: str) -> list[str]:
+    """Every command of ours that a document shows, in a block of its own."""
+    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in documents)
+    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, flags=re.DOTALL)
+    return [
+        line.partition("  #")[0] for block in blocks for line in block.splitlines() if line.startswith("mechsteer ")
+    ]
+
+
+# Help
+
+
+def test_help_is_a_table_of_contents_with_a_line_for_each_verb(mechsteer, terminal):
+    code, piped, _ = mechsteer("--help")
+    _, shown, _ = terminal("--help")
+    shown = without_colours(shown)
+    assert code == 0 and "Options" in piped
+    for heading, verbs in cli.CONTENTS.items():
+        assert heading in shown
+        for verb in verbs:
+            first = str(verb.__doc__).splitlines()[0]
+            for text in (shown, piped):
+                assert re.search(rf"\b{verb.__name__} +{re.escape(first)}", text), first
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", EXAMPLES)
+def test_every_verb_shows_an_example_that_can_be_copied(verb, mechsteer, terminal):
+    for run in (mechsteer, terminal):
+        _, text, _ = run(verb, "--help")
+        assert EXAMPLES[verb] in [line.strip(" `") for line in without_colours(text).splitlines()]
+
+
+@pytest.mark.parametrize("command", [*EXAMPLES.values(), *commands_in("README.md", "docs/walkthrough.md")])
+def test_every_example_parses(command):
+    name, verb, *arguments = shlex.split(command)
+    verbs = typer.main.get_command(cli.app)
+    assert name == "mechsteer"
+    verbs.commands[verb].make_context(verb, arguments)  # type: ignore[attr-defined]
+
+
+# Tables
+
+
+def test_at_a_terminal_no_line_is_wider_and_no_word_is_broken(small_study, monkeypatch, mechsteer, terminal):
+    monkeypatch.chdir(small_study.parent)
+    for arguments in (("show", "small"), ("show", "small", "--claim", "linear_region")):
+        _, piped, _ = mechsteer(*arguments)
+        _, shown, _ = terminal(*arguments)
+        assert "\x1b[" in shown
+        lines = without_colours(shown).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert {word for line in lines for word in line.split()} <= set(piped.split())
+
+
+def test_what_is_piped_has_neither_boxes_nor_colours(small_study, monkeypatch, mechsteer):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for arguments in (
+        ("--help",),
+        ("show", "--help"),
+        ("show", small_study),
+        ("show", small_study, "--claim=linear_region"),
+    ):
+        code, printed, _ = mechsteer(*arguments)
+        assert code == 0 and not BOXES_AND_COLOURS.search(printed)
+        assert not [line for line in printed.splitlines() if line != line.rstrip()]
+
+
+def test_a_table_keeps_words_that_look_like_markup_and_aligns_numbers_to_the_right(capsys):
+    echo(Table.of("[b]", ("x", "m"), [("[red]a[/red]", "-1.5"), ("b", "10")]), "[0.1, 0.2]")
+    assert capsys.readouterr().out.splitlines() == [
+        "[b]",
+        "x                m",
+        "[red]a[/red]  -1.5",
+        "b               10",
+        "",
+        "[0.1, 0.2]",
+    ]
+
+
+def test_numbers_keep_their_digits_and_go_without_exponents_where_they_can():
+    assert [number(value) for value in (None, 0.0, 1.2345, -1234.5, 1.5e-7, 2.5e9)] == [
+        "-", "0", "1.23", "-1234", "1.5e-07", "2.5e+09",
+    ]  # fmt: skip
+    assert estimate({"estimate": None, "low": None, "high": None}) == "-"
+    assert estimate({"estimate": 299.3, "low": -2281.3, "high": None}, digits=2) == "299 [-2281, -]"
+
+
+# Show
+
+
+def test_show_needs_no_model_and_no_torch(small_study):
+    code = f"""
+import sys
+from mechsteer.cli import main
+sys.argv = ["mechsteer", "show", {str(small_study)!r}]
+main_returned = None
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+sys.exit("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "DiffMean vector" in done.stdout, done.stderr
+
+
+def test_show_says_what_the_files_of_the_study_say_and_json_says_the_same(small_study, mechsteer):
+    code, printed, _ = mechsteer("show", small_study)
+    content = json.loads(mechsteer("show", small_study, "--json")[1])
+    assert code == 0 and content["claims"] == json.loads((small_study / "claims.json").read_text())
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "linear_region: line supported 0.89 [0.85, 0.91] share of the span of preference" in lines
+    assert "preference_curve: rivals refuted -0.44 [-0.5, -0.38] nats" in lines
+    # A claim of every steer has a section, in which a row is a steer.
+    at = lines.index("random_control")
+    assert lines[at + 1] == "DiffMean vector supported 0.025 [0.018, 0.032] share"
+
+    frontier = pd.read_parquet(small_study / "frontier.parquet")
+    assert len(content["frontier"]) == len(frontier)
+    gained = frontier[(frontier.method == "DiffMean")].gained.tolist()
+    assert " ".join(["DiffMean vector", *(f"{value:.1f}" for value in gained)]) in " ".join(lines)
+    assert content["curves"]["preference"]["r_squared"] == pytest.approx(
+        json.loads((small_study / "fits.json").read_text())["DiffMean vector 3:resid_mid"]["preference"]["score"][
+            "r_squared"
+        ]
+    )
+
+
+def test_the_time_of_every_stage_is_printed_at_the_end(small_study, mechsteer):
+    *_, seconds, _ = mechsteer("show", small_study)[1].splitlines()
+    spent = json.loads((small_study / "study.json").read_text())["seconds"]
+    assert list(spent) and all(f"{stage} {time:.1f}" in seconds for stage, time in spent.items())
+    assert seconds.endswith(f"in all {sum(spent.values()):.0f}.")
+
+
+def test_a_claim_opens_as_its_sentences_its_table_and_its_figure(small_study, tmp_path, monkeypatch, mechsteer):
+    study = shutil.copytree(small_study, tmp_path / "study")
+    (study / "figures").mkdir(exist_ok=True)
+    (study / "figures/line.png").touch()
+    monkeypatch.setattr("figures.OF_CLAIM", {"linear_region": "line"})
+    code, printed, _ = mechsteer("show", study, "--claim", "linear_region")
+    assert code == 0
+    for words in (
+        "linear_region: line, DiffMean vector", "supported", "0.89 [0.85, 0.91] share of the span",
+        "a straight line through the whole sweep", "Preference keeps to a straight line.",
+        "claims/linear_region-regions.parquet: 3 rows", "-0.553  0.212", "figures/line.png",
+    ):  # fmt: skip
+        assert words in printed, words
+    assert "preference_curve" not in printed
+    content = json.loads(mechsteer("show", study, "--claim", "linear_region: line", "--json")[1])
+    assert content["claims"][0]["estimate"] == 0.89 and content["tables"][0]["rows"][0]["low"] == -9.5
+    assert content["figures"] == [str(study / "figures/line.png")]
+    assert "p         0.013" in mechsteer("show", study, "--claim", "preference_curve")[1]
+
+
+def test_what_is_no_study_or_no_claim_is_one_sentence_and_exit_code_2(small_study, tmp_path, mechsteer):
+    for arguments, words in {
+        ("show", tmp_path): "holds no study.json",
+        ("show", tmp_path / "nowhere"): "holds no study.json",
+        ("show", small_study, "--claim", "gravity"): "Its claims are linear_region, preference_curve, random_control",
+        ("figures", tmp_path): "holds no study.json",
+        ("report", tmp_path): "holds no study.json",
+    }.items():
+        code, printed, error = mechsteer(*arguments)
+        assert code == 2 and not printed and words in error and error.count("\n") == 1
+
+
+def test_a_wide_and_long_table_is_shown_in_part_and_says_so():
+    rows = [{f"column_{name}": 1000.5 * row + name for name in range(20)} | {"same": "x"} for row in range(30)]
+    shown = summary._rows("t.parquet", rows)
+    assert len(shown.sections[""]) == 12 and shown.title == (
+        f"t.parquet: 30 rows, of which 12, and {len(shown.columns)} of 20 columns"
+    )
+    assert sum(2 + max(map(len, ["column", *cells])) for cells in zip(*shown.sections[""], strict=True)) <= 80
+
+
+# Pieces
+
+
+def test_a_sweep_reads_unusual_columns_and_its_table_is_its_json(small_study, vector, tmp_path, mechsteer):
+    pairs = ms.load_pairs(small_study.parent / "pairs.jsonl")[:6]
+    usual, unusual = ms.save_pairs(pairs, tmp_path / "usual.jsonl"), tmp_path / "unusual.csv"
+    pd.DataFrame([{"ask": pair.query, "good": pair.positive, "bad": pair.negative} for pair in pairs]).to_csv(unusual)
+    asked = ("sweep", "--intervention", vector, "--multipliers=-4:4:3", "--device=cpu")
+    code, printed, error = mechsteer(*asked, "--pairs", usual, "--out", tmp_path / "a.parquet")
+    assert code == 0 and not error
+    columns = "--columns=query=ask,positive=good,negative=bad"
+    _, as_json, _ = mechsteer(*asked, "--pairs", unusual, columns, "--out", tmp_path / "b.parquet", "--json")
+    means = json.loads(as_json)["means"]
+    table = [line.split() for line in printed.splitlines() if re.match(r" *-?\d", line)]
+    assert [float(m) for m, *_ in table] == [row["multiplier"] for row in means] == [-4, 0, 4]
+    for (_, shift, preference, utility), row in zip(table, means, strict=True):
+        assert (float(shift), float(preference), float(utility)) == pytest.approx(
+            (row["relative_shift"], row["preference"], row["utility"]), abs=6e-4, rel=6e-3
+        )
+    found = ms.load_sweeps(tmp_path / "b.parquet")[0]
+    assert [row["preference"] for row in means] == pytest.approx(found.preference.mean(axis=1))
+
+
+def test_a_group_is_a_column_of_the_file(tmp_path, mechsteer):
+    pairs = ms.load_pairs("guestbook/sentiment")[:4]
+    rows = [{"query": pair.query, "positive": pair.positive, "negative": pair.negative} for pair in pairs]
+    pd.DataFrame(rows).assign(theme="a").to_csv(tmp_path / "pairs.csv")
+    asked = ("train", "--site=1:resid_post", "--method=DiffMean", "--device=cpu", "--out", tmp_path / "v.safetensors")
+    assert mechsteer(*asked, "--pairs", tmp_path / "pairs.csv", "--group=theme")[0] == 0
+    for wrong, words in {
+        "--group=topics": "no topics",
+        "--columns=good": "The column 'good' is not OURS=THEIRS",
+    }.items():
+        code, _, error = mechsteer(*asked, "--pairs", tmp_path / "pairs.csv", wrong)
+        assert code == 2 and words in error
+
+
+def test_train_says_in_json_what_it_says_in_words(tmp_path, mechsteer):
+    pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment")[:8], tmp_path / "pairs.jsonl")
+    asked = (
+        "train", "--pairs", pairs, "--site=1:resid_post", "--steps=3", "--batch-size=2", "--device=cpu",
+        "--out", tmp_path / "v.safetensors",
+    )  # fmt: skip
+    _, printed, _ = mechsteer(*asked)
+    code, as_json, error = mechsteer(*asked, "--json")
+    content = json.loads(as_json)
+    assert code == 0 and not error and content["steps"] == 3
+    assert f"loss {content['last_ten_steps']['loss']:.3f}" in printed
+    history = pd.read_parquet(content["history"])
+    assert content["last_ten_steps"]["preference"] == pytest.approx(history.preference.mean())
+
+
+def test_generate_shows_each_prompt_with_its_multipliers_below_it(vector, mechsteer):
+    asked = (
+        "generate",
+        "--intervention",
+        vector,
+        "-m",
+        -6,
+        "-m",
+        6,
+        "--device=cpu",
+        "and the soup ?",
+        "and the cafe ?",
+    )
+    _, printed, _ = mechsteer(*asked)
+    content = json.loads(mechsteer(*asked, "--json")[1])
+    lines = printed.splitlines()
+    for prompt, answers in content["answers"].items():
+        at = lines.index(prompt)
+        for line, answer in zip(lines[at + 1 : at + 3], answers, strict=True):
+            m, shift, text = line.split(maxsplit=2)
+            assert (float(m), text) == (answer["multiplier"], answer["text"])
+            assert float(shift) == pytest.approx(answer["relative_shift"], rel=6e-3)
+    praised, complained = (
+        ms.guestbook.check("and the soup ?", row["text"]) for row in content["answers"]["and the soup ?"]
+    )
+    assert praised.values["sentiment"] < complained.values["sentiment"]
+
+
+def test_a_site_is_recommended_with_a_multiplier_and_the_table_it_comes_from(monkeypatch, mechsteer):
+    rows = [
+        (layer, "resid_post", f"hook{layer}", 0.5, 4.0 + layer, 3.0 * layer, 0.5, 3.0 * layer) for layer in range(20)
+    ]
+    names = (
+        "layer",
+        "place",
+        "hook",
+        "relative_shift",
+        "multiplier",
+        "preference_gained",
+        "utility_lost",
+        "gain_per_nat",
+    )
+    worse = [(*row[:4], 2 * row[4], row[5], 9.0, row[5] / 9) for row in rows]
+    table = pd.DataFrame(rows + worse, columns=list(names))
+    monkeypatch.setattr(ms, "choose_site", lambda *pairs, **settings: ms.recommend_site(table))
+    content = json.loads(mechsteer("site", "--device=cpu", "--json")[1])
+    assert content["site"] == "19:resid_post" and content["because"].endswith("there m = 23.")
+    assert [row["layer"] for row in content["sites"]] == list(range(19, -1, -1))
+    title, _, *lines = mechsteer("site", "--device=cpu")[1].splitlines()
+    assert title.startswith("The best 12 of 20 sites") and lines[0].split() == [
+        "19:resid_post",
+        "0.5",
+        "23",
+        "57",
+        "0.5",
+        "57",
+    ]
+    assert lines[11].startswith("8:resid_post") and content["because"] in lines
+
+
+# The whole job
+
+
+def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, tmp_path, monkeypatch, mechsteer):
+    monkeypatch.chdir(tmp_path)
+    rows = [vars(pair) for pair in ms.load_pairs(small_study.parent / "pairs.jsonl")]
+    unusual = pd.DataFrame(rows).rename(columns={"positive": "good", "negative": "bad", "group": "theme"})
+    unusual.to_csv("pairs.csv", index=False)
+    code, printed, error = mechsteer(
+        "study", "--pairs=pairs.csv", "--columns=positive=good,negative=bad", "--group=theme", "--site=3:resid_mid",
+        "--multipliers=-12:12:5", "--methods=DiffMean", "--claims=", "--device=cpu", "--json",
+    )  # fmt: skip
+    content = json.loads(printed)
+    assert code == 0 and content["folder"] == "results/guestbook-pairs"
+    assert [line.split()[0] for line in error.splitlines()][:4] == ["model", "pairs", "site", "steers"]
+    assert list(content["seconds"])[-1] == "finish"
+    assert "--columns=positive=good,negative=bad --group=theme" in content["command"]
+    assert Path(content["report"]).is_file() and all(Path(figure).is_file() for figure in content["figures"])
+    again = json.loads(mechsteer("show", content["folder"], "--json")[1])
+    assert again == content
+
+
+def test_figures_and_report_are_made_again_without_a_model(small_study, tmp_path, monkeypatch, mechsteer):
+    study = shutil.copytree(small_study, tmp_path / "study", ignore=shutil.ignore_patterns("claims*"))
+    monkeypatch.setattr("mechsteer.models.load_model", None)
+    code, printed, _ = mechsteer("figures", study)
+    drawn = [Path(line) for line in printed.splitlines()]
+    assert (
+        code == 0
+        and {path.suffix for path in drawn} == {".csv", ".pdf", ".png"}
+        and all(path.is_file() for path in drawn)
+    )
+    code, printed, _ = mechsteer("report", study)
+    assert code == 0 and Path(printed.strip()) == study / "report.html" and (study / "report.html").is_file()
+
+
+def test_ctrl_c_is_one_sentence_and_what_was_done_is_kept(small_study, tmp_path):
+    """A real signal to a real process."""
+    command = [
+        sys.executable, "-m", "mechsteer", "study", "--pairs", str(small_study.parent / "pairs.jsonl"), "--device=cpu",
+        "--methods=DiffMean", "--site=3:resid_mid", "--multipliers=-12:12:5", "--claims=", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("steers"):
+            process.send_signal(signal.SIGINT)
+            break
+    printed, error = process.communicate(timeout=60)
+    *_, last = error.splitlines()
+    assert process.returncode == 130 and not printed and last.startswith("mechsteer: interrupted")
+    assert "Traceback" not in error and not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.partial/interventions/diffmean-vector.safetensors").exists()
+
+
+# Progress
+
+
+def test_bars_stand_on_standard_error_of_a_terminal_and_say_how_long_is_left(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(progress, "_console", progress.Console(stderr=True, highlight=False))
+    with progress.progress_bar("Steers", 2) as outer, progress.progress_bar("Sweep", 3) as inner:
+        outer.advance()
+        inner.advance("Sweep of SPLIT, with a description that is far too long for the line that it has here")
+        assert progress._open is not None
+        progress._open.refresh()
+        progress.say("a line that stands above the bars", indent=4)
+    printed, shown = capsys.readouterr()
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
+    assert not printed and "a line that stands above the bars" in lines
+    bars = [line for line in lines if "left" in line]
+    assert any(line.startswith("Steers") and " 1/2 " in line for line in bars)
+    assert any(line.startswith("Sweep of SPLIT") and " 1/3 " in line for line in bars)
+    assert max(map(len, lines)) <= 80
+    assert progress._open is None
+
+
+def test_where_nobody_watches_there_is_a_line_a_minute_at_most(monkeypatch, capsys):
+    now = iter([0.0, 20.0, 59.0, 61.0, 100.0, 122.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with progress.progress_bar("Sweep", 10, done=2) as bar:
+        for _ in range(5):
+            bar.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "Sweep: 5 of 10, 0:01:01 gone, about 0:01:42 left",
+        "Sweep: 7 of 10, 0:02:02 gone, about 0:01:13 left",
+    ]
+    with progress.progress_bar("Sweep", 10, show=False) as bar:
+        bar.advance()
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,294 @@
+"""Figures of a small study that is made here: what they show, where it comes from, and how it is written."""
+
+import re
+import shutil
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_study import CURVES, JUDGED, LINES, PAIRS, SHIFT_PER_UNIT, M, write
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.transforms import Bbox
+
+from analyses.finished import Study
+from analyses.verdict import ANALYSES
+from figures import FIGURES, MODULES, OF_A_STEER, OF_CLAIM, draw_all, draw_one, frontier, preference_curve, style
+from figures.__main__ import app
+from figures.panels import panels, wide_axis
+from mechsteer import InputError
+
+WITHOUT_A_CLAIM = {"activation_map"}
+"""Analyses for looking at."""
+AS_FILES = ("claims", "utility_distance")
+"""Between them they have every font, and marks that are pixels in a PDF."""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    return Study.load(write(tmp_path_factory.mktemp("study") / "garden"))
+
+
+@pytest.fixture(scope="module")
+def drawn(study):
+    """A figure by its name, drawn once, and its pixels."""
+
+    @cache
+    def draw(name: str) -> tuple[Figure, np.ndarray]:
+        figure = FIGURES[name](study)
+        return figure, pixels(figure)
+
+    return draw
+
+
+@pytest.fixture(scope="module")
+def written(study, tmp_path_factory) -> Path:
+    """A few figures as files."""
+    folder = tmp_path_factory.mktemp("figures")
+    for name in AS_FILES:
+        draw_one(study, name, folder)
+    return folder
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    with style.style():
+        figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_shows_nothing_but_the_numbers_beside_it(name, study, drawn, tmp_path, monkeypatch):
+    MODULES[name].numbers(study).to_csv(tmp_path / "numbers.csv", index=False)
+    numbers = pd.read_csv(tmp_path / "numbers.csv", float_precision="round_trip")
+    monkeypatch.setattr(MODULES[name], "numbers", lambda *_: numbers)
+    assert (drawn(name)[1] == pixels(FIGURES[name](study))).all()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_fits_a_column_and_no_words_are_cut_or_lie_on_others(name, drawn):
+    figure, _ = drawn(name)
+    assert figure.get_figwidth() == style.COLUMN == 3.4
+    with style.style():
+        # A second time: the first has found out how wide words are, as it does when a file is written.
+        figure.canvas.draw()
+        boxes, sheet = list(words_of(figure, figure.canvas.get_renderer())), figure.bbox.padded(1)
+    assert all(sheet.x0 <= box.x0 and sheet.y0 <= box.y0 and box.x1 <= sheet.x1 and box.y1 <= sheet.y1 for box in boxes)
+    for box, other in combinations(boxes, 2):
+        common = Bbox.intersection(box, other)
+        assert common is None or min(common.width, common.height) < 1
+
+
+def words_of(figure: Figure, renderer):
+    """Where titles, labels of axes, notes and numbers at ticks stand."""
+    if (title := figure._suptitle) is not None:
+        yield title.get_window_extent(renderer)
+    for ax in figure.axes:
+        yield from (text.get_window_extent(renderer) for text in (ax.title, *ax.texts) if text.get_text())
+        for axis in (ax.xaxis, ax.yaxis):
+            for ticks in axis._get_ticklabel_bboxes(axis._update_ticks(), renderer):
+                yield from ticks
+            if axis.label.get_text():
+                yield axis.label.get_window_extent(renderer)
+
+
+def test_all_that_can_be_drawn_is_written_as_pdf_and_png_and_its_numbers_as_csv(study, tmp_path, monkeypatch):
+    def save(figure: Figure, path: Path) -> list[Path]:
+        return [path.with_suffix(suffix) for suffix in (".pdf", ".png")]
+
+    monkeypatch.setattr("figures.save", save)
+    names = {*FIGURES, *(f"{name}-sft-lora-1-resid_post-seed-0" for name in OF_A_STEER)}
+    paths = draw_all(study, tmp_path)
+    assert {path.name for path in paths} == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "csv")}
+    assert {path.stem for path in tmp_path.iterdir()} == names
+
+
+def test_drawing_again_gives_the_same_files(study, written, tmp_path):
+    for name in AS_FILES:
+        for path in draw_one(study, name, tmp_path):
+            assert path.read_bytes() == (written / path.name).read_bytes(), path.name
+
+
+def test_words_stay_words_in_a_pdf(written):
+    for path in written.glob("*.pdf"):
+        data = path.read_bytes()
+        assert b"/FontFile2" in data and b"/Type3" not in data, path.name
+
+
+def test_every_table_names_its_units_or_its_columns_do(study):
+    for name, module in MODULES.items():
+        table = module.numbers(study)
+        assert not {"value"} & set(table) or {"unit", "kind", "distance"} & set(table), name
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_without_results_is_none(name, tmp_path):
+    assert FIGURES[name](Study(tmp_path, {}, (), {})) is None
+
+
+def test_a_study_that_lacks_a_table_has_all_other_figures(study, tmp_path):
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    for gone in ("sites.parquet", "claims/validity-checked.parquet"):
+        (folder / gone).unlink()
+    lacking = Study.load(folder)
+    assert {name for name in MODULES if MODULES[name].numbers(lacking) is None} == {"sites", "validity"}
+
+
+def test_a_steer_of_which_nothing_could_be_decided_still_has_its_curves(study, tmp_path):
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    for path in (folder / "claims").iterdir():
+        path.unlink()
+    (folder / "fits.json").write_text("{}")
+    bare = Study.load(folder)
+    for name in ("preference_curve", "utility_curve", "linear_region"):
+        kinds = set(MODULES[name].numbers(bare).kind)
+        assert "measured" in kinds and not kinds & {"fit", "rival", "property"}
+        assert FIGURES[name](bare) is not None
+
+
+def test_every_claim_has_a_figure():
+    assert set(OF_CLAIM) == set(ANALYSES) - WITHOUT_A_CLAIM
+    assert set(OF_CLAIM.values()) <= set(FIGURES)
+
+
+@pytest.mark.parametrize("family", ["FORMS", "METHODS", "QUANTITIES", "OUTCOMES"])
+def test_no_two_of_a_family_are_told_apart_by_colour_alone(family):
+    looks = getattr(style, family).values()
+    assert len({look.marker for look in looks}) == len({look.colour for look in looks}) == len(looks)
+
+
+def test_layers_grow_lighter_in_grey():
+    lightness = [sum(bytes.fromhex(look.colour[1:])) for look in style.layer_looks(range(6)).values()]
+    assert lightness == sorted(lightness) and len(set(lightness)) == 6
+
+
+# What single figures show.
+
+
+def test_the_overlay_holds_every_form_of_one_method_and_the_curves_that_were_fitted(study):
+    table = MODULES["preference_utility"].numbers(study)
+    assert set(table.method) == {"SFT"} and set(table.form) == {"vector", "lora"}
+    for (quantity, form), rows in table.groupby(["quantity", "form"]):
+        sweep = next(sweep for sweep in study.sweeps if (sweep.method, sweep.form) == ("SFT", form))
+        kinds = {kind: part.reset_index() for kind, part in rows.groupby("kind")}
+        assert kinds["measured"].value.tolist() == pytest.approx(getattr(sweep, str(quantity)).mean(axis=1))
+        assert (kinds["measured"].low < kinds["measured"].value).all()
+        assert kinds["fit"].value.to_numpy() == pytest.approx(CURVES[str(quantity)](kinds["fit"].multiplier.to_numpy()))
+        assert kinds["held out"].multiplier.tolist() == M[1:-1].tolist()
+        assert (rows.relative_shift == rows.multiplier * SHIFT_PER_UNIT).all()
+
+
+def test_regions_meet_where_the_fit_says_and_what_lies_beyond_the_sweep_has_no_place(study):
+    table = preference_curve.numbers(study).set_index("name")
+    assert table.value["near_linear_negative"] == -3.0 * SHIFT_PER_UNIT
+    assert np.isnan(table.value["converges_positive"])
+    rivals = table[table.kind == "rival"]
+    assert list(rivals.index) == ["two logistics", "logistic", "linear"]
+
+
+def test_the_tangent_touches_the_mean_at_zero_and_lines_end_with_their_regions(study):
+    table = MODULES["linear_region"].numbers(study)
+    at_zero = table.loc[(table.kind == "measured") & (table.multiplier == 0), "value"].iloc[0]
+    for name, (low, high, slope) in LINES.items():
+        ends = table[table["name"] == name]
+        assert ends.multiplier.tolist() == [low, high]
+        assert np.diff(ends.value)[0] == pytest.approx(slope * (high - low))
+    assert ends.value.iloc[0] - slope * low == pytest.approx(at_zero)
+
+
+def test_a_squared_correlation_has_an_interval_that_begins_at_zero_where_the_sign_is_open(study):
+    table = MODULES["measurement"].numbers(study).query("log_odds == 'preference'").set_index("nuisance")
+    # Fisher: arctanh r has the standard error 1 / sqrt(n - 3).
+    half = 1.96 / np.sqrt(len(PAIRS) - 3)
+    assert table.value["length"] == 0.25
+    assert table.high["length"] == pytest.approx(np.tanh(np.arctanh(0.5) + half) ** 2)
+    assert table.low["loss per token"] == 0 and table.low["position in file"] > 0.5
+
+
+def test_a_share_of_no_answer_is_not_certain(study):
+    table = MODULES["validity"].numbers(study)
+    none = table[table.positive == 0].iloc[0]
+    # Wilson's interval for none of n ends at z² / (n + z²).
+    assert none.positive_low == pytest.approx(0, abs=1e-12) and none.positive_high == pytest.approx(
+        1.96**2 / (64 + 1.96**2)
+    )
+
+
+def test_what_steering_adds_is_zero_where_nothing_is_steered(study):
+    for name in ("distance", "shift_split"):
+        table = MODULES[name].numbers(study)
+        zero = table[table.multiplier == 0].select_dtypes("float")
+        assert len(zero) and (zero == 0).all(axis=None)
+
+
+def test_a_split_claim_brings_its_own_outcome(study):
+    row = MODULES["split_wins"].numbers(study).iloc[0]
+    assert (row.form, row.against, row.outcome, row.value) == ("lora", "SFT", "refuted", -0.8)
+
+
+def test_a_figure_of_one_steer_is_of_the_steer_that_was_asked_for(study):
+    for module in OF_A_STEER.values():
+        for subject in JUDGED:
+            assert set(module.numbers(study, subject).subject.dropna()) == {subject}
+        assert module.numbers(study, "nobody on garden-rest") is None
+
+
+# Axes of the caller's.
+
+
+def test_a_figure_draws_into_as_many_axes_as_it_has_panels_and_says_how_many(study):
+    given = Figure()
+    axes = given.subplots(2)
+    assert preference_curve.draw(study, axes) is given and axes[0].lines
+    alone = Figure().subplots()
+    assert MODULES["measurement"].draw(study, alone) is alone.figure and alone.lines
+    with pytest.raises(InputError, match="has 4 panels and 1 axes came"):
+        frontier.draw(study, alone)
+
+
+def test_on_the_callers_axes_a_panel_keeps_its_own_legend(study):
+    axes = Figure().subplots(2)
+    MODULES["preference_utility"].draw(study, axes)
+    words = {text.get_text() for legend in axes[0].findobj(Legend) for text in legend.get_texts()}
+    assert "predicted unseen" in words and any("LoRA" in text for text in words)
+
+
+@pytest.mark.parametrize("values", [[-0.2, 0.1], [-2000, 3000], [0, 40], [5e-4], [np.nan, -7]])
+def test_a_wide_axis_has_ticks_within_what_it_shows(values):
+    with panels(None, height=2) as shown:
+        ax = shown.axes[0]
+        ax.plot(values, values)
+        wide_axis(ax.xaxis, 1.0, values)
+        low, high = ax.get_xlim()
+        assert sum(low <= tick <= high for tick in ax.get_xticks()) >= 2
+
+
+# The command line.
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        app([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+def test_one_figure_is_drawn_by_its_name_and_the_files_are_told(study, tmp_path, capsys):
+    assert run("sites", "--study", study.folder, "--out", tmp_path / "out") == 0
+    paths = [tmp_path / f"out/sites.{kind}" for kind in ("pdf", "png", "csv")]
+    assert capsys.readouterr().out.split() == [str(path) for path in paths] and all(path.is_file() for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", r"There is no figure 'nothing'\. Choose claims, .*linear_region.*, or all\.\n"),
+        ("validity", r"The study in .* has no results that 'validity' shows\."),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(name, message, study, tmp_path, capsys):
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    (folder / "claims/validity-checked.parquet").unlink()
+    assert run(name, "--study", folder) == 2
+    assert re.match(f"figures: {message}", capsys.readouterr().err) and not (folder / "figures").exists()

@@ -1,0 +1,445 @@
+"""The page of a study: one file that is safe, small and complete, and that works in a real browser."""
+
+import base64
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from figures.report import write_report
+from mechsteer import InputError
+from mechsteer.sweeps import Sweep, save_sweeps
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+ATTACK = "</script><script>window.attacked = true</script><img src=x onerror='window.attacked = true'> & \u2028 say"
+N_PAIRS, MULTIPLIERS = 15, np.linspace(-4, 4, 9)
+BAD, LOCAL = ("error", "warning"), ("file:", "data:", "blob:")
+PANELS = ("preference", "utility", "distance", "map", "effects", "pair")
+
+
+def sweep(name: str, site: str, gain: float, seed: int) -> Sweep:
+    """Preference that grows with m, and pairs that go their own ways, one of them backwards."""
+    rng = np.random.default_rng(seed)
+    own = np.where(np.arange(N_PAIRS) == 3, -0.5, rng.uniform(0.5, 1.5, N_PAIRS))
+    preference = gain * MULTIPLIERS[:, None] * own
+    either = 8 + 0.5 * MULTIPLIERS[:, None] ** 2 + rng.uniform(0, 1, N_PAIRS)
+    layer, place = site.split(":")
+    return Sweep(
+        multipliers=MULTIPLIERS, pairs=tuple(f"pair-{index}" for index in range(N_PAIRS)),
+        loss_positive=either - preference / 2, loss_negative=either + preference / 2,
+        tokens_positive=np.full(N_PAIRS, 5), tokens_negative=np.full(N_PAIRS, 6),
+        relative_shift=np.abs(MULTIPLIERS)[:, None] * np.full(N_PAIRS, 0.2), intervention=name, form="vector",
+        method=name.split()[0], layer=int(layer), place=place, hook="a.hook",
+    )  # fmt: skip
+
+
+def fit(quantity: str) -> dict:
+    decay = dict.fromkeys(("split", "centre_negative", "centre_positive"), 0.0)
+    decay |= dict.fromkeys(("scale_negative", "scale_positive", "power_negative", "power_positive"), 2.0)
+    curve = {"offset": 1.0, "baseline": -1.0, "validity": decay} | ({"gain": 1.0} if quantity == "preference" else {})
+    return {
+        "quantity": quantity, "ok": True, "status": "CONVERGED", "curve": curve, "rivals": [],
+        "score": {"name": "rational quadratic", "n_parameters": 8, "held_out_r_squared": 0.99},
+        "properties": {"peak": {"estimate": 0.1, "interval": {"low": 0.0, "high": None}}},
+        "held_out_predictions": [None, *np.linspace(-1, 1, 7).tolist(), None],
+    }  # fmt: skip
+
+
+def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) -> Path:
+    """A folder as a study leaves it, without a model; not whole, it has neither claims nor what stands behind them."""
+    folder.mkdir(parents=True)
+    steer = f"DiffMean vector {site}"
+    subject = f"{steer} on guestbook/sentiment-rest"
+    sweeps = [sweep(steer, site, 1.0, seed=0), sweep(f"SPLIT vector {site} seed 0", site, 1.5, seed=1)]
+    save_sweeps(sweeps, folder / "sweeps.parquet")
+    fits = {item.intervention: {name: fit(name) for name in ("preference", "utility")} for item in sweeps}
+    (folder / "fits.json").write_text(json.dumps(fits if whole else {}))
+    best = {"largest_preference_within_one_nat_of_utility": 1.2, "multiplier_of_it": 1.0, "relative_shift_of_it": 0.2}
+    scores = {"preference_held_out_r_squared": 0.99, "utility_held_out_r_squared": None}
+    counted = {"n": N_PAIRS, "fingerprint": "f" * 16}
+    summary = {
+        "settings": {"pairs": "guestbook/sentiment", "site": site, "methods": ["DiffMean", "SPLIT"], "seed": 0},
+        "model": {
+            "name": f"models/{ATTACK}", "revision": None, "fingerprint": "e" * 16, "dtype": "float32", "n_layers": 4,
+            "d_model": 8,
+        },
+        "pairs": {"learning": {"name": "learning"} | counted, "testing": {"name": ATTACK} | counted, "others": []},
+        "pairs_with_moved_boundary": 0, "command": f"mechsteer study --pairs='{ATTACK}'", "versions": {"python": "3.11"},
+        "site": {"site": site, "hook": "a.hook", "because": ATTACK}, "seconds": {"model": 1.0},
+        "summary": {"intervention": steer, "preference_at_zero": 0.0, "comparison": [ATTACK]} | best | scores,
+    }  # fmt: skip
+    (folder / "study.json").write_text(json.dumps(summary))
+    if not whole:
+        return folder
+
+    pairs = [
+        {"id": f"pair-{i}", "query": f"{ATTACK} {i}" if i == 0 else f"query {i}", "positive": " yes", "negative": " no"}
+        for i in range(N_PAIRS)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
+    claims = [
+        {
+            "claim": name, "subject": subject, "estimate": estimate, "unit": "share", "low": 0.1, "high": None,
+            "control": f"control of {name}", "outcome": outcome, "because": f"because {ATTACK}", "p_value": None,
+        }
+        for name, estimate, outcome in (
+            ("off_manifold: growth", 0.5, "supported"), ("validity: level", None, "inconclusive"),
+            ("one_operation", 0.2, "refuted"), ("one_operation", 0.9, "supported"),
+        )
+    ]  # fmt: skip
+    (folder / "claims.json").write_text(json.dumps(claims))
+    texts = pd.DataFrame(
+        {
+            "intervention": steer, "multiplier": m, "pair": f"pair-{i}", "query": pairs[i]["query"],
+            "text": f"{ATTACK} wrote {m:g} </s>", "marks": "sentiment+ off_topic .", "sentiment": 1.0,
+        }
+        | dict.fromkeys(("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"), m == 0)
+        for m in MULTIPLIERS
+        for i in (0, 5)
+    )  # fmt: skip
+    distance = pd.DataFrame(
+        {"distance": kind, "multiplier": m, "growth": m * m, "low": m * m - 0.1, "high": m * m + 0.1, "layer": 1,
+         "subject": subject}
+        for kind in ("neighbours", "gaussian") for m in MULTIPLIERS[MULTIPLIERS != 0]
+    )  # fmt: skip
+    place = pd.DataFrame(
+        {"x": token + m, "y": float(token), "token": token, "multiplier": m, "utility_loss": abs(m), "subject": subject}
+        for token in (-1, 1, 2)
+        for m in (MULTIPLIERS if token > 0 else [0.0])
+    )
+    frontier = pd.DataFrame(
+        {"method": method, "form": "vector", "budget": budget, "gained": gained, "low": gained - 1, "high": gained + 1}
+        for method, gained in (("DiffMean", 2.0), ("SPLIT", 3.0))
+        for budget in (0.5, 1.0, 2.0, 4.0, np.nan)
+    )
+    (folder / "claims").mkdir()
+    texts.to_parquet(folder / "texts.parquet")
+    distance.to_parquet(folder / "claims/off_manifold-distance.parquet")
+    place.to_parquet(folder / "claims/activation_map-place.parquet")
+    frontier.to_parquet(folder / "frontier.parquet")
+    (folder / "figures").mkdir()
+    Image.new("RGB", (40, 30), "white").save(folder / "figures/utility_distance.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    return make_study(tmp_path_factory.mktemp("studies") / "one")
+
+
+@pytest.fixture(scope="module")
+def page(study) -> Path:
+    return write_report([study])
+
+
+@pytest.fixture(scope="module")
+def several(study, tmp_path_factory) -> Path:
+    """Three studies: two that model, pairs and site do not tell apart, and one that is not whole."""
+    folder = tmp_path_factory.mktemp("more")
+    others = [make_study(folder / "again"), make_study(folder / "bare", site="3:resid_mid", whole=False)]
+    return write_report([study, *others], folder / "several.html")
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the text of every script."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.in_script = False
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.in_script = tag == "script"
+        if self.in_script:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.in_script = False
+
+    def handle_data(self, data):
+        if self.in_script:
+            self.scripts[-1] += data
+
+
+def test_what_data_say_never_becomes_markup(page):
+    elements = Elements(page)
+    assert [attributes.get("type") for tag, attributes in elements.tags if tag == "script"] == [
+        "application/json",
+        None,
+        None,
+    ]
+    assert not [tag for tag, _ in elements.tags if tag == "img"]
+    assert not [name for _, attributes in elements.tags for name in attributes if name.startswith("on")]
+    data = json.loads(elements.scripts[0])
+    assert data["studies"][0]["pairs"]["query"][0] == f"{ATTACK} 0"
+    assert not {"<", ">", "&", "\u2028"} & set(elements.scripts[0])
+
+
+def test_the_page_is_one_small_file_that_may_reach_nothing(page):
+    elements = Elements(page)
+    loaded = [attributes[name] for _, attributes in elements.tags for name in ("src", "href") if attributes.get(name)]
+    assert loaded and all(address.startswith(("#", "data:")) for address in loaded)
+    policy = next(a["content"] for _, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'") and "connect-src" not in policy and "http" not in policy
+    for script in elements.scripts[1:]:
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
+    assert page.stat().st_size < 2.5e6
+
+
+def test_the_same_study_gives_the_same_page(study, page, tmp_path):
+    assert write_report([study], tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_the_page_stands_in_the_folder_unless_told_otherwise(study, page):
+    assert page == study / "report.html"
+    with pytest.raises(InputError, match="No study came"):
+        write_report([])
+
+
+def test_numbers_are_those_of_the_sweep(study, page):
+    steer = json.loads(Elements(page).scripts[0])["studies"][0]["steers"][0]
+    table = pd.read_parquet(study / "sweeps.parquet")
+    table = table[table.intervention == steer["name"]]
+    assert np.allclose(np.ravel(steer["values"]["preference"]), table.preference, rtol=1e-3)
+    assert np.allclose(steer["preference"]["mean"], table.groupby("multiplier").preference.mean(), atol=1e-4)
+    assert steer["multipliers"][steer["zero"]] == 0
+    wrong = dict(zip(table.pair.unique(), steer["values"]["wrong"], strict=True))
+    assert {pair for pair, share in wrong.items() if share > 0} == {"pair-3"} and wrong["pair-3"] == 1
+
+
+def test_single_pairs_beyond_the_bound_are_left_to_the_tables(study, monkeypatch, tmp_path):
+    monkeypatch.setattr("figures.report.page.MAX_VALUES", N_PAIRS * len(MULTIPLIERS))
+    path = write_report([study], tmp_path / "page.html")
+    values = [steer["values"] for steer in json.loads(Elements(path).scripts[0])["studies"][0]["steers"]]
+    # The steer that claims were asked of comes first.
+    assert values[0] is not None and values[1] is None
+
+
+def test_a_study_of_curves_alone_has_a_page(tmp_path):
+    page = write_report([make_study(tmp_path / "bare", whole=False)])
+    assert "No claims were judged" in page.read_text(encoding="utf-8")
+
+
+def test_several_studies_are_told_apart_and_compared(several):
+    data = json.loads(Elements(several).scripts[0])
+    assert len(data["studies"]) == 3 and len(set(data["labels"])) == 3
+    assert data["labels"][1].endswith("again")
+    assert "3 studies side by side" in several.read_text(encoding="utf-8")
+
+
+# In a real browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine: install the package chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page at a width; at the end, nothing may have gone wrong on it or been asked of the network."""
+    complaints, contexts = [], []
+
+    def open_page(path: Path, size=LAPTOP, **settings):
+        contexts.append(browser.new_context(viewport=size, **settings))
+        tab = contexts[-1].new_page()
+        tab.on("console", lambda message: complaints.append(message.text) if message.type in BAD else None)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(LOCAL) else None)
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("html[data-drawn]", state="attached")
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def words(tab, part: str) -> str:
+    """What a panel says of itself: the description of its chart, and its text."""
+    panel = tab.locator(f'[data-part="{part}"]').first
+    return (panel.locator(".plot").first.get_attribute("aria-label") or "") + panel.inner_text()
+
+
+def test_the_page_opens_in_under_two_seconds(visit, page):
+    drawn = [float(visit(page).locator("html").get_attribute("data-drawn")) for _ in range(3)]
+    assert min(drawn) < 2000
+
+
+def test_the_slider_moves_every_panel(visit, page):
+    tab = visit(page)
+    slider = tab.get_by_label("Multiplier", exact=True)
+    slider.focus()
+    slider.press("Home")
+    plots = {name: tab.locator(f'[data-part="{name}"] .plot').first for name in PANELS}
+
+    def look() -> dict[str, tuple[str, bytes]]:
+        seen = {name: (words(tab, name), plot.screenshot()) for name, plot in plots.items()}
+        return seen | {"texts": (tab.locator('[data-part="texts"]').inner_text(), b"")}
+
+    before = look()
+    assert "m = −4" in tab.locator('[data-part="readout"]').inner_text() and "wrote -4" in before["texts"][0]
+    for _ in range(6):
+        slider.press("ArrowRight")
+    after = look()
+    assert "m = 2" in tab.locator('[data-part="readout"]').inner_text() and "wrote 2" in after["texts"][0]
+    assert slider.get_attribute("aria-valuetext") == "m = 2, relative shift 0.4"
+    for name in PANELS:
+        assert before[name][1] != after[name][1], f"the chart {name} has not moved"
+    assert all(before[name][0] != after[name][0] for name in before if name != "pair")
+    assert "1 of 15 pairs move the wrong way" in after["effects"][0]
+
+
+def test_a_query_that_holds_markup_shows_as_text(visit, page):
+    tab = visit(page)
+    assert tab.evaluate("window.attacked") is None
+    assert "<script>window.attacked = true</script>" in tab.locator('[data-part="texts"]').inner_text()
+    tab.locator('[data-part="pair-table"] button', has_text="Show all").click()
+    tab.locator('[data-part="pair-table"] button', has_text="pair-0").first.click()
+    assert "onerror=" in tab.locator(".card").inner_text()
+    assert tab.evaluate("window.attacked") is None
+
+
+def test_tables_sort_by_their_headers(visit, page):
+    tab = visit(page)
+    table = tab.locator('[data-part="pair-table"] table')
+    column = table.locator("thead th", has_text="Change")
+    numbers = lambda: [  # noqa: E731
+        float(text.replace("−", "-")) for text in table.locator("tbody tr td:nth-child(7)").all_inner_texts()
+    ]
+    assert column.get_attribute("aria-sort") == "descending" and numbers() == sorted(numbers(), reverse=True)
+    column.get_by_role("button").focus()
+    tab.keyboard.press("Enter")
+    assert column.get_attribute("aria-sort") == "ascending" and numbers() == sorted(numbers())
+    claims = tab.locator("table.claims")
+    claims.locator("thead").get_by_role("button", name="Claim").click()
+    titles = tab.locator("table.claims > tbody > tr:first-child > th").all_inner_texts()
+    assert len(titles) == 3 and titles == sorted(titles, key=str.lower)
+
+
+def test_a_claim_opens_its_figure_its_control_and_its_numbers(visit, page):
+    tab = visit(page)
+    row = tab.locator("table.claims > tbody", has_text="off_manifold: growth")
+    row.locator("summary").first.press("Enter")
+    row.locator("img").wait_for()
+    assert row.locator("img").evaluate("image => image.naturalWidth") > 0
+    assert "control of off_manifold: growth" in row.inner_text()
+    assert row.locator('[data-part="numbers"] tbody tr').count() == 8
+    both = tab.locator("table.claims > tbody", has_text="one_operation")
+    assert "held 1" in both.inner_text() and "did not hold 1" in both.inner_text()
+
+
+def test_pairs_are_found_and_filtered(visit, page):
+    tab = visit(page)
+    rows = tab.locator('[data-part="pair-table"] tbody tr')
+    tab.get_by_label("only pairs that move the wrong way").check()
+    assert rows.count() == 1 and "pair-3" in rows.first.inner_text()
+    tab.get_by_label("only pairs that move the wrong way").uncheck()
+    tab.get_by_label("Find").fill("QUERY 7")
+    assert rows.count() == 1 and "pair-7" in rows.first.inner_text()
+    plot = tab.locator('[data-part="effects"] .plot')
+    plot.scroll_into_view_if_needed()
+    box, card = plot.bounding_box(), tab.locator(".card")
+    read = set()
+    for share in np.linspace(0.15, 0.9, 80):
+        tab.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        read.add(card.locator("dd").first.inner_text())
+    assert len(read) > 3, "hovering shows the pair at each place"
+
+
+def test_every_table_is_handed_over_whole(visit, study, page):
+    tab = visit(page)
+    names = tab.locator('[data-part="tables"] [data-save]').evaluate_all(
+        "found => found.map(item => item.dataset.save)"
+    )
+    on_disk = {str(path.relative_to(study).with_suffix("")) for path in study.rglob("*.parquet")}
+    assert set(names) == on_disk | {"pairs", "claims", "fits"}
+    for name, column in (("sweeps", "loss_positive"), ("claims/off_manifold-distance", "growth")):
+        with tab.expect_download() as download:
+            tab.locator(f'[data-part="tables"] [data-save="{name}"]').click()
+        with open(download.value.path(), encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        table = pd.read_parquet(study / f"{name}.parquet")
+        assert len(rows) == len(table)
+        assert np.allclose([float(row[column]) for row in rows], table[column], rtol=2e-3)
+    with tab.expect_download() as download:
+        tab.locator('[data-part="tables"] [data-save="pairs"]').click()
+    with open(download.value.path(), encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["query"] == f"{ATTACK} 0"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")], ids=["laptop", "phone"])
+def test_the_page_fits_its_window_and_its_links_lead_somewhere(visit, page, several, size, scheme):
+    many = visit(several, size, color_scheme=scheme)
+    for choice in many.get_by_role("tab").all():
+        choice.click()
+        assert many.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    tab = visit(page, size, color_scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    for link in tab.locator('main a[href^="#"]').all():
+        assert tab.locator(link.get_attribute("href")).count() == 1
+    tab.get_by_role("link", name="Multiplier", exact=True).click()
+    tab.wait_for_timeout(600)
+    assert tab.get_by_role("heading", name="Move the multiplier").is_visible()
+    top = tab.locator(".bar").bounding_box()["y"]
+    tab.mouse.wheel(0, 500)
+    tab.wait_for_timeout(300)
+    assert 0 <= tab.locator(".bar").bounding_box()["y"] <= max(top, 1), "the slider stays in sight"
+
+
+def test_light_and_dark_can_be_exchanged_and_paper_is_light(visit, page):
+    tab = visit(page, color_scheme="light")
+    ground = lambda: tab.evaluate("getComputedStyle(document.body).backgroundColor")  # noqa: E731
+    light = ground()
+    tab.get_by_role("button", name="Dark").click()
+    assert ground() != light
+    tab.emulate_media(media="print")
+    assert ground() == light
+    assert not tab.get_by_label("Multiplier", exact=True).is_visible()
+    assert len(tab.pdf(format="A4")) > 10_000
+
+
+def test_studies_are_chosen_by_keyboard_and_open_when_shown(visit, several):
+    tab = visit(several)
+    assert tab.locator('[data-part="compare-preference"] .plot').get_attribute("aria-label")
+    first = tab.get_by_role("tab").first
+    first.focus()
+    first.press("ArrowRight")
+    article = tab.locator("article:visible")
+    assert article.count() == 1 and article.get_attribute("id") == "study-0"
+    article.locator('[data-part="readout"]', has_text="m = ").wait_for()
+    tab.get_by_role("tab").last.click()
+    bare = tab.locator("article:visible")
+    bare.locator('[data-part="texts"]', has_text="has kept no texts").wait_for()
+    assert "No claims were judged" in bare.inner_text()
+
+
+def test_another_steer_and_another_axis_draw_every_panel_again(visit, page):
+    tab = visit(page)
+    chart = tab.locator('[data-part="preference"] .plot')
+    before = chart.screenshot()
+    tab.get_by_label("Axis").select_option("even")
+    tab.wait_for_timeout(300)
+    assert chart.screenshot() != before
+    tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
+    tab.locator('[data-part="distance"] .note', has_text="Read for steers").wait_for()
+    assert "Read for steers" in tab.locator('[data-part="texts"]').inner_text()
