@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -19,16 +20,22 @@ def rates(case: Case, seeds: Sequence[int]) -> dict[str, Counter[Outcome]]:
     """How often each claim came to each outcome."""
     found = {claim: Counter() for claim in case.truth}
     for seed in seeds:
-        for claim in case.analysis.run(case.build(seed)).claims:
+        for claim in case.judge(seed).claims:
             found[claim.claim][claim.outcome] += 1
     return found
 
 
-def main(n_seeds: int = 100) -> None:
+def main(
+    first: Annotated[int, typer.Option(help="The first seed; rules were tuned on seeds 0 to 99.")] = 100,
+    n_seeds: int = 100,
+    only: Annotated[str, typer.Option(help="The name of one analysis.")] = "",
+) -> None:
     """Print a table in Markdown, percent of seeds; the right outcome is bold."""
     print("| claim | world | supported | refuted | inconclusive |\n|---|---|---:|---:|---:|")
     for case in CASES:
-        for claim, counts in rates(case, range(n_seeds)).items():
+        if only not in ("", case.analysis.NAME):
+            continue
+        for claim, counts in rates(case, range(first, first + n_seeds)).items():
             cells = (
                 f"**{counts[outcome] / n_seeds:.0%}**"
                 if outcome is case.truth[claim]

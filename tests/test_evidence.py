@@ -13,7 +13,7 @@ from analyses import one_operation
 from analyses.collection import collect, handled_well, spread, steered_positions
 from analyses.evidence import Evidence
 from mechsteer.activations import read_activations
-from mechsteer.losses import TextBatch
+from mechsteer.losses import TextBatch, pair_texts
 from mechsteer.prompts import encode_pairs
 from mechsteer.sites import PLACES
 
@@ -104,8 +104,10 @@ def test_only_the_texts_that_the_model_handles_well_stand_for_the_manifold(stori
     _, evidence = steered("vector", "resid_post")
     chosen = handled_well(evidence.learning_sweep)
     assert chosen.sum() == len(pairs[0])
-    lengths = np.concatenate([evidence.learning_sweep.tokens_positive, evidence.learning_sweep.tokens_negative])
-    assert len(evidence.layers[2].learning) == lengths[chosen].sum()
+    texts = pair_texts(ms.encode_pairs(stories, pairs[0]))
+    # What begins alike has been read alike, and counts once.
+    read = {ids[:end] for row, (ids, begin) in enumerate(texts) if chosen[row] for end in range(begin + 1, len(ids) + 1)}
+    assert len(evidence.layers[2].learning) == len(read)
     assert len(evidence.layers[2].base) == len(evidence.token_pair) == 40
 
 

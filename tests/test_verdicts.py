@@ -6,28 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import worlds
+from worlds.manifold import READ, SWEPT, D, cloud, few, make, with_readout
 
 import figures.orthogonality
 from analyses import manifold_exists, off_manifold, orthogonality, validity
 from analyses.evidence import LayerActivations
+from analyses.finished import Study
 from analyses.orthogonality import by_gradient, by_regression
-from analyses.study import Study
 from analyses.tokens import by_pair
 from figures import distance, shift_split, utility_distance
 from mechsteer.claims import Outcome
 
-N_SEEDS = 3
+N_SEEDS = 2
 ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)
-
-
-def outcomes(case, seed):
-    return {claim.claim: claim.outcome for claim in case.analysis.run(case.build(seed)).claims}
 
 
 @pytest.mark.parametrize("case", worlds.CASES, ids=lambda case: f"{case.analysis.NAME}: {case.world}")
 def test_a_verdict_is_the_planted_truth(case):
     # Seeds of their own: benchmarks/verdicts.py counts over a hundred others.
-    found = [outcomes(case, seed) for seed in range(1000, 1000 + N_SEEDS)]
+    found = [{claim.claim: claim.outcome for claim in case.judge(1000 + seed).claims} for seed in range(N_SEEDS)]
     opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED, Outcome.INCONCLUSIVE: None}
     for claim, truth in case.truth.items():
         verdicts = [outcome[claim] for outcome in found]
@@ -37,7 +34,7 @@ def test_a_verdict_is_the_planted_truth(case):
 
 @pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.NAME)
 def test_a_verdict_repeats_and_says_what_it_rests_on(analysis):
-    evidence = worlds.make(0)
+    evidence = make(0)
     first, second = analysis.run(evidence), analysis.run(evidence)
     assert [claim.to_dict() for claim in first.claims] == [claim.to_dict() for claim in second.claims]
     for claim in first.claims:
@@ -50,7 +47,7 @@ def test_a_verdict_repeats_and_says_what_it_rests_on(analysis):
 
 @pytest.mark.parametrize("analysis", (off_manifold, orthogonality, validity), ids=lambda analysis: analysis.NAME)
 def test_utility_that_is_undefined_everywhere_decides_nothing_about_utility(analysis):
-    evidence = worlds.make(0)
+    evidence = make(0)
     # Both completions certain: their probabilities add up to two.
     sweep = replace(evidence.sweep, **{name: np.zeros_like(evidence.sweep.loss_positive) for name in LOSSES})
     undefined = np.full_like(evidence.slope_utility, np.nan)
@@ -65,37 +62,37 @@ LOSSES = ("loss_positive", "loss_negative")
 
 @pytest.mark.parametrize("analysis", (manifold_exists, off_manifold), ids=lambda analysis: analysis.NAME)
 def test_too_few_learning_tokens_decide_nothing(analysis):
-    evidence = worlds.make(0, n_learning=8)
+    evidence = make(0, n_learning=8)
     assert {claim.outcome for claim in analysis.run(evidence).claims} == {Outcome.INCONCLUSIVE}
 
 
 def test_pairs_without_a_utility_are_left_out_and_change_nothing_else():
-    evidence = worlds.make(0)
+    evidence = make(0)
     sweep = evidence.sweep
     broken = {name: np.where(np.arange(len(sweep.pairs)) == 59, 0.0, getattr(sweep, name)) for name in LOSSES}
     with_broken = off_manifold.run(replace(evidence, sweep=replace(sweep, **broken)))
-    without = off_manifold.run(worlds.few(evidence, 59))
+    without = off_manifold.run(few(evidence, 59))
     for one, other in zip(with_broken.claims, without.claims, strict=True):
         assert one.estimate == pytest.approx(other.estimate)
 
 
 def test_a_steer_that_exchanges_pairs_explains_nothing():
     """The control itself: the same distances at the same multipliers, given to other pairs."""
-    evidence = worlds.make(0, n_pairs=120)
+    evidence = make(0, n_pairs=120)
     assert claim_of(off_manifold.run(evidence), "explains").outcome is Outcome.SUPPORTED
     read = evidence.layers[0]
-    moved = (read.steered - read.base).reshape(len(worlds.READ), 120, -1, worlds.D)[:, ::-1].reshape(read.steered.shape)
+    moved = (read.steered - read.base).reshape(len(READ), 120, -1, D)[:, ::-1].reshape(read.steered.shape)
     exchanged = replace(evidence, layers={0: LayerActivations(read.learning, read.base, read.base + moved)})
     assert claim_of(off_manifold.run(exchanged), "explains").outcome is Outcome.REFUTED
 
 
 def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
-    evidence = worlds.make(0, decay_by_distance=0.0, n_pairs=200)
+    evidence = make(0, decay_by_distance=0.0, n_pairs=200)
     rng = np.random.default_rng(0)
     lengths = rng.integers(5, 40, 200)
-    read, m = evidence.layers[0], worlds.READ[:, None, None]
-    moved = np.sign(m) * np.abs(m) * lengths[evidence.token_pair, None] / 10 * np.eye(worlds.D)[-1]
-    loss = np.abs(worlds.SWEPT)[:, None] * (lengths + rng.normal(size=(25, 200)))
+    read, m = evidence.layers[0], READ[:, None, None]
+    moved = np.sign(m) * np.abs(m) * lengths[evidence.token_pair, None] / 10 * np.eye(D)[-1]
+    loss = np.abs(SWEPT)[:, None] * (lengths + rng.normal(size=(25, 200)))
     sweep = replace(
         evidence.sweep, tokens_positive=lengths, tokens_negative=lengths, loss_positive=5 + loss, loss_negative=6 + loss
     )
@@ -109,14 +106,14 @@ def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
 
 def test_noise_in_a_readout_does_not_make_it_look_orthogonal():
     cosines = [
-        by_gradient(worlds.make(seed, cosine_utility=0.5, readout_noise=4.0), np.random.default_rng(0)).cosines[
+        by_gradient(make(seed, cosine_utility=0.5, readout_noise=4.0), np.random.default_rng(0)).cosines[
             "cos(ω_u, Δh)"
         ][0]
         for seed in range(40)
     ]
     assert np.nanmean(cosines) == pytest.approx(0.5, abs=0.05)
     raw = [
-        np.cos(np.arctan2(*reversed(_along_and_off(worlds.make(seed, cosine_utility=0.5, readout_noise=4.0)))))
+        np.cos(np.arctan2(*reversed(_along_and_off(make(seed, cosine_utility=0.5, readout_noise=4.0)))))
         for seed in range(40)
     ]
     assert np.mean(raw) < 0.47
@@ -129,7 +126,7 @@ def _along_and_off(evidence):
 
 
 def test_both_ways_of_finding_a_linear_readout_agree():
-    evidence = worlds.with_readout(worlds.make(0, points=worlds.cloud, n_pairs=200, cosine_utility=0.5), 0.5)
+    evidence = with_readout(make(0, points=cloud, n_pairs=200, cosine_utility=0.5), 0.5)
     rng = np.random.default_rng(0)
     for found in (by_gradient(evidence, rng), by_regression(evidence, rng)):
         assert found.cosines["cos(ω_u, Δh)"][0] == pytest.approx(0.5, abs=0.06)
@@ -142,7 +139,7 @@ def test_pair_means_are_over_each_pair_s_own_tokens():
 
 
 def test_a_constant_share_of_valid_answers_has_no_order():
-    evidence = worlds.make(0)
+    evidence = make(0)
     answers = evidence.answers.assign(valid=0.9)
     claims = {claim.claim: claim.outcome for claim in validity.run(replace(evidence, answers=answers)).claims}
     assert claims["validity: utility"] is Outcome.INCONCLUSIVE
@@ -150,7 +147,7 @@ def test_a_constant_share_of_valid_answers_has_no_order():
 
 
 def test_without_a_checker_there_is_nothing_to_claim():
-    evidence = worlds.make(0)
+    evidence = make(0)
     assert validity.run(replace(evidence, answers=evidence.answers.iloc[:0])).claims == ()
 
 
@@ -166,7 +163,7 @@ def judged(tmp_path_factory):
     tables = {}
     for seed in (0, 1):
         for analysis in (off_manifold, orthogonality):
-            for name, table in analysis.run(worlds.make(seed)).tables.items():
+            for name, table in analysis.run(make(seed)).tables.items():
                 tables.setdefault(f"{analysis.NAME}-{name}", []).append(table.assign(subject=f"steer {seed}"))
     for name, parts in tables.items():
         pd.concat(parts).to_parquet(folder / "claims" / f"{name}.parquet")

@@ -1,20 +1,17 @@
-"""Planted worlds: evidence made from arrays, in which each claim is true or false by construction. No model."""
+"""Steers in a space whose manifold, readouts and valid answers are planted."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from types import ModuleType
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from analyses import manifold_exists, off_manifold, orthogonality, validity
 from analyses.evidence import Evidence, LayerActivations
-from mechsteer.claims import Outcome
 from mechsteer.guestbook import CONCEPTS
 from mechsteer.sweeps import Sweep
+
+from .losses import losses
 
 D = 16
 SWEPT = np.linspace(-4, 4, 25)
@@ -121,10 +118,15 @@ def with_readout(evidence: Evidence, cosine_utility: float, noise: float = 0.1) 
     )
     zero = len(SWEPT) // 2
     shape = evidence.sweep.preference.shape
-    losses = _losses(
+    positive, negative = losses(
         np.broadcast_to(preference, shape), evidence.sweep.utility - evidence.sweep.utility[zero] + utility - 20
     )
-    return replace(evidence, sweep=replace(evidence.sweep, loss_positive=losses[0], loss_negative=losses[1]))
+    return replace(evidence, sweep=replace(evidence.sweep, loss_positive=positive, loss_negative=negative))
+
+
+def linear(seed: int, cosine_utility: float, n_pairs: int = 60) -> Evidence:
+    """Readouts of both kinds with a chosen cosine of ω_u and Δh, where activations fill all directions."""
+    return with_readout(make(seed, points=cloud, cosine_utility=cosine_utility, n_pairs=n_pairs), cosine_utility)
 
 
 def _readouts(direction: ndarray, cosine_utility: float, rng: np.random.Generator) -> tuple[ndarray, ndarray]:
@@ -144,18 +146,12 @@ def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: flo
     preference = (1.5 * SWEPT[:, None] + 1) * decay(size) + rng.normal(size=n_pairs)
     utility = -20 + 10 * decay(size) + rng.normal(size=n_pairs)
     noise = 0.3 * rng.normal(size=(2, *size.shape))
-    losses = _losses(preference + noise[0], utility + noise[1])
+    positive, negative = losses(preference + noise[0], utility + noise[1])
     lengths = rng.integers(8, 16, size=(2, n_pairs))
     return Sweep(
-        SWEPT, tuple(f"pair-{index}" for index in range(n_pairs)), losses[0], losses[1], lengths[0], lengths[1],
+        SWEPT, tuple(f"pair-{index}" for index in range(n_pairs)), positive, negative, lengths[0], lengths[1],
         np.abs(SWEPT)[:, None] * sizes, "planted", "vector", "planted", 0, "resid_post",
     )  # fmt: skip
-
-
-def _losses(preference: ndarray, utility: ndarray) -> tuple[ndarray, ndarray]:
-    """The two losses that have these log-odds: eqs. 7 and 8 turned round."""
-    log_either = -np.logaddexp(0, -utility)
-    return np.logaddexp(0, -preference) - log_either, np.logaddexp(0, preference) - log_either
 
 
 def _answers(rng: np.random.Generator, valid: str, n_answers: int, sizes: Float[ndarray, " pairs"]) -> pd.DataFrame:
@@ -191,99 +187,3 @@ def few(evidence: Evidence, n_pairs: int = 12) -> Evidence:
             for layer, read in evidence.layers.items()
         },
     )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A world, an analysis, and what each of its claims should come to there."""
-
-    analysis: ModuleType
-    world: str
-    build: Callable[[int], Evidence]
-    truth: dict[str, Outcome]
-
-
-def _linear(seed: int, cosine_utility: float) -> Evidence:
-    return with_readout(make(seed, points=cloud, cosine_utility=cosine_utility), cosine_utility)
-
-
-TRUE, FALSE, UNKNOWN = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
-
-
-def _truth(analysis: ModuleType, **claims: Outcome) -> dict[str, Outcome]:
-    return {f"{analysis.NAME}: {claim}": outcome for claim, outcome in claims.items()}
-
-
-def _cases(analysis: ModuleType, worlds: dict[str, tuple[Callable[[int], Evidence], dict[str, Outcome]]]) -> list[Case]:
-    """These worlds, and the first one with too few pairs."""
-    found = [Case(analysis, world, build, _truth(analysis, **claims)) for world, (build, claims) in worlds.items()]
-    first = found[0]
-    return [
-        *found,
-        Case(
-            analysis,
-            f"{first.world}; 12 pairs",
-            lambda seed: few(first.build(seed)),
-            dict.fromkeys(first.truth, UNKNOWN),
-        ),
-    ]
-
-
-CASES = [
-    *_cases(
-        manifold_exists,
-        {
-            "a torus of dimension 2 in 16": (make, {"distance": TRUE, "dimension": TRUE}),
-            "a linear subspace of dimension 3, filled evenly; 80 pairs": (
-                partial(make, points=flat, n_pairs=80),
-                {"distance": FALSE, "dimension": TRUE},
-            ),
-            "a Gaussian in all directions": (partial(make, points=cloud), {"distance": FALSE, "dimension": FALSE}),
-        },
-    ),
-    *_cases(
-        off_manifold,
-        {
-            "utility decays with a pair's own distance": (make, {"growth": TRUE, "explains": TRUE, "monotone": TRUE}),
-            "it decays with the size of m alone, each pair at a pace that is not its distance; 200 pairs": (
-                partial(make, decay_by_distance=0.0, n_pairs=200),
-                {"growth": TRUE, "explains": FALSE, "monotone": TRUE},
-            ),
-            "steered onto other points of the manifold; 200 pairs": (
-                partial(make, steered_onto_manifold=True, n_pairs=200),
-                {"growth": FALSE, "explains": FALSE, "monotone": FALSE},
-            ),
-        },
-    ),
-    *_cases(
-        orthogonality,
-        {
-            "linear readouts, cos(ω_u, Δh) = 0": (
-                partial(_linear, cosine_utility=0.0),
-                {"gradient": TRUE, "regression": TRUE},
-            ),
-            "linear readouts, cos(ω_u, Δh) = 0.8": (
-                partial(_linear, cosine_utility=0.8),
-                {"gradient": FALSE, "regression": FALSE},
-            ),
-            "cos(ω_u, Δh) = 0, but pairs disagree on ω_u, and activations do not tell utility": (
-                partial(make, readout_noise=10.0),
-                {"gradient": UNKNOWN, "regression": UNKNOWN},
-            ),
-        },
-    ),
-    *_cases(
-        validity,
-        {
-            "valid answers decay as utility does": (make, {"preference": TRUE, "utility": TRUE, "level": TRUE}),
-            "valid answers decay three times as fast": (
-                partial(make, valid="sooner"),
-                {"preference": TRUE, "utility": TRUE, "level": FALSE},
-            ),
-            "valid answers become more with m, their concept comes and goes": (
-                partial(make, valid="rises"),
-                {"preference": FALSE, "utility": FALSE, "level": FALSE},
-            ),
-        },
-    ),
-]

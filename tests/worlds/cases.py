@@ -1,0 +1,237 @@
+"""Every analysis, the worlds that it is tried in, and what each of its claims should come to there."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from numpy import ndarray
+
+from analyses import (
+    linear_region,
+    manifold_exists,
+    measurement,
+    off_manifold,
+    one_operation,
+    orthogonality,
+    preference_curve,
+    projection_gain,
+    random_control,
+    split_wins,
+    transfer,
+    utility_curve,
+    validity,
+)
+from analyses.result import Result
+from mechsteer.claims import Outcome
+
+from .curves import PREFERENCE, UTILITY, bowl, constant, even, flat_at_zero, jump, odd, saturating, steer, two_steps
+from .manifold import cloud, flat, linear, make
+from .methods import study
+from .operations import compared
+
+TRUE, FALSE, UNKNOWN = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
+FEW = 12
+"""Pairs, of which no claim can be decided."""
+TRANSFERS = ("preference", "preference, shape", "utility", "utility, shape")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world, an analysis, and what each of its claims should come to there; `judge` is given a seed."""
+
+    analysis: ModuleType
+    world: str
+    judge: Callable[[int], Result]
+    truth: dict[str, Outcome]
+
+
+def _cases(
+    analysis: ModuleType,
+    worlds: Mapping[str, tuple[Callable[..., Any], Mapping[str, Outcome]]],
+    run: Callable[[Any], Result] | None = None,
+) -> list[Case]:
+    """A case for each world, built from a seed, and the first one with too few pairs."""
+    judge = run or analysis.run
+    first, (build, claims) = next(iter(worlds.items()))
+    few = {f"{first}; {FEW} pairs": (partial(build, n_pairs=FEW), dict.fromkeys(claims, UNKNOWN))}
+    return [
+        Case(
+            analysis,
+            world,
+            lambda seed, build=build: judge(build(seed=seed)),
+            {f"{analysis.NAME}: {claim}" if claim else analysis.NAME: outcome for claim, outcome in truth.items()},
+        )
+        for world, (build, truth) in ({**worlds, **few}).items()
+    ]
+
+
+def _lower(curve: Callable[[ndarray], ndarray]) -> Callable[[ndarray], ndarray]:
+    """As a utility: of completions that are not likely."""
+    return lambda multipliers: curve(multipliers) - 50
+
+
+CASES = [
+    *_cases(
+        measurement,
+        {
+            "log-odds have nothing to do with length": (
+                partial(steer, n_pairs=100),
+                {"preference": TRUE, "utility": TRUE},
+            ),
+            "length is 80 % of their variance": (
+                partial(steer, n_pairs=100, by_length=0.8),
+                {"preference": FALSE, "utility": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        one_operation,
+        {
+            "an affine layer": (compared, {"": TRUE}),
+            "an intervention that leaves half of the tokens alone": (partial(compared, gated=True), {"": FALSE}),
+        },
+    ),
+    *_cases(
+        manifold_exists,
+        {
+            "a torus of dimension 2 in 16": (make, {"distance": TRUE, "dimension": TRUE}),
+            "a linear subspace of dimension 3, filled evenly; 80 pairs": (
+                partial(make, points=flat, n_pairs=80),
+                {"distance": FALSE, "dimension": TRUE},
+            ),
+            "a Gaussian in all directions": (partial(make, points=cloud), {"distance": FALSE, "dimension": FALSE}),
+        },
+    ),
+    *_cases(
+        off_manifold,
+        {
+            "utility decays with a pair's own distance": (make, {"growth": TRUE, "explains": TRUE, "monotone": TRUE}),
+            "it decays with the size of m alone, each pair at a pace that is not its distance; 200 pairs": (
+                partial(make, decay_by_distance=0.0, n_pairs=200),
+                {"growth": TRUE, "explains": FALSE, "monotone": TRUE},
+            ),
+            "steered onto other points of the manifold; 200 pairs": (
+                partial(make, steered_onto_manifold=True, n_pairs=200),
+                {"growth": FALSE, "explains": FALSE, "monotone": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        validity,
+        {
+            "valid answers decay as utility does": (make, {"preference": TRUE, "utility": TRUE, "level": TRUE}),
+            "valid answers decay three times as fast": (
+                partial(make, valid="sooner"),
+                {"preference": TRUE, "utility": TRUE, "level": FALSE},
+            ),
+            "valid answers become more with m, their concept comes and goes": (
+                partial(make, valid="rises"),
+                {"preference": FALSE, "utility": FALSE, "level": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        orthogonality,
+        {
+            "linear readouts, cos(ω_u, Δh) = 0": (
+                partial(linear, cosine_utility=0.0),
+                {"gradient": TRUE, "regression": TRUE},
+            ),
+            "linear readouts, cos(ω_u, Δh) = 0.8": (
+                partial(linear, cosine_utility=0.8),
+                {"gradient": FALSE, "regression": FALSE},
+            ),
+            "cos(ω_u, Δh) = 0, but pairs disagree on ω_u, and activations do not tell utility": (
+                partial(make, readout_noise=10.0),
+                {"gradient": UNKNOWN, "regression": UNKNOWN},
+            ),
+        },
+    ),
+    *_cases(
+        projection_gain,
+        {
+            "ω_pᵀ Δh is the slope of a line that levels off": (
+                partial(steer, saturating),
+                {"slope": TRUE, "region": TRUE},
+            ),
+            "ω_pᵀ Δh is a fifth of it": (partial(steer, saturating, projected=0.2), {"slope": FALSE, "region": FALSE}),
+            "a line but for its slope at zero, which is ω_pᵀ Δh": (
+                partial(steer, flat_at_zero),
+                {"slope": TRUE, "region": FALSE},
+            ),
+            "preference does not change": (partial(steer, constant), {"slope": UNKNOWN, "region": UNKNOWN}),
+        },
+    ),
+    *_cases(
+        linear_region,
+        {
+            "a line that levels off": (partial(steer, saturating), {"line": TRUE, "tangent": TRUE}),
+            "a line but for its slope at zero": (partial(steer, flat_at_zero), {"line": TRUE, "tangent": FALSE}),
+            "a line on each side of zero, and none through it": (
+                partial(steer, bowl),
+                {"line": FALSE, "tangent": FALSE},
+            ),
+            "a jump at zero": (partial(steer, jump), {"line": FALSE, "tangent": FALSE}),
+            "preference does not change": (partial(steer, constant), {"line": UNKNOWN, "tangent": UNKNOWN}),
+        },
+    ),
+    *_cases(
+        preference_curve,
+        {
+            "eq. 15, level at both ends": (steer, {"rivals": TRUE, "regions": TRUE}),
+            "two logistic steps, the second not over at the end": (
+                partial(steer, two_steps),
+                {"rivals": FALSE, "regions": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        utility_curve,
+        {
+            "eq. 17, highest at zero": (steer, {"rivals": TRUE, "peak": TRUE}),
+            "two logistic steps, highest at the end": (
+                partial(steer, utility=_lower(two_steps)),
+                {"rivals": FALSE, "peak": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        transfer,
+        {
+            "learning and test pairs follow the same curves": (steer, dict.fromkeys(TRANSFERS, TRUE)),
+            "those of the learning pairs are lower and less high": (
+                partial(steer, learning=(lambda m: 4 + 0.3 * PREFERENCE(m), lambda m: -60 + 0.5 * UTILITY(m))),
+                dict(zip(TRANSFERS, (FALSE, TRUE, FALSE, TRUE), strict=True)),
+            ),
+            "they are odd where those of the test pairs are even, or peak elsewhere": (
+                partial(steer, even, learning=(odd, lambda m: UTILITY(m - 4))),
+                dict.fromkeys(TRANSFERS, FALSE),
+            ),
+        },
+    ),
+    *_cases(
+        random_control,
+        {
+            "a random direction gains a twentieth": (
+                partial(study, {"DiffMean": 6.0, "Random": 0.3}),
+                {"": TRUE},
+            ),
+            "a random direction gains half": (partial(study, {"DiffMean": 6.0, "Random": 3.0}), {"": FALSE}),
+        },
+        lambda sweeps: random_control.run(sweeps, "planted pairs"),
+    ),
+    *_cases(
+        split_wins,
+        {
+            "SPLIT gains half more": (partial(study, {"SPLIT": 9.0, "SFT": 6.0}), {"": TRUE}),
+            "SPLIT gains a third less": (partial(study, {"SPLIT": 6.0, "SFT": 9.0}), {"": FALSE}),
+            "both gain as much, but for the luck of two training seeds": (
+                partial(study, {"SPLIT": 6.0, "SFT": 6.0}, n_seeds=2, seed_spread=0.2),
+                {"": UNKNOWN},
+            ),
+        },
+        lambda sweeps: split_wins.run(sweeps, "planted pairs"),
+    ),
+]
