@@ -117,8 +117,8 @@ def minimise(
 
         curvature = np.einsum("bms,bmt->bst", jacobian, jacobian)
         diagonal = np.einsum("bss->bs", curvature)
-        # A parameter that moves nothing stays where it is: any damping but zero will do.
-        added = damping[active, None] * np.where(diagonal > 0, diagonal, 1)
+        # A parameter that moves nothing, to rounding, stays where it is: any damping but zero will do.
+        added = damping[active, None] * np.where(diagonal > rounding[active, None], diagonal, 1)
         damped = curvature + added[..., None] * np.eye(len(bounds))
         step = -np.linalg.solve(damped, gradient[..., None])[..., 0]
         there = _evaluate(columns, np.clip(here.shape + step, lower, upper), values[active])
