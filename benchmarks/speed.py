@@ -253,7 +253,7 @@ def main(
     repeats: int = 3,
     device: str = "cpu",
     dtype: str = "float32",
-    vary: Annotated[str, typer.Option(help="A setting of run_sweep to try, such as batch_size=16,32,64.")] = "",
+    vary: Annotated[str, typer.Option(help="A setting of run_sweep to try, such as batch_tokens=512,1024.")] = "",
     memory: Annotated[bool, typer.Option(help="Measure memory, each tool in a process of its own.")] = True,
     forms: Annotated[bool, typer.Option(help="Compare what a multiplier costs by form, on W1.")] = True,
     study: Annotated[bool, typer.Option(help="Time the default study (W4), by stage.")] = True,
