@@ -6,8 +6,9 @@ export OMP_WAIT_POLICY = PASSIVE
 
 .PHONY: study test check lint types coverage bench bench-tools clean
 
-study: .venv/ready  ## the main job on the embedded default
+study: .venv/ready  ## the main job on the embedded default, and the README's pictures from it
 	$(BIN)/mechsteer study --out results/guestbook
+	cp results/guestbook/figures/preference_utility.png results/guestbook/figures/frontier.png docs/
 
 test: .venv/ready  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 import mechsteer as ms
+from mechsteer.claims import Claim, Outcome
 from mechsteer.frontier import Frontier, defined_everywhere
 from mechsteer.sweeps import Sweep
 
@@ -55,6 +56,20 @@ def differences(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
         outcome = "wins" if interval.low > 0 else "loses" if interval.high < 0 else "undecided"
         rows.append((form, method, estimate, interval.low, interval.high, outcome, max(item.n_seeds, split.n_seeds)))
     return pd.DataFrame(rows, columns=["form", "against", "difference", "low", "high", "split", "n_seeds"])
+
+
+def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
+    """The differences with the intervals and outcomes of the claims about them, which are corrected for many tests.
+
+    A claim that was not judged, for lack of pairs, has no interval; the difference keeps its own.
+    """
+    words = {Outcome.SUPPORTED: "wins", Outcome.REFUTED: "loses", Outcome.INCONCLUSIVE: "undecided"}
+    low, high = (pd.Series([getattr(claim.interval, end) for claim in claims], rows.index) for end in ("low", "high"))
+    return rows.assign(
+        low=low.fillna(rows.low),
+        high=high.fillna(rows.high),
+        split=[words[claim.outcome] for claim in claims],
+    )
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:

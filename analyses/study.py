@@ -16,7 +16,7 @@ from mechsteer.progress import progress_bar
 from mechsteer.sweeps import Sweep
 from mechsteer.threads import use_threads_for
 
-from . import comparison, one_operation, side_effects
+from . import comparison, one_operation, side_effects, split_wins
 from .collection import collect
 from .finished import Study
 from .folder import StudyFolder, write_json
@@ -141,6 +141,10 @@ def _fill(
         claims = _judge(folder, settings, model, judged, interventions, sweeps, learning, testing)
         outcomes = [sum(claim.outcome is outcome for claim in claims) for outcome in Outcome]
         stages.done("claims", ", ".join(f"{n} {outcome.value}" for n, outcome in zip(outcomes, Outcome, strict=True)))
+
+        judged = [claim for claim in claims if claim.claim == split_wins.NAME]
+        if verdict and judged:
+            verdict = comparison.sentences(comparison.as_judged(differences, judged))
 
     first = sweeps[0]
     write_json(

@@ -106,7 +106,9 @@ def test_only_the_texts_that_the_model_handles_well_stand_for_the_manifold(stori
     assert chosen.sum() == len(pairs[0])
     texts = pair_texts(ms.encode_pairs(stories, pairs[0]))
     # What begins alike has been read alike, and counts once.
-    read = {ids[:end] for row, (ids, begin) in enumerate(texts) if chosen[row] for end in range(begin + 1, len(ids) + 1)}
+    read = {
+        ids[:end] for row, (ids, begin) in enumerate(texts) if chosen[row] for end in range(begin + 1, len(ids) + 1)
+    }
     assert len(evidence.layers[2].learning) == len(read)
     assert len(evidence.layers[2].base) == len(evidence.token_pair) == 40
 
