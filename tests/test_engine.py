@@ -60,6 +60,20 @@ def test_a_sweep_equals_the_plain_one_at_every_site(tiny, family):
                 assert_allclose(found_shift, shift, rtol=1e-4, err_msg=f"{site} {positions}")
 
 
+@pytest.mark.parametrize("positions", ["all", "completion", "query"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "opt"])
+def test_completions_of_one_token_are_measured_too(tiny, family, positions):
+    """Then nothing is predicted from a completion, and steering completions only changes nothing."""
+    model, site = tiny(family), ms.Site(1, "mlp.out")
+    steer = random_intervention("vector", site, model)
+    pairs = [EncodedPair("yes or no", 3, (1, 5, 6, 7), (1, 5, 6, 8)), EncodedPair("longer", 2, (1, 9, 7), (1, 9, 8))]
+    expected, shift = Plain(model).sweep(steer, pairs, GRID, positions)
+    losses, found_shift = engine_for(model, site).sweep(steer, pairs, GRID, positions)
+    assert_allclose(losses, expected, atol=1e-4)
+    assert_allclose(found_shift, shift, rtol=1e-4)
+    assert (np.ptp(losses, axis=0).max() < 1e-5) == (positions == "completion")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_unsteered_losses_equal_plain_hugging_face_one_text_at_a_time(tiny, family):
     model, hf = tiny(family), build_hf(family)

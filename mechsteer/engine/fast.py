@@ -19,8 +19,11 @@ from ..sites import Site
 from ..steering import steer
 from .base import Engine, batches_of_pairs, default_batch_tokens
 from .prefix import Prefix, forward_replaced, is_hooked, stopping
-from .rows import NEGATIVE, POSITIVE, PairRows, Predictions, columns_of, visible
+from .rows import NEGATIVE, POSITIVE, PairRows, Predictions, columns_of, repeated, visible
 from .vocabulary import Unembedding
+
+Masks = Tensor | dict[str, Tensor]
+"""Who sees whom, as a family takes it: a mask, or one for each kind of layer where some look through a window."""
 
 PREFIX_BYTES = 2**30
 """What is remembered of all pairs for training may take so much; beyond it, only the residual at the block's entry."""
@@ -44,9 +47,9 @@ class Fast(Engine):
         advance: Callable[[], None] = lambda: None,
     ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
         n, rows = len(pairs), self._rows(pairs)
-        at, steered = rows.predictions(), rows.steered(positions, self.model.bos_token)
-        prefix = Prefix.record(self.model, intervention.site, lambda: self._run(rows))
-        h, value = self._at_site(prefix, rows)
+        at, steered, masks = rows.predictions(), rows.steered(positions, self.model.bos_token), self._masks(rows)
+        prefix = Prefix.record(self.model, intervention.site, lambda: self._run(rows, masks))
+        h, value = self._at_site(prefix, rows, masks)
         delta = intervention.delta(h)
         shift = _relative_shift(delta, value, rows, steered)
         fixed, keys = torch.zeros(2, n, dtype=torch.float64, device=self.model.device), None
@@ -54,8 +57,9 @@ class Fast(Engine):
             # Nothing that a query computes depends on the multiplier; what it predicts, each first token, included.
             keys, from_query = QueryKeys(rows.queries()), at.column < rows.begin[at.row]
             with prefix.resumed(self.model):
-                fixed = at.where(from_query).sums(self._losses(rows, at.where(from_query), keys), n)
-            columns, keys = rows.completion_columns(), keys.repeat(1)
+                first = at.where(from_query)
+                fixed = first.sums(self._losses(rows, first, masks, keys), n)
+            columns = rows.completion_columns()
             at, rows = at.where(~from_query).moved(-rows.begin), rows.take(columns)
             steered, delta = columns_of(steered, columns), columns_of(delta, columns)
             prefix = prefix.map(lambda tensor: columns_of(tensor, columns))
@@ -63,18 +67,16 @@ class Fast(Engine):
         # A forward with room for more takes several multipliers.
         room = (batch_tokens or default_batch_tokens(self.model)) // rows.tokens.numel()
         times = min(max(1, room), len(multipliers))
-        if times > 1:
-            at, rows = at.repeat(times, n), rows.repeat(times)
-            steered, delta = _repeat(steered, times), _repeat(delta, times)
-            prefix = prefix.map(lambda tensor: _repeat(tensor, times))
-            keys = None if keys is None else keys.repeat(times)
+        at, rows, keys = at.repeat(times, n), rows.repeat(times), None if keys is None else keys.repeat(times)
+        steered, delta = repeated(steered, times), repeated(delta, times)
+        prefix, masks = prefix.map(lambda tensor: repeated(tensor, times)), self._masks(rows, keys)
         known = _Known(intervention.site, delta)
         losses = []
         with prefix.resumed(self.model):
             for some in torch.from_numpy(multipliers).float().split(times):
                 m = torch.zeros(times).index_copy(0, torch.arange(len(some)), some).repeat_interleave(n)
                 with steer(self.model, known, m, steered):
-                    found = at.sums(self._losses(rows, at, keys), times * n)
+                    found = at.sums(self._losses(rows, at, masks, keys), times * n)
                 losses.append(rearrange(found, "side (m pairs) -> m side pairs", m=times)[: len(some)] + fixed)
                 for _ in some:
                     advance()
@@ -86,9 +88,11 @@ class Fast(Engine):
         inside = True
         for some in batches_of_pairs(pairs, default_batch_tokens(self.model)):
             rows = self._rows([pairs[index] for index in some])
-            prefix = Prefix.record(self.model, site, lambda rows=rows: self._run(rows), inside=inside)
+            prefix = Prefix.record(
+                self.model, site, lambda rows=rows: self._run(rows, self._masks(rows)), inside=inside
+            )
             if not kept and prefix.n_bytes / len(some) * len(pairs) > PREFIX_BYTES:
-                inside, prefix = False, Prefix(site, prefix.entering, {}, {})
+                inside, prefix = False, Prefix(site, prefix.entering, {}, {}, {})
             for row, index in enumerate(some):
                 here = rows.present[row]
                 kept[index] = prefix.map(lambda tensor, row=row, here=here: tensor[row][here.to(tensor.device)].clone())
@@ -116,12 +120,14 @@ class Fast(Engine):
             prefix.resumed(self.model),
             steer(self.model, intervention, multipliers.float(), steered, null_out=null_out),
         ):
-            yield at.sums(self._losses(rows, at), len(pairs))
+            yield at.sums(self._losses(rows, at, self._masks(rows)), len(pairs))
 
     def _rows(self, pairs: Sequence[EncodedPair]) -> PairRows:
         return PairRows.of(pairs, self.model.padding_token, self.model.device)
 
-    def _losses(self, rows: PairRows, at: Predictions, keys: "QueryKeys | None" = None) -> Float[Tensor, " n"]:
+    def _losses(
+        self, rows: PairRows, at: Predictions, masks: Masks, keys: "QueryKeys | None" = None
+    ) -> Float[Tensor, " n"]:
         """The loss of each prediction (nats, float64), by one forward; gradients pass through."""
         seen: list[Tensor] = []
 
@@ -131,22 +137,22 @@ class Fast(Engine):
             return residual.new_zeros(0, residual.shape[-1])
 
         with self.model.hooks([("unembed.hook_in", take)]), self._last_block_at(rows, at):
-            self._run(rows, keys)
+            self._run(rows, masks, keys)
         return self.unembedding.losses(seen[0], at.target)
 
-    def _run(self, rows: PairRows, keys: "QueryKeys | None" = None) -> None:
+    def _run(self, rows: PairRows, masks: Masks, keys: "QueryKeys | None" = None) -> None:
         """One forward over the rows, for its hooks."""
-        asked = rows if keys is None or keys.is_recording else keys.queries.beside(rows)
         self.model.hf(
             input_ids=rows.tokens,
-            attention_mask=self._masks(rows, asked),
+            attention_mask=masks,
             position_ids=rows.positions,
             past_key_values=keys,
             use_cache=False,
         )
 
-    def _masks(self, asking: PairRows, asked: PairRows) -> Any:
-        """What a family takes: a mask, or one for each kind of layer where some look through a window."""
+    def _masks(self, asking: PairRows, keys: "QueryKeys | None" = None) -> Masks:
+        """Of rows that ask themselves, and the kept keys if there are any."""
+        asked = asking if keys is None else keys.queries.beside(asking)
         config = self.model.hf.config.get_text_config()
         window, kinds = getattr(config, "sliding_window", None), set(getattr(config, "layer_types", None) or ())
 
@@ -159,11 +165,11 @@ class Fast(Engine):
             return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
         return mask(None if kinds == {"full_attention"} else window)
 
-    def _at_site(self, prefix: Prefix, rows: PairRows) -> tuple[Tensor, Tensor]:
+    def _at_site(self, prefix: Prefix, rows: PairRows, masks: Masks) -> tuple[Tensor, Tensor]:
         """h and the value that is shifted."""
         seen: list[Tensor] = []
         with prefix.resumed(self.model), stopping(self.model, prefix.site.hooks(lambda *both: seen.extend(both))):
-            self._run(rows)
+            self._run(rows, masks)
         return seen[0], seen[1]
 
     @contextmanager
@@ -210,7 +216,7 @@ class QueryKeys(DynamicCache):
 
     def repeat(self, times: int) -> "QueryKeys":
         """For rows that are repeated, and ready to be asked."""
-        kept = {layer: (k.repeat(times, 1, 1, 1), v.repeat(times, 1, 1, 1)) for layer, (k, v) in self.kept.items()}
+        kept = {layer: (repeated(k, times), repeated(v, times)) for layer, (k, v) in self.kept.items()}
         return QueryKeys(self.queries.repeat(times), kept)
 
 
@@ -237,8 +243,3 @@ def _relative_shift(delta: Tensor, value: Tensor, rows: PairRows, steered: Bool[
         own = steered.to(ratio.device) & ((rows.part < POSITIVE) | (rows.part == part)).to(ratio.device)
         means.append(torch.where(own, ratio, 0.0).sum(dim=1) / own.sum(dim=1).clamp(min=1))
     return (means[0] + means[1]).double() / 2
-
-
-def _repeat(tensor: Tensor, times: int) -> Tensor:
-    """The rows, and again the rows, ..."""
-    return tensor.repeat(times, *[1] * (tensor.ndim - 1))

@@ -71,12 +71,17 @@ def resumed(model: Model, layer: int, residual: Float[Tensor, "batch pos d_model
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What stood at the entry of the site's block, what its finished modules gave, and what went into the site's hooks."""
+    """What stood at the entry of the site's block, what its finished modules gave, and what went into the site's hooks.
+
+    Modules may give a tuple, of which only the first, the residual's part, is read by the block.
+    """
 
     site: Site
     entering: Float[Tensor, "*batch pos d_model"]
-    given: dict[str, Any]
+    given: dict[str, Tensor]
     hooked: dict[str, Tensor]
+    n_more: dict[str, int | None]
+    """By module, how many values follow the first in the tuple that it gives; None where it gives a tensor."""
 
     @classmethod
     @torch.no_grad()
@@ -84,16 +89,23 @@ class Prefix:
         """One forward up to the site's block; `inside` it too, which takes more memory, unless told otherwise."""
         ending = _ending(model, site) if inside else None
         if ending is None:
-            return cls(site, entering(model, site.layer, run), {}, {})
+            return cls(site, entering(model, site.layer, run), {}, {}, {})
         block, points = model.bridge.blocks[site.layer], model.bridge.hook_dict
-        given: dict[str, Any] = {}
+        given: dict[str, Tensor] = {}
         hooked: dict[str, Tensor] = {}
+        n_more: dict[str, int | None] = {}
 
         def into(name: str):
             return lambda module, args: hooked.__setitem__(name, args[0])
 
         def out_of(name: str):
-            return lambda module, args, output: given.__setitem__(name, output)
+            def look(module: nn.Module, args: Any, output: Any) -> None:
+                is_tuple = isinstance(output, tuple)
+                n_more[name] = len(output) - 1 if is_tuple else None
+                if name in ending.finished:
+                    given[name] = output[0] if is_tuple else output
+
+            return look
 
         enters = Site(site.layer, "resid_pre").hook
         with ExitStack() as stack:
@@ -106,7 +118,7 @@ class Prefix:
             with suppress(_Stop):
                 run()
         residual = hooked[enters] if enters in ending.hooks else hooked.pop(enters)
-        return cls(site, residual, given, hooked)
+        return cls(site, residual, given, hooked, n_more)
 
     @contextmanager
     def resumed(self, model: Model) -> Iterator[None]:
@@ -116,9 +128,13 @@ class Prefix:
             stack.enter_context(resumed(model, self.site.layer, self.entering))
             if ending is not None and self.hooked:
                 for name in ending.finished:
-                    stack.enter_context(forward_replaced(getattr(block, name), _returning(self.given[name])))
+                    forward = self._giving(name, lambda name=name: self.given[name])
+                    stack.enter_context(forward_replaced(getattr(block, name), forward))
                 module = getattr(block, ending.module) if ending.module else block
-                stack.enter_context(forward_replaced(module, self._end(model, ending)))
+                points = model.bridge.hook_dict
+                # It fires its hooks on what they were given, and gives what the last one makes of it.
+                forward = self._giving(ending.module, lambda: [points[n](self.hooked[n]) for n in ending.hooks][-1])
+                stack.enter_context(forward_replaced(module, forward))
             yield
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Prefix":
@@ -129,34 +145,25 @@ class Prefix:
     def join(parts: "Sequence[Prefix]", function: Callable[[list[Tensor]], Tensor]) -> "Prefix":
         """One of many, each of its tensors made by `function` from theirs."""
 
-        def outputs(name: str) -> Any:
-            found = [part.given[name] for part in parts]
-            if isinstance(found[0], tuple):
-                return (function([output[0] for output in found]), *(None for _ in found[0][1:]))
-            return function(found)
+        def joined(kept: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: function([tensors[name] for tensors in kept]) for name in kept[0]}
 
         return Prefix(
             parts[0].site,
             function([part.entering for part in parts]),
-            {name: outputs(name) for name in parts[0].given},
-            {name: function([part.hooked[name] for part in parts]) for name in parts[0].hooked},
+            joined([part.given for part in parts]),
+            joined([part.hooked for part in parts]),
+            parts[0].n_more,
         )
 
     @property
     def n_bytes(self) -> int:
-        sizes: list[int] = []
-        self.map(lambda tensor: sizes.append(tensor.nbytes) or tensor)
-        return sum(sizes)
+        return sum(tensor.nbytes for tensor in (self.entering, *self.given.values(), *self.hooked.values()))
 
-    def _end(self, model: Model, ending: Ending) -> Callable[..., Any]:
-        """A forward that fires the hooks on what they were given, and returns what the last one makes of it."""
-        points, output = model.bridge.hook_dict, self.given.get(ending.module)
-
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            value = [points[name](self.hooked[name]) for name in ending.hooks][-1]
-            return (value, *(None for _ in output[1:])) if isinstance(output, tuple) else value
-
-        return forward
+    def _giving(self, name: str, value: Callable[[], Tensor]) -> Callable[..., Any]:
+        """A forward that gives `value` in the form in which the module gave it."""
+        n_more = self.n_more.get(name)
+        return lambda *args, **kwargs: value() if n_more is None else (value(), *[None] * n_more)
 
 
 def _ending(model: Model, site: Site) -> Ending | None:
@@ -195,10 +202,6 @@ def is_hooked(model: Model, module: nn.Module) -> bool:
 def _captures(function: Any) -> bool:
     """Whether this is a hook by which a bridge remembers a block's inputs; they come with its first forward."""
     return str(getattr(function, "__qualname__", "")).startswith("BlockBridge.")
-
-
-def _returning(output: Any) -> Callable[..., Any]:
-    return lambda *args, **kwargs: output
 
 
 class _Stop(Exception):

@@ -26,10 +26,9 @@ class PairRows:
     positions: Int[Tensor, "pairs pos"]
     part: Int[Tensor, "pairs pos"]
     begin: Int[Tensor, " pairs"]
-    """The column at which the completions begin, and
-    """
+    """The column at which the completions begin."""
     fork: Int[Tensor, " pairs"]
-    """the one at which they part."""
+    """The column at which they part."""
 
     @classmethod
     def of(cls, pairs: Sequence[EncodedPair], padding_token: int, device: torch.device) -> "PairRows":
@@ -98,8 +97,7 @@ class PairRows:
         return PairRows(tokens, positions, part, self.begin, self.fork)
 
     def repeat(self, times: int) -> "PairRows":
-        """The rows, and again the rows, ..."""
-        return PairRows(*(values.repeat(times, *[1] * (values.ndim - 1)) for values in vars(self).values()))
+        return PairRows(*(repeated(values, times) for values in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +119,7 @@ class Predictions:
     def repeat(self, times: int, n_rows: int) -> "Predictions":
         """Those of repeated rows."""
         row = torch.cat([self.row + n_rows * time for time in range(times)])
-        return Predictions(row, *(values.repeat(times) for values in (self.column, self.target, self.part)))
+        return Predictions(row, *(repeated(values, times) for values in (self.column, self.target, self.part)))
 
     def sums(self, losses: Float[Tensor, " n"], n_rows: int) -> Float[Tensor, "2 rows"]:
         """The tokens' losses by completion: positive ones, then negative ones; shared tokens count in both."""
@@ -157,3 +155,8 @@ def columns_of(
     """Some columns of each row; one beyond the end gives the last."""
     columns = columns.to(values.device).clamp(max=values.shape[1] - 1)
     return values[torch.arange(len(values), device=values.device)[:, None], columns]
+
+
+def repeated(values: Shaped[Tensor, "*rows"], times: int) -> Shaped[Tensor, "*all"]:
+    """The rows, and again the rows, ...; themselves if once is enough."""
+    return values if times == 1 else values.repeat(times, *[1] * (values.ndim - 1))

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from ..models import Model
 
 CHUNK = 4096
-"""Entries of the vocabulary at a time, and
-"""
+"""Entries of the vocabulary at a time."""
 ROWS = 512
-"""states at a time: the buffer of their logits, 8 MB in float32, stays near the processor."""
+"""States at a time: the buffer of logits, 8 MB in float32, stays near the processor."""
 
 
 @dataclass(frozen=True, eq=False)
