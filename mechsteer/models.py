@@ -17,6 +17,7 @@ from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from .errors import InputError
+from .native import run_natively
 
 Hook = tuple[str, Callable[..., Tensor | None]]
 
@@ -175,8 +176,8 @@ def load_model(
         tokenizer: a tokenizer, or where one lies; by default what lies beside the model, if it is not in memory.
         device: by default a GPU where there is one, else the CPU; leave it out when you pass `device_map`.
         dtype: by default that of the checkpoint.
-        attention: "native" computes attention as Hugging Face does (SDPA where the family has it); "eager" lets
-            TransformerLens recompute it step by step, so that attention scores and patterns have hooks.
+        attention: "native" computes attention and norms as Hugging Face does (SDPA where the family has it); "eager" lets
+            TransformerLens recompute them step by step, so that attention scores and patterns have hooks.
         from_pretrained: whatever else `AutoModelForCausalLM.from_pretrained` takes (`device_map`, `revision`,
             `trust_remote_code`, ...).
 
@@ -304,28 +305,5 @@ def _bridge(hf: PreTrainedModel, attention: str) -> TransformerBridge:
     bridge.requires_grad_(False)
     if attention == "native":
         hf.set_attn_implementation(implementation)
-        for block in bridge.blocks:
-            if hasattr(block, "attn"):
-                _attend_natively(block.attn)
+        run_natively(bridge)
     return bridge
-
-
-def _attend_natively(attn: Any) -> None:
-    """Let the wrapped Hugging Face module compute attention, between the bridge's hooks on its input and output."""
-    original = attn.original_component
-    # In GPT-2's family the bridge's output projection stands beside the original one: put it in its place, so that
-    # the hooks of `attn.o` fire.
-    for name, child in list(original.named_children()):
-        if child is attn.o.original_component:
-            setattr(original, name, attn.o)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        if "hidden_states" in kwargs:
-            kwargs["hidden_states"] = attn.hook_in(kwargs["hidden_states"])
-        else:
-            args = (attn.hook_in(args[0]), *args[1:])
-        output = original(*args, **kwargs)
-        return (attn.hook_out(output[0]), *output[1:]) if isinstance(output, tuple) else attn.hook_out(output)
-
-    # A plain assignment is redirected into the wrapped module.
-    object.__setattr__(attn, "forward", forward)
