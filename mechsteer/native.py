@@ -50,7 +50,8 @@ def _attend_natively(attn: Any) -> None:
 
 
 def _normalize_natively(norm: NormalizationBridge) -> None:
-    original, in_steps = norm.original_component, norm.forward
+    original: Any = norm.original_component
+    in_steps = norm.forward
     if not isinstance(original, nn.LayerNorm) and "RMSNorm" not in type(original).__name__:
         return
 

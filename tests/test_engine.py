@@ -2,6 +2,9 @@
 
 import itertools
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,6 +144,51 @@ def test_what_is_remembered_for_training_shrinks_where_it_would_not_fit(tiny, mo
     (large, losses), (small, again) = found
     assert small < large / 3
     assert_allclose(losses, again, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 10_000])
+def test_states_that_wait_for_others_give_their_losses_in_order(tiny, monkeypatch, rows):
+    from mechsteer.engine import vocabulary
+
+    monkeypatch.setattr(vocabulary, "ROWS", rows)
+    model, site = tiny("llama"), ms.Site(1, "mlp.out")
+    steer, grid = random_intervention("vector", site, model), np.linspace(-1, 1, 7)
+    expected, _ = Plain(model).sweep(steer, PAIRS, grid, "all")
+    # Room for three multipliers: seven come as three, two and two.
+    losses, _ = engine_for(model, site).sweep(steer, PAIRS, grid, "all", batch_tokens=3 * 5 * 20)
+    assert_allclose(losses, expected, atol=1e-4)
+
+
+def test_an_infinite_shift_leaves_the_base_model_as_it_is(tiny):
+    model, site = tiny("llama"), ms.Site(1, "mlp.out")
+    steer = ms.SteeringVector(site, torch.full((model.d_model,), torch.inf))
+    losses, _ = engine_for(model, site).sweep(steer, PAIRS, GRID, "all")
+    base, _ = engine_for(model, site).sweep(random_intervention("vector", site, model), PAIRS, np.zeros(1), "all")
+    assert_allclose(losses[1], base[0], atol=1e-5)
+    assert np.isnan(losses[[0, 2]]).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
+def test_what_a_forward_gives_back_the_next_one_takes():
+    """A process of its own, so that nothing else has told glibc what to do."""
+    code = """
+import resource, torch
+from mechsteer.engine.memory import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        first, second = torch.ones(3_000_000), torch.ones(3_000_000)
+        del first, second
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    before, after = map(int, run.stdout.split())
+    assert after < before / 10, run.stdout
 
 
 def test_losses_in_pieces_of_the_vocabulary_equal_those_in_float64(monkeypatch):

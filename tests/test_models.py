@@ -45,6 +45,21 @@ def test_eager_attention_shows_its_patterns_and_native_attention_does_not_comput
     assert patterns(tiny("llama")) == []
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
+def test_a_norm_runs_as_one_until_somebody_hooks_its_steps(tiny, family):
+    """Looking changes nothing, and what a hook puts there reaches the logits."""
+    batch, model = random_batch(), tiny(family)
+    seen = []
+    with torch.no_grad():
+        logits = model.logits(batch)
+        with model.hooks([("blocks.1.ln1.hook_scale", lambda scale, hook: seen.append(scale.shape))]):
+            assert_allclose(model.logits(batch), logits, atol=1e-5)
+        with model.hooks([("blocks.1.ln2.hook_normalized", lambda normed, hook: 2 * normed)]):
+            assert (model.logits(batch) - logits).abs().max() > 1e-3
+        assert torch.equal(model.logits(batch), logits)
+    assert seen == [(*batch.tokens.shape, 1)]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_asked_for_at_some_positions_are_those_of_the_whole(tiny, family):
     batch, model = random_batch(), tiny(family)

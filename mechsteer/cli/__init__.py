@@ -45,8 +45,10 @@ for heading, verbs in CONTENTS.items():
 
 def main() -> None:
     """Run the command line; a mistake of the user's is one sentence and exit code 2."""
-    # Threads that wait busily slow tiny models down 20 to 40 times as soon as a neighbour works; read when torch starts.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads wait busily for a moment only: beside a working neighbour, longer slows tiny models down many times, and not
+    # at all costs a third where there is none. Read when torch starts.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     # What is piped has no boxes, and neither has help.
     app.rich_markup_mode = "markdown" if sys.stdout.isatty() else None
     try:

@@ -7,9 +7,10 @@ A sweep asks the same texts again and again, and between two multipliers most of
 - Both texts of a pair begin alike. They share one row: what they have in common, then the rest of each, which sees what
   its own text holds before it, at the positions of its own text (rows.py).
 - Steering completions only leaves the query alone, so its keys and values are computed once, and rows hold completions.
+- The last token of a text predicts nothing and is left out.
 - Losses need logits only where a completion's token is predicted, and of those only a sum over the vocabulary, which is
-  taken in pieces (vocabulary.py). The last block's MLP works at these positions only.
-- A small batch leaves room in a forward, which further multipliers fill.
+  taken in pieces, for several forwards at once (vocabulary.py). The last block's MLP and norm work at these positions only.
+- A small batch leaves room in a forward, which further multipliers fill. The memory that it gives back stays (memory.py).
 
 Nothing is approximated: losses are those of whole texts to rounding. plain.py computes whole texts and is the judge;
 `engine_for` also falls back to it, and says so, where the fast engine (fast.py) does not fit the model.

@@ -12,6 +12,7 @@ from ..prompts import EncodedPair
 from ..sites import Site
 from .base import Engine
 from .fast import Fast
+from .memory import keep_freed_memory
 from .plain import Plain
 from .prefix import is_hooked
 from .vocabulary import Unembedding
@@ -28,6 +29,7 @@ def engine_for(model: Model, site: Site) -> Engine:
 
     A hook that somebody has put on the model sees whole texts, as it would without an engine.
     """
+    keep_freed_memory()
     fast, why_not = None, ""
     if is_hooked(model, model.bridge) or is_hooked(model, model.hf):
         why_not = "somebody else's hooks stand on it"

@@ -1,8 +1,10 @@
 """The fast engine: losses of pairs by the arithmetic that depends on the multiplier, and no more."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,12 @@ from transformers import DynamicCache
 
 from ..interventions import Intervention
 from ..prompts import EncodedPair
-from ..sites import Site
+from ..sites import Look, Site
 from ..steering import steer
 from .base import Engine, batches_of_pairs, default_batch_tokens
 from .prefix import Prefix, forward_replaced, is_hooked, stopping
-from .rows import NEGATIVE, POSITIVE, PairRows, Predictions, columns_of, repeated, visible
-from .vocabulary import Unembedding
+from .rows import NEGATIVE, POSITIVE, Kept, PairRows, Predictions, repeated, visible
+from .vocabulary import LossesInTurn, Unembedding
 
 Masks = Tensor | dict[str, Tensor]
 """Who sees whom, as a family takes it: a mask, or one for each kind of layer where some look through a window."""
@@ -46,8 +48,8 @@ class Fast(Engine):
         batch_tokens: int | None = None,
         advance: Callable[[], None] = lambda: None,
     ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
-        n, rows = len(pairs), self._rows(pairs)
-        at, steered, masks = rows.predictions(), rows.steered(positions, self.model.bos_token), self._masks(rows)
+        rows, n = self._rows(pairs), len(pairs)
+        masks, at, steered = self._masks(rows), rows.predictions(), rows.steered(positions, self.model.bos_token)
         prefix = Prefix.record(self.model, intervention.site, lambda: self._run(rows, masks))
         h, value = self._at_site(prefix, rows, masks)
         delta = intervention.delta(h)
@@ -56,31 +58,39 @@ class Fast(Engine):
         if positions == "completion":
             # Nothing that a query computes depends on the multiplier; what it predicts, each first token, included.
             keys, from_query = QueryKeys(rows.queries()), at.column < rows.begin[at.row]
+            first, at = at.where(from_query), at.where(~from_query)
             with prefix.resumed(self.model):
-                first = at.where(from_query)
-                fixed = first.sums(self._losses(rows, first, masks, keys), n)
-            columns = rows.completion_columns()
-            at, rows = at.where(~from_query).moved(-rows.begin), rows.take(columns)
-            steered, delta = columns_of(steered, columns), columns_of(delta, columns)
-            prefix = prefix.map(lambda tensor: columns_of(tensor, columns))
+                states = self._states(rows, first, masks, keys)
+            fixed = first.sums(self.unembedding.losses(states, first.target), n)
+        kept = Kept.where(rows.needed(positions))
+        delta = kept.of(torch.where(steered.to(delta.device)[..., None], delta, 0.0))
+        start = _Start(prefix.map(kept.of), delta, rows.take(kept), at.take(kept), keys)
+        losses = self._by_multiplier(start, torch.from_numpy(multipliers), batch_tokens, advance)
+        losses = start.at.sums(losses, n) + fixed.to(losses.device)
+        return losses.cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
 
-        # A forward with room for more takes several multipliers.
-        room = (batch_tokens or default_batch_tokens(self.model)) // rows.tokens.numel()
-        times = min(max(1, room), len(multipliers))
-        at, rows, keys = at.repeat(times, n), rows.repeat(times), None if keys is None else keys.repeat(times)
-        steered, delta = repeated(steered, times), repeated(delta, times)
-        prefix, masks = prefix.map(lambda tensor: repeated(tensor, times)), self._masks(rows, keys)
-        known = _Known(intervention.site, delta)
-        losses = []
-        with prefix.resumed(self.model):
-            for some in torch.from_numpy(multipliers).float().split(times):
-                m = torch.zeros(times).index_copy(0, torch.arange(len(some)), some).repeat_interleave(n)
-                with steer(self.model, known, m, steered):
-                    found = at.sums(self._losses(rows, at, masks, keys), times * n)
-                losses.append(rearrange(found, "side (m pairs) -> m side pairs", m=times)[: len(some)] + fixed)
-                for _ in some:
-                    advance()
-        return torch.cat(losses).cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
+    def _by_multiplier(
+        self,
+        start: "_Start",
+        multipliers: Float[Tensor, " m"],
+        batch_tokens: int | None,
+        advance: Callable[[], None],
+    ) -> Float[Tensor, "m n"]:
+        """The losses of all predictions. A forward takes as many multipliers as there is room for."""
+        n, losses = len(start.at.row), LossesInTurn(self.unembedding)
+        if n == 0:
+            return torch.zeros(len(multipliers), 0, dtype=torch.float64)
+        room = max(1, (batch_tokens or default_batch_tokens(self.model)) // start.rows.tokens.numel())
+        for times, shares in groupby(multipliers.tensor_split(ceil(len(multipliers) / room)), key=len):
+            stack = start.repeat(times)
+            masks = self._masks(stack.rows, stack.keys)
+            with stack.prefix.resumed(self.model):
+                for share in shares:
+                    with self.model.hooks(stack.prefix.site.hooks(stack.shifting(share))):
+                        losses.add(self._states(stack.rows, stack.at, masks, stack.keys), stack.at.target)
+                    for _ in share:
+                        advance()
+        return rearrange(losses.all(), "(m n) -> m n", n=n)
 
     @torch.no_grad()
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
@@ -93,8 +103,9 @@ class Fast(Engine):
             )
             if not kept and prefix.n_bytes / len(some) * len(pairs) > PREFIX_BYTES:
                 inside, prefix = False, Prefix(site, prefix.entering, {}, {}, {})
+            needed = rows.needed("all")
             for row, index in enumerate(some):
-                here = rows.present[row]
+                here = needed[row]
                 kept[index] = prefix.map(lambda tensor, row=row, here=here: tensor[row][here.to(tensor.device)].clone())
         return [kept[index] for index in range(len(pairs))]
 
@@ -109,36 +120,54 @@ class Fast(Engine):
         nulls_out: bool = False,
         prefixes: Sequence[Prefix] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
-        rows = self._rows(pairs)
+        whole = self._rows(pairs)
+        kept = Kept.where(whole.needed("all"))
+        rows, at = whole.take(kept), whole.predictions().take(kept)
         prefix = Prefix.join(
             prefixes or self.prefixes(pairs, intervention.site),
             lambda tensors: torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True),
         )
-        steered, at = rows.steered(positions, self.model.bos_token), rows.predictions()
+        steered = rows.steered(positions, self.model.bos_token)
         null_out = multipliers < 0 if nulls_out else None
         with (
             prefix.resumed(self.model),
             steer(self.model, intervention, multipliers.float(), steered, null_out=null_out),
         ):
-            yield at.sums(self._losses(rows, at, self._masks(rows)), len(pairs))
+            states = self._states(rows, at, self._masks(rows))
+            yield at.sums(self.unembedding.losses(states, at.target), len(pairs))
 
     def _rows(self, pairs: Sequence[EncodedPair]) -> PairRows:
         return PairRows.of(pairs, self.model.padding_token, self.model.device)
 
-    def _losses(
+    def _states(
         self, rows: PairRows, at: Predictions, masks: Masks, keys: "QueryKeys | None" = None
-    ) -> Float[Tensor, " n"]:
-        """The loss of each prediction (nats, float64), by one forward; gradients pass through."""
+    ) -> Float[Tensor, "n d_model"]:
+        """What each prediction is made from, the normed residual, by one forward; gradients pass through."""
         seen: list[Tensor] = []
 
-        def take(residual: Tensor, hook: object) -> Tensor:
-            seen.append(residual[at.row.to(residual.device), at.column.to(residual.device)])
+        def take(residual: Tensor) -> Tensor:
+            return residual[at.row.to(residual.device), at.column.to(residual.device)]
+
+        def end(residual: Tensor, hook: object) -> Tensor:
+            if not seen:
+                seen.append(take(residual))
             # The model's own unembedding has nothing left to do.
             return residual.new_zeros(0, residual.shape[-1])
 
-        with self.model.hooks([("unembed.hook_in", take)]), self._last_block_at(rows, at):
+        with ExitStack() as stack:
+            stack.enter_context(self.model.hooks([("unembed.hook_in", end)]))
+            norm = getattr(self.model.bridge, "ln_final", None)
+            if norm is not None:
+                whole = norm.forward
+
+                def forward(residual: Tensor, **kwargs: Any) -> Tensor:
+                    seen.append(whole(take(residual), **kwargs))
+                    return residual
+
+                stack.enter_context(forward_replaced(norm, forward))
+            stack.enter_context(self._last_block_at(rows, at))
             self._run(rows, masks, keys)
-        return self.unembedding.losses(seen[0], at.target)
+        return seen[0]
 
     def _run(self, rows: PairRows, masks: Masks, keys: "QueryKeys | None" = None) -> None:
         """One forward over the rows, for its hooks."""
@@ -221,17 +250,34 @@ class QueryKeys(DynamicCache):
 
 
 @dataclass(frozen=True, eq=False)
-class _Known(Intervention):
-    """An intervention whose delta has been computed: at the site, h does not depend on the multiplier."""
+class _Start:
+    """What the forwards of a sweep go on from, row by row; `delta` is zero at tokens that are not steered."""
 
-    known: Tensor
+    prefix: Prefix
+    delta: Float[Tensor, "rows pos d_out"]
+    rows: PairRows
+    at: Predictions
+    keys: QueryKeys | None
 
-    def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
-        return self.known
+    def repeat(self, times: int) -> "_Start":
+        """For so many multipliers side by side."""
+        return _Start(
+            self.prefix.map(lambda tensor: repeated(tensor, times)),
+            repeated(self.delta, times),
+            self.rows.repeat(times),
+            self.at.repeat(times, len(self.rows.tokens)),
+            None if self.keys is None else self.keys.repeat(times),
+        )
 
-    @property
-    def widths(self) -> tuple[None, int]:
-        return None, self.known.shape[-1]
+    def shifting(self, multipliers: Float[Tensor, " times"]) -> Look:
+        """m·Δh for the hooks of the site; nothing where m is 0, even if the delta is infinite."""
+        m = multipliers.float().repeat_interleave(len(self.delta) // len(multipliers)).to(self.delta.device)
+        without = (m == 0).nonzero()[:, 0]
+
+        def look(h: Tensor, value: Tensor) -> Tensor:
+            return (m[:, None, None] * self.delta).index_fill_(0, without, 0.0).to(value.dtype)
+
+        return look
 
 
 def _relative_shift(delta: Tensor, value: Tensor, rows: PairRows, steered: Bool[Tensor, "pairs pos"]) -> Tensor:

@@ -25,10 +25,6 @@ class PairRows:
     tokens: Int[Tensor, "pairs pos"]
     positions: Int[Tensor, "pairs pos"]
     part: Int[Tensor, "pairs pos"]
-    begin: Int[Tensor, " pairs"]
-    """The column at which the completions begin."""
-    fork: Int[Tensor, " pairs"]
-    """The column at which they part."""
 
     @classmethod
     def of(cls, pairs: Sequence[EncodedPair], padding_token: int, device: torch.device) -> "PairRows":
@@ -44,9 +40,17 @@ class PairRows:
                     parts + [POSITIVE] * (positive - end) + [NEGATIVE] * (negative - end) + [PADDING] * rest,
                 )
             )
-        tokens, positions, part = torch.tensor(rows, device=device).unbind(dim=1)
-        begins = torch.tensor([pair.begin for pair in pairs], device=device)
-        return cls(tokens, positions, part, begins, torch.tensor(forks, device=device))
+        return cls(*torch.tensor(rows, device=device).unbind(dim=1))
+
+    @property
+    def begin(self) -> Int[Tensor, " pairs"]:
+        """The column at which the completions begin."""
+        return (self.part == QUERY).sum(dim=1)
+
+    @property
+    def fork(self) -> Int[Tensor, " pairs"]:
+        """The column at which they part."""
+        return ((self.part == QUERY) | (self.part == SHARED)).sum(dim=1)
 
     @property
     def is_completion(self) -> Bool[Tensor, "pairs pos"]:
@@ -75,26 +79,25 @@ class PairRows:
         """The queries alone."""
         width = int(self.begin.max())
         part = torch.where(self.part[:, :width] == QUERY, QUERY, PADDING)
-        return PairRows(self.tokens[:, :width], self.positions[:, :width], part, self.begin, self.fork)
+        return PairRows(self.tokens[:, :width], self.positions[:, :width], part)
 
-    def completion_columns(self) -> Int[Tensor, "pairs taken"]:
-        """Columns of each row's completions; a row with fewer of them names columns beyond its end."""
-        n_tokens = self.is_completion.sum(dim=1)
-        steps = torch.arange(int(n_tokens.max()), device=self.begin.device)
-        width = self.tokens.shape[1]
-        return torch.where(steps < n_tokens[:, None], self.begin[:, None] + steps, width)
+    def needed(self, positions: str) -> Bool[Tensor, "pairs pos"]:
+        """What depends on a steer of these positions and something is predicted from: not the last token of a text, nor,
+        where completions alone are steered, the query."""
+        own = (self.part == POSITIVE) | (self.part == NEGATIVE)
+        beyond = torch.full_like(self.part[:, :1], PADDING)
+        is_last = own & (self.part != torch.cat([self.part[:, 1:], beyond], dim=1))
+        return (self.is_completion if positions == "completion" else self.present) & ~is_last
 
-    def take(self, columns: Int[Tensor, "pairs taken"]) -> "PairRows":
-        """Some columns of each row, which then begin with a completion; what lies beyond a row is padding."""
-        part = torch.where(columns < self.tokens.shape[1], columns_of(self.part, columns), PADDING)
-        tokens, positions = columns_of(self.tokens, columns), columns_of(self.positions, columns)
-        return PairRows(tokens, positions, part, torch.zeros_like(self.begin), self.fork - self.begin)
+    def take(self, kept: "Kept") -> "PairRows":
+        tokens, positions, part = (kept.of(values) for values in (self.tokens, self.positions, self.part))
+        part = torch.where(kept.columns < self.tokens.shape[1], part, PADDING)
+        return PairRows(tokens, positions, part)
 
     def beside(self, other: "PairRows") -> "PairRows":
         """These columns, then those of the other."""
-        mine, theirs = ((rows.tokens, rows.positions, rows.part) for rows in (self, other))
-        tokens, positions, part = (torch.cat(both, dim=1) for both in zip(mine, theirs, strict=True))
-        return PairRows(tokens, positions, part, self.begin, self.fork)
+        both = zip(vars(self).values(), vars(other).values(), strict=True)
+        return PairRows(*(torch.cat(columns, dim=1) for columns in both))
 
     def repeat(self, times: int) -> "PairRows":
         return PairRows(*(repeated(values, times) for values in vars(self).values()))
@@ -112,21 +115,44 @@ class Predictions:
     def where(self, chosen: Bool[Tensor, " n"]) -> "Predictions":
         return Predictions(*(values[chosen] for values in vars(self).values()))
 
-    def moved(self, columns: Int[Tensor, " pairs"]) -> "Predictions":
-        """The same in rows whose columns are moved by so many."""
-        return replace(self, column=self.column + columns[self.row])
+    def take(self, kept: "Kept") -> "Predictions":
+        """The same in rows of which these columns are kept; all that are predicted from must be among them."""
+        return replace(self, column=kept.before[self.row, self.column])
 
     def repeat(self, times: int, n_rows: int) -> "Predictions":
         """Those of repeated rows."""
         row = torch.cat([self.row + n_rows * time for time in range(times)])
         return Predictions(row, *(repeated(values, times) for values in (self.column, self.target, self.part)))
 
-    def sums(self, losses: Float[Tensor, " n"], n_rows: int) -> Float[Tensor, "2 rows"]:
+    def sums(self, losses: Float[Tensor, "*m n"], n_rows: int) -> Float[Tensor, "*m 2 rows"]:
         """The tokens' losses by completion: positive ones, then negative ones; shared tokens count in both."""
         row, part = self.row.to(losses.device), self.part.to(losses.device)
-        zeros = losses.new_zeros(n_rows)
-        sums = [zeros.index_add(0, row, torch.where(part != other, losses, 0.0)) for other in (NEGATIVE, POSITIVE)]
-        return torch.stack(sums)
+        zeros = losses.new_zeros(*losses.shape[:-1], n_rows)
+        sums = [zeros.index_add(-1, row, torch.where(part != other, losses, 0.0)) for other in (NEGATIVE, POSITIVE)]
+        return torch.stack(sums, dim=-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Some columns of each row, moved together; rows that keep fewer are filled up."""
+
+    columns: Int[Tensor, "pairs taken"]
+    """Which they were; filled up with the first column beyond the row."""
+    before: Int[Tensor, "pairs pos"]
+    """How many are kept before each column."""
+
+    @classmethod
+    def where(cls, chosen: Bool[Tensor, "pairs pos"]) -> "Kept":
+        n = chosen.sum(dim=1)
+        columns = torch.argsort(~chosen, dim=1, stable=True)[:, : int(n.max())]
+        is_kept = torch.arange(columns.shape[1], device=n.device) < n[:, None]
+        columns = torch.where(is_kept, columns, chosen.shape[1])
+        return cls(columns, chosen.cumsum(dim=1) - chosen.long())
+
+    def of(self, values: Shaped[Tensor, "pairs pos *rest"]) -> Shaped[Tensor, "pairs taken *rest"]:
+        """These columns of the values; where a row is filled up, the last column's."""
+        columns = self.columns.to(values.device).clamp(max=values.shape[1] - 1)
+        return values[torch.arange(len(values), device=values.device)[:, None], columns]
 
 
 def fork(pair: EncodedPair) -> int:
@@ -147,14 +173,6 @@ def visible(asking: PairRows, asked: PairRows, window: int | None = None) -> Boo
     trunk = (of_asked == QUERY) | (of_asked == SHARED)
     seen = (trunk & (of_asking != PADDING) | (of_asked == of_asking)) & (back >= 0)
     return seen if window is None else seen & (back < window)
-
-
-def columns_of(
-    values: Shaped[Tensor, "pairs pos *rest"], columns: Int[Tensor, "pairs taken"]
-) -> Shaped[Tensor, "pairs taken *rest"]:
-    """Some columns of each row; one beyond the end gives the last."""
-    columns = columns.to(values.device).clamp(max=values.shape[1] - 1)
-    return values[torch.arange(len(values), device=values.device)[:, None], columns]
 
 
 def repeated(values: Shaped[Tensor, "*rows"], times: int) -> Shaped[Tensor, "*all"]:

@@ -16,7 +16,7 @@ from ..models import Model
 CHUNK = 4096
 """Entries of the vocabulary at a time."""
 ROWS = 512
-"""States at a time: the buffer of logits, 8 MB in float32, stays near the processor."""
+"""States at a time, at least, where there are so many: fewer keep a core waiting for weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,9 @@ class Unembedding:
         if type(linear) is not nn.Linear or linear.weight.is_meta:
             return None
         softcap = getattr(model.hf.config.get_text_config(), "final_logit_softcapping", None)
-        return cls(linear.weight.detach(), None if linear.bias is None else linear.bias.detach(), softcap)
+        # A bridge gives every model a bias; where the model has none, it is zero.
+        bias = None if linear.bias is None or not linear.bias.any() else linear.bias.detach()
+        return cls(linear.weight.detach(), bias, softcap)
 
     def losses(self, states: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """-log P(target) in nats, float64; gradients reach the states."""
@@ -42,12 +44,38 @@ class Unembedding:
         return losses
 
 
+class LossesInTurn:
+    """The losses of states that come a few at a time, computed whenever enough of them wait."""
+
+    def __init__(self, unembedding: Unembedding):
+        self.unembedding = unembedding
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.done: list[Tensor] = []
+
+    def add(self, states: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"]) -> None:
+        self.waiting.append((states, targets))
+        if sum(len(states) for states, _ in self.waiting) >= ROWS:
+            self._compute()
+
+    def all(self) -> Float[Tensor, " n"]:
+        """In the order in which their states came."""
+        self._compute()
+        return torch.cat(self.done)
+
+    def _compute(self) -> None:
+        if self.waiting:
+            states, targets = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+            self.waiting.clear()
+            self.done.append(self.unembedding.losses(states, targets))
+
+
 class _Losses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, targets: Tensor, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
+        n_parts = max(1, len(states) // ROWS)
         found = [
             _losses(part, goal, unembedding, with_gradient=ctx.needs_input_grad[0])
-            for part, goal in zip(states.split(ROWS), targets.split(ROWS), strict=True)
+            for part, goal in zip(states.tensor_split(n_parts), targets.tensor_split(n_parts), strict=True)
         ]
         losses, gradients = (torch.cat(parts) for parts in zip(*found, strict=True))
         ctx.save_for_backward(gradients)

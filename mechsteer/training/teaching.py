@@ -43,9 +43,8 @@ class Teaching:
 
     def batches(self, chosen: Int[Tensor, " pairs"]) -> Iterator[list[int]]:
         """Indices into `chosen`, in batches that fit a forward."""
-        return batches_of_pairs(
-            [self.pairs[index] for index in chosen.tolist()], default_batch_tokens(self.engine.model)
-        )
+        room = default_batch_tokens(self.engine.model, with_gradients=True)
+        return batches_of_pairs([self.pairs[index] for index in chosen.tolist()], room)
 
     @contextmanager
     def losses(
