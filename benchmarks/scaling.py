@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import typer
-from clock import peak_megabytes, report, seconds
+from clock import interleaved, peak_megabytes, seconds
 from matplotlib.ticker import LogLocator
 from ours import Mechsteer
 from tables import head, line
@@ -52,18 +52,28 @@ class Growth:
     seconds: tuple[float, ...]
     megabytes: tuple[float, ...]
 
-    @classmethod
-    def measure(cls, sizes: tuple[int, ...], workload: Callable[[int], Workload], repeats: int) -> "Growth":
-        """The median time over repeats; sizes take turns."""
-        sweeps = [_sweep_of(workload(size)) for size in sizes]
-        megabytes = [peak_megabytes(sweep) for sweep in sweeps]
-        times = [[seconds(sweep) for sweep in sweeps] for _ in range(repeats)]
-        return cls(sizes, tuple(statistics.median(column) for column in zip(*times, strict=True)), tuple(megabytes))
+
+def measure(repeats: int) -> dict[str, Growth]:
+    """Everything that grows; all sizes of all of them take turns, and times are medians."""
+    sweeps = {(name, size): _sweep_of(of(size)) for name, (sizes, of) in GROWING.items() for size in sizes}
+    megabytes = {key: peak_megabytes(sweep) for key, sweep in sweeps.items()}
+    times = interleaved(
+        {f"{name} {size}": lambda sweep=sweep: seconds(sweep) for (name, size), sweep in sweeps.items()}, repeats
+    )
+    return {
+        name: Growth(
+            sizes,
+            tuple(statistics.median(times[f"{name} {size}"]) for size in sizes),
+            tuple(megabytes[name, size] for size in sizes),
+        )
+        for name, (sizes, _) in GROWING.items()
+    }
 
 
-def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
+def exponent(sizes: Sequence[int], costs: Sequence[float]) -> str:
     """The slope in a log-log plot: 1 where cost grows as size does."""
-    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+    # Adding zero turns a negative one into zero.
+    return f"{round(float(np.polyfit(np.log(sizes), np.log(costs), 1)[0]), 2) + 0:.2f}"
 
 
 def _sweep_of(workload: Workload) -> Callable[[], object]:
@@ -83,7 +93,7 @@ def draw(growths: dict[str, Growth], path: Path) -> None:
                 look, costs = LOOKS[name], getattr(growth, cost)
                 ax.plot(
                     np.array(growth.sizes) / growth.sizes[0], costs, color=look.colour, marker=look.marker,
-                    linestyle=look.line, label=f"{name}: exponent {exponent(growth.sizes, costs):.2f}",
+                    linestyle=look.line, label=f"{name}: exponent {exponent(growth.sizes, costs)}",
                 )  # fmt: skip
             least = min(min(getattr(growth, cost)) for growth in growths.values())
             ax.plot([1, 16], [least, 16 * least], color=GREY, linewidth=0.8, label="linear growth")
@@ -91,7 +101,7 @@ def draw(growths: dict[str, Growth], path: Path) -> None:
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.minorticks_off()
-            ax.legend(loc="upper left")
+            ax.legend(loc="lower right" if cost == "seconds" else "upper left")
         axes[-1].set_xlabel("size, times the smallest")
         axes[-1].set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
         figure.savefig(path)
@@ -100,14 +110,13 @@ def draw(growths: dict[str, Growth], path: Path) -> None:
 
 def main(repeats: int = 3, out: Path = Path(__file__).parents[1] / "docs" / "scaling.png") -> None:
     """Print the table of Scaling in benchmarks/README.md, and draw it."""
-    growths = {}
+    growths = measure(repeats)
     print(head("", "sizes", "seconds", "exponent", "MB above the weights", "exponent"))
-    for name, (sizes, workload) in GROWING.items():
-        report(name)
-        growth = growths[name] = Growth.measure(sizes, workload, repeats)
+    for name, growth in growths.items():
+        sizes = growth.sizes
         cells = [", ".join(map(str, sizes))]
         for costs in (growth.seconds, growth.megabytes):
-            cells += [", ".join(f"{cost:.2g}" for cost in costs), f"{exponent(sizes, costs):.2f}"]
+            cells += [", ".join(f"{cost:.2g}" for cost in costs), exponent(sizes, costs)]
         print(line(name, *cells), flush=True)
     draw(growths, out)
 

@@ -68,7 +68,9 @@ def sweep_encoded(
     losses, shifts = np.zeros((len(grid), 2, len(pairs))), np.zeros((len(grid), len(pairs)))
     method, form, site = intervention.origin.method, intervention.form, intervention.site
     engine = engine_for(model, site)
-    work = list(batches_of_pairs(pairs, batch_tokens or default_batch_tokens(model)))
+    # A quarter of a forward's room, so that rows are of one length; multipliers side by side take the rest.
+    room = (batch_tokens or default_batch_tokens(model)) // min(4, len(grid))
+    work = list(batches_of_pairs(pairs, room))
     with progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
         for some in work:
             losses[:, :, some], shifts[:, some] = engine.sweep(
