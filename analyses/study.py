@@ -16,7 +16,7 @@ from mechsteer.progress import progress_bar
 from mechsteer.sweeps import Sweep
 from mechsteer.threads import use_threads_for
 
-from . import comparison, one_operation, side_effects, split_wins
+from . import comparison, edited_weights, side_effects, split_wins
 from .collection import collect
 from .finished import Study
 from .folder import StudyFolder, write_json
@@ -325,7 +325,7 @@ def _judge(
     folder.once(
         "evidence/one_operation.parquet",
         lambda path: pd.concat(
-            one_operation.compare(model, steer, testing, sweep)
+            edited_weights.compare(model, steer, testing, sweep)
             for steer, sweep in _one_of_each_form(interventions, sweeps)
         ).to_parquet(path, index=False),
     )

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analyses.finished import Study
-from mechsteer.sites import Site
 
 from .panels import Place, key, panels
 from .style import BLACK, Look
@@ -24,9 +23,7 @@ def numbers(study: Study) -> pd.DataFrame | None:
     table = saved(study, "sites")
     if table is None:
         return None
-    site = Site.parse(study.summary["site"]["site"])
-    is_chosen = (table.layer == site.layer) & (table.place == site.place)
-    return table.assign(chosen=is_chosen)
+    return table.assign(chosen=table.layer.astype(str) + ":" + table.place == study.summary["site"]["site"])
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:

@@ -9,7 +9,7 @@ from conftest import FAMILIES, random_batch, random_intervention
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mechsteer as ms
-from analyses import one_operation
+from analyses import edited_weights, one_operation
 from analyses.collection import collect, handled_well, spread, steered_positions
 from analyses.evidence import Evidence
 from mechsteer.activations import read_activations
@@ -197,7 +197,7 @@ def test_hooks_and_edited_weights_are_one_operation_and_the_weights_come_back(ti
         base = model.logits(batch)
         with ms.steer(model, intervention, 0.3, torch.ones_like(batch.attention_mask)):
             hooked = model.logits(batch)
-        with one_operation.edited(model, intervention, 0.3):
+        with edited_weights.edited(model, intervention, 0.3):
             edited = model.logits(batch)
         after = model.logits(batch)
     assert torch.equal(base, after)
@@ -211,7 +211,7 @@ def test_a_steer_of_a_real_model_is_judged_one_operation_and_a_false_one_is_not(
     testing = ms.load_pairs(shared / "data/story_mood/validation.jsonl")[:24]
     steer = random_intervention("lora", ms.Site(2, "mlp.out"), stories)
     sweep = ms.run_sweep(stories, steer, testing, [-1.0, 0.0, 1.0], progress=False)
-    table = one_operation.compare(stories, steer, testing, sweep)
+    table = edited_weights.compare(stories, steer, testing, sweep)
     (claim,) = one_operation.run(table).claims
     assert claim.outcome is ms.Outcome.SUPPORTED and claim.estimate < 1e-4 and len(table) == 24
     (wrong,) = one_operation.run(table.assign(difference=table["reversed"])).claims

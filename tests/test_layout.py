@@ -74,8 +74,9 @@ def test_only_sites_knows_hook_names():
             assert "hook_resid" not in source, path
 
 
-def test_help_needs_no_torch():
-    code = "import sys, mechsteer.cli, mechsteer.guestbook; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("names", ["mechsteer.cli, mechsteer.guestbook", "figures, figures.report"])
+def test_help_and_figures_need_no_torch(names):
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
