@@ -3,8 +3,9 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import torch
 import transformers
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -112,9 +114,23 @@ class Model:
             )
         return self.tokenizer
 
-    def hooks(self, hooks: Sequence[Hook]):
-        """A context in which each (name, function) runs at its hook point; it restores on leaving, errors included."""
-        return self.bridge.hooks(fwd_hooks=list(hooks))
+    @cached_property
+    def hook_points(self) -> dict[str, HookPoint]:
+        """By name and by alias; the bridge puts this table together anew at every look, a millisecond for a few blocks."""
+        return self.bridge.hook_dict
+
+    @contextmanager
+    def hooks(self, hooks: Sequence[Hook]) -> Iterator[None]:
+        """Each (name, function) runs at its hook point inside the block; it restores on leaving, errors included."""
+        with ExitStack() as stack:
+            for name, function in hooks:
+                if name not in self.hook_points:
+                    raise KeyError(f"The hook {name!r} does not exist on {self.name}.")
+                point = self.hook_points[name]
+                self.bridge.check_hooks_to_add(point, name, function)
+                handle = point.add_hook(function)
+                stack.callback(self.bridge._remove_temporary_hook, point, "fwd", handle)
+            yield
 
     def logits(self, batch: TokenBatch, at: Bool[Tensor, "batch pos"] | None = None) -> Float[Tensor, "*rows d_vocab"]:
         """Next-token logits, `[batch pos d_vocab]`, or `[n d_vocab]` at the n positions named by `at`, row by row.

@@ -159,7 +159,7 @@ def _survey(model: Model) -> dict[Site, tuple[int, int]]:
 
 def _look_for(model: Model, sites: list[Site]) -> dict[Site, tuple[int, int]]:
     """Which of the sites fire exactly once in a forward, and how wide they are."""
-    names = model.bridge.hook_dict
+    names = model.hook_points
     seen: dict[Site, list[tuple[Tensor, Tensor]]] = {}
     norms: dict[Site, list[Tensor]] = {}
     hooks: list[Hook] = []

@@ -76,4 +76,4 @@ def default_batch_tokens(model: Model, *, with_gradients: bool = False) -> int:
     if model.device.type != "cpu":
         return 16_384
     # Beyond this a core gets no faster, and memory grows with it; what gradients need is kept for every block.
-    return max(256, (400_000 if with_gradients else 480_000) // model.d_model)
+    return max(256, (400_000 if with_gradients else 450_000) // model.d_model)

@@ -90,7 +90,7 @@ class Prefix:
         ending = _ending(model, site) if inside else None
         if ending is None:
             return cls(site, entering(model, site.layer, run), {}, {}, {})
-        block, points = model.bridge.blocks[site.layer], model.bridge.hook_dict
+        block, points = model.bridge.blocks[site.layer], model.hook_points
         given: dict[str, Tensor] = {}
         hooked: dict[str, Tensor] = {}
         n_more: dict[str, int | None] = {}
@@ -131,7 +131,7 @@ class Prefix:
                     forward = self._giving(name, lambda name=name: self.given[name])
                     stack.enter_context(forward_replaced(getattr(block, name), forward))
                 module = getattr(block, ending.module) if ending.module else block
-                points = model.bridge.hook_dict
+                points = model.hook_points
                 # It fires its hooks on what they were given, and gives what the last one makes of it.
                 forward = self._giving(ending.module, lambda: [points[n](self.hooked[n]) for n in ending.hooks][-1])
                 stack.enter_context(forward_replaced(module, forward))
