@@ -116,7 +116,7 @@ class Model:
 
     @cached_property
     def hook_points(self) -> dict[str, HookPoint]:
-        """By name and by alias; the bridge puts this table together anew at every look, a millisecond for a few blocks."""
+        """By name and by alias; the bridge puts this table together anew at every look, which takes a millisecond."""
         return self.bridge.hook_dict
 
     @contextmanager
