@@ -1,7 +1,8 @@
 # Every target makes the environment first when it is missing or when pyproject.toml has changed.
 PYTHON ?= python3
 BIN := .venv/bin
-# Threads wait busily for a moment only: longer slows down what runs beside them, and not at all what they do themselves.
+# Threads that wait busily for long slow down what runs beside them; those that sleep at once are slow to wake. 20,000 turns
+# are a moment.
 export GOMP_SPINCOUNT = 20000
 
 .PHONY: study test check lint types coverage bench bench-tools clean
