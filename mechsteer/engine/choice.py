@@ -29,7 +29,8 @@ def engine_for(model: Model, site: Site) -> Engine:
 
     A hook that somebody has put on the model sees whole texts, as it would without an engine.
     """
-    keep_freed_memory()
+    if model.device.type == "cpu":
+        keep_freed_memory()
     fast, why_not = None, ""
     if is_hooked(model, model.bridge) or is_hooked(model, model.hf):
         why_not = "somebody else's hooks stand on it"

@@ -209,14 +209,13 @@ class Fast(Engine):
         if getattr(mlp, "name", None) is None or "forward" in vars(mlp) or is_hooked(self.model, mlp):
             yield
             return
-        needed = torch.zeros_like(rows.tokens, dtype=torch.bool)
-        needed[at.row, at.column] = True
+        here = (at.row * rows.tokens.shape[1] + at.column).unique()
         whole = mlp.forward
 
         def forward(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            here = needed.to(hidden.device)
-            made = whole(hidden[here][None], *args, **kwargs)[0]
-            return torch.zeros_like(hidden).masked_scatter(here[..., None], made)
+            index, flat = here.to(hidden.device), hidden.flatten(0, 1)
+            made = whole(flat.index_select(0, index)[None], *args, **kwargs)[0]
+            return torch.zeros_like(flat).index_copy(0, index, made).view_as(hidden)
 
         with forward_replaced(mlp, forward):
             yield
