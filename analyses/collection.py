@@ -11,23 +11,22 @@ What is chosen here, and stated for every claim that rests on it:
   activations and from Δh.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 import mechsteer as ms
-from mechsteer.engine.prefix import residual_entering, resumed
+from mechsteer.engine import batches_of_pairs, batches_to_sweep, default_batch_tokens, engine_for
+from mechsteer.engine.prefix import stopping
 from mechsteer.geometry import remove_ones
 from mechsteer.interventions import Intervention
-from mechsteer.losses import TextBatch, batches, completion_losses, pair_texts
+from mechsteer.losses import TextBatch, batches, pair_texts
 from mechsteer.prompts import EncodedPair
 from mechsteer.sweeps import Sweep
 
@@ -51,7 +50,6 @@ def collect(
     n_test_tokens: int = 1500,
     n_later_layers: int = 8,
     n_queries: int = 64,
-    batch_size: int = 32,
     seed: int = 0,
 ) -> Evidence:
     """Everything that claims about this steer are judged by; `sweep` is of the test pairs, format and positions too.
@@ -88,14 +86,14 @@ def collect(
     learning_tokens = _draw_tokens(learning_texts, handled_well(unsteered), n_learning_tokens, rng)
     tokens = _draw_tokens(texts, np.ones(len(texts), dtype=bool), n_test_tokens, rng)
     read = [
-        _read(model, intervention, positions, chosen_texts, chosen, at, sites, batch_size)
-        for chosen_texts, chosen, at in (
-            (learning_texts, learning_tokens, np.zeros(1)),
-            (texts, tokens, np.append(0.0, multipliers)),
+        _read(model, intervention, positions, pairs, chosen, at, sites)
+        for pairs, chosen, at in (
+            (encoded_learning, learning_tokens, np.zeros(1)),
+            (encoded, tokens, np.append(0.0, multipliers)),
         )
     ]
     seen = _remove_ones if model.has_layer_norm else np.asarray
-    slopes = _slopes(model, intervention, positions, encoded, batch_size)
+    slopes = _slopes(model, intervention, positions, encoded)
     answers = pd.DataFrame()
     if model.name == "guestbook" and testing.name.startswith("guestbook/"):
         queries = [pair.query for pair in testing[:n_queries]]
@@ -113,7 +111,7 @@ def collect(
             for place, learnt, tested in zip(sites, *read, strict=True)
         },
         site_layer=site.layer,
-        delta=seen(slopes.delta),
+        delta=seen(_mean_shifts(model, intervention, positions, encoded)),
         gradient_preference=slopes.gradient_preference,
         gradient_utility=slopes.gradient_utility,
         slope_preference=slopes.slope_preference,
@@ -170,65 +168,65 @@ def _draw_tokens(
     return np.array(sorted(places.values()))[np.sort(kept)]
 
 
-@torch.no_grad()
 def _read(
     model: ms.Model,
     intervention: Intervention,
     positions: str,
-    texts: Texts,
+    pairs: Sequence[EncodedPair],
     tokens: Int[ndarray, "tokens 2"],
     multipliers: Float[ndarray, " k"],
     sites: Sequence[ms.Site],
-    batch_size: int,
 ) -> list[Float[ndarray, "k tokens _"]]:
-    """What stands at each site, the shift included, at these tokens under each multiplier."""
-    layer = intervention.site.layer
+    """What stands at each site, the shift included, at these tokens of the pairs' texts under each multiplier."""
+    engine = engine_for(model, intervention.site)
     found = [np.zeros((len(multipliers), len(tokens), site.widths(model)[1]), np.float32) for site in sites]
-    rows = np.unique(tokens[:, 0])
-    for item in batches([texts[row] for row in rows], batch_size, model.padding_token):
-        chosen = rows[list(item.rows)]
-        place = {row: index for index, row in enumerate(chosen)}
-        here = np.flatnonzero(np.isin(tokens[:, 0], chosen))
-        at = torch.tensor([[place[row], position] for row, position in tokens[here]]).unbind(dim=1)
-        nowhere = torch.zeros_like(item.batch.completion_mask)
-        with resumed(model, layer, residual_entering(model, layer, item.batch)):
-            for index, multiplier in enumerate(multipliers):
-                # The hooks that read come after the steer's, so they see what it has made.
-                with ms.steer(model, intervention, float(multiplier), positions), _reading(model, sites, at) as values:
-                    model.logits(item.batch, at=nowhere)
-                for target, site in zip(found, sites, strict=True):
-                    target[index, here] = values[site]
+    text, pair = np.divmod(tokens[:, 0], len(pairs))
+    chosen = np.unique(pair)
+    for batch in batches_to_sweep(model, [pairs[index] for index in chosen], len(multipliers)):
+        here = np.flatnonzero(np.isin(pair, chosen[batch]))
+        place = {index: row for row, index in enumerate(chosen[batch])}
+        places = np.stack([[place[index] for index in pair[here]], text[here], tokens[here, 1]], axis=1)
+        values = engine.activations(
+            intervention, [pairs[index] for index in chosen[batch]], multipliers, positions, sites, places
+        )
+        for target, value in zip(found, values, strict=True):
+            target[:, here] = value
     return found
 
 
-@contextmanager
-def _reading(model: ms.Model, sites: Sequence[ms.Site], at: tuple[Tensor, ...]) -> Iterator[dict[ms.Site, ndarray]]:
-    values: dict[ms.Site, ndarray] = {}
+@torch.no_grad()
+def _mean_shifts(
+    model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair], batch_size: int = 32
+) -> Float[ndarray, "pairs d"]:
+    """Each pair's mean Δh over the steered tokens of both texts."""
+    texts = pair_texts(pairs)
+    shifts, counts = np.zeros((len(texts), intervention.site.widths(model)[1])), np.zeros(len(texts))
+    for item in batches(texts, batch_size, model.padding_token):
+        rows, steered = list(item.rows), steered_positions(model, item, positions)
 
-    def look_at(site: ms.Site):
-        def look(h: Tensor, value: Tensor) -> None:
-            values[site] = value[tuple(index.to(value.device) for index in at)].float().cpu().numpy()
+        def look(h: Tensor, value: Tensor, rows: list[int] = rows, steered: Tensor = steered) -> None:
+            delta = intervention.delta(h).cpu().double() * steered[..., None]
+            shifts[rows], counts[rows] = delta.sum(dim=1).numpy(), steered.sum(dim=1).numpy()
 
-        return look
-
-    with model.hooks([hook for site in sites for hook in site.hooks(look_at(site))]):
-        yield values
+        with stopping(model, intervention.site.hooks(look)):
+            model.logits(item.batch)
+    both = shifts.reshape(2, len(pairs), -1).sum(axis=0)
+    return both / np.maximum(counts.reshape(2, -1).sum(axis=0), 1)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
 class _FromZero(Intervention):
-    """A shift of each row's own, plus the steer at each row's own multiplier; both are zero, and have gradients."""
+    """A shift of each pair's own, plus the steer at each pair's own multiplier; both are zero, and have gradients."""
 
     inner: Intervention
-    shift: Float[Tensor, "batch d_out"]
-    multiplier: Float[Tensor, " batch"]
-    deltas: list[Tensor]
+    shift: Float[Tensor, "pairs d_out"]
+    multiplier: Float[Tensor, " pairs"]
 
-    def delta(self, h: Float[Tensor, "batch pos d_in"]) -> Float[Tensor, "batch pos d_out"]:
-        delta = self.inner.delta(h).detach()
-        self.deltas[:] = [delta]
-        shift = rearrange(self.shift, "batch d_out -> batch 1 d_out").to(delta.device)
-        return shift + rearrange(self.multiplier, "batch -> batch 1 1").to(delta.device) * delta
+    def delta(self, h: Float[Tensor, "rows pos d_in"]) -> Float[Tensor, "rows pos d_out"]:
+        # A pair is one row, or its positive texts' rows come first, then its negative ones'.
+        rows = torch.arange(len(h)) % len(self.shift)
+        shift, multiplier = self.shift[rows, None].to(h.device), self.multiplier[rows, None, None].to(h.device)
+        return shift + multiplier * self.inner.delta(h).detach()
 
     @property
     def widths(self) -> tuple[int | None, int]:
@@ -237,54 +235,44 @@ class _FromZero(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class _Slopes:
-    """How preference and utility of each pair leave m = 0, and its mean Δh."""
+    """How preference and utility of each pair leave m = 0."""
 
-    delta: Float[ndarray, "pairs d"]
     gradient_preference: Float[ndarray, "pairs d"]
     gradient_utility: Float[ndarray, "pairs d"]
     slope_preference: Float[ndarray, " pairs"]
     slope_utility: Float[ndarray, " pairs"]
 
 
-def _slopes(
-    model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair], batch_size: int
-) -> _Slopes:
-    """One backward pass for each batch: rows do not see each other, so the sum's gradient holds each row's own."""
-    texts, width = pair_texts(pairs), intervention.site.widths(model)[1]
-    losses, slopes, counts = np.zeros((3, len(texts)))
-    gradients, deltas = np.zeros((2, len(texts), width))
-    for item in batches(texts, batch_size, model.padding_token):
-        rows, steered = list(item.rows), steered_positions(model, item, positions)
+def _slopes(model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair]) -> _Slopes:
+    """A backward pass for each text of a batch's pairs: pairs do not see each other, so a sum's gradient holds each
+    one's own."""
+    engine, width = engine_for(model, intervention.site), intervention.site.widths(model)[1]
+    losses, slopes, gradients = np.zeros((2, len(pairs))), np.zeros((2, len(pairs))), np.zeros((2, len(pairs), width))
+    for rows in batches_of_pairs(pairs, default_batch_tokens(model, with_gradients=True)):
+        n = len(rows)
         start = _FromZero(
             intervention.site,
             intervention,
-            torch.zeros(len(rows), width, requires_grad=True),
-            torch.zeros(len(rows), requires_grad=True),
-            [],
+            torch.zeros(n, width, requires_grad=True),
+            torch.zeros(n, requires_grad=True),
         )
-        layer = intervention.site.layer
-        with resumed(model, layer, residual_entering(model, layer, item.batch)), ms.steer(model, start, 1.0, steered):
-            loss, _ = completion_losses(model, item.batch)
-            gradient, slope = torch.autograd.grad(loss.sum(), (start.shift, start.multiplier))
-        losses[rows] = loss.detach().cpu().numpy()
-        gradients[rows], slopes[rows] = gradient.cpu().numpy(), slope.cpu().numpy()
-        delta = start.deltas[0].float().cpu() * steered[..., None]
-        deltas[rows], counts[rows] = delta.double().sum(dim=1).numpy(), steered.sum(dim=1).numpy()
+        with engine.losses(start, [pairs[row] for row in rows], torch.ones(n), positions) as both:
+            for text, loss in enumerate(both):
+                gradient, slope = torch.autograd.grad(
+                    loss.sum(), (start.shift, start.multiplier), retain_graph=text == 0
+                )
+                losses[text, rows] = loss.detach().cpu().numpy()
+                gradients[text, rows], slopes[text, rows] = gradient.numpy(), slope.numpy()
 
-    n_pairs = len(pairs)
-    positive, negative = slice(None, n_pairs), slice(n_pairs, None)
     # Eq. 8: dU/dL = -exp(-L) / (S (1 - S)), where S is the probability of either completion.
-    log_either = np.logaddexp(-losses[positive], -losses[negative])
+    log_either = np.logaddexp(-losses[0], -losses[1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.exp(-losses.reshape(2, n_pairs) - log_either) / np.where(
-            log_either < 0, -np.expm1(log_either), np.nan
-        )
+        share = np.exp(-losses - log_either) / np.where(log_either < 0, -np.expm1(log_either), np.nan)
     return _Slopes(
-        delta=(deltas[positive] + deltas[negative]) / np.maximum(counts[positive] + counts[negative], 1)[:, None],
-        gradient_preference=gradients[negative] - gradients[positive],
-        gradient_utility=-(share[0][:, None] * gradients[positive] + share[1][:, None] * gradients[negative]),
-        slope_preference=slopes[negative] - slopes[positive],
-        slope_utility=-(share[0] * slopes[positive] + share[1] * slopes[negative]),
+        gradient_preference=gradients[1] - gradients[0],
+        gradient_utility=-(share[..., None] * gradients).sum(axis=0),
+        slope_preference=slopes[1] - slopes[0],
+        slope_utility=-(share * slopes).sum(axis=0),
     )
 
 

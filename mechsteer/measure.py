@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from .engine import batches_of_pairs, default_batch_tokens, engine_for
+from .engine import batches_to_sweep, engine_for
 from .errors import InputError
 from .interventions import Intervention
 from .log_odds import utility_log_odds
@@ -68,9 +68,7 @@ def sweep_encoded(
     losses, shifts = np.zeros((len(grid), 2, len(pairs))), np.zeros((len(grid), len(pairs)))
     method, form, site = intervention.origin.method, intervention.form, intervention.site
     engine = engine_for(model, site)
-    # A quarter of a forward's room, so that rows are of one length; multipliers side by side take the rest.
-    room = (batch_tokens or default_batch_tokens(model)) // min(4, len(grid))
-    work = list(batches_of_pairs(pairs, room))
+    work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
     with progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
         for some in work:
             losses[:, :, some], shifts[:, some] = engine.sweep(

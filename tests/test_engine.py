@@ -63,6 +63,37 @@ def test_a_sweep_equals_the_plain_one_at_every_site(tiny, family):
                 assert_allclose(found_shift, shift, rtol=1e-4, err_msg=f"{site} {positions}")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_activations_are_those_of_whole_texts_at_every_token(tiny, family):
+    """At the steer's own site and at later ones, in texts that begin alike and where they have parted."""
+    model = tiny(family)
+    tokens = np.array(
+        [
+            (index, text, position)
+            for index, pair in enumerate(PAIRS)
+            for text, ids in enumerate((pair.positive, pair.negative))
+            for position in range(len(ids))
+        ]
+    )
+    tokens = np.random.default_rng(0).permutation(tokens)
+    forms, positions = (
+        itertools.cycle(["vector", "lora", "local_weight"]),
+        itertools.cycle(["all", "completion", "query"]),
+    )
+    for site in [site for site in all_sites(model) if site.layer == 1]:
+        steer, sites = (
+            random_intervention(next(forms), site, model),
+            [site, ms.Site(2, "mlp.out"), ms.Site(2, "resid_post")],
+        )
+        steered = next(positions)
+        expected = Plain(model).activations(steer, PAIRS, GRID, steered, sites, tokens)
+        found = engine_for(model, site).activations(steer, PAIRS, GRID, steered, sites, tokens)
+        for place, one, other in zip(sites, found, expected, strict=True):
+            assert one.shape == (len(GRID), len(tokens), place.widths(model)[1])
+            assert_allclose(one, other, atol=1e-5 * np.abs(other).max(), err_msg=f"{site} {place} {steered}")
+        assert np.abs(found[0][2] - found[0][1]).max() > 0
+
+
 @pytest.mark.parametrize("positions", ["all", "completion", "query"])
 @pytest.mark.parametrize("family", ["llama", "gemma2", "opt"])
 def test_completions_of_one_token_are_measured_too(tiny, family, positions):

@@ -5,7 +5,7 @@ import torch
 from conftest import FAMILIES, random_batch, random_intervention
 
 import mechsteer as ms
-from mechsteer.engine.prefix import residual_entering, resumed
+from mechsteer.engine.prefix import entering, resumed
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -16,7 +16,7 @@ def test_a_resumed_forward_equals_the_whole_one_bit_for_bit(tiny, family, side):
         steer = random_intervention("local_weight", ms.Site(2, place), model)
         with torch.no_grad(), ms.steer(model, steer, 0.5):
             whole = model.logits(batch)
-        residual = residual_entering(model, 2, batch)
+        residual = entering(model, 2, lambda: model.logits(batch))
         with torch.no_grad(), resumed(model, 2, residual), ms.steer(model, steer, 0.5):
             assert torch.equal(model.logits(batch), whole)
         with torch.no_grad(), ms.steer(model, steer, 0.5):
@@ -25,7 +25,7 @@ def test_a_resumed_forward_equals_the_whole_one_bit_for_bit(tiny, family, side):
 
 def test_blocks_below_are_skipped_unless_somebody_has_hooked_them(tiny):
     model, batch = tiny("opt"), random_batch()
-    residual = residual_entering(model, 2, batch)
+    residual = entering(model, 2, lambda: model.logits(batch))
     ran = []
     with torch.no_grad(), resumed(model, 2, residual):
         handle = model.bridge.blocks[1].mlp.register_forward_hook(lambda *args: ran.append(1))
@@ -45,7 +45,7 @@ def test_an_error_inside_restores_the_blocks(tiny):
     model, batch = tiny("llama"), random_batch()
     with torch.no_grad():
         whole = model.logits(batch)
-    with pytest.raises(KeyboardInterrupt), resumed(model, 2, residual_entering(model, 2, batch)):
+    with pytest.raises(KeyboardInterrupt), resumed(model, 2, entering(model, 2, lambda: model.logits(batch))):
         raise KeyboardInterrupt
     assert not any("forward" in vars(block) for block in model.bridge.blocks)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The engine: losses of polarity pairs under a steer, doing only the arithmetic that depends on the multiplier.
+"""The engine: losses and activations of polarity pairs under a steer, doing only the arithmetic that depends on the multiplier.
 
 A sweep asks the same texts again and again, and between two multipliers most of what a model computes is the same:
 
@@ -16,10 +16,12 @@ Nothing is approximated: losses are those of whole texts to rounding. plain.py c
 `engine_for` also falls back to it, and says so, where the fast engine (fast.py) does not fit the model.
 """
 
-from .base import Engine, batches_of_pairs, default_batch_tokens
+from .base import Engine, batches_of_pairs, batches_to_sweep, default_batch_tokens
 from .choice import engine_for
 from .fast import Fast
 from .plain import Plain
 from .prefix import Prefix
 
-__all__ = ["Engine", "Fast", "Plain", "Prefix", "batches_of_pairs", "default_batch_tokens", "engine_for"]
+__all__ = [
+    "Engine", "Fast", "Plain", "Prefix", "batches_of_pairs", "batches_to_sweep", "default_batch_tokens", "engine_for",
+]  # fmt: skip

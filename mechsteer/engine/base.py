@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -41,6 +41,22 @@ class Engine:
         """
 
     @abstractmethod
+    def activations(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[ndarray, " m"],
+        positions: str,
+        sites: Sequence[Site],
+        tokens: Int[ndarray, "n 3"],
+    ) -> list[Float[ndarray, "m n _"]]:
+        """What stands at each site, the shift included, at some tokens of one batch: (pair, 0 or 1, position in its text).
+
+        0 is a pair's positive text, 1 its negative one. Sites come in the order in which a forward passes them, none
+        before the intervention's.
+        """
+
+    @abstractmethod
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix] | None:
         """What `losses` can go on from, for each pair; None if it computes everything anew."""
 
@@ -69,6 +85,13 @@ def batches_of_pairs(pairs: Sequence[EncodedPair], batch_tokens: int) -> Iterato
         size = max(1, batch_tokens // n_tokens(pairs[order[0]]))
         yield order[:size]
         order = order[size:]
+
+
+def batches_to_sweep(
+    model: Model, pairs: Sequence[EncodedPair], n_multipliers: int, batch_tokens: int | None = None
+) -> Iterator[list[int]]:
+    """The same for so many multipliers: a quarter of a forward, of rows of like length; multipliers take the rest."""
+    return batches_of_pairs(pairs, (batch_tokens or default_batch_tokens(model)) // min(4, n_multipliers))
 
 
 def default_batch_tokens(model: Model, *, with_gradients: bool = False) -> int:

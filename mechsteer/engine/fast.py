@@ -1,4 +1,4 @@
-"""The fast engine: losses of pairs by the arithmetic that depends on the multiplier, and no more."""
+"""The fast engine: losses and activations of pairs by the arithmetic that depends on the multiplier, and no more."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 from transformers import DynamicCache
@@ -49,37 +49,74 @@ class Fast(Engine):
         advance: Callable[[], None] = lambda: None,
     ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
         rows, n = self._rows(pairs), len(pairs)
-        masks, at, steered = self._masks(rows), rows.predictions(), rows.steered(positions, self.model.bos_token)
-        prefix = Prefix.record(self.model, intervention.site, lambda: self._run(rows, masks))
-        h, value = self._at_site(prefix, rows, masks)
-        delta = intervention.delta(h)
-        shift = _relative_shift(delta, value, rows, steered)
-        fixed, keys = torch.zeros(2, n, dtype=torch.float64, device=self.model.device), None
+        masks, at = self._masks(rows), rows.predictions()
+        start, value = self._start(intervention, rows, masks, positions)
+        shift = _relative_shift(start.delta, value, rows, rows.steered(positions, self.model.bos_token))
+        fixed, keys = torch.zeros(2, n, dtype=torch.float64), None
         if positions == "completion":
             # Nothing that a query computes depends on the multiplier; what it predicts, each first token, included.
             keys, from_query = QueryKeys(rows.queries()), at.column < rows.begin[at.row]
             first, at = at.where(from_query), at.where(~from_query)
-            with prefix.resumed(self.model):
+            with start.prefix.resumed(self.model):
                 states = self._states(rows, first, masks, keys)
             fixed = first.sums(self.unembedding.losses(states, first.target), n)
         kept = Kept.where(rows.needed(positions))
-        delta = kept.of(torch.where(steered.to(delta.device)[..., None], delta, 0.0))
-        start = _Start(prefix.map(kept.of), delta, rows.take(kept), at.take(kept), keys)
-        losses = self._by_multiplier(start, torch.from_numpy(multipliers), batch_tokens, advance)
-        losses = start.at.sums(losses, n) + fixed.to(losses.device)
-        return losses.cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
+        start, at = start.take(kept, keys), at.take(kept)
+        waiting = LossesInTurn(self.unembedding)
+
+        def forward(stack: _Start, masks: Masks, times: int) -> None:
+            here = at.repeat(times, n)
+            waiting.add(self._states(stack.rows, here, masks, stack.keys), here.target)
+            for _ in range(times):
+                advance()
+
+        self._by_multiplier(start, torch.from_numpy(multipliers), batch_tokens, forward)
+        losses = at.sums(waiting.all().view(len(multipliers), len(at.row)), n)
+        return (losses + fixed.to(losses.device)).cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
+
+    @torch.no_grad()
+    def activations(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[ndarray, " m"],
+        positions: str,
+        sites: Sequence[Site],
+        tokens: Int[ndarray, "n 3"],
+    ) -> list[Float[ndarray, "m n _"]]:
+        rows = self._rows(pairs)
+        start, _ = self._start(intervention, rows, self._masks(rows), positions)
+        row, text, position = torch.from_numpy(tokens).to(rows.tokens.device).T
+        column = rows.column(row, text == 1, position)
+        found: dict[Site, list[ndarray]] = {site: [] for site in sites}
+
+        def keep(site: Site):
+            def look(h: Tensor, value: Tensor) -> None:
+                by_multiplier = rearrange(value, "(m pair) pos d -> m pair pos d", pair=len(pairs))
+                values = by_multiplier[:, row.to(value.device), column.to(value.device)]
+                found[site].append(values.float().cpu().numpy())
+
+            return look
+
+        reading = [hook for site in sites for hook in site.hooks(keep(site))]
+
+        def forward(stack: _Start, masks: Masks, times: int) -> None:
+            with stopping(self.model, reading):
+                self._run(stack.rows, masks)
+
+        self._by_multiplier(start, torch.from_numpy(multipliers), None, forward)
+        return [np.concatenate(found[site]) for site in sites]
 
     def _by_multiplier(
         self,
         start: "_Start",
         multipliers: Float[Tensor, " m"],
         batch_tokens: int | None,
-        advance: Callable[[], None],
-    ) -> Float[Tensor, "m n"]:
-        """The losses of all predictions. A forward takes as many multipliers as there is room for."""
-        n, losses = len(start.at.row), LossesInTurn(self.unembedding)
-        if n == 0:
-            return torch.zeros(len(multipliers), 0, dtype=torch.float64)
+        forward: Callable[["_Start", Masks, int], None],
+    ) -> None:
+        """Calls `forward` under the steer, each time with as many multipliers side by side as there is room for."""
+        if start.rows.tokens.numel() == 0:
+            return
         room = max(1, (batch_tokens or default_batch_tokens(self.model)) // start.rows.tokens.numel())
         for times, shares in groupby(multipliers.tensor_split(ceil(len(multipliers) / room)), key=len):
             stack = start.repeat(times)
@@ -87,10 +124,7 @@ class Fast(Engine):
             with stack.prefix.resumed(self.model):
                 for share in shares:
                     with self.model.hooks(stack.prefix.site.hooks(stack.shifting(share))):
-                        losses.add(self._states(stack.rows, stack.at, masks, stack.keys), stack.at.target)
-                    for _ in share:
-                        advance()
-        return rearrange(losses.all(), "(m n) -> m n", n=n)
+                        forward(stack, masks, times)
 
     @torch.no_grad()
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
@@ -194,12 +228,17 @@ class Fast(Engine):
             return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
         return mask(None if kinds == {"full_attention"} else window)
 
-    def _at_site(self, prefix: Prefix, rows: PairRows, masks: Masks) -> tuple[Tensor, Tensor]:
-        """h and the value that is shifted."""
+    def _start(
+        self, intervention: Intervention, rows: PairRows, masks: Masks, positions: str
+    ) -> tuple["_Start", Float[Tensor, "pairs pos d_out"]]:
+        """What forwards of these rows go on from, and the value that they shift."""
+        prefix = Prefix.record(self.model, intervention.site, lambda: self._run(rows, masks))
         seen: list[Tensor] = []
         with prefix.resumed(self.model), stopping(self.model, prefix.site.hooks(lambda *both: seen.extend(both))):
             self._run(rows, masks)
-        return seen[0], seen[1]
+        h, value = seen
+        delta, steered = intervention.delta(h), rows.steered(positions, self.model.bos_token)
+        return _Start(prefix, torch.where(steered.to(delta.device)[..., None], delta, 0.0), rows, None), value
 
     @contextmanager
     def _last_block_at(self, rows: PairRows, at: Predictions) -> Iterator[None]:
@@ -255,8 +294,11 @@ class _Start:
     prefix: Prefix
     delta: Float[Tensor, "rows pos d_out"]
     rows: PairRows
-    at: Predictions
     keys: QueryKeys | None
+
+    def take(self, kept: Kept, keys: QueryKeys | None) -> "_Start":
+        """These columns alone; `keys` are what they ask besides."""
+        return _Start(self.prefix.map(kept.of), kept.of(self.delta), self.rows.take(kept), keys)
 
     def repeat(self, times: int) -> "_Start":
         """For so many multipliers side by side."""
@@ -264,7 +306,6 @@ class _Start:
             self.prefix.map(lambda tensor: repeated(tensor, times)),
             repeated(self.delta, times),
             self.rows.repeat(times),
-            self.at.repeat(times, len(self.rows.tokens)),
             None if self.keys is None else self.keys.repeat(times),
         )
 

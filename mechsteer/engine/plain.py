@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -45,6 +45,33 @@ class Plain(Engine):
             shifts.append(rearrange(audit.last, "(side pairs) -> side pairs", side=2).mean(dim=0).cpu().numpy())
             advance()
         return np.stack(losses), np.stack(shifts).astype(np.float64)
+
+    @torch.no_grad()
+    def activations(
+        self,
+        intervention: Intervention,
+        pairs: Sequence[EncodedPair],
+        multipliers: Float[ndarray, " m"],
+        positions: str,
+        sites: Sequence[Site],
+        tokens: Int[ndarray, "n 3"],
+    ) -> list[Float[ndarray, "m n _"]]:
+        batch = pad_batch(pair_texts(pairs), self.model.padding_token)
+        pair, text, position = torch.from_numpy(tokens).T
+        found: dict[Site, list[ndarray]] = {site: [] for site in sites}
+
+        def keep(site: Site):
+            def look(h: Tensor, value: Tensor) -> None:
+                found[site].append(value.cpu()[text * len(pairs) + pair, position].float().numpy())
+
+            return look
+
+        reading = [hook for site in sites for hook in site.hooks(keep(site))]
+        for multiplier in multipliers:
+            # The hooks that read come after the steer's, so they see what it has made.
+            with steer(self.model, intervention, float(multiplier), positions), self.model.hooks(reading):
+                self.model.logits(batch, at=torch.zeros_like(batch.completion_mask))
+        return [np.stack(found[site]) for site in sites]
 
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> None:
         return None

@@ -14,17 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..models import Hook, Model, TokenBatch
+from ..models import Hook, Model
 from ..sites import Ending, Site
 
 Forward = Callable[[], Any]
-
-
-@torch.no_grad()
-def residual_entering(model: Model, layer: int, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
-    """The residual stream of a batch as it enters block `layer`, unsteered there."""
-    nowhere = torch.zeros_like(batch.completion_mask)
-    return entering(model, layer, lambda: model.logits(batch, at=nowhere))
 
 
 @torch.no_grad()

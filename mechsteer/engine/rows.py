@@ -52,6 +52,13 @@ class PairRows:
         """The column at which they part."""
         return ((self.part == QUERY) | (self.part == SHARED)).sum(dim=1)
 
+    def column(
+        self, pair: Int[Tensor, " n"], is_negative: Bool[Tensor, " n"], position: Int[Tensor, " n"]
+    ) -> Int[Tensor, " n"]:
+        """Where a pair's row holds the token at this position of one of its texts."""
+        fork, end_of_positive = self.fork[pair], (self.part <= POSITIVE).sum(dim=1)[pair]
+        return torch.where(is_negative & (position >= fork), position - fork + end_of_positive, position)
+
     @property
     def is_completion(self) -> Bool[Tensor, "pairs pos"]:
         return (self.part != QUERY) & (self.part != PADDING)

@@ -50,7 +50,7 @@ class LossesInTurn:
     def __init__(self, unembedding: Unembedding):
         self.unembedding = unembedding
         self.waiting: list[tuple[Tensor, Tensor]] = []
-        self.done: list[Tensor] = []
+        self.done = [torch.zeros(0, dtype=torch.float64, device=unembedding.weight.device)]
 
     def add(self, states: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"]) -> None:
         self.waiting.append((states, targets))
