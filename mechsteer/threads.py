@@ -1,4 +1,4 @@
-"""How many threads a model is worth: on tiny models the threads wait for each other longer than they compute."""
+"""How many threads a model is worth: on tiny models, threads that share a core wait for each other longer than they compute."""
 
 import os
 
@@ -7,8 +7,8 @@ import torch
 from .models import Model
 
 SMALL = 20_000_000
-"""Parameters below which one thread is faster (two cores, float32: a sweep of a model of 1M took 4.9 s on two threads
-against 4.0 s on one)."""
+"""Parameters below which one thread is safer. A sweep of a model of 1M took 2.9 s on one and 1.7 s on two threads where
+both cores were idle, 2.6 and 7.5 s where one was busy (medians of three, float32); OMP_NUM_THREADS=2 asks for two."""
 
 
 def use_threads_for(model: Model) -> None:

@@ -9,7 +9,8 @@ A sweep asks the same texts again and again, and between two multipliers most of
 - Steering completions only leaves the query alone, so its keys and values are computed once, and rows hold completions.
 - The last token of a text predicts nothing and is left out.
 - Losses need logits only where a completion's token is predicted, and of those only a sum over the vocabulary, which is
-  taken in pieces, for several forwards at once (vocabulary.py). The last block's MLP and norm work at these positions only.
+  taken in pieces, for several forwards at once (vocabulary.py). The last block's MLP and norm work at these positions only
+  (forward.py).
 - A small batch leaves room in a forward, which further multipliers fill. The memory that it gives back stays (memory.py).
 
 Nothing is approximated: losses are those of whole texts to rounding. plain.py computes whole texts and is the judge;
