@@ -39,8 +39,9 @@ class RowForward:
     @cached_property
     def masks(self) -> Masks:
         """Of rows that ask themselves, and the kept keys if there are any."""
-        is_alone = self.keys is None or self.keys.is_recording
-        asked = self.rows if is_alone else self.keys.queries.beside(self.rows)
+        asked = self.rows
+        if self.keys is not None and not self.keys.is_recording:
+            asked = self.keys.queries.beside(self.rows)
         config = self.model.hf.config.get_text_config()
         window, kinds = getattr(config, "sliding_window", None), set(getattr(config, "layer_types", None) or ())
 
