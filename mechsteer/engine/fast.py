@@ -48,17 +48,17 @@ class Fast(Engine):
         rows, at = forward.rows, forward.rows.predictions()
         start, value = self._start(intervention, forward, positions)
         shift = _relative_shift(start.delta, value, rows, rows.steered(positions, self.model.bos_token))
-        fixed, keys = torch.zeros(2, n, dtype=torch.float64), None
+        # Where completions alone are steered, nothing that a query computes depends on the multiplier; what it predicts,
+        # each first token, included.
+        is_fixed = (at.column < rows.begin[at.row]) & (positions == "completion")
+        first, at = at.where(is_fixed), at.where(~is_fixed)
+        keys, waiting = None, LossesInTurn(self.unembedding)
         if positions == "completion":
-            # Nothing that a query computes depends on the multiplier; what it predicts, each first token, included.
-            keys, from_query = QueryKeys(rows.queries()), at.column < rows.begin[at.row]
-            first, at = at.where(from_query), at.where(~from_query)
+            keys = QueryKeys(rows.queries())
             with start.prefix.resumed(self.model):
-                states = replace(forward, keys=keys).states(first)
-            fixed = first.sums(self.unembedding.losses(states, first.target), n)
+                waiting.add(replace(forward, keys=keys).states(first), first.target)
         kept = Kept.where(rows.needed(positions))
         start, at = start.take(kept, keys), at.take(kept)
-        waiting = LossesInTurn(self.unembedding)
 
         def run(forward: RowForward, times: int) -> None:
             here = at.repeat(times, n)
@@ -67,8 +67,9 @@ class Fast(Engine):
                 advance()
 
         self._by_multiplier(start, torch.from_numpy(multipliers), batch_tokens, run)
-        losses = at.sums(waiting.all().view(len(multipliers), len(at.row)), n)
-        return (losses + fixed.to(losses.device)).cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
+        once, each = waiting.all().tensor_split([len(first.row)])
+        losses = first.sums(once, n) + at.sums(each.view(len(multipliers), len(at.row)), n)
+        return losses.cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
 
     @torch.no_grad()
     def activations(
