@@ -253,6 +253,9 @@ def main(
     repeats: int = 3,
     device: str = "cpu",
     dtype: str = "float32",
+    threads: Annotated[
+        int | None, typer.Option(help="PyTorch's threads for everybody, instead of the workload's.")
+    ] = None,
     vary: Annotated[str, typer.Option(help="A setting of run_sweep to try, such as batch_tokens=512,1024.")] = "",
     memory: Annotated[bool, typer.Option(help="Measure memory, each tool in a process of its own.")] = True,
     forms: Annotated[bool, typer.Option(help="Compare what a multiplier costs by form, on W1.")] = True,
@@ -265,7 +268,7 @@ def main(
     print(f"torch {torch.__version__}, {device}, {dtype}, median of {repeats} repeats")
     print(head(*HEAD), flush=True)
     for chosen in (WORKLOADS[name] for name in workload):
-        torch.set_num_threads(chosen.threads or n_threads)
+        torch.set_num_threads(threads or chosen.threads or n_threads)
         bench = Bench.open(chosen, device, dtype, repeats)
         tasks = {
             "sweep": lambda bench=bench: bench.sweep("all"),
