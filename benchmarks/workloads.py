@@ -138,6 +138,11 @@ def gemma_2_9b() -> Gemma2Config:
     )
 
 
+def guestbook() -> LlamaConfig:
+    """The shape of the embedded model."""
+    return llama(128, 4, 4, 384, 414)
+
+
 N_TRAINING_PAIRS = 16
 """In a training step."""
 
@@ -154,16 +159,27 @@ WORKLOADS = {
     for workload in (
         of_one_length("W1", GPT2Config, layer=6),
         of_one_length("W2", lambda: llama(512, 8, 8, 1792, 128_256, n_keys=2), layer=4),
-        # The guestbook's model, and the lengths of its pairs on sentiment.
+        # The lengths of the guestbook's pairs on sentiment.
         Workload(
             "W3",
-            lambda: llama(128, 4, 4, 384, 414),
+            guestbook,
             layer=2,
             n_pairs=200,
             n_multipliers=41,
             query=(5, 9),
             completion=(7, 28),
             shared=(2, 6),
+            threads=1,
+        ),
+        # Those of W1 and W2.
+        Workload(
+            "W3-long",
+            guestbook,
+            layer=2,
+            n_pairs=200,
+            n_multipliers=41,
+            query=(24, 64),
+            completion=(8, 24),
             threads=1,
         ),
         of_one_length("gemma-2-9b", gemma_2_9b, layer=20, vector_size=1.0),
