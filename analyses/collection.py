@@ -183,11 +183,16 @@ def _read(
     text, pair = np.divmod(tokens[:, 0], len(pairs))
     chosen = np.unique(pair)
     for batch in batches_to_sweep(model, [pairs[index] for index in chosen], len(multipliers)):
-        here = np.flatnonzero(np.isin(pair, chosen[batch]))
-        place = {index: row for row, index in enumerate(chosen[batch])}
-        places = np.stack([[place[index] for index in pair[here]], text[here], tokens[here, 1]], axis=1)
+        row = np.full(len(pairs), -1)
+        row[chosen[batch]] = np.arange(len(batch))
+        here = np.flatnonzero(row[pair] >= 0)
         values = engine.activations(
-            intervention, [pairs[index] for index in chosen[batch]], multipliers, positions, sites, places
+            intervention,
+            [pairs[index] for index in chosen[batch]],
+            multipliers,
+            positions,
+            sites,
+            np.stack([row[pair[here]], text[here], tokens[here, 1]], axis=1),
         )
         for target, value in zip(found, values, strict=True):
             target[:, here] = value
