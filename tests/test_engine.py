@@ -193,10 +193,11 @@ def test_states_that_wait_for_others_give_their_losses_in_order(tiny, monkeypatc
 def test_an_infinite_shift_leaves_the_base_model_as_it_is(tiny):
     model, site = tiny("llama"), ms.Site(1, "mlp.out")
     steer = ms.SteeringVector(site, torch.full((model.d_model,), torch.inf))
-    losses, _ = engine_for(model, site).sweep(steer, PAIRS, GRID, "all")
+    losses, shift = engine_for(model, site).sweep(steer, PAIRS, GRID, "all")
     base, _ = engine_for(model, site).sweep(random_intervention("vector", site, model), PAIRS, np.zeros(1), "all")
     assert_allclose(losses[1], base[0], atol=1e-5)
     assert np.isnan(losses[[0, 2]]).all()
+    assert (shift[1] == 0).all() and np.isinf(shift[[0, 2]]).all()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")

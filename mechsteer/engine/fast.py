@@ -69,7 +69,9 @@ class Fast(Engine):
         self._by_multiplier(start, torch.from_numpy(multipliers), batch_tokens, run)
         once, each = waiting.all().tensor_split([len(first.row)])
         losses = first.sums(once, n) + at.sums(each.view(len(multipliers), len(at.row)), n)
-        return losses.cpu().numpy(), np.abs(multipliers)[:, None] * shift.cpu().numpy()
+        sizes, shifts = np.abs(multipliers)[:, None], np.zeros((len(multipliers), n))
+        # At m = 0 nothing is shifted, even if the delta is infinite.
+        return losses.cpu().numpy(), np.multiply(sizes, shift.cpu().numpy(), out=shifts, where=sizes > 0)
 
     @torch.no_grad()
     def activations(
