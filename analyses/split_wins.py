@@ -65,8 +65,7 @@ def run(sweeps: Sequence[Sweep], pairs: str, seed: int = 0) -> Result:
             f"losses of utility up to {max(split.budgets):g} nats, from {seeds}."
         )
         claims.append(Claim(NAME, subject, estimate, "nats", interval, control, outcome, because, p_value))
-    tables = {"frontier": comparison.table(found), "differences": comparison.differences(found)} if found else {}
-    return Result(tuple(claims), tables)
+    return Result(tuple(claims), {"frontier": comparison.table(found)} if found else {})
 
 
 def _standard_error(by_seed: Sequence[Sequence[Frontier]], n_pairs: int) -> tuple[float, float]:

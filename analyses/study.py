@@ -144,7 +144,9 @@ def _fill(
 
         judged = [claim for claim in claims if claim.claim == split_wins.NAME]
         if verdict and judged:
-            verdict = comparison.sentences(comparison.as_judged(differences, judged))
+            differences = comparison.as_judged(differences, judged)
+            differences.to_parquet(folder.work / "differences.parquet", index=False)
+            verdict = comparison.sentences(differences)
 
     first = sweeps[0]
     write_json(
