@@ -138,11 +138,6 @@ def gemma_2_9b() -> Gemma2Config:
     )
 
 
-def guestbook() -> LlamaConfig:
-    """The shape of the embedded model."""
-    return llama(128, 4, 4, 384, 414)
-
-
 N_TRAINING_PAIRS = 16
 """In a training step."""
 
@@ -154,34 +149,24 @@ def of_one_length(name: str, config: Callable[[], PretrainedConfig], layer: int,
     )
 
 
+def guestbook(
+    name: str, query: tuple[int, int], completion: tuple[int, int], shared: tuple[int, int] = (0, 0)
+) -> Workload:
+    """Workloads on the embedded model's shape, which differ in lengths."""
+    return Workload(
+        name, lambda: llama(128, 4, 4, 384, 414), layer=2, n_pairs=200, n_multipliers=41, query=query,
+        completion=completion, shared=shared, threads=1,
+    )  # fmt: skip
+
+
 WORKLOADS = {
     workload.name: workload
     for workload in (
         of_one_length("W1", GPT2Config, layer=6),
         of_one_length("W2", lambda: llama(512, 8, 8, 1792, 128_256, n_keys=2), layer=4),
-        # The lengths of the guestbook's pairs on sentiment.
-        Workload(
-            "W3",
-            guestbook,
-            layer=2,
-            n_pairs=200,
-            n_multipliers=41,
-            query=(5, 9),
-            completion=(7, 28),
-            shared=(2, 6),
-            threads=1,
-        ),
-        # Those of W1 and W2.
-        Workload(
-            "W3-long",
-            guestbook,
-            layer=2,
-            n_pairs=200,
-            n_multipliers=41,
-            query=(24, 64),
-            completion=(8, 24),
-            threads=1,
-        ),
+        # The lengths of the guestbook's pairs on sentiment, and those of W1 and W2.
+        guestbook("W3", query=(5, 9), completion=(7, 28), shared=(2, 6)),
+        guestbook("W3-long", query=(24, 64), completion=(8, 24)),
         of_one_length("gemma-2-9b", gemma_2_9b, layer=20, vector_size=1.0),
     )
 }

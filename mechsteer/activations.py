@@ -1,16 +1,19 @@
 """Activations of pairs at sites, read in one pass of forwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .losses import batches, pair_texts
-from .models import Model
+from .models import Hook, Model
 from .prompts import EncodedPair
 from .sites import Site
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,21 @@ def read_activations(
     """Activations at every completion token of the pairs' texts, a batch at a time, in the model's dtype."""
     for item in batches(pair_texts(pairs), batch_size, model.padding_token):
         completion = item.batch.completion_mask
-        at: dict[Site, Tensor] = {}
-
-        def keep(site: Site, at: dict[Site, Tensor] = at, completion: Tensor = completion):
-            def look(h: Tensor, value: Tensor) -> None:
-                at[site] = value[completion.to(value.device)]
-
-            return look
-
-        none = torch.zeros_like(completion)
-        with torch.no_grad(), model.hooks([hook for site in sites for hook in site.hooks(keep(site))]):
-            model.logits(item.batch, at=none)
+        hooks, seen = collecting(sites, lambda value, here=completion: value[here.to(value.device)])
+        with torch.no_grad(), model.hooks(hooks):
+            model.logits(item.batch, at=torch.zeros_like(completion))
         row = torch.tensor(item.rows)[completion.nonzero()[:, 0]]
-        yield Activations(at, row % len(pairs), row < len(pairs))
+        yield Activations({site: values[0] for site, values in seen.items()}, row % len(pairs), row < len(pairs))
+
+
+def collecting(sites: Sequence[Site], take: Callable[[Tensor], T]) -> tuple[list[Hook], dict[Site, list[T]]]:
+    """Hooks that keep, at each site and in each forward, what `take` makes of the value there; and what they have kept."""
+    kept: dict[Site, list[T]] = {site: [] for site in sites}
+
+    def keep(site: Site):
+        def look(h: Tensor, value: Tensor) -> None:
+            kept[site].append(take(value))
+
+        return look
+
+    return [hook for site in sites for hook in site.hooks(keep(site))], kept

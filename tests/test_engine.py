@@ -102,7 +102,9 @@ def test_completions_of_one_token_are_measured_too(tiny, family, positions):
     steer = random_intervention("vector", site, model)
     pairs = [EncodedPair("yes or no", 3, (1, 5, 6, 7), (1, 5, 6, 8)), EncodedPair("longer", 2, (1, 9, 7), (1, 9, 8))]
     expected, shift = Plain(model).sweep(steer, pairs, GRID, positions)
-    losses, found_shift = engine_for(model, site).sweep(steer, pairs, GRID, positions)
+    done = []
+    losses, found_shift = engine_for(model, site).sweep(steer, pairs, GRID, positions, advance=lambda: done.append(1))
+    assert len(done) == len(GRID)
     assert_allclose(losses, expected, atol=1e-4)
     assert_allclose(found_shift, shift, rtol=1e-4)
     assert (np.ptp(losses, axis=0).max() < 1e-5) == (positions == "completion")

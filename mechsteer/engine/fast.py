@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from ..activations import collecting
 from ..interventions import Intervention
 from ..prompts import EncodedPair
 from ..sites import Look, Site
@@ -63,10 +64,8 @@ class Fast(Engine):
         def run(forward: RowForward, times: int) -> None:
             here = at.repeat(times, n)
             waiting.add(forward.states(here), here.target)
-            for _ in range(times):
-                advance()
 
-        self._by_multiplier(start, torch.from_numpy(multipliers), batch_tokens, run)
+        self._by_multiplier(start, torch.from_numpy(multipliers), run, batch_tokens, advance)
         once, each = waiting.all().tensor_split([len(first.row)])
         losses = first.sums(once, n) + at.sums(each.view(len(multipliers), len(at.row)), n)
         sizes, shifts = np.abs(multipliers)[:, None], np.zeros((len(multipliers), n))
@@ -87,35 +86,34 @@ class Fast(Engine):
         start, _ = self._start(intervention, forward, positions)
         row, text, position = torch.from_numpy(tokens).to(self.model.device).T
         column = forward.rows.column(row, text == 1, position)
-        found: dict[Site, list[ndarray]] = {site: [] for site in sites}
 
-        def keep(site: Site):
-            def look(h: Tensor, value: Tensor) -> None:
-                by_multiplier = rearrange(value, "(m pair) pos d -> m pair pos d", pair=len(pairs))
-                values = by_multiplier[:, row.to(value.device), column.to(value.device)]
-                found[site].append(values.float().cpu().numpy())
+        def take(value: Tensor) -> ndarray:
+            by_multiplier = rearrange(value, "(m pair) pos d -> m pair pos d", pair=len(pairs))
+            return by_multiplier[:, row.to(value.device), column.to(value.device)].float().cpu().numpy()
 
-            return look
-
-        reading = [hook for site in sites for hook in site.hooks(keep(site))]
+        reading, found = collecting(sites, take)
 
         def run(forward: RowForward, times: int) -> None:
             with stopping(self.model, reading):
                 forward.run()
 
-        self._by_multiplier(start, torch.from_numpy(multipliers), None, run)
+        self._by_multiplier(start, torch.from_numpy(multipliers), run)
         return [np.concatenate(found[site]) for site in sites]
 
     def _by_multiplier(
         self,
         start: "_Start",
         multipliers: Float[Tensor, " m"],
-        batch_tokens: int | None,
         run: Callable[[RowForward, int], None],
+        batch_tokens: int | None = None,
+        advance: Callable[[], None] = lambda: None,
     ) -> None:
         """Calls `run` under the steer, each time for as many multipliers side by side as there is room for."""
         n_tokens = start.forward.rows.tokens.numel()
         if n_tokens == 0:
+            # Nothing depends on the multiplier.
+            for _ in multipliers:
+                advance()
             return
         room = max(1, (batch_tokens or default_batch_tokens(self.model)) // n_tokens)
         for times, shares in groupby(multipliers.tensor_split(ceil(len(multipliers) / room)), key=len):
@@ -124,6 +122,8 @@ class Fast(Engine):
                 for share in shares:
                     with self.model.hooks(stack.prefix.site.hooks(stack.shifting(share))):
                         run(stack.forward, times)
+                    for _ in share:
+                        advance()
 
     @torch.no_grad()
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:

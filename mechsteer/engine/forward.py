@@ -1,4 +1,4 @@
-"""A forward of pair rows through the model, with no arithmetic that nobody reads."""
+"""A forward of pair rows through the model; the last block's MLP and the final norm work only where something is predicted."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from ..activations import collecting
 from ..interventions import Intervention
 from ..losses import completion_losses, pair_texts
 from ..models import pad_batch
@@ -58,15 +59,9 @@ class Plain(Engine):
     ) -> list[Float[ndarray, "m n _"]]:
         batch = pad_batch(pair_texts(pairs), self.model.padding_token)
         pair, text, position = torch.from_numpy(tokens).T
-        found: dict[Site, list[ndarray]] = {site: [] for site in sites}
-
-        def keep(site: Site):
-            def look(h: Tensor, value: Tensor) -> None:
-                found[site].append(value.cpu()[text * len(pairs) + pair, position].float().numpy())
-
-            return look
-
-        reading = [hook for site in sites for hook in site.hooks(keep(site))]
+        reading, found = collecting(
+            sites, lambda value: value.cpu()[text * len(pairs) + pair, position].float().numpy()
+        )
         for multiplier in multipliers:
             # The hooks that read come after the steer's, so they see what it has made.
             with steer(self.model, intervention, float(multiplier), positions), self.model.hooks(reading):
