@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from mechsteer.claims import Claim
 from mechsteer.errors import InputError
+from mechsteer.statistics.judging import Claim
 
-from .verdict import ANALYSES, judge_one
+from .studies.verdict import ANALYSES, judge_one
 
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 

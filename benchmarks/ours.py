@@ -15,7 +15,7 @@ from workloads import Steer, TokenPair
 
 import mechsteer as ms
 from mechsteer.interventions import FORMS
-from mechsteer.training import run
+from mechsteer.methods import run
 
 TRAINING_MULTIPLIERS = (0.5, 1.0, 1.5)
 

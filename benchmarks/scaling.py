@@ -15,7 +15,7 @@ from ours import Mechsteer
 from tables import head, line
 from workloads import Workload, llama
 
-from figures.style import BLUE, COLUMN, GREEN, GREY, ORANGE, VERMILION, Look, style
+from figures.drawing.style import BLUE, COLUMN, GREEN, GREY, ORANGE, VERMILION, Look, style
 
 BASE = Workload(
     "scaling",

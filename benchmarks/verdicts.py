@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from worlds import CASES, Case  # noqa: E402
 
-from mechsteer.claims import Outcome  # noqa: E402
+from mechsteer.statistics.judging import Outcome  # noqa: E402
 
 
 def rates(case: Case, seeds: Sequence[int]) -> dict[str, Counter[Outcome]]:

@@ -11,8 +11,8 @@ from types import ModuleType
 
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
-from mechsteer.files import write_atomically
+from analyses.studies.finished import Study
+from mechsteer.store.atomic import write_atomically
 
 from . import (
     activation_map,
@@ -36,8 +36,8 @@ from . import (
     utility_distance,
     validity,
 )
-from .style import save
-from .tables import slug, subjects
+from .drawing.saved import slug, subjects
+from .drawing.style import save
 
 OF_THE_STUDY: dict[str, ModuleType] = {
     "claims": claims,

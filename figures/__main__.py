@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 from mechsteer.errors import InputError
 
 from . import MODULES, draw_one

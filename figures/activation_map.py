@@ -6,11 +6,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels
-from .style import BLACK, GREY, LIGHT, SHADES, Look
-from .tables import of_steer
+from .drawing.panels import Place, key, panels
+from .drawing.saved import of_steer
+from .drawing.style import BLACK, GREY, LIGHT, SHADES, Look
 
 SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
 

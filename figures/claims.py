@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from . import tables
-from .forest import forest
-from .panels import Place, key, panels, wide_axis, zero_lines
-from .style import GREY, OUTCOMES, Look
+from .drawing import saved as tables
+from .drawing.forest import forest
+from .drawing.panels import Place, key, panels, wide_axis, zero_lines
+from .drawing.style import GREY, OUTCOMES, Look
 
 UNITS = {"R²": "R²", "share": "", " / ": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖mΔh‖/‖h‖"}
 """Short words for a unit that holds these."""

@@ -4,11 +4,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels, plain_numbers, with_intervals
-from .style import FORM_NAMES, METHODS
-from .tables import saved
+from .drawing.panels import Place, key, panels, plain_numbers, with_intervals
+from .drawing.saved import saved
+from .drawing.style import FORM_NAMES, METHODS
 
 
 def numbers(study: Study) -> pd.DataFrame | None:

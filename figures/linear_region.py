@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy import ndarray
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .curves import curve_table, shift_per_unit
-from .panels import Place, key, panels, with_intervals, zero_lines
-from .style import BLACK, GREEN, GREY, LIGHT, QUANTITIES, VERMILION, Look
-from .tables import of_steer, steer_of, sweep_of
+from .drawing.panels import Place, key, panels, with_intervals, zero_lines
+from .drawing.saved import of_steer, steer_of, sweep_of
+from .drawing.steer_curves import curve_table, shift_per_unit
+from .drawing.style import BLACK, GREEN, GREY, LIGHT, QUANTITIES, VERMILION, Look
 
 REGIONS = "linear_region-regions"
 LINE, TANGENT, ALL = "a straight line", "its tangent at zero", "a line through all"

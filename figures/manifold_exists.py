@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels, plain_numbers
-from .style import BLUE, GREEN, GREY, VERMILION, Look
-from .tables import of_steer
+from .drawing.panels import Place, key, panels, plain_numbers
+from .drawing.saved import of_steer
+from .drawing.style import BLUE, GREEN, GREY, VERMILION, Look
 
 POINTS = {
     "held out": (Look(BLUE, "o"), "unseen tokens"),

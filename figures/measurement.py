@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
-from analyses.measurement import MOST
+from analyses.claims.measurement import MOST
+from analyses.studies.finished import Study
 
-from .forest import forest
-from .panels import Place, key, panels
-from .style import GREY, QUANTITIES, Look
-from .tables import claims, of_steer
+from .drawing.forest import forest
+from .drawing.panels import Place, key, panels
+from .drawing.saved import claims, of_steer
+from .drawing.style import GREY, QUANTITIES, Look
 
 ALL = "all together, unseen pairs"
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels
-from .style import FORM_NAMES, FORMS, GREY, Look
-from .tables import saved
+from .drawing.panels import Place, key, panels
+from .drawing.saved import saved
+from .drawing.style import FORM_NAMES, FORMS, GREY, Look
 
 
 def numbers(study: Study) -> pd.DataFrame | None:

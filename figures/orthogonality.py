@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
-from analyses.orthogonality import SMALL
+from analyses.claims.orthogonality import SMALL
+from analyses.studies.finished import Study
 
-from .forest import forest
-from .panels import Place, panels, wide_axis, zero_lines
-from .style import BLACK, BLUE, GREEN, GREY, LIGHT, VERMILION, Look
-from .tables import of_steer
+from .drawing.forest import forest
+from .drawing.panels import Place, panels, wide_axis, zero_lines
+from .drawing.saved import of_steer
+from .drawing.style import BLACK, BLUE, GREEN, GREY, LIGHT, VERMILION, Look
 
 QUANTITIES = {
     "cos(ω_u, Δh)": (r"$\cos(\omega_u, \Delta h)$", Look(VERMILION, "o")),

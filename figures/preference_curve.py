@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
-from .panels import Place, key, panels
-from .rivals import draw_rivals, rivals_table
-from .style import BLACK, QUANTITIES, Look
-from .tables import steer_of, sweep_of
+from .drawing.panels import Place, key, panels
+from .drawing.rivals import draw_rivals, rivals_table
+from .drawing.saved import steer_of, sweep_of
+from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
+from .drawing.style import BLACK, QUANTITIES, Look
 
 BOUNDARIES = ("near_linear_negative", "near_linear_positive", "converges_negative", "converges_positive")
 LINEAR, TRANSITION, CONVERGENCE = "#BDBDBD", "#E3E3E3", "#FFFFFF"

@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
-from mechsteer.sweeps import Sweep
+from analyses.studies.finished import Study
+from mechsteer.measuring.sweeps import Sweep
 
-from .curves import curve_keys, curve_table, draw_curve, shift_axis
-from .panels import Place, key, panels
-from .style import FORM_NAMES, FORMS, GREY, QUANTITIES, Look
+from .drawing.panels import Place, key, panels
+from .drawing.steer_curves import curve_keys, curve_table, draw_curve, shift_axis
+from .drawing.style import FORM_NAMES, FORMS, GREY, QUANTITIES, Look
 
 
 def overlaid(sweeps: Sequence[Sweep]) -> list[Sweep]:

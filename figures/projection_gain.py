@@ -4,12 +4,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .forest import forest
-from .panels import Place, panels, zero_lines
-from .style import BLUE, GREEN, GREY, VERMILION, Look
-from .tables import means, of_steer
+from .drawing.forest import forest
+from .drawing.panels import Place, panels, zero_lines
+from .drawing.saved import means, of_steer
+from .drawing.style import BLUE, GREEN, GREY, VERMILION, Look
 
 SLOPES = (Look(GREEN, "s"), Look(VERMILION, "^"))
 

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
-from analyses.random_control import METHOD, SHARE
+from analyses.claims.random_control import METHOD, SHARE
+from analyses.studies.finished import Study
 
-from .forest import forest
-from .panels import Place, panels, zero_lines
-from .style import FORM_NAMES, FORMS, GREY, METHODS
-from .tables import claims, saved
+from .drawing.forest import forest
+from .drawing.panels import Place, panels, zero_lines
+from .drawing.saved import claims, saved
+from .drawing.style import FORM_NAMES, FORMS, GREY, METHODS
 
 
 def numbers(study: Study) -> pd.DataFrame | None:

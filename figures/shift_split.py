@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels, plain_numbers, zero_lines
-from .style import layer_looks
-from .tables import of_steer, through_zero
+from .drawing.panels import Place, key, panels, plain_numbers, zero_lines
+from .drawing.saved import of_steer, through_zero
+from .drawing.style import layer_looks
 
 PARTS = {
     "along": r"along the tangent ($\|h\|$)",

@@ -8,11 +8,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels
-from .style import BLACK, Look
-from .tables import saved
+from .drawing.panels import Place, key, panels
+from .drawing.saved import saved
+from .drawing.style import BLACK, Look
 
 PLACES = ("resid_pre", "attn.o", "resid_mid", "mlp.out", "resid_post")
 """In the order in which a block computes them."""

@@ -3,12 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .forest import forest
-from .panels import Place, key, panels, wide_axis, zero_lines
-from .style import FORM_NAMES, OUTCOMES
-from .tables import claims, saved
+from .drawing.forest import forest
+from .drawing.panels import Place, key, panels, wide_axis, zero_lines
+from .drawing.saved import claims, saved
+from .drawing.style import FORM_NAMES, OUTCOMES
 
 WORDS = {"supported": "SPLIT wins", "refuted": "SPLIT loses", "inconclusive": "undecided"}
 

@@ -4,11 +4,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels
-from .style import GREY, QUANTITIES, Look
-from .tables import claims, means, of_steer, sweep_of
+from .drawing.panels import Place, key, panels
+from .drawing.saved import claims, means, of_steer, sweep_of
+from .drawing.style import GREY, QUANTITIES, Look
 
 SCORES = {"": "as fitted", ", shape": "in shape"}
 

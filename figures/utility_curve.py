@@ -4,14 +4,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analyses.finished import Study
-from analyses.utility_curve import NEAR
+from analyses.claims.utility_curve import NEAR
+from analyses.studies.finished import Study
 
-from .curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
-from .panels import Place, key, panels
-from .rivals import draw_rivals, rivals_table
-from .style import BLACK, GREEN, LIGHT, QUANTITIES, Look
-from .tables import steer_of, sweep_of
+from .drawing.panels import Place, key, panels
+from .drawing.rivals import draw_rivals, rivals_table
+from .drawing.saved import steer_of, sweep_of
+from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
+from .drawing.style import BLACK, GREEN, LIGHT, QUANTITIES, Look
 
 PEAK, HALF = Look(BLACK, ""), Look(GREEN, "", ":")
 MARKS = {"peak": PEAK, "half_validity_negative": HALF, "half_validity_positive": HALF}

@@ -7,11 +7,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .panels import Place, key, panels, wide_axis
-from .style import GREY, SHADES, Look
-from .tables import of_steer
+from .drawing.panels import Place, key, panels, wide_axis
+from .drawing.saved import of_steer
+from .drawing.style import GREY, SHADES, Look
 
 DISTANCES = {
     "neighbours": "to neighbours (unit of $h$)",

@@ -5,12 +5,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.finished import Study
+from analyses.studies.finished import Study
 
-from .curves import shift_axis, shift_per_unit
-from .panels import Place, key, panels, with_intervals
-from .style import BLACK, QUANTITIES, Look
-from .tables import means, of_steer, share_interval, sweep_of
+from .drawing.panels import Place, key, panels, with_intervals
+from .drawing.saved import means, of_steer, share_interval, sweep_of
+from .drawing.steer_curves import shift_axis, shift_per_unit
+from .drawing.style import BLACK, QUANTITIES, Look
 
 
 def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:

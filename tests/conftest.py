@@ -113,7 +113,7 @@ def mechsteer(monkeypatch, capsys):
 
 def random_batch(n_rows: int = 3, side: str = "right", seed: int = 0) -> ms.TokenBatch:
     """Rows of different length that begin with BOS; the last third of each is its completion."""
-    from mechsteer.models import pad_batch
+    from mechsteer.models.model import pad_batch
 
     generator = torch.Generator().manual_seed(seed)
     rows = []
@@ -138,10 +138,10 @@ def random_intervention(form: str, site: ms.Site, model: ms.Model, seed: int = 0
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory) -> Path:
     """The folder of a finished study of two vectors; its claims are written by hand, since judging takes its time."""
-    from analyses.folder import write_json
-    from analyses.settings import Settings
-    from analyses.study import run
-    from mechsteer.claims import Claim, Outcome
+    from analyses.studies.folder import write_json
+    from analyses.studies.settings import Settings
+    from analyses.studies.study import run
+    from mechsteer.statistics.judging import Claim, Outcome
 
     folder = tmp_path_factory.mktemp("study")
     pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")

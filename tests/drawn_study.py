@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.curves import PreferenceCurve, UtilityCurve, ValidityDecay
-from mechsteer.sweeps import Sweep, save_sweeps
+from mechsteer.measuring.sweeps import Sweep, save_sweeps
 
 M = np.array([-16.0, -8, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8, 16])
 READ = M[[0, 1, 3, 9, 11, 12]]

@@ -22,7 +22,8 @@ from worlds.curves import (
 )
 
 import mechsteer as ms
-from analyses import (
+from analyses.__main__ import app
+from analyses.claims import (
     linear_region,
     measurement,
     preference_curve,
@@ -32,14 +33,13 @@ from analyses import (
     split_wins,
     transfer,
     utility_curve,
-    verdict,
 )
-from analyses.__main__ import app
-from analyses.evidence import Evidence
+from analyses.evidence.evidence import Evidence
+from analyses.studies import verdict
 from mechsteer import Outcome
 from mechsteer.curves import FitStatus, PreferenceCurve, UtilityCurve, ValidityDecay, fit, separable
 from mechsteer.curves.forms import rival_forms
-from mechsteer.sweeps import Sweep
+from mechsteer.measuring.sweeps import Sweep
 
 SUPPORTED, REFUTED, INCONCLUSIVE = Outcome
 BY_EVIDENCE = (measurement, linear_region, projection_gain, preference_curve, utility_curve, transfer)
@@ -49,7 +49,7 @@ BY_EVIDENCE = (measurement, linear_region, projection_gain, preference_curve, ut
 def fewer_resamples():
     """Enough for what is planted here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analyses.rivals.N_RESAMPLES", 60)
+        patch.setattr("analyses.claims.rivals.N_RESAMPLES", 60)
         yield
 
 

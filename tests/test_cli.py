@@ -17,7 +17,7 @@ import typer.main
 import mechsteer as ms
 from mechsteer import cli, progress
 from mechsteer.cli import summary
-from mechsteer.cli.tables import Table, echo, estimate, number
+from mechsteer.cli.printing import Table, echo, estimate, number
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {verb.__name__: example for verbs in cli.CONTENTS.values() for verb, example in verbs.items()}
@@ -361,7 +361,7 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
 
 def test_figures_and_report_are_made_again_without_a_model(small_study, tmp_path, monkeypatch, mechsteer):
     study = shutil.copytree(small_study, tmp_path / "study", ignore=shutil.ignore_patterns("claims*"))
-    monkeypatch.setattr("mechsteer.models.load_model", None)
+    monkeypatch.setattr("mechsteer.models.opening.load_model", None)
     code, printed, _ = mechsteer("figures", study)
     drawn = [Path(line) for line in printed.splitlines()]
     assert (

@@ -20,7 +20,7 @@ from mechsteer.curves import (
 )
 from mechsteer.curves.forms import curve_from, paper_form, rival_forms
 from mechsteer.curves.separable import minimise
-from mechsteer.sweeps import Sweep
+from mechsteer.measuring.sweeps import Sweep
 
 MULTIPLIERS = np.linspace(-20, 20, 41)
 CONTINUOUS = ValidityDecay(1.0, 1.0, 30.0, 0.8, 1.0, 60.0, 1.5)

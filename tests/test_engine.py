@@ -17,9 +17,9 @@ import mechsteer as ms
 from mechsteer.engine import Fast, Plain, batches_of_pairs, engine_for
 from mechsteer.engine.rows import n_tokens
 from mechsteer.engine.vocabulary import Unembedding
-from mechsteer.measure import sweep_encoded
-from mechsteer.prompts import EncodedPair
-from mechsteer.sites import all_sites
+from mechsteer.measuring.sweeping import sweep_encoded
+from mechsteer.models.prompts import EncodedPair
+from mechsteer.models.survey import all_sites
 
 GRID = np.array([-0.5, 0.0, 0.7])
 

@@ -9,13 +9,14 @@ from conftest import FAMILIES, random_batch, random_intervention
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mechsteer as ms
-from analyses import edited_weights, one_operation
-from analyses.collection import collect, handled_well, spread, steered_positions
-from analyses.evidence import Evidence
-from mechsteer.activations import read_activations
-from mechsteer.losses import TextBatch, pair_texts
-from mechsteer.prompts import encode_pairs
-from mechsteer.sites import PLACES
+from analyses.claims import one_operation
+from analyses.evidence import edited_weights
+from analyses.evidence.collection import collect, handled_well, spread, steered_positions
+from analyses.evidence.evidence import Evidence
+from mechsteer.engine.activations import read_activations
+from mechsteer.engine.losses import TextBatch, pair_texts
+from mechsteer.models.hooks import PLACES
+from mechsteer.models.prompts import encode_pairs
 
 FORMS = ("vector", "lora", "local_weight")
 GRID = np.array([-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5])

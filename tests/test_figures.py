@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.transforms import Bbox
 
-from analyses.finished import Study
-from analyses.verdict import ANALYSES
-from figures import FIGURES, MODULES, OF_A_STEER, OF_CLAIM, draw_all, draw_one, frontier, preference_curve, style
+from analyses.studies.finished import Study
+from analyses.studies.verdict import ANALYSES
+from figures import FIGURES, MODULES, OF_A_STEER, OF_CLAIM, draw_all, draw_one, frontier, preference_curve
 from figures.__main__ import app
-from figures.panels import panels, wide_axis
+from figures.drawing import style
+from figures.drawing.panels import panels, wide_axis
 from mechsteer import InputError
 
 WITHOUT_A_CLAIM = {"activation_map"}

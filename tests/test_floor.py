@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 import mechsteer as ms
 from mechsteer.engine import Engine, Fast, Plain, engine_for
-from mechsteer.prompts import EncodedPair
+from mechsteer.models.prompts import EncodedPair
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from floor import Shape, sweep_work  # noqa: E402

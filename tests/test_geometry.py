@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mechsteer.geometry import projection_gain, remove_ones, shift_geometry
 from mechsteer.manifolds import LocalTangent, Neighbours, Subspace
+from mechsteer.manifolds.geometry import projection_gain, remove_ones, shift_geometry
 
 D = 7
 

@@ -1,19 +1,21 @@
 """Who may import whom: mechsteer <- analyses <- figures <- cli, and evidence needs no model."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tree import BEGIN, CONTRIBUTING, END, tree
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mechsteer", "analyses", "figures")
 FRONT_DOOR = ROOT / "mechsteer/cli"
 """The one room that may import every other."""
 EVIDENCE = (
-    "mechsteer/pairs.py", "mechsteer/pair_files.py", "mechsteer/sweeps.py", "mechsteer/log_odds.py", "mechsteer/curves",
-    "mechsteer/statistics.py", "mechsteer/frontier.py", "mechsteer/manifolds", "mechsteer/geometry.py", "mechsteer/claims.py",
+    "mechsteer/pairs", "mechsteer/measuring/sweeps.py", "mechsteer/measuring/log_odds.py", "mechsteer/measuring/frontier.py",
+    "mechsteer/curves", "mechsteer/statistics", "mechsteer/manifolds",
 )  # fmt: skip
 MODEL_SIDE = ("torch", "transformers", "transformer_lens")
 
@@ -59,33 +61,31 @@ def test_evidence_imports_neither_torch_nor_the_model_side():
         for path in files("mechsteer")
         if any(name.split(".")[0] in MODEL_SIDE for name in imports(path))
     }
-    assert "mechsteer.models" in model_side
+    assert "mechsteer.models.model" in model_side
     for path in files(*EVIDENCE):
         taken = imports(path)
         assert not {name for name in taken if name.split(".")[0] in MODEL_SIDE}, path
         assert not taken & model_side, path
 
 
-def test_only_sites_knows_hook_names():
+def test_only_one_file_knows_the_names_of_hooks():
     for path in files(*PACKAGES):
-        if path.name != "sites.py":
+        if path.relative_to(ROOT) != Path("mechsteer/models/hooks.py"):
             source = path.read_text(encoding="utf-8")
             assert "blocks." not in source.replace("bridge.blocks", ""), path
-            assert "hook_resid" not in source, path
+            assert not re.search(r"""["'](ln2|ln_final|unembed\.|(\w+\.)*hook_\w+)""", source), path
 
 
-@pytest.mark.parametrize("names", ["mechsteer.cli, mechsteer.guestbook", "figures, figures.report"])
+@pytest.mark.parametrize("names", ["mechsteer.cli, mechsteer.guestbook", "figures, figures.page"])
 def test_help_and_figures_need_no_torch(names):
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_the_tree_in_the_readme_names_every_file():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in files(*PACKAGES):
-        assert path.name in readme or path.name == "__init__.py", (
-            f"{path.relative_to(ROOT)} is not in the README's tree"
-        )
+def test_the_tree_in_contributing_holds_every_file_and_nothing_else():
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    written = text.partition(BEGIN)[2].partition(END)[0]
+    assert written == tree(), "python tests/tree.py writes it anew"
 
 
 def test_every_public_name_resolves():

@@ -6,7 +6,7 @@ from conftest import FAMILIES, build_hf, random_batch
 from numpy.testing import assert_allclose
 
 import mechsteer as ms
-from mechsteer.losses import batches, pair_texts
+from mechsteer.engine.losses import batches, pair_texts
 
 
 def plain_loss(hf, ids: list[int], begin: int) -> float:

@@ -17,8 +17,8 @@ from sklearn.decomposition import PCA
 from worlds.manifold import READ, make
 from worlds.manifold import D as WIDTH
 
-from analyses import activation_map
-from analyses.evidence import LayerActivations
+from analyses.claims import activation_map
+from analyses.evidence.evidence import LayerActivations
 from mechsteer.errors import InputError
 from mechsteer.manifolds import (
     Gaussian,

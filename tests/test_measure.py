@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_losses import plain_loss
 
 import mechsteer as ms
-from mechsteer.losses import batches, pair_texts
-from mechsteer.models import Model
+from mechsteer.engine.losses import batches, pair_texts
+from mechsteer.models.model import Model
 
 SITE = ms.Site(1, "resid_post")
 
@@ -214,7 +214,7 @@ def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, monkey
         utility = ms.utility_log_odds(loss_positive, loss_negative)
         return np.concatenate([np.full_like(utility[..., :1], np.nan), utility[..., 1:]], axis=-1)
 
-    monkeypatch.setattr("mechsteer.sweeps.utility_log_odds", undefined)
+    monkeypatch.setattr("mechsteer.measuring.sweeps.utility_log_odds", undefined)
     assert_allclose(
         ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=8)[[0, -1]], normal[[0, -1]], rtol=0.5
     )

@@ -12,8 +12,8 @@ import pandas
 import pytest
 
 from mechsteer.errors import InputError
-from mechsteer.pair_files import load_pairs, save_pairs
-from mechsteer.pairs import Pairs, PolarityPair
+from mechsteer.pairs.polarity import Pairs, PolarityPair
+from mechsteer.pairs.reading import load_pairs, save_pairs
 
 HARD_TEXTS = [
     "plain",

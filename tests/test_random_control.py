@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from test_frontier import planted
 
-from analyses import random_control
+from analyses.claims import random_control
 
 
 def sweeps(gain: float, chance: float, n_pairs: int = 60):

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from figures.report import write_report
+from figures.page import write_report
 from mechsteer import InputError
-from mechsteer.sweeps import Sweep, save_sweeps
+from mechsteer.measuring.sweeps import Sweep, save_sweeps
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -220,7 +220,7 @@ def test_numbers_are_those_of_the_sweep(study, page):
 
 
 def test_single_pairs_beyond_the_bound_are_left_to_the_tables(study, monkeypatch, tmp_path):
-    monkeypatch.setattr("figures.report.page.MAX_VALUES", N_PAIRS * len(MULTIPLIERS))
+    monkeypatch.setattr("figures.page.page.MAX_VALUES", N_PAIRS * len(MULTIPLIERS))
     path = write_report([study], tmp_path / "page.html")
     values = [steer["values"] for steer in json.loads(Elements(path).scripts[0])["studies"][0]["steers"]]
     # The steer that claims were asked of comes first.

@@ -6,7 +6,7 @@ import transformers
 from conftest import FAMILIES, build_hf
 
 import mechsteer as ms
-from mechsteer.sites import PLACES
+from mechsteer.models.hooks import PLACES
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mechsteer.statistics import (
+from mechsteer.statistics.intervals import (
     ConfidenceInterval,
     aicc,
     alternate_folds,

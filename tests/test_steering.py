@@ -8,7 +8,7 @@ from conftest import FAMILIES, build_hf, random_batch, random_intervention
 from numpy.testing import assert_allclose
 
 import mechsteer as ms
-from mechsteer.sites import PLACES
+from mechsteer.models.hooks import PLACES
 
 FORMS = ("vector", "lora", "local_weight")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyses.finished import Study
-from analyses.settings import Settings, parse_multipliers
-from analyses.study import run
+from analyses.studies.finished import Study
+from analyses.studies.settings import Settings, parse_multipliers
+from analyses.studies.study import run
 from mechsteer import InputError
 
 WRITTEN = {
@@ -74,11 +74,11 @@ def test_an_interrupted_study_looks_unfinished_and_goes_on_where_it_stopped(shar
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("analyses.study.fit", interrupt)
+        patch.setattr("analyses.studies.study.fit", interrupt)
         run(settings, tmp_path / "part", report=lambda line: None)
     assert not (tmp_path / "part").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("analyses.study.learn", interrupt)  # what was learned is not learned again
+        patch.setattr("analyses.studies.study.learn", interrupt)  # what was learned is not learned again
         run(settings, tmp_path / "part", report=lambda line: None)
     for name in ("sweeps.parquet", "fits.json"):
         assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

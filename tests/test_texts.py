@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import mechsteer as ms
-from analyses.texts import NO_MARK, PARTS, word_marks, write_texts
+from analyses.evidence.texts import NO_MARK, PARTS, word_marks, write_texts
 from mechsteer import guestbook as language
-from mechsteer.pairs import Pairs, PolarityPair
+from mechsteer.pairs.polarity import Pairs, PolarityPair
 
 SITE = ms.Site(1, "resid_post")
 

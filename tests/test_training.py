@@ -12,9 +12,9 @@ from test_steering import FORMS, as_weights, down_projection, edit
 
 import mechsteer as ms
 from mechsteer.interventions import FORMS as BY_NAME
-from mechsteer.training import OBJECTIVES, BatchLosses
-from mechsteer.training.run import Draw
-from mechsteer.training.teaching import Teaching
+from mechsteer.methods import OBJECTIVES, BatchLosses
+from mechsteer.methods.run import Draw
+from mechsteer.methods.teaching import Teaching
 
 SITE = ms.Site(1, "mlp.out")
 PAIRS = ms.Pairs(
@@ -201,7 +201,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(toy, tmp_path, monk
             raise KeyboardInterrupt
         return record(loss, losses)
 
-    from mechsteer.training import trainer
+    from mechsteer.methods import trainer
 
     record = trainer._record
     path = tmp_path / "run.checkpoint"

@@ -9,13 +9,13 @@ import worlds
 from worlds.manifold import READ, SWEPT, D, cloud, few, make, with_readout
 
 import figures.orthogonality
-from analyses import manifold_exists, off_manifold, orthogonality, validity
-from analyses.evidence import LayerActivations
-from analyses.finished import Study
-from analyses.orthogonality import by_gradient, by_regression
-from analyses.tokens import by_pair
+from analyses.claims import manifold_exists, off_manifold, orthogonality, validity
+from analyses.claims.orthogonality import by_gradient, by_regression
+from analyses.claims.tokens import by_pair
+from analyses.evidence.evidence import LayerActivations
+from analyses.studies.finished import Study
 from figures import distance, shift_split, utility_distance
-from mechsteer.claims import Outcome
+from mechsteer.statistics.judging import Outcome
 
 N_SEEDS = 2
 ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)

@@ -18,7 +18,7 @@ from .options import (
     running,
     steers,
 )
-from .tables import Table, echo, echo_json, number
+from .printing import Table, echo, echo_json, number
 
 
 def generate(

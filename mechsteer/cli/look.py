@@ -7,7 +7,7 @@ import typer
 
 from . import summary
 from .options import JsonOption
-from .tables import echo, echo_json
+from .printing import echo, echo_json
 
 FolderArgument = Annotated[Path, typer.Argument(help="The --out folder of a study.", metavar="DIR")]
 
@@ -43,7 +43,7 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html: one study, or several side by side."""
-    from figures.report import write_report
+    from figures.page import write_report
 
     print(write_report(folders, out))
 
@@ -55,7 +55,7 @@ def figures(
     ] = None,
 ) -> None:
     """Draw a study's figures again, as PDF and PNG."""
-    from analyses.finished import Study
+    from analyses.studies.finished import Study
     from figures import draw_all
 
     for path in draw_all(Study.load(folder), out or folder / "figures"):

@@ -78,7 +78,7 @@ def open_model(model: str, device: str | None, dtype: str | None) -> Any:
 def read_pairs(pairs: str, columns: str, group: str | None) -> Any:
     """The pairs that a verb is asked to use."""
     import mechsteer as ms
-    from analyses.settings import parse_columns
+    from analyses.studies.settings import parse_columns
 
     return ms.load_pairs(pairs, columns=parse_columns(split_list(columns)), group=group)
 

@@ -13,7 +13,7 @@ from .options import (
     open_model,
     read_pairs,
 )
-from .tables import Table, echo, echo_json, number
+from .printing import Table, echo, echo_json, number
 
 MOST_SITES = 12
 

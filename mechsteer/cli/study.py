@@ -23,7 +23,7 @@ from .options import (
     steers,
     what,
 )
-from .tables import echo, echo_json
+from .printing import echo, echo_json
 
 
 def study(
@@ -79,11 +79,11 @@ def study(
     Leaves tables, steers, claims, figures and report.html in a folder. An interrupted study goes on when the command is
     repeated.
     """
-    from analyses.finished import Study
-    from analyses.settings import Settings
-    from analyses.study import run
+    from analyses.studies.finished import Study
+    from analyses.studies.settings import Settings
+    from analyses.studies.study import run
     from figures import draw_all
-    from figures.report import write_report
+    from figures.page import write_report
 
     settings = Settings(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .tables import Table, estimate, number
+from .printing import Table, estimate, number
 
 ACROSS_STEERS = ("one_operation", "random_control", "split_wins")
 """Claims with a row for each steer; the others have many rows for one."""

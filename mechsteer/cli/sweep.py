@@ -21,7 +21,7 @@ from .options import (
     read_pairs,
     running,
 )
-from .tables import Table, echo, echo_json, number
+from .printing import Table, echo, echo_json, number
 
 
 def sweep(
@@ -49,7 +49,7 @@ def sweep(
     import numpy as np
 
     import mechsteer as ms
-    from analyses.settings import parse_multipliers
+    from analyses.studies.settings import parse_multipliers
 
     grid = None if multipliers == "auto" else parse_multipliers(multipliers)
     if out.suffix != ".parquet":

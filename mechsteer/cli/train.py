@@ -20,7 +20,7 @@ from .options import (
     running,
     steers,
 )
-from .tables import echo, echo_json
+from .printing import echo, echo_json
 
 
 def train(
@@ -80,9 +80,9 @@ def train(
 
     import mechsteer as ms
 
-    from ..files import write_atomically
     from ..interventions import FORMS
-    from ..training import OBJECTIVES, Recipe
+    from ..methods import OBJECTIVES, Recipe
+    from ..store.atomic import write_atomically
 
     given = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
     given = {name: value for name, value in given.items() if value is not None}

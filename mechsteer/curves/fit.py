@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from ..statistics import aicc, alternate_folds, constancy_p_value, r_squared, resampled_means
-from ..sweeps import Sweep
+from ..measuring.sweeps import Sweep
+from ..statistics.intervals import aicc, alternate_folds, constancy_p_value, r_squared, resampled_means
 from .forms import Curve, Form, curve_from, paper_form, rival_forms
 from .preference import PreferenceCurve
 from .properties import Property, curve_properties, with_intervals

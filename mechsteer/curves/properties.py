@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from ..statistics import ConfidenceInterval, percentile_interval
+from ..statistics.intervals import ConfidenceInterval, percentile_interval
 from .preference import PreferenceCurve
 from .utility import UtilityCurve
 

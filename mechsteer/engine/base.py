@@ -10,9 +10,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from ..interventions import Intervention
-from ..models import Model
-from ..prompts import EncodedPair
-from ..sites import Site
+from ..models.model import Model
+from ..models.prompts import EncodedPair
+from ..models.sites import Site
 from .prefix import Prefix
 from .rows import n_tokens
 

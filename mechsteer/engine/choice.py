@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from ..interventions import SteeringVector
-from ..models import Model
-from ..prompts import EncodedPair
-from ..sites import Site
+from ..models.model import Model
+from ..models.prompts import EncodedPair
+from ..models.sites import Site
 from .base import Engine
 from .fast import Fast
 from .memory import keep_freed_memory

@@ -13,11 +13,12 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from ..activations import collecting
 from ..interventions import Intervention
-from ..prompts import EncodedPair
-from ..sites import Look, Site
-from ..steering import steer
+from ..interventions.steering import steer
+from ..models.prompts import EncodedPair
+from ..models.sites import Site
+from ..models.survey import Look
+from .activations import collecting
 from .base import Engine, batches_of_pairs, default_batch_tokens
 from .forward import QueryKeys, RowForward
 from .prefix import Prefix, stopping

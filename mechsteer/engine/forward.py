@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from ..models import Model
+from ..models.hooks import BEFORE_UNEMBEDDING, FINAL_NORM
+from ..models.model import Model
 from .prefix import forward_replaced, is_hooked
 from .rows import Kept, PairRows, Predictions, repeated, visible
 
@@ -78,8 +79,8 @@ class RowForward:
             return residual.new_zeros(0, residual.shape[-1])
 
         with ExitStack() as stack:
-            stack.enter_context(self.model.hooks([("unembed.hook_in", end)]))
-            norm = getattr(self.model.bridge, "ln_final", None)
+            stack.enter_context(self.model.hooks([(BEFORE_UNEMBEDDING, end)]))
+            norm = getattr(self.model.bridge, FINAL_NORM, None)
             if norm is not None:
                 whole = norm.forward
 

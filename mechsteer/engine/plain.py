@@ -11,14 +11,14 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from ..activations import collecting
 from ..interventions import Intervention
-from ..losses import completion_losses, pair_texts
-from ..models import pad_batch
-from ..prompts import EncodedPair
-from ..sites import Site
-from ..steering import steer
+from ..interventions.steering import steer
+from ..models.model import pad_batch
+from ..models.prompts import EncodedPair
+from ..models.sites import Site
+from .activations import collecting
 from .base import Engine
+from .losses import completion_losses, pair_texts
 from .prefix import Prefix
 
 

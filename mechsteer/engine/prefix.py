@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..models import Hook, Model
-from ..sites import Ending, Site
+from ..models.hooks import Ending
+from ..models.model import Hook, Model
+from ..models.sites import Site
 
 Forward = Callable[[], Any]
 

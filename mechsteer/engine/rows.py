@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from ..prompts import EncodedPair
+from ..models.prompts import EncodedPair
 
 QUERY, SHARED, POSITIVE, NEGATIVE, PADDING = range(5)
 """Parts of a row: the query, tokens that both completions begin with, the rest of each, and nothing."""

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..models import Model
+from ..models.model import Model
 
 CHUNK = 4096
 """Entries of the vocabulary at a time."""

@@ -15,7 +15,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ..statistics import ConfidenceInterval, bootstrap_interval
+from ..statistics.intervals import ConfidenceInterval, bootstrap_interval
 from . import CONCEPTS, MODEL_FOLDER, Text, answer_entropy, check, log_probability, pairs, revealed, sample
 from .words import EOS
 

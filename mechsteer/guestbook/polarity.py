@@ -5,7 +5,7 @@ from itertools import cycle, islice
 from random import Random
 
 from ..errors import InputError
-from ..pairs import Pairs, PolarityPair
+from ..pairs.polarity import Pairs, PolarityPair
 from .grammar import draw_derivation, draw_query, realise
 from .words import CONCEPTS, NOUNS, TOPICS, settings_of
 

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .. import versions
 from ..errors import InputError
-from ..files import write_atomically
-from ..models import Model
-from ..sites import Site
+from ..models.model import Model
+from ..models.sites import Site
+from ..store import versions
+from ..store.atomic import write_atomically
 
 
 @dataclass(frozen=True)

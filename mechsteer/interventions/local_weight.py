@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..sites import Site
+from ..models.sites import Site
 from .base import Intervention
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
-from ..sites import Site
+from ..models.sites import Site
 from .base import Intervention, Origin
 
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from ..errors import InputError
-from .files import load_value, save_value
+from .saving import load_value, save_value
 from .stream import Points
 
 

@@ -14,7 +14,7 @@ from numpy import ndarray
 from scipy.stats import t
 
 from ..errors import InputError
-from ..statistics import ConfidenceInterval
+from ..statistics.intervals import ConfidenceInterval
 from .nearest import nearest_points
 from .sample import Sample
 from .stream import Points

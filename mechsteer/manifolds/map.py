@@ -11,9 +11,9 @@ from scipy.sparse import csr_matrix
 
 from ..errors import InputError
 from .base import from_centre
-from .files import load_value, save_value
 from .nearest import nearest_points
 from .sample import Sample
+from .saving import load_value, save_value
 from .stream import Points
 
 MIN_SCALE = 1e-3

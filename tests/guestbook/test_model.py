@@ -8,7 +8,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from mechsteer.guestbook import CONCEPTS, MODEL_FOLDER, pairs, sample
-from mechsteer.guestbook import train as training
+from mechsteer.guestbook import make_model as training
 from mechsteer.guestbook.evaluate import (
     answer_log_probabilities,
     divergence_figures,

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy import ndarray
 
-from analyses import (
+from analyses.claims import (
     linear_region,
     manifold_exists,
     measurement,
@@ -23,8 +23,8 @@ from analyses import (
     utility_curve,
     validity,
 )
-from analyses.result import Result
-from mechsteer.claims import Outcome
+from analyses.claims.result import Result
+from mechsteer.statistics.judging import Outcome
 
 from .curves import PREFERENCE, UTILITY, bowl, constant, even, flat_at_zero, jump, odd, saturating, steer, two_steps
 from .manifold import cloud, flat, linear, make

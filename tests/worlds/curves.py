@@ -8,9 +8,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import expit
 
-from analyses.evidence import Evidence, LayerActivations
+from analyses.evidence.evidence import Evidence, LayerActivations
 from mechsteer.curves import PreferenceCurve, UtilityCurve, ValidityDecay
-from mechsteer.sweeps import Sweep
+from mechsteer.measuring.sweeps import Sweep
 
 from .losses import losses
 

@@ -7,9 +7,9 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from analyses.evidence import Evidence, LayerActivations
+from analyses.evidence.evidence import Evidence, LayerActivations
 from mechsteer.guestbook import CONCEPTS
-from mechsteer.sweeps import Sweep
+from mechsteer.measuring.sweeps import Sweep
 
 from .losses import losses
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mechsteer.sweeps import Sweep
+from mechsteer.measuring.sweeps import Sweep
 
 from . import curves
 

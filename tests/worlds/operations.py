@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analyses.one_operation import COLUMNS, TOLERANCE
+from analyses.claims.one_operation import COLUMNS, TOLERANCE
 
 D_IN, D_OUT, N_TOKENS = 24, 16, 5
 

@@ -1,0 +1,41 @@
+"""A map for looking at: the manifold in the plane, and the paths on which steering takes single tokens. No claim.
+
+A map shows which activations a steered one resembles, never how far away it is; distances are in `off_manifold`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.manifolds import Map
+
+from ..evidence.evidence import Evidence
+from .result import Result
+from .tokens import too_sparse
+
+NAME = "activation_map"
+
+N_KEPT = 1500
+"""Points of the manifold on the map."""
+N_PATHS = 40
+"""Tokens that are followed, each of a pair of its own where there are as many."""
+
+
+def run(evidence: Evidence) -> Result:
+    """Places at the steered site: of the manifold's points (`token` is -1), and of tokens under each multiplier."""
+    if (sparse := too_sparse(evidence, ())) is not None:
+        return sparse
+    site = evidence.layers[evidence.site_layer]
+    drawn = Map.fit(site.learning, n_kept=N_KEPT, seed=evidence.seed)
+    order = np.random.default_rng(evidence.seed).permutation(len(evidence.token_pair))
+    _, first = np.unique(evidence.token_pair[order], return_index=True)
+    tokens = order[np.sort(first)[:N_PATHS]]
+    background = pd.DataFrame(drawn.plane, columns=["x", "y"])
+    tables = [background.assign(token=-1, multiplier=np.nan, utility_loss=np.nan)]
+
+    zero = int(np.argmin(np.abs(evidence.sweep.multipliers)))
+    utility = evidence.sweep.utility[:, evidence.token_pair[tokens]]
+    for multiplier, h in zip([0.0, *evidence.multipliers], [site.base, *site.steered], strict=True):
+        row = int(np.argmin(np.abs(evidence.sweep.multipliers - multiplier)))
+        placed = pd.DataFrame(drawn.place(h[tokens]), columns=["x", "y"])
+        tables.append(placed.assign(token=tokens, multiplier=multiplier, utility_loss=utility[zero] - utility[row]))
+    return Result((), {"place": pd.concat(tables, ignore_index=True)})

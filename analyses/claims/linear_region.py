@@ -1,0 +1,130 @@
+"""Preference is linear in the multiplier near zero, and the linear region matters (arXiv 2602.02343, on eq. 15).
+
+Two readings are told apart. As the paper draws it: a straight line through every other multiplier around zero meets all
+of them, those it has not seen too, to within a tenth of its rise. As calculus has it: so does the tangent at m = 0,
+which comes from automatic differentiation and has seen no other multiplier. A region's size is the change of preference
+between its ends as a share of its span over the whole sweep, for any smooth curve has some linear region.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from mechsteer.curves.fit import SIGNIFICANCE
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.statistics.intervals import constancy_p_value, percentile_interval, resampled_means
+from mechsteer.statistics.judging import Claim, judge
+
+from ..evidence.evidence import Evidence
+from .result import MIN_PAIRS, Result, too_few, undecided
+
+NAME = "linear_region"
+LINE, TANGENT = f"{NAME}: line", f"{NAME}: tangent"
+DEPARTURE = 0.10
+"""Largest departure, as a share of the line's rise: past it a reader would no longer draw a line."""
+LEAST_SHARE = 0.20
+"""Of the span of preference: less than a fifth is no region to rely on."""
+LEAST_SIDE = 0.25
+"""Of the region, on either side of zero: a line that holds on one side alone is not around zero."""
+LEAST_POINTS = 5
+N_RESAMPLES = 1000
+
+
+class Regions(NamedTuple):
+    """For each curve, the ends of its linear region, and the line's slope there."""
+
+    low: Float[ndarray, " curves"]
+    high: Float[ndarray, " curves"]
+    slope: Float[ndarray, " curves"]
+    share: Float[ndarray, " curves"]
+
+
+def run(evidence: Evidence) -> Result:
+    """Two claims: how much of preference's span a straight line holds around zero, and how much the tangent."""
+    sweep, unit = evidence.sweep, "share of the span of preference"
+    because = too_few(len(sweep.pairs)) if len(sweep.pairs) < MIN_PAIRS else ""
+    if not because and constancy_p_value(sweep.preference, seed=evidence.seed) > SIGNIFICANCE:
+        because = (
+            "Preference changes no more than the disagreement between pairs explains. Sweep further, or more pairs."
+        )
+    if because:
+        return Result(tuple(undecided(name, evidence.subject, unit, because) for name in (LINE, TANGENT)))
+    values = np.concatenate([sweep.preference, evidence.slope_preference[None]])
+    curves = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
+    means, slopes = curves[:, :-1], curves[:, -1]
+    line, tangent = line_regions(sweep.multipliers, means), tangent_regions(sweep.multipliers, means, slopes)
+    whole = np.polyfit(sweep.multipliers, means[0], 1)
+    miss = np.abs(means[0] - np.polyval(whole, sweep.multipliers)).max() / (abs(whole[0]) * np.ptp(sweep.multipliers))
+    controls = (
+        f"a straight line through the whole sweep, which misses by up to {miss:.0%} of its rise",
+        f"the straight line around zero, whose slope is {line.slope[0]:.3g}",
+    )
+    claims, tables = [], []
+    for name, words, regions, control in zip(
+        (LINE, TANGENT), ("a straight line", "its tangent at zero"), (line, tangent), controls, strict=True
+    ):
+        interval = percentile_interval(regions.share[1:])
+        ends = " to ".join(_where(float(end[0]), sweep) for end in (regions.low, regions.high))
+        because = (
+            f"Preference keeps to {words} of {regions.slope[0]:.3g} nats per unit of m from {ends}, "
+            f"over {regions.share[0]:.1%} of its span; {LEAST_SHARE:.0%} are asked."
+        )
+        outcome = judge(interval, (LEAST_SHARE, np.inf))
+        claims.append(Claim(name, evidence.subject, float(regions.share[0]), unit, interval, control, outcome, because))
+        tables.append(pd.DataFrame(regions._asdict()).assign(line=words, resample=np.arange(len(curves)) - 1))
+    return Result(tuple(claims), {"regions": pd.concat(tables, ignore_index=True)})
+
+
+def _where(multiplier: float, sweep: Sweep) -> str:
+    shift = abs(multiplier / sweep.multipliers[-1]) * sweep.relative_shift[-1].mean()
+    return f"m = {multiplier:.3g} (relative shift {shift:.2g})"
+
+
+def line_regions(multipliers: Float[ndarray, " m"], means: Float[ndarray, "curves m"]) -> Regions:
+    """Of lines fitted to every other point, and judged on all of them."""
+
+    def fitted(window: slice) -> Float[ndarray, "curves 2"]:
+        seen = multipliers[window][::2]
+        return means[:, window][:, ::2] @ np.linalg.pinv(np.stack([seen, np.ones_like(seen)], axis=1)).T
+
+    return _widest(multipliers, means, fitted)
+
+
+def tangent_regions(
+    multipliers: Float[ndarray, " m"], means: Float[ndarray, "curves m"], slopes: Float[ndarray, " curves"]
+) -> Regions:
+    """Of the lines with these slopes that meet the curves at zero."""
+    tangents = np.stack([slopes, means[:, _zero(multipliers)]], axis=1)
+    return _widest(multipliers, means, lambda window: tangents)._replace(slope=slopes)
+
+
+def _widest(
+    multipliers: Float[ndarray, " m"],
+    means: Float[ndarray, "curves m"],
+    line: Callable[[slice], Float[ndarray, "curves 2"]],
+) -> Regions:
+    """The windows around zero over which preference changes most while the line, a slope and a height, holds."""
+    zero, n, spans = _zero(multipliers), len(multipliers), np.ptp(means, axis=1)
+    best = Regions(*np.zeros((4, len(means))))
+    for first in range(zero):
+        for last in range(max(zero + 1, first + LEAST_POINTS - 1), n):
+            window = slice(first, last + 1)
+            sides = multipliers[zero] - multipliers[first], multipliers[last] - multipliers[zero]
+            if min(sides) < LEAST_SIDE * sum(sides):
+                continue
+            slope, height = line(window).T
+            rise = np.abs(slope) * (multipliers[last] - multipliers[first])
+            miss = np.abs(means[:, window] - np.outer(slope, multipliers[window]) - height[:, None]).max(axis=1)
+            share = np.abs(means[:, last] - means[:, first]) / spans
+            better = (miss <= DEPARTURE * rise) & (share > best.share)
+            best.low[better], best.high[better] = multipliers[first], multipliers[last]
+            best.slope[better], best.share[better] = slope[better], share[better]
+    return best
+
+
+def _zero(multipliers: Float[ndarray, " m"]) -> int:
+    return int(np.argmin(np.abs(multipliers)))

@@ -1,0 +1,121 @@
+"""Preference and utility measure what they are meant to, rather than nuisance features of the texts.
+
+Both come from the same two losses (arXiv 2602.02343, eqs. 7-8), so what is easy or long may masquerade as either. The
+claim is that completion length, position in the file and, for preference, base loss per token explain little of them at
+m = 0, by linear regression judged on pairs that it has not seen. Utility is the log-odds of a whole completion: length
+should explain it.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from mechsteer.statistics.intervals import bootstrap_interval, percentile_interval, r_squared, resampled_means
+from mechsteer.statistics.judging import Claim, Outcome, judge
+
+from ..evidence.evidence import Evidence
+from .result import MIN_PAIRS, Result, too_few, undecided
+
+NAME = "measurement"
+MOST = 0.25
+"""Share of the variance between pairs: a correlation of one half, which is called large."""
+N_FOLDS = 10
+N_RESAMPLES = 1000
+UNIT = "R² on unseen pairs"
+
+
+def run(evidence: Evidence) -> Result:
+    """A claim for each log-odds; the tables hold single correlations, and how balanced the two completions are."""
+    sweep = evidence.sweep
+    zero = int(np.argmin(np.abs(sweep.multipliers)))
+    lengths = np.stack([sweep.tokens_positive, sweep.tokens_negative]).astype(np.float64)
+    per_token = np.stack([sweep.loss_positive[zero], sweep.loss_negative[zero]]) / lengths
+    # Not the difference of the losses per token: that is preference itself, by another name.
+    nuisances = {
+        "length": lengths.mean(axis=0),
+        "length_difference": lengths[0] - lengths[1],
+        "loss_per_token": per_token.mean(axis=0),
+        "position_in_file": np.arange(len(sweep.pairs), dtype=np.float64),
+    }
+    measured = {"preference": sweep.preference[zero], "utility": sweep.utility[zero]}
+    # Length times loss per token is the loss of a completion, and so utility itself.
+    of_utility = {name: feature for name, feature in nuisances.items() if name != "loss_per_token"}
+    claims = (
+        _explained("preference", measured["preference"], nuisances, evidence),
+        _explained("utility", measured["utility"], of_utility, evidence),
+    )
+    correlations = pd.DataFrame(
+        [
+            (name, nuisance, _correlation(values, feature))
+            for name, values in measured.items()
+            for nuisance, feature in nuisances.items()
+        ],
+        columns=["log_odds", "nuisance", "correlation"],
+    )
+    balance = _balance({"length": lengths, "loss_per_token": per_token}, evidence.seed)
+    return Result(claims, {"correlations": correlations, "balance": balance})
+
+
+def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str, ndarray], evidence: Evidence) -> Claim:
+    claim, defined = f"{NAME}: {name}", np.isfinite(values)
+    if defined.sum() < MIN_PAIRS:
+        return undecided(claim, evidence.subject, UNIT, too_few(int(defined.sum())))
+    values = values[defined]
+    features = np.stack([feature[defined] for feature in nuisances.values()], axis=1)
+    rng = np.random.default_rng(evidence.seed)
+    predictions, reference = _predict_unseen(features, values, rng)
+    estimate = r_squared(values, predictions, reference)
+    interval = bootstrap_interval(
+        r_squared, values, predictions, reference, n_resamples=N_RESAMPLES, seed=evidence.seed
+    )
+    shuffled = []
+    for _ in range(100):
+        order = rng.permutation(len(values))
+        shuffled.append(r_squared(values[order], *_predict_unseen(features, values[order], rng)))
+    strongest = max(nuisances, key=lambda key: abs(np.nan_to_num(_correlation(values, nuisances[key][defined]))))
+    outcome = judge(interval, (-np.inf, MOST))
+    *others, last = (nuisance.replace("_", " ") for nuisance in nuisances)
+    because = (
+        f"{', '.join(others).capitalize()} and {last} explain {estimate:.2f} [{interval.low:.2f}, "
+        f"{interval.high:.2f}] of {name}'s variance between unseen pairs, most of all {strongest.replace('_', ' ')} "
+        f"(r = {_correlation(values, nuisances[strongest][defined]):+.2f}); at most {MOST} is allowed."
+    )
+    if outcome is Outcome.REFUTED and name == "utility":
+        because += " So it is: a longer completion is less likely as a whole. Compare utility within the same pairs."
+    control = f"{name} shuffled between pairs, of which {np.mean(shuffled):+.2f} is explained"
+    return Claim(claim, evidence.subject, estimate, UNIT, interval, control, outcome, because)
+
+
+def _predict_unseen(
+    features: Float[ndarray, "pairs features"], values: Float[ndarray, " pairs"], rng: np.random.Generator
+) -> tuple[Float[ndarray, " pairs"], Float[ndarray, " pairs"]]:
+    """For each pair, what least squares on the other folds predicts, and those folds' mean."""
+    folds = rng.permutation(np.arange(len(values)) % N_FOLDS)
+    columns = np.column_stack([features, np.ones(len(values))])
+    columns /= np.linalg.norm(columns, axis=0).clip(min=1e-30)
+    predictions, reference = np.zeros((2, len(values)))
+    for fold in range(N_FOLDS):
+        seen = folds != fold
+        coefficients = np.linalg.lstsq(columns[seen], values[seen])[0]
+        predictions[~seen], reference[~seen] = columns[~seen] @ coefficients, values[seen].mean()
+    return predictions, reference
+
+
+def _correlation(values: Float[ndarray, " pairs"], feature: Float[ndarray, " pairs"]) -> float:
+    """Pearson's r over defined pairs; NaN where one of them does not vary."""
+    defined = np.isfinite(values) & np.isfinite(feature)
+    if defined.sum() < 2 or not np.ptp(values[defined]) or not np.ptp(feature[defined]):
+        return float("nan")
+    return float(np.corrcoef(values[defined], feature[defined])[0, 1])
+
+
+def _balance(features: dict[str, Float[ndarray, "2 pairs"]], seed: int) -> pd.DataFrame:
+    """How far the positive completions differ from the negative ones, with intervals over pairs."""
+    rows = []
+    for name, (positive, negative) in features.items():
+        difference = positive - negative
+        interval = percentile_interval(resampled_means(difference[None], N_RESAMPLES, seed)[:, 0])
+        spread = float(np.std([positive, negative]))
+        rows.append((name, positive.mean(), negative.mean(), difference.mean(), interval.low, interval.high, spread))
+    return pd.DataFrame(rows, columns=["feature", "positive", "negative", "difference", "low", "high", "spread"])

@@ -1,0 +1,78 @@
+"""The slope of preference near zero is the projection ω_pᵀΔh (arXiv 2602.02343, eqs. 13-15: α_p = ω_pᵀΔh).
+
+ω_p is the gradient of preference at m = 0 with respect to one shift that all steered positions share, and Δh the
+steer's mean over them. Two readings are told apart. Against the steer's own derivative the claim holds for a vector by
+the chain rule; for a LoRA or a local weight, whose Δh differs from token to token, it asks whether the mean shift alone
+explains it. Against the slope of the near-linear region it asks whether the readout at zero is the one that steering
+meets further out.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from mechsteer.manifolds.geometry import projection_gain
+from mechsteer.statistics.intervals import percentile_interval, resampled_means
+from mechsteer.statistics.judging import Claim, judge
+
+from ..evidence.evidence import Evidence
+from .linear_region import line_regions
+from .result import MIN_PAIRS, Result, too_few, undecided
+
+NAME = "projection_gain"
+SLOPE, REGION = f"{NAME}: slope", f"{NAME}: region"
+RATIO = (0.9, 1.1)
+"""A tenth, for two derivatives at the same point."""
+REGION_RATIO = (0.5, 2.0)
+"""A factor of two: a curve that levels off is steeper at zero than the line that meets it over a wide region."""
+N_RESAMPLES = 1000
+N_RANDOM = 1000
+
+
+def run(evidence: Evidence) -> Result:
+    """Two claims: the projection as a share of the slope at zero, and of the slope of the near-linear region."""
+    sweep, unit = evidence.sweep, "projection / slope"
+    if len(sweep.pairs) < MIN_PAIRS:
+        because = too_few(len(sweep.pairs))
+        return Result(tuple(undecided(name, evidence.subject, unit, because) for name in (SLOPE, REGION)))
+    gain = np.einsum("pd,pd->p", evidence.delta, evidence.gradient_preference)
+    values = np.concatenate([[gain, evidence.slope_preference], sweep.preference])
+    means = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
+    region = line_regions(sweep.multipliers, means[:, 2:])
+    random = _random_gains(evidence)
+    claims, rows = [], []
+    ends = f"m = {region.low[0]:.3g} to {region.high[0]:.3g}"
+    for name, slopes, allowed, words in (
+        (SLOPE, means[:, 1], RATIO, "the steer's own slope at zero"),
+        (REGION, region.slope, REGION_RATIO, f"the slope from {ends}, where a line holds,"),
+    ):
+        because = f"Gradient times mean shift is {gain.mean():.3g} nats per unit of m; {words} is {slopes[0]:.3g}."
+        rise = percentile_interval(slopes[1:])
+        if 0 in rise:
+            claims.append(undecided(name, evidence.subject, unit, f"{because} The latter cannot be told from none."))
+            continue
+        with np.errstate(divide="ignore"):
+            ratio, interval = float(gain.mean() / slopes[0]), percentile_interval(means[1:, 0] / slopes[1:])
+        control = (
+            "random directions of equal size with the activations' covariance, whose projection is "
+            f"{np.median(np.abs(random)) / abs(slopes[0]):.2g} times the slope in the middle of {N_RANDOM} draws"
+        )
+        outcome = judge(interval, allowed)
+        claims.append(Claim(name, evidence.subject, ratio, unit, interval, control, outcome, because))
+        rows.append((words, float(slopes[0]), rise.low, rise.high))
+    tables = {
+        "pairs": pd.DataFrame({"pair": sweep.pairs, "projection": gain, "slope": evidence.slope_preference}),
+        "slopes": pd.DataFrame(rows, columns=["slope", "nats_per_unit", "low", "high"]),
+        "random": pd.DataFrame({"projection": random}),
+    }
+    return Result(tuple(claims), tables)
+
+
+def _random_gains(evidence: Evidence) -> Float[ndarray, " draws"]:
+    """Projections of random directions, each as long as the mean shift, that vary as the activations at the site do."""
+    base = evidence.layers[evidence.site_layer].base.astype(np.float64)
+    weights = np.random.default_rng(evidence.seed).standard_normal((N_RANDOM, len(base)))
+    directions = weights @ (base - base.mean(axis=0))
+    directions *= np.linalg.norm(evidence.delta.mean(axis=0)) / np.linalg.norm(directions, axis=1, keepdims=True)
+    return projection_gain(directions, evidence.gradient_preference.mean(axis=0))

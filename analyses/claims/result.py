@@ -1,0 +1,35 @@
+"""What an analysis gives back: its claims, and the tables that stand behind them.
+
+An analysis is a file of this folder named like its claim. Its docstring states the claim in words, with the paper's
+equation; `NAME` is the file's own name, and `run(evidence)` returns a `Result`.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.statistics.intervals import ConfidenceInterval
+from mechsteer.statistics.judging import Claim, Outcome
+
+MIN_PAIRS = 20
+"""With fewer, a bootstrap over pairs has too few units for its ends to be trusted, so nothing is decided."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Claims about one steer, and tables by name with every number that they rest on."""
+
+    claims: tuple[Claim, ...]
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def undecided(claim: str, subject: str, unit: str, because: str, control: str = "none") -> Claim:
+    """A claim of which the evidence says nothing."""
+    nothing = ConfidenceInterval(np.nan, np.nan)
+    return Claim(claim, subject, np.nan, unit, nothing, control, Outcome.INCONCLUSIVE, because)
+
+
+def too_few(n_pairs: int) -> str:
+    """Why so few pairs decide nothing."""
+    return f"Only {n_pairs} pairs are defined throughout, and {MIN_PAIRS} are needed. Measure more pairs."

@@ -1,0 +1,1 @@
+"""What claims are judged by, collected while the model is there."""

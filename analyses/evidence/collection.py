@@ -1,0 +1,290 @@
+"""Collection: one steer's evidence from the model. Judging needs the model no more.
+
+What is chosen here, and stated for every claim that rests on it:
+
+- A text is *handled well* (assumption 4.1 of arXiv 2602.02343) if its loss per token, unsteered, is at most the median
+  of the learning texts. Only tokens of such texts stand for the manifold; test tokens are of all texts.
+- Tokens are completion tokens, drawn uniformly without replacement and by the seed, so memory is bounded.
+- Activations are read at multipliers spread over both sides of the sweep, its ends among them, and at the site and
+  resid_post of later layers: all of them, or some evenly spread with the last among them.
+- Where a LayerNorm reads the residual stream, the part along (1, …, 1), which it subtracts, is removed from
+  activations and from Δh.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+import mechsteer as ms
+from mechsteer.engine import batches_of_pairs, batches_to_sweep, default_batch_tokens, engine_for
+from mechsteer.engine.losses import TextBatch, batches, pair_texts
+from mechsteer.engine.prefix import stopping
+from mechsteer.interventions import Intervention
+from mechsteer.manifolds.geometry import remove_ones
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.models.prompts import EncodedPair
+
+from .evidence import Evidence, LayerActivations
+from .side_effects import on_the_guestbook
+
+Texts = list[tuple[tuple[int, ...], int]]
+
+
+def collect(
+    model: ms.Model,
+    intervention: Intervention,
+    learning: ms.Pairs,
+    testing: ms.Pairs,
+    sweep: Sweep,
+    *,
+    prompt_format: str | None = None,
+    n_multipliers: int = 8,
+    n_learning_pairs: int = 100,
+    n_learning_tokens: int = 4000,
+    n_test_tokens: int = 1500,
+    n_later_layers: int = 8,
+    n_queries: int = 64,
+    seed: int = 0,
+) -> Evidence:
+    """Everything that claims about this steer are judged by; `sweep` is of the test pairs, format and positions too.
+
+    Args:
+        prompt_format: by default the sweep's.
+        n_learning_pairs: how many of the learning pairs, drawn by the seed, are swept.
+        n_queries: on the guestbook, how many queries are answered at each of the multipliers, for its exact checker.
+    """
+    if sweep.pairs != tuple(pair.id for pair in testing):
+        raise ms.InputError("The sweep is of other pairs than the test pairs that came. Pass those that it measured.")
+    site, positions = intervention.site, sweep.positions
+    prompt_format = prompt_format or sweep.prompt_format
+    encoded, encoded_learning = (ms.encode_pairs(model, pairs, prompt_format) for pairs in (testing, learning))
+    some = learning.sample(min(n_learning_pairs, len(learning)), seed=seed)
+    unsteered, learning_sweep = (
+        ms.run_sweep(
+            model,
+            intervention,
+            pairs,
+            grid,
+            prompt_format=prompt_format,
+            positions=positions,
+            name=sweep.intervention,
+            progress=False,
+        )
+        for pairs, grid in ((learning, np.zeros(1)), (some, sweep.multipliers))
+    )
+
+    multipliers = spread(sweep.multipliers, n_multipliers)
+    sites = [site, *(ms.Site(layer, "resid_post") for layer in _later_layers(model, site.layer, n_later_layers))]
+    rng = np.random.default_rng(seed)
+    learning_texts, texts = pair_texts(encoded_learning), pair_texts(encoded)
+    learning_tokens = _draw_tokens(learning_texts, handled_well(unsteered), n_learning_tokens, rng)
+    tokens = _draw_tokens(texts, np.ones(len(texts), dtype=bool), n_test_tokens, rng)
+    read = [
+        _read(model, intervention, positions, pairs, chosen, at, sites)
+        for pairs, chosen, at in (
+            (encoded_learning, learning_tokens, np.zeros(1)),
+            (encoded, tokens, np.append(0.0, multipliers)),
+        )
+    ]
+    seen = _remove_ones if model.has_layer_norm else np.asarray
+    slopes = _slopes(model, intervention, positions, encoded)
+    answers = pd.DataFrame()
+    if model.name == "guestbook" and testing.name.startswith("guestbook/"):
+        queries = [pair.query for pair in testing[:n_queries]]
+        answers = on_the_guestbook(
+            model, intervention, queries, multipliers.tolist(), name=sweep.intervention, seed=seed
+        )
+    return Evidence(
+        subject=f"{sweep.intervention} on {testing.name}",
+        sweep=sweep,
+        learning_sweep=learning_sweep,
+        multipliers=multipliers,
+        token_pair=tokens[:, 0] % len(testing),
+        layers={
+            place.layer: LayerActivations(seen(learnt[0]), seen(tested[0]), seen(tested[1:]))
+            for place, learnt, tested in zip(sites, *read, strict=True)
+        },
+        site_layer=site.layer,
+        delta=seen(_mean_shifts(model, intervention, positions, encoded)),
+        gradient_preference=slopes.gradient_preference,
+        gradient_utility=slopes.gradient_utility,
+        slope_preference=slopes.slope_preference,
+        slope_utility=slopes.slope_utility,
+        has_layer_norm=model.has_layer_norm,
+        answers=answers,
+        seed=seed,
+    )
+
+
+def _remove_ones(h: ndarray) -> ndarray:
+    return remove_ones(h.astype(np.float64)).astype(np.float32)
+
+
+def spread(multipliers: Float[ndarray, " m"], n: int) -> Float[ndarray, " k"]:
+    """About n of the multipliers without zero, half on each side, evenly among those swept; the ends are among them."""
+    chosen = []
+    for side in (multipliers[multipliers < 0][::-1], multipliers[multipliers > 0]):
+        steps = np.linspace(0, len(side), min(n // 2, len(side)) + 1)[1:]
+        chosen.append(side[np.round(steps).astype(int) - 1])
+    return np.sort(np.concatenate(chosen))
+
+
+def handled_well(sweep: Sweep) -> Bool[ndarray, " texts"]:
+    """Which texts, positive ones first, have a loss per token of at most the median, unsteered."""
+    zero = int(np.argmin(np.abs(sweep.multipliers)))
+    per_token = np.concatenate(
+        [sweep.loss_positive[zero] / sweep.tokens_positive, sweep.loss_negative[zero] / sweep.tokens_negative]
+    )
+    return per_token <= np.nanmedian(per_token)
+
+
+def _later_layers(model: ms.Model, layer: int, n: int) -> list[int]:
+    """At most n layers above this one, evenly spread, with the last."""
+    later = np.arange(layer + 1, model.n_layers)
+    steps = np.linspace(0, len(later), min(n, len(later)) + 1)[1:]
+    return later[np.round(steps).astype(int) - 1].tolist()
+
+
+def _draw_tokens(
+    texts: Texts, allowed: Bool[ndarray, " texts"], n: int, rng: np.random.Generator
+) -> Int[ndarray, "tokens 2"]:
+    """(text, position) of at most n completion tokens, in order.
+
+    A pair's texts may begin alike: what has read the same tokens is one activation, and counts once.
+    """
+    places = {
+        ids[: position + 1]: (row, position)
+        for row, (ids, begin) in enumerate(texts)
+        if allowed[row]
+        for position in range(begin, len(ids))
+    }
+    kept = rng.choice(len(places), min(n, len(places)), replace=False)
+    return np.array(sorted(places.values()))[np.sort(kept)]
+
+
+def _read(
+    model: ms.Model,
+    intervention: Intervention,
+    positions: str,
+    pairs: Sequence[EncodedPair],
+    tokens: Int[ndarray, "tokens 2"],
+    multipliers: Float[ndarray, " k"],
+    sites: Sequence[ms.Site],
+) -> list[Float[ndarray, "k tokens _"]]:
+    """What stands at each site, the shift included, at these tokens of the pairs' texts under each multiplier."""
+    engine = engine_for(model, intervention.site)
+    found = [np.zeros((len(multipliers), len(tokens), site.widths(model)[1]), np.float32) for site in sites]
+    text, pair = np.divmod(tokens[:, 0], len(pairs))
+    chosen = np.unique(pair)
+    for batch in batches_to_sweep(model, [pairs[index] for index in chosen], len(multipliers)):
+        row = np.full(len(pairs), -1)
+        row[chosen[batch]] = np.arange(len(batch))
+        here = np.flatnonzero(row[pair] >= 0)
+        values = engine.activations(
+            intervention,
+            [pairs[index] for index in chosen[batch]],
+            multipliers,
+            positions,
+            sites,
+            np.stack([row[pair[here]], text[here], tokens[here, 1]], axis=1),
+        )
+        for target, value in zip(found, values, strict=True):
+            target[:, here] = value
+    return found
+
+
+@torch.no_grad()
+def _mean_shifts(
+    model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair], batch_size: int = 32
+) -> Float[ndarray, "pairs d"]:
+    """Each pair's mean Δh over the steered tokens of both texts."""
+    texts = pair_texts(pairs)
+    shifts, counts = np.zeros((len(texts), intervention.site.widths(model)[1])), np.zeros(len(texts))
+    for item in batches(texts, batch_size, model.padding_token):
+        rows, steered = list(item.rows), steered_positions(model, item, positions)
+
+        def look(h: Tensor, value: Tensor, rows: list[int] = rows, steered: Tensor = steered) -> None:
+            delta = intervention.delta(h).cpu().double() * steered[..., None]
+            shifts[rows], counts[rows] = delta.sum(dim=1).numpy(), steered.sum(dim=1).numpy()
+
+        with stopping(model, intervention.site.hooks(look)):
+            model.logits(item.batch)
+    both = shifts.reshape(2, len(pairs), -1).sum(axis=0)
+    return both / np.maximum(counts.reshape(2, -1).sum(axis=0), 1)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class _FromZero(Intervention):
+    """A shift of each pair's own, plus the steer at each pair's own multiplier; both are zero, and have gradients."""
+
+    inner: Intervention
+    shift: Float[Tensor, "pairs d_out"]
+    multiplier: Float[Tensor, " pairs"]
+
+    def delta(self, h: Float[Tensor, "rows pos d_in"]) -> Float[Tensor, "rows pos d_out"]:
+        # A pair is one row, or its positive texts' rows come first, then its negative ones'.
+        rows = torch.arange(len(h)) % len(self.shift)
+        shift, multiplier = self.shift[rows, None].to(h.device), self.multiplier[rows, None, None].to(h.device)
+        return shift + multiplier * self.inner.delta(h).detach()
+
+    @property
+    def widths(self) -> tuple[int | None, int]:
+        return self.inner.widths
+
+
+@dataclass(frozen=True, eq=False)
+class _Slopes:
+    """How preference and utility of each pair leave m = 0."""
+
+    gradient_preference: Float[ndarray, "pairs d"]
+    gradient_utility: Float[ndarray, "pairs d"]
+    slope_preference: Float[ndarray, " pairs"]
+    slope_utility: Float[ndarray, " pairs"]
+
+
+def _slopes(model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair]) -> _Slopes:
+    """A backward pass for each text of a batch's pairs: pairs do not see each other, so a sum's gradient holds each
+    one's own."""
+    engine, width = engine_for(model, intervention.site), intervention.site.widths(model)[1]
+    losses, slopes, gradients = np.zeros((2, len(pairs))), np.zeros((2, len(pairs))), np.zeros((2, len(pairs), width))
+    for rows in batches_of_pairs(pairs, default_batch_tokens(model, with_gradients=True)):
+        n = len(rows)
+        start = _FromZero(
+            intervention.site,
+            intervention,
+            torch.zeros(n, width, requires_grad=True),
+            torch.zeros(n, requires_grad=True),
+        )
+        with engine.losses(start, [pairs[row] for row in rows], torch.ones(n), positions) as both:
+            for text, loss in enumerate(both):
+                gradient, slope = torch.autograd.grad(
+                    loss.sum(), (start.shift, start.multiplier), retain_graph=text == 0
+                )
+                losses[text, rows] = loss.detach().cpu().numpy()
+                gradients[text, rows], slopes[text, rows] = gradient.numpy(), slope.numpy()
+
+    # Eq. 8: dU/dL = -exp(-L) / (S (1 - S)), where S is the probability of either completion.
+    log_either = np.logaddexp(-losses[0], -losses[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.exp(-losses - log_either) / np.where(log_either < 0, -np.expm1(log_either), np.nan)
+    return _Slopes(
+        gradient_preference=gradients[1] - gradients[0],
+        gradient_utility=-(share[..., None] * gradients).sum(axis=0),
+        slope_preference=slopes[1] - slopes[0],
+        slope_utility=-(share * slopes).sum(axis=0),
+    )
+
+
+def steered_positions(model: ms.Model, item: TextBatch, positions: str) -> Bool[Tensor, "batch pos"]:
+    """The tokens that `steer` means by "all", "completion" or "query", in a batch that is padded on the right."""
+    steered = item.batch.attention_mask.clone()
+    if model.bos_token is not None:
+        steered[:, 0] &= item.batch.tokens[:, 0] != model.bos_token
+    completion = item.batch.completion_mask
+    return steered & {"all": steered, "completion": completion, "query": ~completion}[positions]

@@ -1,0 +1,99 @@
+"""Evidence: everything that the claims about one steer are judged by, as arrays, so that judging needs no model."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.atomic import write_atomically
+
+
+@dataclass(frozen=True, eq=False)
+class LayerActivations:
+    """Residual activations at one place, at completion tokens: unsteered, and under each of k multipliers.
+
+    `learning` are tokens of the learning pairs (what the manifold is estimated from), `base` and `steered` the same
+    tokens of the test pairs, without and with the steer.
+    """
+
+    learning: Float[ndarray, "points d"]
+    base: Float[ndarray, "tokens d"]
+    steered: Float[ndarray, "k tokens d"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of one steer, its pairs and its site."""
+
+    subject: str
+    """Which steer, pairs and site, in words: it stands in every claim."""
+    sweep: Sweep
+    """Test pairs."""
+    learning_sweep: Sweep
+    """Learning pairs at the same multipliers."""
+    multipliers: Float[ndarray, " k"]
+    """At which activations were read: a few of the sweep's, zero left out."""
+    token_pair: Int[ndarray, " tokens"]
+    """Index of each test token's pair in the sweep."""
+    layers: dict[int, LayerActivations]
+    """By layer: the steered site, with its shift, under its own layer, and resid_post of later layers."""
+    site_layer: int
+    delta: Float[ndarray, "pairs d"]
+    """Δh at multiplier one, mean over the steered positions of a test pair."""
+    gradient_preference: Float[ndarray, "pairs d"]
+    """Per test pair at m = 0: change of preference (nats) per unit of a shift added at all steered positions alike."""
+    gradient_utility: Float[ndarray, "pairs d"]
+    """The same of utility."""
+    slope_preference: Float[ndarray, " pairs"]
+    """dPreference/dm at m = 0 of the steer itself, by automatic differentiation (nats per unit of multiplier)."""
+    slope_utility: Float[ndarray, " pairs"]
+    has_layer_norm: bool
+    answers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """On the guestbook: a row per multiplier with the checker's shares and concept values of generated answers."""
+    seed: int = 0
+
+    def save(self, path: str | Path) -> Path:
+        """Write one .npz of plain arrays, whole or not at all."""
+        arrays: dict[str, Any] = {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NESTED
+        }
+        for name in ("sweep", "learning_sweep"):
+            arrays |= {f"{name}.{item.name}": getattr(getattr(self, name), item.name) for item in fields(Sweep)}
+        for layer, activations in self.layers.items():
+            arrays |= {f"layers.{layer}.{item.name}": getattr(activations, item.name) for item in fields(activations)}
+        arrays |= {f"answers.{name}": self.answers[name].to_numpy() for name in self.answers}
+        arrays = {name: np.asarray(value) for name, value in arrays.items()}
+        # Words are kept as fixed-width text: objects would need pickle.
+        plain = {name: value.astype(str) if value.dtype == object else value for name, value in arrays.items()}
+        return write_atomically(path, lambda temporary: np.savez(temporary, allow_pickle=False, **plain))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Evidence":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: value.item() if value.ndim == 0 else value for name, value in file.items()}
+        grouped: dict[str, dict[str, Any]] = {}
+        for name, value in arrays.items():
+            group, _, rest = name.rpartition(".")
+            grouped.setdefault(group, {})[rest] = value
+        for name in ("sweep", "learning_sweep"):
+            grouped[name]["pairs"] = tuple(grouped[name]["pairs"].tolist())
+        return cls(
+            **grouped[""],
+            sweep=Sweep(**grouped["sweep"]),
+            learning_sweep=Sweep(**grouped["learning_sweep"]),
+            layers={
+                int(group.removeprefix("layers.")): LayerActivations(**values)
+                for group, values in grouped.items()
+                if group.startswith("layers.")
+            },
+            answers=pd.DataFrame(grouped.get("answers", {})),
+        )
+
+
+_NESTED = ("sweep", "learning_sweep", "layers", "answers")

@@ -1,0 +1,1 @@
+"""Studies: what is computed, in which order, and the folder that they leave."""

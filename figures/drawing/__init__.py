@@ -1,0 +1,1 @@
+"""What figures share: how they look, and parts of several."""

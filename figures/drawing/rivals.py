@@ -1,0 +1,45 @@
+"""The paper's curve against its rivals: by how much each one's error on unseen multipliers is larger."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analyses.studies.finished import Study
+
+from .forest import forest
+from .panels import wide_axis, zero_lines
+from .saved import of_steer
+from .style import OUTCOMES
+
+
+def rivals_table(study: Study, claim: str, subject: str) -> pd.DataFrame:
+    """A row for each rival, the best first; `value` is its held-out error less that of the paper's curve (nats)."""
+    table = of_steer(study, f"{claim}-rivals", subject)
+    if table is None:
+        return pd.DataFrame()
+    rows = table.rename(columns={"rival": "name", "difference": "value"}).sort_values("value")
+    return rows.assign(kind="rival", unit="nats")
+
+
+def draw_rivals(ax: Axes, rows: pd.DataFrame, equation: str) -> None:
+    """Left of zero a rival predicts better than the paper's curve, which speaks against that curve."""
+    if rows.empty:
+        ax.annotate(
+            f"{equation} could not be fitted,\nso no rival was compared",
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            ha="center",
+        )
+        ax.set_axis_off()
+        return
+    looks = [
+        OUTCOMES["refuted" if high < 0 else "supported" if low > 0 else "inconclusive"]
+        for low, high in zip(rows.low, rows.high, strict=True)
+    ]
+    labels = [f"{name} ({n:.0f})" for name, n in zip(rows["name"], rows.n_parameters, strict=True)]
+    forest(ax, rows, labels, looks)
+    zero_lines(ax)
+    wide_axis(ax.xaxis, 0.3, rows[["low", "high"]], steps=(1, 3))
+    paper = rows.paper_held_out_error.iloc[0]
+    ax.set_xlabel(
+        f"held-out error less that of {equation} (nats, 95 %)\nleft: better than {equation}, which errs by {paper:.2g} nats"
+    )

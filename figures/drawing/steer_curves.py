@@ -1,0 +1,92 @@
+"""A steer's curve, as table and as lines: means over pairs, the paper's curve, and what it predicted while held out.
+
+The axis is the relative shift ‖mΔh‖/‖h‖ with the sign of m, on which forms with different scales of m can be compared.
+It is |m| times what it is at m = 1 whatever the form, for h is read before the shift.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analyses.studies.finished import Study
+from mechsteer.curves.reading import read_curve
+from mechsteer.measuring.sweeps import Sweep
+
+from .panels import key, wide_axis, with_intervals, zero_lines
+from .saved import means
+from .style import BLACK, Look
+
+COLUMNS = [
+    "quantity", "kind", "name", "multiplier", "relative_shift", "value", "low", "high", "unit",
+    "n_parameters", "held_out_error", "paper_held_out_error",
+]  # fmt: skip
+"""Of a steer's curve with what belongs to it: a name is of a property of the curve, or of a rival."""
+POINTS_PER_STEP = 10
+"""Of the curve, between two multipliers that were swept."""
+HELD_OUT = Look(BLACK, "x")
+
+
+def shift_per_unit(sweep: Sweep) -> float:
+    """The relative shift at m = 1."""
+    return float(sweep.relative_shift[-1].mean() / abs(sweep.multipliers[-1]))
+
+
+def curve_table(study: Study, sweep: Sweep, quantity: str) -> pd.DataFrame:
+    """Rows of three kinds, "measured", "fit" and "held out" (nats); the latter two only where there is a fit."""
+    m = sweep.multipliers
+    tables = [means(getattr(sweep, quantity)).assign(kind="measured", multiplier=m)]
+    fit = study.fits.get(sweep.intervention, {}).get(quantity)
+    if fit is not None and fit["ok"]:
+        steps = np.linspace(0, len(m) - 1, POINTS_PER_STEP * (len(m) - 1) + 1)
+        dense = np.interp(steps, np.arange(len(m)), m)
+        held_out = np.array(fit["held_out_predictions"], dtype=np.float64)
+        tables.append(pd.DataFrame({"kind": "fit", "multiplier": dense, "value": read_curve(fit)(dense)}))
+        tables.append(pd.DataFrame({"kind": "held out", "multiplier": m, "value": held_out}).dropna())
+    table = pd.concat(tables, ignore_index=True)
+    table["relative_shift"] = table.multiplier * shift_per_unit(sweep)
+    columns = ["quantity", "kind", "multiplier", "relative_shift", "value", "low", "high", "unit"]
+    return table.assign(quantity=quantity, unit="nats").loc[:, columns]
+
+
+def property_table(study: Study, sweep: Sweep, quantity: str, names: Iterable[str]) -> pd.DataFrame:
+    """Where the fitted curve does something, as relative shifts; there is no value for what lies beyond the sweep."""
+    properties = study.fits.get(sweep.intervention, {}).get(quantity, {}).get("properties", {})
+    rows = []
+    for name in names:
+        if found := properties.get(name):
+            numbers = np.array([found["estimate"], *(found["interval"][end] for end in ("low", "high"))], np.float64)
+            rows.append((quantity, "property", name, *numbers * shift_per_unit(sweep), "relative shift"))
+    return pd.DataFrame(rows, columns=["quantity", "kind", "name", "value", "low", "high", "unit"])
+
+
+def draw_curve(ax: Axes, table: pd.DataFrame, look: Look, *, size: float = 2.6) -> None:
+    """Points with 95 % intervals, the curve as a line, and a cross where a multiplier was predicted while held out."""
+    kinds = dict(tuple(table.groupby("kind")))
+    with_intervals(ax, kinds["measured"].relative_shift, kinds["measured"], look, markersize=size, markeredgewidth=0)
+    if "fit" in kinds:
+        ax.plot(kinds["fit"].relative_shift, kinds["fit"].value, color=look.colour, linestyle=look.line)
+        held_out = kinds["held out"]
+        ax.plot(
+            held_out.relative_shift, held_out.value, HELD_OUT.marker, color=BLACK, markersize=size, markeredgewidth=0.5
+        )
+
+
+def curve_keys(look: Look, equation: str) -> list[Line2D]:
+    """What the marks of `draw_curve` mean."""
+    return [
+        key("mean of pairs, 95 %", look, linestyle="-", linewidth=0.7),
+        key(equation, look, line=True),
+        key("predicted unseen", HELD_OUT, markeredgewidth=0.6),
+    ]
+
+
+def shift_axis(ax: Axes, table: pd.DataFrame, *, label: bool = True) -> None:
+    """Even up to a shift as long as the activation itself, by decades beyond."""
+    zero_lines(ax)
+    wide_axis(ax.xaxis, 1.0, table.relative_shift, steps=(1, 2, 5))
+    ax.set_xlim(1.1 * min(table.relative_shift.min(), 0), 1.1 * max(table.relative_shift.max(), 0))
+    if label:
+        ax.set_xlabel(r"relative shift $\|m\Delta h\|/\|h\|$, with the sign of $m$")

@@ -1,0 +1,107 @@
+"""How figures look: safe for colour-blind readers, readable in grey, at the width of one column, in text that can be searched."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import ListedColormap, to_hex
+from matplotlib.figure import Figure
+
+from mechsteer.store.atomic import write_atomically
+
+# Okabe and Ito's palette, which differs in lightness as well as in hue.
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+BLACK, GREY, LIGHT = "#000000", "#767676", "#D0D0D0"
+
+COLUMN = 3.4
+"""The width of every figure, in inches: a column of a paper with two."""
+
+
+class Look(NamedTuple):
+    """A colour never stands alone: in grey, the marker and the line tell series apart."""
+
+    colour: str
+    marker: str
+    line: str = "-"
+
+
+FORMS = {"vector": Look(BLUE, "o"), "lora": Look(VERMILION, "s", "--"), "local_weight": Look(GREEN, "^", "-.")}
+FORM_NAMES = {"vector": "vector", "lora": "LoRA", "local_weight": "local weight"}
+METHODS = {
+    "DiffMean": Look(GREY, "s"),
+    "Random": Look(BLACK, "x", ":"),
+    "SFT": Look(ORANGE, "^", "-."),
+    "RePS": Look(GREEN, "D", "--"),
+    "SPLIT": Look(VERMILION, "o"),
+}
+QUANTITIES = {"preference": Look(BLUE, "o"), "utility": Look(VERMILION, "s", "--")}
+OUTCOMES = {"supported": Look(BLUE, "o"), "refuted": Look(VERMILION, "X"), "inconclusive": Look(GREY, "D")}
+SHADES = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.9, 0, 256)))
+"""From light to dark, and never so light that white paper hides it."""
+LAYERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+_SETTINGS: dict[Any, Any] = {
+    "figure.dpi": 150,
+    "savefig.dpi": 400,
+    "font.size": 7,
+    "figure.titlesize": 6.5,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "legend.fontsize": 6.2,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.4,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3,
+    "legend.frameon": False,
+    "legend.handlelength": 1.9,
+    "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.1,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    # TrueType: text stays text.
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw and save inside this block."""
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def layer_looks(layers: Iterable[int]) -> dict[int, Look]:
+    """From dark at the first layer to light at the last, in an order that grey keeps."""
+    ordered = sorted(set(layers))
+    return {
+        layer: Look(to_hex(SHADES(1 - index / max(len(ordered) - 1, 1))), LAYERS[index % len(LAYERS)])
+        for index, layer in enumerate(ordered)
+    }
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write PDF and PNG beside each other; `path` has no suffix."""
+    # Without the date, the same figure is the same file.
+    metadata = {".pdf": {"CreationDate": None}, ".png": {}}
+    with style():
+        return [
+            write_atomically(
+                path.with_suffix(suffix),
+                lambda temporary, m=entries: figure.savefig(temporary, metadata=m),
+            )
+            for suffix, entries in metadata.items()
+        ]

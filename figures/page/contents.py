@@ -1,0 +1,134 @@
+"""What the page carries of a study: curves of every steer, values of every pair, and every table."""
+
+import json
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from analyses.studies.finished import Study
+from mechsteer.curves.reading import read_curve
+from mechsteer.measuring.sweeps import Sweep
+
+from ..drawing.saved import means
+from .numbers import rounded
+from .pictures import pictures
+from .tables import all_tables
+
+QUANTITIES = ("preference", "utility")
+CURVE_POINTS_PER_STEP = 6
+DIGITS = 5
+"""Of what curves are drawn from; single pairs have four."""
+
+
+def study_data(study: Study, max_values: int) -> dict[str, Any]:
+    """Everything that the scripts draw from, ready for JSON; `max_values` bounds the values of single pairs."""
+    carried, judged = {}, judged_steers(study)
+    for sweep in sorted(study.sweeps, key=lambda sweep: sweep.intervention not in judged):
+        max_values -= sweep.preference.size
+        carried[sweep.intervention] = max_values >= 0
+    return {
+        "steers": [_steer(study, sweep, carried[sweep.intervention]) for sweep in study.sweeps],
+        "pairs": _pairs(study),
+        "concept": _concept(study),
+        "tables": all_tables(study),
+        "pictures": pictures(study),
+    }
+
+
+def judged_steers(study: Study) -> list[str]:
+    """The steers of which the study has texts: those that its claims were asked of."""
+    if not (study.folder / "texts.parquet").is_file():
+        return []
+    return study.table("texts").intervention.unique().tolist()
+
+
+def _concept(study: Study) -> str | None:
+    """What the exact checker's marks are read for; None where there is no checker."""
+    house, _, concept = str(study.summary["settings"]["pairs"]).partition("/")
+    return concept if house == "guestbook" else None
+
+
+def best_row(sweep: Sweep) -> int:
+    """The multiplier with the most preference within one nat of utility: where a reader wants to begin."""
+    preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
+    zero = zero_row(sweep)
+    return int(np.argmax(np.where(utility >= utility[zero] - 1, preference, -np.inf)))
+
+
+def zero_row(sweep: Sweep) -> int:
+    """The multiplier at which nothing is steered."""
+    return int(np.argmin(np.abs(sweep.multipliers)))
+
+
+def _band(values: Float[ndarray, "m pairs"]) -> dict[str, Any]:
+    """The mean over pairs that are defined at every multiplier, how many they are, and its 95 % interval."""
+    table = means(values)
+    columns = {"mean": table["value"], "low": table["low"], "high": table["high"]}
+    return {name: rounded(column, DIGITS) for name, column in columns.items()} | {
+        "n": int(np.isfinite(values).all(axis=0).sum())
+    }
+
+
+def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
+    steer: dict[str, Any] = {
+        "name": sweep.intervention,
+        "method": sweep.method,
+        "form": sweep.form,
+        "site": f"{sweep.layer}:{sweep.place}",
+        "hook": sweep.hook,
+        "positions": sweep.positions,
+        "multipliers": rounded(sweep.multipliers, DIGITS),
+        "relative_shift": rounded(sweep.relative_shift.mean(axis=1), DIGITS),
+        "zero": zero_row(sweep),
+        "start": best_row(sweep),
+        "values": None,
+    }
+    for quantity in QUANTITIES:
+        fits = study.fits.get(sweep.intervention)
+        steer[quantity] = _band(getattr(sweep, quantity)) | {"fit": _fit(fits[quantity], sweep) if fits else None}
+    if with_pairs:
+        steer["values"] = _values(sweep)
+    return steer
+
+
+def _values(sweep: Sweep) -> dict[str, Any]:
+    """Every pair's preference and utility, and the share of multipliers that move its preference the wrong way."""
+    change = sweep.preference - sweep.preference[zero_row(sweep)]
+    wrong = change * np.sign(sweep.multipliers)[:, None] < 0
+    return {
+        "preference": [rounded(row) for row in sweep.preference],
+        "utility": [rounded(row) for row in sweep.utility],
+        "wrong": rounded(wrong[sweep.multipliers != 0].mean(axis=0), 3),
+        "tokens_positive": sweep.tokens_positive.tolist(),
+        "tokens_negative": sweep.tokens_negative.tolist(),
+    }
+
+
+def _fit(fit: dict[str, Any], sweep: Sweep) -> dict[str, Any]:
+    """The curve, dense, and what was predicted of multipliers while they were held out."""
+    found = {"ok": fit["ok"], "status": fit["status"].lower().replace("_", " "), "score": fit["score"]}
+    if not fit["ok"]:
+        return found
+    n = len(sweep.multipliers)
+    steps = np.linspace(0, n - 1, CURVE_POINTS_PER_STEP * (n - 1) + 1)
+    dense = np.interp(steps, np.arange(n), sweep.multipliers)
+    return found | {
+        "x": rounded(dense, DIGITS),
+        "y": rounded(read_curve(fit)(dense)),
+        "held_out": rounded(np.array(fit["held_out_predictions"], dtype=np.float64)),
+    }
+
+
+def _pairs(study: Study) -> dict[str, list[str]]:
+    """The test pairs' texts, in the order of the sweeps; empty texts where the study has kept none."""
+    path = study.folder / "pairs.jsonl"
+    known: dict[str, dict[str, str]] = {}
+    if path.is_file():
+        # Not splitlines: it also breaks at characters that JSON allows within a text.
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        known = {row["id"]: row for row in rows}
+    ids = study.sweeps[0].pairs
+    texts = {name: [known.get(pair, {}).get(name, "") for pair in ids] for name in ("query", "positive", "negative")}
+    return {"id": list(ids), **texts}

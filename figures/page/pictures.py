@@ -1,0 +1,37 @@
+"""The figures of claims, small enough to be carried: a study's own PNG files at the width of a page."""
+
+import base64
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from analyses.studies.finished import Study
+
+from .. import OF_CLAIM
+
+WIDTH = 1000
+"""Pixels: twice what a figure is wide on the page, for sharp screens and paper."""
+COLOURS = 96
+"""Lines and letters stay sharp with so few, at a third of the size of true colour."""
+
+
+def pictures(study: Study) -> dict[str, str]:
+    """By file name, the drawn figures of claims, those of further steers (NAME-STEER) too, as images within the page."""
+    folder = study.folder / "figures"
+    paths = [
+        path
+        for name in dict.fromkeys(OF_CLAIM.values())
+        for path in (folder / f"{name}.png", *sorted(folder.glob(f"{name}-*.png")))
+        if path.is_file()
+    ]
+    return {path.stem: _as_text(path) for path in paths}
+
+
+def _as_text(path: Path) -> str:
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    image.thumbnail((WIDTH, 4 * WIDTH), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    image.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

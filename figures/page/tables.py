@@ -1,0 +1,82 @@
+"""Every table of a study, column by column: what is shown and downloaded is the same."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from analyses.studies.finished import Study
+
+from .numbers import rounded
+
+ABOUT = {
+    "sweeps": "losses, preference and utility by steer, multiplier and pair",
+    "fits": "what each fitted curve says, with intervals, and its scores in sample and held out",
+    "claims": "every claim: estimate, interval, control, outcome and reason",
+    "pairs": "the pairs that were measured",
+    "texts": "what the model writes at each multiplier",
+    "sites": "every layer and place at equal relative shift: why the site was chosen",
+    "frontier": "preference gained at an equal loss of utility",
+    "differences": "SPLIT against the other methods, on the area under the frontier",
+    "side_effects": "what one nat of lost utility does to other concepts, as log-odds",
+    "answers": "the same, judged exactly on generated answers",
+    "evidence/one_operation": "logits under hooks against logits of edited weights",
+}
+"""By the file's name in the study's folder, without its suffix. `sweeps` and `pairs` are put together by the page."""
+DIGITS = 5
+
+
+def all_tables(study: Study) -> list[dict[str, Any]]:
+    """The tables of the folder, those that come from JSON files first."""
+    frames = {"claims": _claims(study), "fits": _fits(study)}
+    paths = sorted(study.folder.glob("*.parquet")) + sorted(study.folder.glob("*/*.parquet"))
+    for path in paths:
+        name = path.relative_to(study.folder).with_suffix("").as_posix()
+        if name != "sweeps":
+            frames[name] = pd.read_parquet(path)
+    return [
+        {"name": name, "about": ABOUT.get(name, ""), "rows": len(frame), "columns": _columns(frame)}
+        for name, frame in frames.items()
+        if len(frame)
+    ]
+
+
+def _columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{"name": str(name)} | _column(column) for name, column in frame.items()]
+
+
+def _column(column: pd.Series) -> dict[str, Any]:
+    """Numbers as they are; words as codes of their levels, since most tables repeat theirs."""
+    if pd.api.types.is_bool_dtype(column):
+        return {"values": column.tolist()}
+    if pd.api.types.is_numeric_dtype(column):
+        return {"values": rounded(column, DIGITS), "number": True}
+    codes, levels = pd.factorize(column.astype(str))
+    return {"codes": codes.tolist(), "levels": list(levels)}
+
+
+def _claims(study: Study) -> pd.DataFrame:
+    return pd.DataFrame(read_claims(study))
+
+
+def read_claims(study: Study) -> list[dict[str, Any]]:
+    """The rows of claims.json; none where nothing was judged."""
+    path = study.folder / "claims.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def _fits(study: Study) -> pd.DataFrame:
+    rows = []
+    for intervention, both in study.fits.items():
+        for quantity, fit in both.items():
+            about = {"intervention": intervention, "quantity": quantity, "status": fit["status"]}
+            for name, value in fit["score"].items():
+                if name != "name":
+                    rows.append(about | {"property": name, "estimate": value})
+            for rival in fit["rivals"]:
+                name = f"held_out_error of {rival['name']}"
+                rows.append(about | {"property": name, "estimate": rival["held_out_error"]})
+            for name, item in fit["properties"].items():
+                low, high = item["interval"]["low"], item["interval"]["high"]
+                rows.append(about | {"property": name, "estimate": item["estimate"], "low": low, "high": high})
+    return pd.DataFrame(rows)

@@ -1,0 +1,50 @@
+"""Losses of completions: negative log-likelihood in nats, summed over a completion's tokens.
+
+The query's tokens and padding do not count. This is the plain path: every text whole, one forward for each batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..models.model import Model, TokenBatch, pad_batch
+from ..models.prompts import EncodedPair
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """A padded batch of texts, with each row's place in the list of texts."""
+
+    batch: TokenBatch
+    rows: tuple[int, ...]
+
+
+def pair_texts(pairs: Sequence[EncodedPair]) -> list[tuple[tuple[int, ...], int]]:
+    """The positive texts of all pairs, then the negative ones, as (token ids, index at which the completion begins)."""
+    return [(pair.positive, pair.begin) for pair in pairs] + [(pair.negative, pair.begin) for pair in pairs]
+
+
+def batches(
+    texts: Sequence[tuple[Sequence[int], int]], batch_size: int, padding_token: int, side: str = "right"
+) -> Iterator[TextBatch]:
+    """The texts in batches of like length, longest first, so that little is spent on padding."""
+    order = sorted(range(len(texts)), key=lambda row: -len(texts[row][0]))
+    for first in range(0, len(order), batch_size):
+        rows = order[first : first + batch_size]
+        yield TextBatch(pad_batch([texts[row] for row in rows], padding_token, side), tuple(rows))
+
+
+def completion_losses(model: Model, batch: TokenBatch) -> tuple[Float[Tensor, " batch"], Int[Tensor, " batch"]]:
+    """The loss of each row's completion (nats, float64) and its number of tokens; gradients pass through."""
+    predicted = batch.completion_mask.to(model.device)
+    # The logits at a position speak of the token after it.
+    predicting = predicted.roll(-1, dims=1)
+    tokens = batch.tokens.to(model.device)[predicted]
+    logits = model.logits(batch, at=predicting)
+    nll = torch.nn.functional.cross_entropy(logits.float(), tokens.to(logits.device), reduction="none").double()
+    row = predicted.nonzero()[:, 0].to(nll.device)
+    losses = torch.zeros(len(predicted), dtype=nll.dtype, device=nll.device).index_add(0, row, nll)
+    return losses, predicted.sum(dim=1).to(losses.device)

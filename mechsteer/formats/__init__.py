@@ -1,0 +1,1 @@
+"""Files of steers, a format a file."""

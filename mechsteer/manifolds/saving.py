@@ -1,0 +1,48 @@
+"""Fitted values on disk: one safetensors file, which names the class and holds its settings."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy import ndarray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..errors import InputError
+from ..store import versions
+from ..store.atomic import write_atomically
+
+T = TypeVar("T")
+
+
+def save_value(value: Any, path: str | Path) -> Path:
+    """Write a frozen value whose fields are arrays and plain settings."""
+    parts = {item.name: getattr(value, item.name) for item in fields(value)}
+    arrays = {name: np.ascontiguousarray(part) for name, part in parts.items() if isinstance(part, ndarray)}
+    metadata = {
+        "format": "mechsteer manifold 1",
+        "mechsteer": versions.MECHSTEER,
+        "class": type(value).__name__,
+        "settings": json.dumps({name: part for name, part in parts.items() if name not in arrays}),
+    }
+    return write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
+
+
+def load_value(path: str | Path, classes: Iterable[type[T]]) -> T:
+    """Read a value of one of the classes."""
+    if not Path(path).is_file():
+        raise InputError(f"There is no file at {str(path)!r}. Pass one that mechsteer wrote.")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise InputError(f"{str(path)!r} is not a safetensors file ({error}).") from error
+    by_name = {cls.__name__: cls for cls in classes}
+    name = metadata.get("class")
+    if name not in by_name:
+        raise InputError(f"{str(path)!r} holds the class {name!r}. Pass a file that holds one of {sorted(by_name)}.")
+    return by_name[name](**arrays, **json.loads(metadata["settings"]))

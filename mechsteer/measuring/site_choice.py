@@ -1,0 +1,99 @@
+"""Where to steer: every site of a model compared by forward passes alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..methods import diff_means
+from ..models.model import Model
+from ..models.prompts import encode_pairs
+from ..models.sites import Site
+from ..models.survey import all_sites
+from ..pairs.polarity import Pairs
+from ..progress import progress_bar
+from .sweeping import sweep_encoded
+
+RELATIVE_SHIFTS = (0.125, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class SiteChoice:
+    """The recommended site, why, and the table behind it: a row for each site and relative shift.
+
+    `preference_gained` is half the difference between steering by +m and by -m, `utility_lost` the mean loss of both;
+    `gain_per_nat` is their ratio, where a loss under one nat counts as one: near no loss at all a ratio says nothing.
+    """
+
+    site: Site
+    because: str
+    table: pd.DataFrame
+
+
+def choose_site(
+    model: Model,
+    pairs: Pairs,
+    *,
+    places: Sequence[str] = ("mlp.out", "attn.o", "resid_mid", "resid_post"),
+    relative_shifts: Sequence[float] = RELATIVE_SHIFTS,
+    prompt_format: str = "raw",
+    max_pairs: int = 32,
+    seed: int = 0,
+    progress: bool = True,
+) -> SiteChoice:
+    """Steer at every layer and place with its DiffMean vector and compare what preference costs in utility.
+
+    All sites are compared at the same relative shifts ‖mΔh‖/‖h‖, h being the mean activation at the site. Vectors are
+    learned from one half of the pairs and judged on at most `max_pairs` of the other. (`resid_pre` is left out by
+    default: it is the `resid_post` of the layer before.)
+    """
+    if len(pairs) < 2:
+        raise InputError(f"{len(pairs)} pairs came; choosing a site takes at least two, to learn from and to judge on.")
+    relative_shifts = sorted(set(relative_shifts))
+    learning, judging = pairs.split(0.5, seed=seed)
+    encoded = encode_pairs(model, judging.sample(min(max_pairs, len(judging)), seed=seed), prompt_format)
+    sites = all_sites(model, tuple(places))
+    rows = []
+    with progress_bar("Choosing a site", len(sites), show=progress) as bar:
+        for site, found in diff_means(model, learning, sites, prompt_format=prompt_format).items():
+            bar.advance(f"Choosing a site: {site}")
+            size = float(found.vector.direction.norm())
+            # The attention output of a first token can be exactly the same in all texts; such a site cannot steer.
+            if size == 0:
+                continue
+            unit = found.activation_norm / size
+            grid = np.array([sign * shift * unit for shift in relative_shifts for sign in (-1, 1)] + [0.0])
+            sweep = sweep_encoded(model, found.vector, encoded, grid)
+            preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
+            zero = len(relative_shifts)
+            for step, shift in enumerate(relative_shifts, start=1):
+                gained = (preference[zero + step] - preference[zero - step]) / 2
+                lost = utility[zero] - (utility[zero + step] + utility[zero - step]) / 2
+                rows.append(
+                    (site.layer, site.place, site.hook, shift, shift * unit, gained, lost, gained / max(lost, 1.0))
+                )
+    columns = ["layer", "place", "hook", "relative_shift", "multiplier", "preference_gained", "utility_lost"]
+    if not rows:
+        raise InputError("No site sets the two completions apart: every DiffMean vector is zero. Pass other pairs.")
+    table = pd.DataFrame(rows, columns=[*columns, "gain_per_nat"])
+    return recommend_site(table)
+
+
+def recommend_site(table: pd.DataFrame) -> SiteChoice:
+    """The site with the best gain per nat at any relative shift, from a table of `choose_site`."""
+    best_of_site = table.loc[table.groupby(["layer", "place"])["gain_per_nat"].idxmax()]
+    ranked = best_of_site.sort_values("gain_per_nat", ascending=False)
+    best = ranked.iloc[0]
+    because = (
+        f"at a relative shift of {best.relative_shift:g} its DiffMean vector gains {best.preference_gained:.2f} nats "
+        f"of preference for {best.utility_lost:.2f} nats of utility"
+    )
+    if len(ranked) > 1:
+        second = ranked.iloc[1]
+        because += (
+            f"; next best is {second.layer}:{second.place} with {second.preference_gained:.2f} for "
+            f"{second.utility_lost:.2f} at {second.relative_shift:g}"
+        )
+    return SiteChoice(Site(int(best.layer), str(best.place)), because, table)

@@ -1,0 +1,159 @@
+"""Measuring: the losses of polarity pairs at every multiplier of an intervention."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ..engine import batches_to_sweep, engine_for
+from ..errors import InputError
+from ..interventions import Intervention
+from ..models.model import Model
+from ..models.prompts import EncodedPair, encode_pairs
+from ..pairs.polarity import Pairs
+from ..progress import progress_bar
+from .log_odds import utility_log_odds
+from .sweeps import Sweep
+
+
+def run_sweep(
+    model: Model,
+    intervention: Intervention,
+    pairs: Pairs,
+    multipliers: Sequence[float] | Float[ndarray, " m"],
+    *,
+    prompt_format: str | None = None,
+    positions: str | None = None,
+    batch_tokens: int | None = None,
+    name: str | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Steer at each multiplier and measure both completions of every pair.
+
+    Args:
+        multipliers: any order; they are sorted, and each is measured once.
+        prompt_format, positions: by default those with which the intervention was learned.
+        batch_tokens: tokens in a forward, by default what suits device and width. Fewer take less memory.
+        name: what to call the intervention in the table, by default method, form, site and seed.
+    """
+    prompt_format = prompt_format or intervention.origin.prompt_format
+    positions = positions or intervention.origin.positions
+    encoded = encode_pairs(model, pairs, prompt_format)
+    return sweep_encoded(
+        model, intervention, encoded, multipliers, prompt_format=prompt_format, positions=positions,
+        batch_tokens=batch_tokens, name=name, progress=progress,
+    )  # fmt: skip
+
+
+def sweep_encoded(
+    model: Model,
+    intervention: Intervention,
+    pairs: Sequence[EncodedPair],
+    multipliers: Sequence[float] | Float[ndarray, " m"],
+    *,
+    prompt_format: str = "raw",
+    positions: str = "all",
+    batch_tokens: int | None = None,
+    name: str | None = None,
+    progress: bool = False,
+) -> Sweep:
+    """`run_sweep` for pairs that are tokenized already."""
+    grid = _grid(multipliers)
+    intervention.check_widths(model)
+    if not pairs:
+        raise InputError("No pairs came, so there is nothing to measure. Pass at least one.")
+    if batch_tokens is not None and batch_tokens < 1:
+        raise InputError(f"batch_tokens is {batch_tokens}. Pass at least one, or leave it out.")
+    losses, shifts = np.zeros((len(grid), 2, len(pairs))), np.zeros((len(grid), len(pairs)))
+    method, form, site = intervention.origin.method, intervention.form, intervention.site
+    engine = engine_for(model, site)
+    work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
+    with progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
+        for some in work:
+            losses[:, :, some], shifts[:, some] = engine.sweep(
+                intervention, [pairs[index] for index in some], grid, positions,
+                batch_tokens=batch_tokens, advance=bar.advance,
+            )  # fmt: skip
+    return Sweep(
+        multipliers=grid,
+        pairs=tuple(pair.id for pair in pairs),
+        loss_positive=losses[:, 0],
+        loss_negative=losses[:, 1],
+        tokens_positive=np.array([len(pair.positive) - pair.begin for pair in pairs]),
+        tokens_negative=np.array([len(pair.negative) - pair.begin for pair in pairs]),
+        relative_shift=shifts,
+        intervention=name or intervention.name,
+        form=form,
+        method=method,
+        layer=site.layer,
+        place=site.place,
+        hook=site.hook,
+        positions=positions,
+        prompt_format=prompt_format,
+    )
+
+
+def _grid(multipliers: Sequence[float] | ndarray) -> Float[ndarray, " m"]:
+    try:
+        grid = np.unique(np.asarray(multipliers, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The multipliers {multipliers!r} are not numbers. Pass for example [-2, -1, 0, 1, 2]."
+        ) from error
+    if len(grid) == 0 or not np.isfinite(grid).all():
+        raise InputError("Multipliers must be finite numbers, at least one. Pass for example [-2, -1, 0, 1, 2].")
+    return grid
+
+
+def find_multipliers(
+    model: Model,
+    intervention: Intervention,
+    pairs: Pairs,
+    *,
+    n: int = 41,
+    prompt_format: str | None = None,
+    positions: str | None = None,
+    max_pairs: int = 32,
+) -> Float[ndarray, " n"]:
+    """n multipliers from no effect to collapse on both sides, found by looking at a few pairs.
+
+    A side has collapsed where mean utility is no better than that of guessing every token evenly from the vocabulary.
+    Where that is not reached at shifts 128 times as large as the activation, the side ends once 95 % of the utility
+    lost there is lost. Points lie closer together near zero, where curves bend most.
+    """
+    encoded = encode_pairs(model, pairs[:max_pairs], prompt_format or intervention.origin.prompt_format)
+    positions = positions or intervention.origin.positions
+
+    def look(multipliers: ndarray) -> Sweep:
+        return sweep_encoded(model, intervention, encoded, multipliers, positions=positions)
+
+    unit = look(np.array([1.0]))
+    if not unit.relative_shift.mean() > 0:
+        raise InputError(
+            "The intervention changes nothing at these pairs: its shift is zero. Learn it from other pairs."
+        )
+    guess = np.log(model.d_vocab)
+    chance = utility_log_odds(unit.tokens_positive * guess, unit.tokens_negative * guess).mean()
+    sizes = np.geomspace(1 / 8, 128, 21) / unit.relative_shift.mean()
+    reach = []
+    for sign in (-1.0, 1.0):
+        utility = _mean_of_defined(look(sign * np.append(0.0, sizes)).utility)[:: int(sign)]
+        lost = utility[0] - utility[1:]
+        collapsed = np.nonzero(lost >= min(utility[0] - chance, 0.95 * lost[-1]))[0] if lost[-1] > 0 else []
+        reach.append(sizes[collapsed[0]] if len(collapsed) else sizes[-1])
+    below = int(np.clip(round((n - 1) * reach[0] / sum(reach)), 1, n - 2))
+    return np.concatenate([-reach[0] * _steps(below)[::-1], [0.0], reach[1] * _steps(n - 1 - below)])
+
+
+def _mean_of_defined(values: Float[ndarray, "m pairs"]) -> Float[ndarray, " m"]:
+    """The mean over the pairs that are defined at every multiplier."""
+    defined = np.isfinite(values).all(axis=0)
+    if not defined.any():
+        raise InputError("No pair has a defined utility at every multiplier. Pass pairs with longer completions.")
+    return values[:, defined].mean(axis=1)
+
+
+def _steps(n: int) -> Float[ndarray, " n"]:
+    """n numbers from near 0 to 1, closer together near 0."""
+    return np.sinh(3 * np.arange(1, n + 1) / n) / np.sinh(3)

@@ -1,0 +1,269 @@
+"""The one trainer: an intervention of any form, an objective of any kind, and a model whose weights stay as they are.
+
+Training goes both ways (arXiv 2602.02343, section 5): each example draws a multiplier and a sign; under a positive one
+its positive completion should win, under a negative one the negative. What does not depend on the steer is computed once
+(the engine).
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from ..errors import InputError
+from ..interventions import Intervention, Origin
+from ..measuring.log_odds import utility_log_odds
+from ..models.model import Model
+from ..models.prompts import encode_pairs
+from ..pairs.polarity import Pairs
+from ..progress import progress_bar
+from .dropout import Dropout
+from .objectives import BatchLosses, Objective
+from .run import Draw, Run
+from .teaching import Teaching, sizes_at
+
+MULTIPLIERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+STEPS = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A learned intervention and how it came about: a row for each step.
+
+    `history` has the columns step, loss, preference and utility (nats per pair, means over the batch at the drawn
+    multipliers, preference counted towards the completion that should win), and validation (the objective, or NaN).
+    """
+
+    intervention: Intervention
+    history: pd.DataFrame
+
+
+def train(
+    model: Model,
+    intervention: Intervention,
+    pairs: Pairs,
+    objective: Objective,
+    *,
+    multipliers: Sequence[float] = MULTIPLIERS,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int = 8,
+    accumulate: int = 1,
+    learning_rate: float = 0.03,
+    relative: bool = True,
+    dropout: float = 0.0,
+    seed: int = 0,
+    validation: Pairs | None = None,
+    patience: int | None = None,
+    evaluate_every: int = 25,
+    prompt_format: str = "raw",
+    positions: str = "all",
+    checkpoint: str | Path | None = None,
+    gradient_checkpointing: bool = False,
+    progress: bool = True,
+) -> Trained:
+    """Learn an intervention's tensors from pairs, by AdamW with linear decay and gradients clipped at norm one.
+
+    Args:
+        intervention: where to start, such as `LoRA.init(site, *site.widths(model))`; its form and site are kept.
+        multipliers: sizes of m to draw from; signs are drawn apart.
+        steps, epochs: how long, one of them; by default 150 steps.
+        batch_size: pairs drawn at a time; `accumulate` draws make a step.
+        learning_rate: with `relative`, the share of the activations' size at the site (root mean square) by which one
+            step can move each entry of the delta, so that one value serves models of any size. Without, AdamW's own.
+        validation: pairs on which the objective is measured every `evaluate_every` steps; the best state is returned,
+            and with `patience` the run ends after so many measurements without a better one.
+        checkpoint: a file to keep the run in; a run of the same settings goes on from it to the same result.
+        gradient_checkpointing: computes blocks again in the backward pass instead of keeping their activations.
+    """
+    _check(multipliers, steps, epochs, learning_rate, dropout, pairs)
+    if min(batch_size, accumulate, evaluate_every) < 1:
+        raise InputError("batch_size, accumulate and evaluate_every must be at least one.")
+    if patience is not None and validation is None:
+        raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
+    intervention.check_widths(model)
+    site = intervention.site
+    encoded = encode_pairs(model, pairs, prompt_format)
+    teaching = Teaching.read(model, encoded, site)
+    held_out = None
+    if validation is not None:
+        held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), site)
+    if epochs is not None:
+        steps = epochs * math.ceil(len(encoded) / (batch_size * accumulate))
+    n_steps = steps or STEPS
+    settings = {
+        "objective": repr(objective), "multipliers": list(multipliers), "steps": n_steps, "batch_size": batch_size,
+        "accumulate": accumulate, "learning_rate": learning_rate, "relative": relative, "dropout": dropout,
+        "patience": patience, "evaluate_every": evaluate_every,
+    }  # fmt: skip
+
+    units = dict.fromkeys(intervention.parameters, 1.0)
+    if relative:
+        units = intervention.units(*sizes_at(model, encoded, site))
+    parameters = {
+        name: nn.Parameter(value.detach().to(model.device, torch.float32) / units[name])
+        for name, value in intervention.parameters.items()
+    }
+    optimizer = torch.optim.AdamW(parameters.values(), lr=learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / n_steps))
+    identity = _identity(model, intervention, pairs, validation, settings, seed, prompt_format, positions)
+    run = Run(parameters, optimizer, schedule, identity, None if checkpoint is None else Path(checkpoint))
+    run.resume()
+
+    def current() -> Intervention:
+        return intervention.with_parameters({name: value * units[name] for name, value in parameters.items()})
+
+    label = f"{objective.name} {intervention.form}"
+    with (
+        _checkpointing(model, gradient_checkpointing),
+        progress_bar(label, n_steps, done=run.step, show=progress) as bar,
+    ):
+        while not run.is_over(n_steps, patience):
+            optimizer.zero_grad()
+            parts, shares = [], []
+            for index in range(run.step * accumulate, (run.step + 1) * accumulate):
+                draw = Draw.at(seed, index, len(encoded), batch_size, multipliers)
+                noise = torch.Generator().manual_seed(draw.seed)
+                # The objective is a mean over pairs, so pairs of like length go together and few lie in memory at once.
+                for some in teaching.batches(draw.pairs):
+                    share = len(some) / (len(draw.pairs) * accumulate)
+                    steered = Dropout(site, current(), dropout, noise) if dropout else current()
+                    with teaching.losses(
+                        steered, draw.pairs[some], draw.multipliers[some], positions, nulls_out=objective.nulls_out
+                    ) as losses:
+                        loss = objective(losses)
+                        (loss * share).backward()
+                    parts.append(_record(loss, losses))
+                    shares.append(share)
+            record = {name: float(np.average([part[name] for part in parts], weights=shares)) for name in parts[0]}
+            _stop_if_not_finite(record["loss"], run.step, learning_rate, multipliers)
+            nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+            optimizer.step()
+            schedule.step()
+            is_due = (run.step + 1) % evaluate_every == 0 or run.step + 1 == n_steps
+            score = math.nan
+            if held_out and is_due:
+                score = _validate(held_out, objective, current(), multipliers, batch_size, positions)
+            run.add(record | {"validation": score})
+            if is_due:
+                run.save()
+            bar.advance(
+                f"{label}: loss {record['loss']:.3f}, preference {record['preference']:+.2f}, "
+                f"utility {record['utility']:.1f}"
+            )
+    origin = Origin(
+        method=objective.name,
+        model=model.name,
+        revision=model.revision or "",
+        fingerprint=model.fingerprint,
+        positions=positions,
+        prompt_format=prompt_format,
+        pairs=pairs.name,
+        pairs_fingerprint=pairs.fingerprint,
+        seed=seed,
+        settings=settings,
+    )
+    learned = {name: (value * units[name]).cpu() for name, value in run.learned.items()}
+    return Trained(replace(intervention.with_parameters(learned), origin=origin), pd.DataFrame(run.history))
+
+
+def _record(loss: torch.Tensor, losses: BatchLosses) -> dict[str, float]:
+    """What a step shows of itself (nats, means over its pairs)."""
+    win, lose = losses.win.detach().cpu().numpy(), losses.lose.detach().cpu().numpy()
+    return {
+        "loss": float(loss.detach()),
+        "preference": float((lose - win).mean()),
+        "utility": _mean_where_defined(utility_log_odds(win, lose)),
+    }
+
+
+def _mean_where_defined(values: Float[np.ndarray, " pairs"]) -> float:
+    defined = values[np.isfinite(values)]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
+@torch.no_grad()
+def _validate(
+    held_out: Teaching,
+    objective: Objective,
+    intervention: Intervention,
+    multipliers: Sequence[float],
+    batch_size: int,
+    positions: str,
+) -> float:
+    """The objective over all held-out pairs, at the median multiplier in both directions."""
+    median = float(np.median(multipliers))
+    scores = []
+    for pairs in torch.arange(len(held_out.pairs)).split(batch_size):
+        for m in (median, -median):
+            multiplier = torch.full((len(pairs),), m)
+            with held_out.losses(intervention, pairs, multiplier, positions, nulls_out=objective.nulls_out) as losses:
+                scores += [float(objective(losses))] * len(pairs)
+    return float(np.mean(scores))
+
+
+@contextmanager
+def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
+    """Gradient checkpointing of the Hugging Face model, inside the block alone."""
+    if not enabled:
+        yield
+        return
+    model.hf.gradient_checkpointing_enable({"use_reentrant": False})
+    # Hugging Face checkpoints in training mode only; a model for training may have dropout of its own.
+    model.hf.train()
+    for module in model.hf.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    try:
+        yield
+    finally:
+        model.hf.gradient_checkpointing_disable()
+        model.hf.eval()
+
+
+def _check(
+    multipliers: Sequence[float],
+    steps: int | None,
+    epochs: int | None,
+    learning_rate: float,
+    dropout: float,
+    pairs: Pairs,
+) -> None:
+    if steps is not None and epochs is not None:
+        raise InputError("Both steps and epochs came. Pass one of them.")
+    if (steps is not None and steps < 1) or (epochs is not None and epochs < 1):
+        raise InputError("Training needs at least one step. Raise steps or epochs.")
+    if len(pairs) == 0:
+        raise InputError("No pairs came, so there is nothing to learn from. Pass more pairs.")
+    if len(multipliers) == 0 or not all(math.isfinite(m) and m > 0 for m in multipliers):
+        raise InputError(f"The multipliers {tuple(multipliers)} must be positive sizes; signs are drawn apart.")
+    if not learning_rate > 0:
+        raise InputError(f"The learning rate is {learning_rate}. Pass a positive one, such as 0.03.")
+    if not 0 <= dropout < 1:
+        raise InputError(f"The dropout is {dropout}. Pass a share from 0 up to, not including, 1.")
+
+
+def _stop_if_not_finite(loss: float, step: int, learning_rate: float, multipliers: Sequence[float]) -> None:
+    if not math.isfinite(loss):
+        raise InputError(
+            f"The loss became {loss} at step {step + 1}. Lower the learning rate (now {learning_rate:g}) or the largest "
+            f"multiplier (now {max(multipliers):g})."
+        )
+
+
+def _identity(model: Model, intervention: Intervention, pairs: Pairs, validation: Pairs | None, *settings: Any) -> str:
+    """What a checkpoint must share with the run that goes on from it."""
+    digest = hashlib.sha256(f"{model.fingerprint} {intervention.form} {intervention.site} {pairs.fingerprint}".encode())
+    digest.update(f"{validation and validation.fingerprint} {settings}".encode())
+    for name, value in intervention.parameters.items():
+        digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""A language model behind TransformerLens: opening one, where it can be steered, texts as tokens."""

@@ -1,0 +1,66 @@
+"""Every name by which TransformerLens's hooks and a bridge's parts are called; no other file knows one.
+
+Layers count from 0. An intervention adds m·(ΔW h + Δb) to what leaves its place:
+
+| place      | h, what ΔW reads                    | what the shift is added to                  | W               |
+|------------|-------------------------------------|---------------------------------------------|-----------------|
+| mlp.out    | input of the down-projection        | output of the down-projection               | down-projection |
+| attn.o     | heads' outputs, side by side        | output of attention's output projection     | that projection |
+| resid_pre  | residual entering the block         | the same                                    | identity        |
+| resid_mid  | residual between attention and MLP  | the same                                    | identity        |
+| resid_post | residual leaving the block          | the same                                    | identity        |
+"""
+
+from dataclasses import dataclass
+
+BEFORE_UNEMBEDDING = "unembed.hook_in"
+"""What every logit is made from: the normed residual."""
+FINAL_NORM, SECOND_NORM = "ln_final", "ln2"
+"""The bridge's own names of the norm after the last block, and of a block's norm before the MLP."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What need not run again for a steer at a place: the block's module that ends with it, "" for the block itself, which
+    then only fires these hooks, and modules that a steer there leaves alone."""
+
+    module: str
+    hooks: tuple[str, ...]
+    finished: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The hooks of a place within its block: where the shift is added, and what shows h earlier in the same forward."""
+
+    output: str
+    input: str | None
+    ending: Ending | None
+    """None where only the whole block can be run again."""
+
+
+PLACES = {
+    "mlp.out": Place(
+        # Not hook_mlp_out: Gemma 2 normalises between the down-projection and it.
+        "mlp.out.hook_out", "mlp.out.hook_in", Ending("mlp", ("mlp.out.hook_in", "mlp.out.hook_out"), ("attn",)),
+    ),
+    "attn.o": Place(
+        "attn.o.hook_out", "attn.o.hook_in", Ending("attn", ("attn.o.hook_in", "attn.o.hook_out"), ()),
+    ),
+    "resid_pre": Place("hook_in", None, None),
+    # Not hook_resid_mid: it is the input of the second norm, beside the residual stream, so a shift added there reaches the
+    # MLP only. What attention adds to the residual is where both can be shifted. And the ending is not hook_attn_out:
+    # Gemma 2 normalises between the two, and its hook fires after the module.
+    "resid_mid": Place("hook_attn_out", "hook_in", Ending("attn", ("attn.hook_out",), ())),
+    "resid_post": Place("hook_out", None, Ending("", ("hook_out",), ())),
+}  # fmt: skip
+
+
+def in_block(layer: int, name: str) -> str:
+    """The whole name of a block's hook."""
+    return f"blocks.{layer}.{name}"
+
+
+def reads_middle(layer: int) -> str:
+    """The hook that shows what the second norm reads."""
+    return in_block(layer, f"{SECOND_NORM}.hook_in")

@@ -1,0 +1,1 @@
+"""Polarity pairs, and the files that hold them."""

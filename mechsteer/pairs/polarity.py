@@ -1,0 +1,122 @@
+"""Polarity pairs: a query with a completion for the concept and one against it."""
+
+import hashlib
+import json
+import random
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain
+from typing import overload
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class PolarityPair:
+    """One query, one completion for the concept and one against it; completions usually begin with a space.
+
+    The texts are never edited: the model reads `query + positive` or `query + negative`, character by character.
+    The completions must exclude each other, or preference and utility are not defined (arXiv 2602.02343, eqs. 7-8).
+    """
+
+    query: str
+    positive: str
+    negative: str
+    id: str = ""
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        for role, completion in (("positive", self.positive), ("negative", self.negative)):
+            if not completion.strip():
+                raise InputError(f"The {role} completion is empty: write what the model would add to the query.")
+        if self.positive == self.negative:
+            raise InputError(f"Both completions are {reprlib.repr(self.positive)}: a pair needs two that differ.")
+        shorter, longer = sorted((self.positive, self.negative), key=len)
+        if longer.startswith(shorter):
+            raise InputError(
+                f"The completion {reprlib.repr(shorter)} begins the other one, {reprlib.repr(longer)}, so the two "
+                "do not exclude each other: end both in a way that tells them apart, for example with a full stop."
+            )
+
+
+@dataclass(frozen=True)
+class Pairs(Sequence[PolarityPair]):
+    """An ordered, named collection of polarity pairs; the name is a label and does not count in comparisons."""
+
+    items: tuple[PolarityPair, ...]
+    name: str = field(compare=False)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[PolarityPair]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> PolarityPair: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Pairs": ...
+    def __getitem__(self, index: int | slice) -> "PolarityPair | Pairs":
+        return replace(self, items=self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    def to_json_lines(self) -> str:
+        """The canonical text of the pairs: one JSON object on a line, the group only where there is one."""
+        rows = (
+            {"id": pair.id, "query": pair.query, "positive": pair.positive, "negative": pair.negative}
+            | ({"group": pair.group} if pair.group else {})
+            for pair in self
+        )
+        return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen digits of the canonical text's SHA-256; they change with any edit of a pair and with the order."""
+        return hashlib.sha256(self.to_json_lines().encode()).hexdigest()[:16]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that occur, each once, in order of appearance."""
+        return tuple(dict.fromkeys(pair.group for pair in self if pair.group))
+
+    def swapped(self) -> "Pairs":
+        """The same pairs with the roles of their completions exchanged."""
+        items = tuple(replace(pair, positive=pair.negative, negative=pair.positive) for pair in self)
+        return Pairs(items, f"{self.name}-swapped")
+
+    def sample(self, n_pairs: int, *, seed: int = 0) -> "Pairs":
+        """`n_pairs` of the pairs, drawn without replacement and kept in order."""
+        if not 0 < n_pairs <= len(self):
+            raise InputError(f"Cannot draw {n_pairs} pairs from {self.name}, which has {len(self)}.")
+        return self._select(random.Random(seed).sample(range(len(self)), n_pairs), f"sample{n_pairs}")
+
+    def split(self, fraction: float = 0.5, *, seed: int = 0, by_group: bool | None = None) -> tuple["Pairs", "Pairs"]:
+        """About `fraction` of the pairs, drawn at random, and the rest; both keep their order and hold at least one.
+
+        A group never stands on both sides, and a pair without a group may go anywhere, unless `by_group` is False.
+        By default pairs that are all of one group are split row by row; `by_group=True` refuses that.
+        """
+        if not 0 < fraction < 1:
+            raise InputError(f"The fraction of a split lies between 0 and 1, not at {fraction}.")
+        if by_group and (len(self.groups) < 2 or not all(pair.group for pair in self)):
+            raise InputError(
+                f"A split by group needs a group on every pair, and two groups or more; {self.name} has "
+                f"{len(self.groups)}, and {sum(not pair.group for pair in self)} of its {len(self)} pairs have none. "
+                "Load it with group=<the column that names the topic or template>."
+            )
+        units: dict[str | int, list[int]] = {}
+        for row, pair in enumerate(self):
+            units.setdefault(row if by_group is False else pair.group or row, []).append(row)
+        if len(units) == 1:
+            units = {row: [row] for row in range(len(self))}
+        if len(units) < 2:
+            raise InputError(f"{self.name} has {len(self)} pair(s): a split needs two or more.")
+
+        shuffled = list(units.values())
+        random.Random(seed).shuffle(shuffled)
+        sizes = list(accumulate(map(len, shuffled)))
+        cut = 1 + min(range(len(shuffled) - 1), key=lambda last: abs(sizes[last] - fraction * len(self)))
+        return self._select(chain(*shuffled[:cut]), "first"), self._select(chain(*shuffled[cut:]), "rest")
+
+    def _select(self, rows: Iterable[int], part: str) -> "Pairs":
+        return Pairs(tuple(self.items[row] for row in sorted(rows)), f"{self.name}-{part}")

@@ -1,0 +1,1 @@
+"""Results that are found by content, computed once and never lost."""
