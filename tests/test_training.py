@@ -11,6 +11,7 @@ from test_prompts import tokenizer
 from test_steering import FORMS, as_weights, down_projection, edit
 
 import mechsteer as ms
+from mechsteer.engine.forward import cache_name
 from mechsteer.interventions import FORMS as BY_NAME
 from mechsteer.methods import OBJECTIVES, BatchLosses
 from mechsteer.methods.run import Draw
@@ -120,7 +121,7 @@ def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, fami
         cache = hf(input_ids=tokens[:, :1], use_cache=True).past_key_values
         call = {f"{module_name}.{name}": value for name, value in edited.items()}
         logits = torch.func.functional_call(
-            hf, call, (), {"input_ids": tokens[:, 1:], "past_key_values": cache, "use_cache": True}
+            hf, call, (), {"input_ids": tokens[:, 1:], cache_name(model): cache, "use_cache": True}
         ).logits
         log_probabilities = logits[0].log_softmax(-1)
         return -sum(log_probabilities[at - 2, ids[at]] for at in range(begin, len(ids)))

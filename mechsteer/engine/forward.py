@@ -1,5 +1,6 @@
 """A forward of pair rows through the model; the last block's MLP and the final norm work only where something is predicted."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -57,12 +58,13 @@ class RowForward:
 
     def run(self) -> None:
         """One forward, for its hooks."""
+        kept = {} if self.keys is None else {cache_name(self.model): self.keys}
         self.model.hf(
             input_ids=self.rows.tokens,
             attention_mask=self.masks,
             position_ids=self.rows.positions,
-            past_key_values=self.keys,
             use_cache=False,
+            **kept,
         )
 
     def states(self, at: Predictions) -> Float[Tensor, "n d_model"]:
@@ -111,6 +113,11 @@ class RowForward:
 
         with forward_replaced(mlp, forward):
             yield
+
+
+def cache_name(model: Model) -> str:
+    """What the model's forward calls a cache: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(model.hf.forward).parameters else "past_key_values"
 
 
 class QueryKeys(DynamicCache):
