@@ -1,10 +1,8 @@
 """Manifolds: laws that every member keeps, and each against an independent route."""
 
-import sys
 import tracemalloc
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,7 +32,7 @@ from mechsteer.manifolds import (
 from mechsteer.manifolds.intrinsic_dimension import maximum_likelihood, participation_ratio, two_nn
 from mechsteer.manifolds.map import neighbour_graph
 from mechsteer.manifolds.moments import Moments
-from mechsteer.manifolds.nearest import gpu_with_room, nearest_points
+from mechsteer.manifolds.nearest import nearest_points
 from mechsteer.manifolds.sample import Sample
 
 MEMBERS = Manifold.__subclasses__()
@@ -434,35 +432,18 @@ def hard_clouds():
     }
 
 
-@pytest.mark.parametrize("device", [None, "cpu"], ids=["NumPy", "PyTorch"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", hard_clouds())
-def test_the_nearest_points_are_exactly_those_of_all_distances(name, dtype, device):
-    import torch  # noqa: F401 (the device is its)
-
+def test_the_nearest_points_are_exactly_those_of_all_distances(name, dtype):
     points, queries = (part.astype(dtype) for part in hard_clouds()[name])
     for others, k in ((queries, 1), (queries, 30), (queries.astype(np.float64) + 1e-4, 9), (None, 30)):
         every = cdist(points if others is None else others, points)
         if others is None:
             np.fill_diagonal(every, np.inf)
-        distances, indices = nearest_points(points, others, k, device=device)
+        distances, indices = nearest_points(points, others, k)
         np.testing.assert_allclose(distances, np.sort(every, axis=1)[:, :k], rtol=1e-12)
         np.testing.assert_allclose(np.take_along_axis(every, indices, axis=1), distances, rtol=1e-12)
         assert all(len(set(row)) == k for row in indices)
-
-
-@pytest.mark.parametrize(
-    ("torch", "device"),
-    [(None, None), ((False, 2**40), None), ((True, 1000), None), ((True, 2**40), "cuda")],
-    ids=["no PyTorch", "no GPU", "a full GPU", "a GPU"],
-)
-def test_a_gpu_is_taken_where_pytorch_is_loaded_and_sees_one_with_room(torch, device, monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    if torch is not None:
-        available, free = torch
-        cuda = SimpleNamespace(is_available=lambda: available, mem_get_info=lambda: (free, 2**41))
-        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    assert gpu_with_room(plane(50)) == device
 
 
 def test_neighbours_need_little_more_memory_than_the_points():
