@@ -11,20 +11,21 @@ from rich.text import Text
 from mechsteer.errors import InputError
 from mechsteer.statistics.judging import Claim
 
-from .studies.verdict import ANALYSES, judge_one
+from .claims import CLAIMS
+from .studies.verdict import judge_again
 
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 
 
 def summary() -> str:
     """What each analysis claims: the first line of its file."""
-    return "\n\n".join(f"{name}: {str(module.__doc__).splitlines()[0]}" for name, module in ANALYSES.items())
+    return "\n\n".join(f"{name}: {member.doc.splitlines()[0]}" for name, member in CLAIMS.members().items())
 
 
 def lines(claim: Claim) -> Text:
     """A claim in words: what, of which steer, how it came out, and why."""
     interval = f"[{claim.interval.low:.3g}, {claim.interval.high:.3g}]"
-    words = Text(f"{claim.claim}, {claim.subject}: ")
+    words = Text(f"{claim.name}, {claim.key}: ")
     words.append(claim.outcome.value, style=COLOURS[claim.outcome.value])
     words.append(f", {claim.estimate:.3g} {interval} {claim.unit}, against {claim.control}.\n{claim.because}\n")
     return words
@@ -40,7 +41,7 @@ def judge(
 ) -> None:
     """Print the claims."""
     try:
-        result = judge_one(study, name)
+        result = judge_again(study, name)
     except InputError as error:
         print(f"analyses: {error}", file=sys.stderr)
         raise typer.Exit(2) from error

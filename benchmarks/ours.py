@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from workloads import Steer, TokenPair
 
 import mechsteer as ms
-from mechsteer.interventions import FORMS
+from mechsteer.families import FORMS
 from mechsteer.methods import run
 
 TRAINING_MULTIPLIERS = (0.5, 1.0, 1.5)
@@ -44,8 +44,12 @@ class Mechsteer:
     def train(self, steer: Steer, learning_rate: float, n_steps: int) -> list[float]:
         """Learn the steer by SPLIT, all pairs in each step; the loss at each step."""
         trained = ms.train(
-            self.model, self._intervention(steer), self.pairs, ms.SPLIT(), multipliers=TRAINING_MULTIPLIERS,
-            steps=n_steps, batch_size=len(self.pairs), learning_rate=learning_rate, relative=False, progress=False,
+            self.model, self._intervention(steer), self.pairs, ms.SPLIT(),
+            ms.TrainSettings(
+                multipliers=TRAINING_MULTIPLIERS, steps=n_steps, batch_size=len(self.pairs), learning_rate=learning_rate,
+                relative=False,
+            ),
+            progress=False,
         )  # fmt: skip
         return trained.history["loss"].tolist()
 
@@ -56,7 +60,7 @@ class Mechsteer:
         return [(draw.pairs.tolist(), draw.multipliers.tolist()) for draw in drawn]
 
     def _intervention(self, steer: Steer) -> ms.Intervention:
-        return FORMS[steer.form].init(self.site, *self.site.widths(self.model)).with_parameters(steer.tensors)
+        return FORMS.load(steer.form).init(self.site, *self.site.widths(self.model)).with_parameters(steer.tensors)
 
 
 def words_for_tokens(d_vocab: int, bos_token: int) -> PreTrainedTokenizerFast:

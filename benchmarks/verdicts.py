@@ -21,7 +21,7 @@ def rates(case: Case, seeds: Sequence[int]) -> dict[str, Counter[Outcome]]:
     found = {claim: Counter() for claim in case.truth}
     for seed in seeds:
         for claim in case.judge(seed).claims:
-            found[claim.claim][claim.outcome] += 1
+            found[claim.name][claim.outcome] += 1
     return found
 
 

@@ -9,20 +9,21 @@ import typer
 from analyses.studies.finished import Study
 from mechsteer.errors import InputError
 
-from . import MODULES, draw_one
+from . import all_figures, draw_one
 
 
 def summary() -> str:
     """What each figure shows: the first line of its file."""
-    return "\n\n".join(f"{name}: {str(module.__doc__).splitlines()[0]}" for name, module in MODULES.items())
+    return "\n\n".join(f"{name}: {member.doc.splitlines()[0]}" for name, member in all_figures().items())
 
 
 def write(name: str, study: Path, out: Path | None) -> list[Path]:
     """One figure, or all of them."""
-    if name != "all" and name not in MODULES:
-        raise InputError(f"There is no figure {name!r}. Choose {', '.join(MODULES)}, or all.")
+    known = list(all_figures())
+    if name != "all" and name not in known:
+        raise InputError(f"There is no figure {name!r}. Choose {', '.join(known)}, or all.")
     loaded = Study.load(study)
-    names = list(MODULES) if name == "all" else [name]
+    names = known if name == "all" else [name]
     written = [path for chosen in names for path in draw_one(loaded, chosen, out or study / "figures")]
     if not written:
         raise InputError(

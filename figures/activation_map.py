@@ -12,6 +12,9 @@ from .drawing.panels import Place, key, panels
 from .drawing.saved import of_steer
 from .drawing.style import BLACK, GREY, LIGHT, SHADES, Look
 
+NAME = "activation_map"
+ORDER = 80
+
 SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
 
 

@@ -9,7 +9,10 @@ from analyses.studies.finished import Study
 from .drawing import saved as tables
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, wide_axis, zero_lines
-from .drawing.style import GREY, OUTCOMES, Look
+from .drawing.style import GREY, OUTCOMES, Look, form_title
+
+NAME = "claims"
+ORDER = 10
 
 UNITS = {"R²": "R²", "share": "", " / ": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖mΔh‖/‖h‖"}
 """Short words for a unit that holds these."""
@@ -18,7 +21,7 @@ UNITS = {"R²": "R²", "share": "", " / ": "ratio", "correlation": "r", "cosine"
 def numbers(study: Study) -> pd.DataFrame | None:
     """Every claim as it stands in claims.json, under the name that the figure gives it."""
     table = tables.claims(study)
-    return None if table.empty else table.assign(label=_labels(table))
+    return None if table.empty else table.assign(label=_labels(table)).drop(columns="key")
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
@@ -27,7 +30,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     if table is None:
         return None
     parts = []
-    for analysis, rows in table.groupby("analysis", sort=False):
+    for analysis, rows in table.groupby("claim", sort=False):
         parts += [pd.DataFrame([{"label": str(analysis), "value": np.nan, "low": np.nan, "high": np.nan}]), rows]
     shown_rows = pd.concat(parts, ignore_index=True)
     with panels(ax, height=0.9 + 0.125 * len(shown_rows)) as shown:
@@ -49,13 +52,12 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 
 
 def _labels(table: pd.DataFrame) -> pd.Series:
-    """What stands after the colon; where claims of an analysis share it, the steer, and then what it was compared with."""
-    steers = table.subject.str.replace(r" (?:at|on) .*| \S+:\S+| seed \S+", "", regex=True)
-    steers = steers.str.replace("_", " ").str.replace("lora", "LoRA")
-    labels = table.claim.str.partition(": ")[2]
-    for more in (", " + steers, " vs " + table.control.str.partition(",")[0]):
-        repeated = table.assign(label=labels).duplicated(["analysis", "label"]) | (labels == "")
-        needed = repeated.groupby(table.analysis).transform("any")
+    """The part; where claims of an analysis share it, the steer, and then what it was compared with."""
+    steers = table.key.map(lambda key: " ".join(part for part in (key.method, form_title(key.form)) if part))
+    labels = table.part
+    for more in (", " + steers, " vs " + table.against):
+        repeated = table.assign(label=labels).duplicated(["claim", "label"]) | (labels == "")
+        needed = repeated.groupby(table.claim).transform("any")
         labels = labels.where(~needed, (labels + more).str.removeprefix(", "))
     return labels
 

@@ -8,7 +8,10 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, plain_numbers, with_intervals
 from .drawing.saved import saved
-from .drawing.style import FORM_NAMES, METHODS
+from .drawing.style import Look, form_title, method_looks
+
+NAME = "frontier"
+ORDER = 30
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
@@ -27,16 +30,15 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
-    forms = list(dict.fromkeys(table.form))
+    forms, looks = list(dict.fromkeys(table.form)), method_looks(table.method)
     with panels(ax, len(forms), 2, height=0.8 + 1.35 * len(forms), sharex=True, sharey="col") as shown:
         for row, form in enumerate(forms):
             gain, shift = shown.axes[2 * row : 2 * row + 2]
-            _draw_form(gain, shift, table.loc[table.form == form])
-            gain.set_ylabel(f"{FORM_NAMES[form]}\ngained (nats)")
+            _draw_form(gain, shift, table.loc[table.form == form], looks)
+            gain.set_ylabel(f"{form_title(form)}\ngained (nats)")
             shift.set_ylabel(r"$\|m\Delta h\|/\|h\|$")
         for panel in shown.axes[-2:]:
             panel.set_xlabel("utility lost (nats)")
-        looks = {method: look for method, look in METHODS.items() if (table.method == method).any()}
         shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()], columns=5)
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
@@ -46,12 +48,12 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     return shown.figure
 
 
-def _draw_form(gain: Axes, shift: Axes, table: pd.DataFrame) -> None:
-    for offset, (method, look) in enumerate(METHODS.items()):
+def _draw_form(gain: Axes, shift: Axes, table: pd.DataFrame, looks: dict[str, Look]) -> None:
+    for offset, (method, look) in enumerate(looks.items()):
         rows = table.loc[table.method == method]
         if len(rows):
             # Side by side, so that no interval hides another.
-            x = rows.budget * (1 + 0.05 * (offset - 2))
+            x = rows.budget * (1 + 0.05 * (offset - (len(looks) - 1) / 2))
             with_intervals(gain, x, rows, look, linestyle=look.line)
             shift.plot(x, rows.relative_shift, color=look.colour, marker=look.marker, linestyle=look.line)
     for panel in (gain, shift):

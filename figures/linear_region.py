@@ -11,11 +11,16 @@ from matplotlib.patches import Patch
 from numpy import ndarray
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals, zero_lines
-from .drawing.saved import of_steer, steer_of, sweep_of
-from .drawing.steer_curves import curve_table, shift_per_unit
+from .drawing.saved import of_steer, steer_of
+from .drawing.steer_curves import curve_table
 from .drawing.style import BLACK, GREEN, GREY, LIGHT, QUANTITIES, VERMILION, Look
+
+NAME = "linear_region"
+ORDER = 130
+SCOPE = "steer"
 
 REGIONS = "linear_region-regions"
 LINE, TANGENT, ALL = "a straight line", "its tangent at zero", "a line through all"
@@ -24,19 +29,21 @@ AROUND_ZERO = 4
 """Multipliers on each side of zero that the second panel shows; more where the tangent holds for longer."""
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """The mean (nats); each line's two ends (nats), with the intervals of where they lie (relative shift)."""
     steer = steer_of(study, subject)
     if steer is None:
         return None
-    sweep = sweep_of(study, steer)
+    sweep = study.sweep_of(steer)
     table = curve_table(study, sweep, "preference")
     mean = table.loc[table.kind == "measured"]
     lines = pd.DataFrame(_lines(mean.multiplier.to_numpy(), mean.value.to_numpy(), of_steer(study, REGIONS, steer)))
     lines = lines.assign(quantity="preference", kind="line", unit="nats")
     ends = ["multiplier", "end_low", "end_high"]
-    lines[["relative_shift", "end_low", "end_high"]] = lines.reindex(columns=ends) * shift_per_unit(sweep)
-    return pd.concat([mean, lines], ignore_index=True).assign(subject=steer)
+    lines[["relative_shift", "end_low", "end_high"]] = sweep.signed_shift_at(
+        lines.reindex(columns=ends).to_numpy(float)
+    )
+    return pd.concat([mean, lines], ignore_index=True).assign(subject=str(steer))
 
 
 def _lines(m: ndarray, mean: ndarray, regions: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
@@ -59,7 +66,7 @@ def _lines(m: ndarray, mean: ndarray, regions: pd.DataFrame | None) -> Iterator[
             yield row | {"slope": first.slope, "share_of_span": first.share, "end_low": low, "end_high": high}
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: the whole sweep, and the multipliers around zero. Even axes, so that lines are straight."""
     table = numbers(study, subject)
     if table is None:

@@ -12,6 +12,9 @@ from .drawing.panels import Place, key, panels, plain_numbers
 from .drawing.saved import of_steer
 from .drawing.style import BLUE, GREEN, GREY, VERMILION, Look
 
+NAME = "manifold_exists"
+ORDER = 70
+
 POINTS = {
     "held out": (Look(BLUE, "o"), "unseen tokens"),
     "gaussian": (Look(VERMILION, "s", "--"), "Gaussian, same covariance"),

@@ -12,6 +12,9 @@ from .drawing.panels import Place, key, panels
 from .drawing.saved import claims, of_steer
 from .drawing.style import GREY, QUANTITIES, Look
 
+NAME = "measurement"
+ORDER = 50
+
 ALL = "all together, unseen pairs"
 
 
@@ -35,8 +38,8 @@ def numbers(study: Study) -> pd.DataFrame | None:
         }
     )
     judged = claims(study)
-    together = judged.loc[judged.analysis == "measurement"].assign(nuisance=ALL)
-    together["log_odds"] = together.claim.str.partition(": ")[2]
+    together = judged.loc[judged.claim == "measurement"].assign(nuisance=ALL)
+    together["log_odds"] = together.part
     parts = [single, together[["log_odds", "nuisance", "value", "low", "high"]]]
     return pd.concat(parts, ignore_index=True).assign(
         unit="share of variance", n_pairs=n_pairs, subject=table.subject.iloc[0]

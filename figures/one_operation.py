@@ -8,7 +8,10 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels
 from .drawing.saved import saved
-from .drawing.style import FORM_NAMES, FORMS, GREY, Look
+from .drawing.style import GREY, Look, form_look, form_title
+
+NAME = "one_operation"
+ORDER = 60
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
@@ -24,7 +27,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     with panels(ax, height=3.0) as shown:
         panel = shown.axes[0]
         for form, rows in table.groupby("form", sort=False):
-            look = FORMS[str(form)]
+            look = form_look(str(form))
             panel.plot(rows.change, rows.difference, look.marker, color=look.colour, alpha=0.8, markeredgewidth=0)
             panel.plot(
                 rows.change, rows.reversed, look.marker, color=look.colour, fillstyle="none", markeredgewidth=0.6
@@ -36,11 +39,11 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel.set_ylabel("largest difference between hooks\nand edited weights (logits)")
         shown.legend(
             [
-                *(key(FORM_NAMES[str(form)], FORMS[str(form)]) for form in table.form.unique()),
+                *(key(form_title(str(form)), form_look(str(form))) for form in table.form.unique()),
                 key("edit of opposite sign", Look(GREY, "o"), fillstyle="none"),
                 key(f"allowed: {table.tolerance.max():g} of it", Look(GREY, "", ":"), line=True),
             ]
         )
-        n_texts = table.groupby("subject").size().max()
-        shown.title(f"{n_texts} texts per form at {table.site.iloc[0]}")
+        n_texts = table.groupby(["method", "form"]).size().max()
+        shown.title(f"{n_texts} texts per form at {table.sites.iloc[0]}")
     return shown.figure

@@ -7,11 +7,16 @@ from matplotlib.figure import Figure
 
 from analyses.claims.orthogonality import SMALL
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.forest import forest
 from .drawing.panels import Place, panels, wide_axis, zero_lines
 from .drawing.saved import of_steer
 from .drawing.style import BLACK, BLUE, GREEN, GREY, LIGHT, VERMILION, Look
+
+NAME = "orthogonality"
+ORDER = 150
+SCOPE = "steer"
 
 QUANTITIES = {
     "cos(ω_u, Δh)": (r"$\cos(\omega_u, \Delta h)$", Look(VERMILION, "o")),
@@ -23,32 +28,32 @@ HEIGHTS = (1.8, 1.5, 1.2)
 EDGES = np.linspace(-1, 1, 61)
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """Estimates with intervals by method, and how many random directions fall between two cosines against ω_u."""
     cosines, random = of_steer(study, "orthogonality-cosine", subject), of_steer(study, "orthogonality-random", subject)
     if cosines is None or random is None:
         return None
     parts = [cosines.rename(columns={"estimate": "value", "quantity": "name"}).assign(kind="estimate")]
-    for method, rows in random.groupby("method", sort=False):
+    for readout, rows in random.groupby("readout", sort=False):
         counts = np.histogram(rows.cosine, EDGES)[0] / len(rows)
         columns = {"from_cosine": EDGES[:-1], "to_cosine": EDGES[1:], "value": counts}
         parts.append(
-            pd.DataFrame(columns).assign(kind="random directions", method=method, subject=rows.subject.iloc[0])
+            pd.DataFrame(columns).assign(kind="random directions", readout=readout, subject=rows.subject.iloc[0])
         )
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """A panel for each way of finding the readouts, and one for the ratio of the effects."""
     table = numbers(study, subject)
     if table is None:
         return None
-    methods = list(dict.fromkeys(table.method))
-    with panels(ax, len(methods) + 1, height=1.7 * len(methods) + 1.4, ratios=[1.4] * len(methods) + [0.8]) as shown:
-        for panel, method in zip(shown.axes, methods, strict=False):
-            _draw_cosines(panel, table.loc[table.method == method])
-            panel.set_title(f"readouts by {method}")
-        shown.axes[len(methods) - 1].set_xlabel("cosine; grey: random directions, dashed: 95 % of them")
+    readouts = list(dict.fromkeys(table.readout))
+    with panels(ax, len(readouts) + 1, height=1.7 * len(readouts) + 1.4, ratios=[1.4] * len(readouts) + [0.8]) as shown:
+        for panel, readout in zip(shown.axes, readouts, strict=False):
+            _draw_cosines(panel, table.loc[table.readout == readout])
+            panel.set_title(f"readouts by {readout}")
+        shown.axes[len(readouts) - 1].set_xlabel("cosine; grey: random directions, dashed: 95 % of them")
         _draw_ratio(shown.axes[-1], table.loc[(table.kind == "estimate") & (table["name"] == RATIO)])
         shown.title(table.subject.iloc[0])
     return shown.figure
@@ -85,7 +90,7 @@ def _draw_cosines(ax: Axes, table: pd.DataFrame) -> None:
 
 def _draw_ratio(ax: Axes, table: pd.DataFrame) -> None:
     ax.axvspan(-SMALL, SMALL, color=LIGHT, alpha=0.6, linewidth=0, zorder=-1)
-    forest(ax, table, [f"by {method}" for method in table.method], [Look(BLACK, "o")] * len(table))
+    forest(ax, table, [f"by {readout}" for readout in table.readout], [Look(BLACK, "o")] * len(table))
     zero_lines(ax)
     wide_axis(ax.xaxis, 1.0, table[["low", "high"]])
     ax.set_xlabel(f"nats of utility per nat of preference (95 %)\ngrey: small, within {SMALL:g}")

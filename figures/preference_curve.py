@@ -7,32 +7,37 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
 from .drawing.rivals import draw_rivals, rivals_table
-from .drawing.saved import steer_of, sweep_of
+from .drawing.saved import steer_of
 from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
 from .drawing.style import BLACK, QUANTITIES, Look
+
+NAME = "preference_curve"
+ORDER = 110
+SCOPE = "steer"
 
 BOUNDARIES = ("near_linear_negative", "near_linear_positive", "converges_negative", "converges_positive")
 LINEAR, TRANSITION, CONVERGENCE = "#BDBDBD", "#E3E3E3", "#FFFFFF"
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """The curve (nats), where its regions meet (relative shift), and a row for each rival (nats)."""
     steer = steer_of(study, subject)
     if steer is None:
         return None
-    sweep = sweep_of(study, steer)
+    sweep = study.sweep_of(steer)
     parts = [
         curve_table(study, sweep, "preference"),
         property_table(study, sweep, "preference", BOUNDARIES),
         rivals_table(study, "preference_curve", steer),
     ]
-    return pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS).assign(subject=steer)
+    return pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS).assign(subject=str(steer))
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: the curve and its regions; the rivals."""
     table = numbers(study, subject)
     if table is None:

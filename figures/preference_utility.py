@@ -15,7 +15,10 @@ from mechsteer.measuring.sweeps import Sweep
 
 from .drawing.panels import Place, key, panels
 from .drawing.steer_curves import curve_keys, curve_table, draw_curve, shift_axis
-from .drawing.style import FORM_NAMES, FORMS, GREY, QUANTITIES, Look
+from .drawing.style import GREY, QUANTITIES, Look, form_look, form_title
+
+NAME = "preference_utility"
+ORDER = 20
 
 
 def overlaid(sweeps: Sequence[Sweep]) -> list[Sweep]:
@@ -32,9 +35,9 @@ def numbers(study: Study) -> pd.DataFrame | None:
         curve_table(study, sweep, quantity).assign(
             form=sweep.form,
             method=sweep.method,
-            site=f"{sweep.layer}:{sweep.place}",
+            site=sweep.key.sites,
             n_pairs=len(sweep.pairs),
-            held_out_r_squared=study.fits[sweep.intervention][quantity]["score"]["held_out_r_squared"],
+            held_out_r_squared=study.fits[sweep.key][quantity]["score"]["held_out_r_squared"],
         )
         for sweep in overlaid(study.sweeps)
         for quantity in QUANTITIES
@@ -63,8 +66,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 def _draw_quantity(ax: Axes, table: pd.DataFrame) -> None:
     keys = []
     for form, rows in table.groupby("form", sort=False):
-        look, score = FORMS[str(form)], rows.held_out_r_squared.iloc[0]
+        look, score = form_look(str(form)), rows.held_out_r_squared.iloc[0]
         draw_curve(ax, rows, look, size=2.2)
-        label = FORM_NAMES[str(form)] + (f", held-out $R^2$ {score:.3f}" if pd.notna(score) else "")
+        label = form_title(str(form)) + (f", held-out $R^2$ {score:.3f}" if pd.notna(score) else "")
         keys.append(key(label, look, linestyle=look.line))
     ax.legend(handles=keys, loc="best")

@@ -5,16 +5,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.forest import forest
 from .drawing.panels import Place, panels, zero_lines
 from .drawing.saved import means, of_steer
 from .drawing.style import BLUE, GREEN, GREY, VERMILION, Look
 
+NAME = "projection_gain"
+ORDER = 140
+SCOPE = "steer"
+
 SLOPES = (Look(GREEN, "s"), Look(VERMILION, "^"))
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """A row for each pair, and the means with intervals (nats per unit of m); random directions as their central 95 %."""
     pairs, slopes, random = (
         of_steer(study, f"projection_gain-{name}", subject) for name in ("pairs", "slopes", "random")
@@ -32,7 +37,7 @@ def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True).assign(subject=pairs.subject.iloc[0], unit="nats per unit of m")
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: pairs at zero; means with 95 % intervals."""
     table = numbers(study, subject)
     if table is None:

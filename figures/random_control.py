@@ -10,19 +10,21 @@ from analyses.studies.finished import Study
 from .drawing.forest import forest
 from .drawing.panels import Place, panels, zero_lines
 from .drawing.saved import claims, saved
-from .drawing.style import FORM_NAMES, FORMS, GREY, METHODS
+from .drawing.style import GREY, form_look, form_title, method_look
+
+NAME = "random_control"
+ORDER = 90
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
     """A row for each method and form: the mean gain over budgets (nats), and the random direction's share of it."""
     frontier, judged = saved(study, "frontier"), claims(study)
-    if frontier is None or not (judged.analysis == "random_control").any():
+    if frontier is None or not (judged.claim == "random_control").any():
         return None
     gained = frontier.loc[frontier.budget.isna()][["method", "form", "gained", "low", "high"]]
     gained = gained.rename(columns={"gained": "value"}).assign(kind="gained", unit="nats")
-    shares = judged.loc[judged.analysis == "random_control"]
-    named = shares.subject.str.extract(r"^(?P<method>\S+) (?P<form>\S+) at ")
-    shares = pd.concat([named, shares[["value", "low", "high", "subject"]]], axis=1)
+    shares = judged.loc[judged.claim == "random_control"]
+    shares = shares[["method", "form", "sites", "pairs", "value", "low", "high"]]
     return pd.concat([gained, shares.assign(kind="share by chance", unit="share")], ignore_index=True)
 
 
@@ -34,8 +36,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     gained, shares = (table.loc[table.kind == kind].reset_index(drop=True) for kind in ("gained", "share by chance"))
     order = gained[["method", "form"]]
     shares = order.merge(shares, on=["method", "form"], how="left")
-    labels = [f"{row.method} {FORM_NAMES[row.form]}" for row in order.itertuples()]
-    looks = [METHODS[row.method]._replace(marker=FORMS[row.form].marker) for row in order.itertuples()]
+    labels = [f"{row.method} {form_title(row.form)}" for row in order.itertuples()]
+    looks = [method_look(row.method)._replace(marker=form_look(row.form).marker) for row in order.itertuples()]
     with panels(ax, 1, 2, height=0.9 + 0.17 * len(order), sharey=True) as shown:
         gain, share = shown.axes
         forest(gain, gained, labels, looks)
@@ -46,6 +48,6 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         share.set_xlim(0, 1.1 * largest)
         gain.set_xlabel("mean gain over budgets\n(nats, 95 %)")
         share.set_xlabel(f"share gained by chance\n(95 %; allowed: {SHARE:g})")
-        where = str(shares.subject.dropna().iloc[0]).partition(" at ")[2]
-        shown.title(where, f"{METHOD}: a direction of equal size")
+        first = shares.dropna(subset="sites").iloc[0]
+        shown.title(f"{first.sites} on {first.pairs}", f"{METHOD}: a direction of equal size")
     return shown.figure

@@ -4,10 +4,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, plain_numbers, zero_lines
 from .drawing.saved import of_steer, through_zero
 from .drawing.style import layer_looks
+
+NAME = "shift_split"
+ORDER = 200
+SCOPE = "steer"
 
 PARTS = {
     "along": r"along the tangent ($\|h\|$)",
@@ -17,7 +22,7 @@ PARTS = {
 }
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """Each part by layer and multiplier, means over tokens; lengths are shares of ‖h‖, the angle is in radians."""
     table = of_steer(study, "off_manifold-split", subject)
     if table is None:
@@ -29,7 +34,7 @@ def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Four panels, a part each; a line for each layer."""
     table = numbers(study, subject)
     if table is None:

@@ -14,6 +14,9 @@ from .drawing.panels import Place, key, panels
 from .drawing.saved import saved
 from .drawing.style import BLACK, Look
 
+NAME = "sites"
+ORDER = 40
+
 PLACES = ("resid_pre", "attn.o", "resid_mid", "mlp.out", "resid_post")
 """In the order in which a block computes them."""
 

@@ -8,7 +8,10 @@ from analyses.studies.finished import Study
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, wide_axis, zero_lines
 from .drawing.saved import claims, saved
-from .drawing.style import FORM_NAMES, OUTCOMES
+from .drawing.style import OUTCOMES, form_order, form_title
+
+NAME = "split_wins"
+ORDER = 100
 
 WORDS = {"supported": "SPLIT wins", "refuted": "SPLIT loses", "inconclusive": "undecided"}
 
@@ -16,14 +19,11 @@ WORDS = {"supported": "SPLIT wins", "refuted": "SPLIT loses", "inconclusive": "u
 def numbers(study: Study) -> pd.DataFrame | None:
     """A row for each form and rival, as claimed: SPLIT's mean gain over budgets less the rival's (nats)."""
     judged, frontier = claims(study), saved(study, "frontier")
-    judged = judged.loc[judged.analysis == "split_wins"]
+    judged = judged.loc[judged.claim == "split_wins"]
     if judged.empty or frontier is None:
         return None
-    form, against = judged.subject.str.partition(" at ")[0], judged.control.str.partition(",")[0]
-    rows = judged.assign(form=form, against=against, n_seeds=frontier.n_seeds.max())
-    rows = rows.sort_values(
-        "form", kind="stable", key=lambda forms: forms.map(list(FORM_NAMES).index), ignore_index=True
-    )
+    rows = judged.assign(n_seeds=frontier.n_seeds.max())
+    rows = rows.sort_values("form", kind="stable", key=lambda forms: forms.map(form_order), ignore_index=True)
     return rows.loc[:, ["form", "against", "value", "low", "high", "unit", "n_seeds", "outcome"]]
 
 
@@ -34,7 +34,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         return None
     with panels(ax, height=1.1 + 0.17 * len(table)) as shown:
         panel = shown.axes[0]
-        labels = [f"{FORM_NAMES[form]}, against {rival}" for form, rival in zip(table.form, table.against, strict=True)]
+        labels = [f"{form_title(form)}, against {rival}" for form, rival in zip(table.form, table.against, strict=True)]
         wide_axis(panel.xaxis, 1.0, table[["low", "high"]], steps=(1, 3))
         forest(panel, table, labels, [OUTCOMES[outcome] for outcome in table.outcome])
         zero_lines(panel)

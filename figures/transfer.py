@@ -5,21 +5,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
-from .drawing.saved import claims, means, of_steer, sweep_of
+from .drawing.saved import claims, means, of_steer, steer_of
 from .drawing.style import GREY, QUANTITIES, Look
+
+NAME = "transfer"
+ORDER = 160
+SCOPE = "steer"
 
 SCORES = {"": "as fitted", ", shape": "in shape"}
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """A row for each quantity and multiplier (nats), and the R² of the claims."""
     table = of_steer(study, "transfer-predictions", subject)
     if table is None:
         return None
-    steer = table.subject.iloc[0]
-    sweep = sweep_of(study, steer)
+    steer = steer_of(study, subject)
+    if steer is None:
+        return None
+    sweep = study.sweep_of(steer)
     parts = []
     for quantity, rows in table.groupby("quantity", sort=False):
         measured = means(getattr(sweep, str(quantity))).assign(multiplier=sweep.multipliers)
@@ -28,12 +35,14 @@ def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
     judged = claims(study)
     for quantity in QUANTITIES:
         for suffix, words in SCORES.items():
-            found = judged.loc[(judged.claim == f"transfer: {quantity}{suffix}") & (judged.subject == steer)]
+            found = judged.loc[
+                (judged.claim == "transfer") & (judged.part == f"{quantity}{suffix}") & (judged.key == steer)
+            ]
             parts.append(found[["value", "low", "high"]].assign(kind="R²", quantity=quantity, name=words, unit="share"))
-    return pd.concat(parts, ignore_index=True).assign(subject=steer)
+    return pd.concat(parts, ignore_index=True).assign(subject=str(steer))
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels, preference and utility; on the line, prediction and measurement agree."""
     table = numbers(study, subject)
     if table is None:

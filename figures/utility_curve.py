@@ -6,32 +6,37 @@ from matplotlib.patches import Patch
 
 from analyses.claims.utility_curve import NEAR
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
 from .drawing.rivals import draw_rivals, rivals_table
-from .drawing.saved import steer_of, sweep_of
+from .drawing.saved import steer_of
 from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
 from .drawing.style import BLACK, GREEN, LIGHT, QUANTITIES, Look
+
+NAME = "utility_curve"
+ORDER = 120
+SCOPE = "steer"
 
 PEAK, HALF = Look(BLACK, ""), Look(GREEN, "", ":")
 MARKS = {"peak": PEAK, "half_validity_negative": HALF, "half_validity_positive": HALF}
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """The curve (nats), its peak and where validity has halved (relative shift), and a row for each rival (nats)."""
     steer = steer_of(study, subject)
     if steer is None:
         return None
-    sweep = sweep_of(study, steer)
+    sweep = study.sweep_of(steer)
     parts = [
         curve_table(study, sweep, "utility"),
         property_table(study, sweep, "utility", MARKS),
         rivals_table(study, "utility_curve", steer),
     ]
-    return pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS).assign(subject=steer)
+    return pd.concat([part for part in parts if len(part)]).reindex(columns=COLUMNS).assign(subject=str(steer))
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: the curve, its peak and what counts as near zero; the rivals."""
     table = numbers(study, subject)
     if table is None:

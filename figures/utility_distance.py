@@ -8,10 +8,15 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, wide_axis
 from .drawing.saved import of_steer
 from .drawing.style import GREY, SHADES, Look
+
+NAME = "utility_distance"
+ORDER = 190
+SCOPE = "steer"
 
 DISTANCES = {
     "neighbours": "to neighbours (unit of $h$)",
@@ -22,7 +27,7 @@ DISTANCES = {
 SIGNS = {1: ("^", "$m > 0$"), -1: ("v", "$m < 0$")}
 
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """A row for each pair and multiplier, and each distance's partial rank correlation with the loss, with its interval."""
     points = of_steer(study, "off_manifold-pair", subject)
     explained = of_steer(study, "off_manifold-explained", subject)
@@ -34,8 +39,8 @@ def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
-    """Four panels, a distance each; only within one shade do points tell whether distance matters beyond |m|."""
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
+    """A panel for each distance; only within one shade do points tell whether distance matters beyond |m|."""
     table = numbers(study, subject)
     if table is None:
         return None
@@ -43,14 +48,18 @@ def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure |
     sizes = points.multiplier.abs()
     colours = ScalarMappable(LogNorm(float(sizes.min()), float(sizes.max())), SHADES)
     ticks = np.geomspace(sizes.min(), sizes.max(), 5)
-    with panels(ax, 2, 2, height=4.6, sharey=True) as shown:
-        for panel, (name, words) in zip(shown.axes, DISTANCES.items(), strict=True):
+    names = list(dict.fromkeys(table.distance.dropna()))
+    rows = -(-len(names) // 2)
+    with panels(ax, rows, 2, height=2.3 * rows, sharey=True) as shown:
+        for panel in shown.axes[len(names) :]:
+            panel.set_axis_off()
+        for panel, name in zip(shown.axes, names, strict=False):
             _draw_distance(panel, points, name, colours)
             row = table.loc[(table.kind == "correlation") & (table.distance == name)].iloc[0]
             panel.set_title(f"r = {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]".replace("-", "−"), fontsize=6.5)
-            panel.set_xlabel(words, fontsize=6.5)
-        shown.axes[0].set_ylabel("utility lost (nats)")
-        shown.axes[2].set_ylabel("utility lost (nats)")
+            panel.set_xlabel(DISTANCES.get(name) or str(name), fontsize=6.5)
+        for panel in shown.axes[::2]:
+            panel.set_ylabel("utility lost (nats)")
         shown.colour_bar(
             colours, "size of the multiplier $|m|$", location="bottom", aspect=40, ticks=ticks, format="%.3g"
         )

@@ -6,28 +6,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals
-from .drawing.saved import means, of_steer, share_interval, sweep_of
-from .drawing.steer_curves import shift_axis, shift_per_unit
+from .drawing.saved import means, of_steer, share_interval, steer_of
+from .drawing.steer_curves import shift_axis
 from .drawing.style import BLACK, QUANTITIES, Look
 
+NAME = "validity"
+ORDER = 170
+SCOPE = "steer"
 
-def numbers(study: Study, subject: str | None = None) -> pd.DataFrame | None:
+
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """A row for each multiplier: shares of answers with Wilson's intervals, preference (nats) with one over pairs."""
-    table = of_steer(study, "validity-checked", subject)
-    if table is None:
+    table, steer = of_steer(study, "validity-checked", subject), steer_of(study, subject)
+    if table is None or steer is None:
         return None
-    sweep = sweep_of(study, table.subject.iloc[0])
+    sweep = study.sweep_of(steer)
     preference = means(sweep.preference)
     for share in ("valid", "positive"):
         table[[f"{share}_low", f"{share}_high"]] = share_interval(table[share].to_numpy(), table.n_answers.to_numpy())
     for end in ("low", "high"):
         table[f"preference_{end}"] = np.interp(table.multiplier, sweep.multipliers, preference[end])
-    return table.assign(relative_shift=table.multiplier * shift_per_unit(sweep))
+    return table.assign(relative_shift=sweep.signed_shift_at(table.multiplier.to_numpy()))
 
 
-def draw(study: Study, ax: Place = None, subject: str | None = None) -> Figure | None:
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: validity, fitted and true; the concept of the answers against preference."""
     table = numbers(study, subject)
     if table is None:

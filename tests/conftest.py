@@ -138,10 +138,11 @@ def random_intervention(form: str, site: ms.Site, model: ms.Model, seed: int = 0
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory) -> Path:
     """The folder of a finished study of two vectors; its claims are written by hand, since judging takes its time."""
-    from analyses.studies.folder import write_json
     from analyses.studies.settings import Settings
     from analyses.studies.study import run
     from mechsteer.statistics.judging import Claim, Outcome
+    from mechsteer.store.atomic import write_json
+    from mechsteer.store.keys import labelled
 
     folder = tmp_path_factory.mktemp("study")
     pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
@@ -149,26 +150,25 @@ def small_study(tmp_path_factory) -> Path:
         pairs=str(pairs), site="3:resid_mid", multipliers="-12:12:9", methods=("DiffMean", "Random"), forms=("vector",),
         claims=(), device="cpu",
     )  # fmt: skip
-    out = run(settings, folder / "small", report=lambda line: None).folder
-    subject = "DiffMean vector 3:resid_mid on pairs-rest"
+    study = run(settings, folder / "small", report=lambda line: None)
+    out, key = study.folder, study.sweeps[0].key
     claims = [
         Claim(
-            "linear_region: line", subject, 0.89, "share of the span of preference", ms.ConfidenceInterval(0.85, 0.91),
+            "linear_region", "line", key, 0.89, "share of the span of preference", ms.ConfidenceInterval(0.85, 0.91),
             "a straight line through the whole sweep", Outcome.SUPPORTED, "Preference keeps to a straight line.",
         ),
         Claim(
-            "preference_curve: rivals", subject, -0.436, "nats", ms.ConfidenceInterval(-0.5, -0.38),
+            "preference_curve", "rivals", key, -0.436, "nats", ms.ConfidenceInterval(-0.5, -0.38),
             "the closest rival, two logistics", Outcome.REFUTED, "Eq. 15 predicts worse than two logistics.", 0.0125,
         ),
         Claim(
-            "random_control", "DiffMean vector at 3:resid_mid on pairs-rest", 0.0247, "share",
-            ms.ConfidenceInterval(0.018, 0.032), "a random direction", Outcome.SUPPORTED, "A random direction gains less.",
+            "random_control", "", key.without("seed", "settings"), 0.0247, "share", ms.ConfidenceInterval(0.018, 0.032),
+            "a random direction", Outcome.SUPPORTED, "A random direction gains less.", against="Random",
         ),
     ]  # fmt: skip
     write_json([claim.to_dict() for claim in claims], out / "claims.json")
     lines = {"line": ["a straight line"] * 2 + ["the tangent"], "resample": [-1, 0, -1], "share": [0.89, 0.9, 0.01]}
     ends = {"low": [-9.5, -9.0, -0.553], "high": [9.5, 9.25, 0.212], "slope": [1.18, 1.2, 0.4]}
-    regions = pd.DataFrame(ends | lines | {"subject": subject})
     (out / "claims").mkdir(exist_ok=True)
-    regions.to_parquet(out / "claims" / "linear_region-regions.parquet", index=False)
+    labelled(pd.DataFrame(ends | lines), key).to_parquet(out / "claims" / "linear_region-regions.parquet", index=False)
     return out

@@ -1,6 +1,7 @@
 """A small study that is made and not run, with every table that figures read, and numbers that are known."""
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analyses.studies.folder import FORMAT
 from mechsteer.curves import PreferenceCurve, UtilityCurve, ValidityDecay
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
+from mechsteer.statistics.intervals import ConfidenceInterval
+from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import Key, labelled
 
 M = np.array([-16.0, -8, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8, 16])
 READ = M[[0, 1, 3, 9, 11, 12]]
@@ -18,40 +23,47 @@ PAIRS = tuple(f"pair {index}" for index in range(24))
 SHIFT_PER_UNIT = 0.5
 DECAY = ValidityDecay(0.5, 0.5, 40.0, 0.8, 0.5, 60.0, 0.9)
 CURVES = {"preference": PreferenceCurve(2.0, 0.3, 0.1, DECAY), "utility": UtilityCurve(40.0, -60.0, DECAY)}
-PLACE = "1:resid_post on garden-rest"
-STEERS = {
-    "DiffMean vector 1:resid_post": ("DiffMean", "vector"),
-    "Random vector 1:resid_post": ("Random", "vector"),
-    "SFT vector 1:resid_post seed 0": ("SFT", "vector"),
-    "SFT lora 1:resid_post seed 0": ("SFT", "lora"),
-    "SPLIT lora 1:resid_post seed 0": ("SPLIT", "lora"),
-}
-JUDGED = [f"{name} on garden-rest" for name in list(STEERS)[::3]]
-"""The subjects that claims were asked of: two steers."""
+WHERE = Key(
+    sites="1:resid_post", positions="all", prompt_format="raw", pairs="garden-rest", pairs_content="c0", model="garden",
+    weights="w0", tokenizer="t0", dtype="float32",
+)  # fmt: skip
+"""What all tables of the study have in common."""
+STEERS = [
+    replace(WHERE, method=method, form=form, rule="add", seed=seed)
+    for method, form, seed in (
+        ("DiffMean", "vector", None), ("Random", "vector", None), ("SFT", "vector", 0), ("SFT", "lora", 0), ("SPLIT", "lora", 0)
+    )
+]  # fmt: skip
+JUDGED = STEERS[::3]
+"""The steers that claims were asked of: two."""
 LINES = {"a straight line": (-4.0, 4.0, 1.6), "its tangent at zero": (-1.0, 2.0, 2.0)}
 """Low end, high end and slope, in multipliers."""
 
 
 def write(folder: Path) -> Path:
     """The whole folder."""
-    sweeps = [_sweep(name, *label, seed=seed) for seed, (name, label) in enumerate(STEERS.items())]
+    sweeps = [_sweep(key, seed) for seed, key in enumerate(STEERS)]
     (folder / "claims").mkdir(parents=True)
     (folder / "evidence").mkdir()
     save_sweeps(sweeps, folder / "sweeps.parquet")
-    fits = {name: {quantity: _fit(quantity) for quantity in CURVES} for name in STEERS}
+    fits = [{"key": key.columns()} | {quantity: _fit(quantity) for quantity in CURVES} for key in STEERS]
     summary = {
+        "format": FORMAT,
+        "files": [],
         "model": {"name": "folder/garden"},
         "pairs": {"testing": {"name": "garden-rest"}},
         "site": {"site": "1:resid_post"},
+        "judged": [key.columns() for key in JUDGED],
     }
-    for name, content in (("fits", fits), ("study", summary), ("claims", _claims())):
+    claims = [claim.to_dict() for claim in _claims()]
+    for name, content in (("fits", fits), ("study", summary), ("claims", claims)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     for name, table in {**_tables_of_the_study(), **_tables_of_steers()}.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
     return folder
 
 
-def _sweep(name: str, method: str, form: str, seed: int) -> Sweep:
+def _sweep(key: Key, seed: int) -> Sweep:
     """Losses whose log-odds are the two curves, up to each pair's own noise."""
     noise = np.random.default_rng(seed).normal(size=(2, 1, len(PAIRS)))
     preference, utility = (curve(M)[:, None] + part for curve, part in zip(CURVES.values(), noise, strict=True))
@@ -59,8 +71,7 @@ def _sweep(name: str, method: str, form: str, seed: int) -> Sweep:
     loss_positive = np.log1p(np.exp(-utility)) + np.log1p(np.exp(-preference))
     shift = np.repeat(SHIFT_PER_UNIT * np.abs(M)[:, None], len(PAIRS), axis=1)
     tokens = np.full(len(PAIRS), 8)
-    losses = (loss_positive, loss_positive + preference)
-    return Sweep(M, PAIRS, *losses, tokens, tokens, shift, name, form, method, 1, "resid_post")
+    return Sweep(M, PAIRS, loss_positive, loss_positive + preference, tokens, tokens, shift, key)
 
 
 def _fit(quantity: str) -> dict[str, Any]:
@@ -90,25 +101,29 @@ def _fit(quantity: str) -> dict[str, Any]:
     }
 
 
-def _claims() -> list[dict[str, Any]]:
+def _claims() -> list[Claim]:
     rows = []
 
-    def claim(name: str, subject: str, estimate: float | None, unit: str, outcome: str, control: str = "luck") -> None:
-        low, high = (None, None) if estimate is None else (estimate - 0.1, estimate + 0.1)
-        row = {"claim": name, "subject": subject, "estimate": estimate, "unit": unit, "low": low, "high": high}
-        rows.append(row | {"control": control, "outcome": outcome, "because": "It is so.", "p_value": None})
+    def claim(
+        name: str, part: str, key: Key, estimate: float | None, unit: str, outcome: str, control="luck", against=""
+    ) -> None:
+        value = float("nan") if estimate is None else estimate
+        interval = ConfidenceInterval(value - 0.1, value + 0.1)
+        rows.append(
+            Claim(name, part, key, value, unit, interval, control, Outcome(outcome), "It is so.", against=against)
+        )
 
     for quantity in CURVES:
-        claim(f"measurement: {quantity}", PLACE, 0.2, "R² on unseen pairs", "supported")
-    claim("preference_curve: regions", JUDGED[0], None, "share of the swept side", "inconclusive")
-    for subject in JUDGED:
-        claim("linear_region: line", subject, 0.5, "share of the span of preference", "supported")
-    for subject, quantity, suffix in product(JUDGED, CURVES, ("", ", shape")):
-        claim(f"transfer: {quantity}{suffix}", subject, 0.9, "R² on test pairs", "supported")
-    for method, form in STEERS.values():
-        if method != "Random":
-            claim("random_control", f"{method} {form} at {PLACE}", 0.05, "share", "supported", "a random direction")
-    claim("split_wins", f"lora at {PLACE}", -0.8, "nats", "refuted", "SFT, on the same pairs and budgets")
+        claim("measurement", quantity, WHERE, 0.2, "R² on unseen pairs", "supported")
+    claim("preference_curve", "regions", JUDGED[0], None, "share of the swept side", "inconclusive")
+    for key in JUDGED:
+        claim("linear_region", "line", key, 0.5, "share of the span of preference", "supported")
+    for key, quantity, suffix in product(JUDGED, CURVES, ("", ", shape")):
+        claim("transfer", quantity + suffix, key, 0.9, "R² on test pairs", "supported")
+    for key in (key.without("seed") for key in STEERS if key.method != "Random"):
+        claim("random_control", "", key, 0.05, "share", "supported", "a random direction", "Random")
+    split = STEERS[-1].without("seed")
+    claim("split_wins", "", split, -0.8, "nats", "refuted", "SFT, on the same pairs and budgets", "SFT")
     return rows
 
 
@@ -121,21 +136,20 @@ def _rows(columns: str, rows: Any) -> pd.DataFrame:
 
 
 def _tables_of_the_study() -> dict[str, pd.DataFrame]:
-    gained = _rows(
-        "method form n_seeds budget gained",
-        ((*label, 2, budget, 5.0 + index + budget) for index, label in enumerate(STEERS.values())
-         for budget in (0.5, 1.0, 2.0, 4.0, np.nan)),
+    gained = pd.concat(
+        [labelled(_rows("n_seeds budget gained", ((2, budget, 5.0 + index + budget) for budget in (0.5, 1.0, 2.0, 4.0, np.nan))),
+                  key.without("seed"))
+         for index, key in enumerate(STEERS)], ignore_index=True
     )  # fmt: skip
     frontier = _with_interval(gained.fillna({"gained": 8.0}), "gained", 0.4)
     frontier = frontier.assign(relative_shift_negative=0.5, relative_shift_positive=0.7)
     sites = _rows("layer place relative_shift", product(range(3), ("attn.o", "mlp.out", "resid_post"), (0.25, 0.5)))
     sites = sites.assign(preference_gained=sites.layer + 1.0, utility_lost=2 * sites.relative_shift + sites.layer / 4)
     sites = sites.assign(gain_per_nat=sites.preference_gained / sites.utility_lost.clip(lower=1))
-    one_operation = _rows(
-        "subject form site pair change",
-        ((f"{name} on garden-rest", form, "1:resid_post", pair, 3.0 + len(pair))
-         for name, (_, form) in list(STEERS.items())[::3] for pair in PAIRS),
-    )  # fmt: skip
+    one_operation = pd.concat(
+        [labelled(_rows("pair change", ((pair, 3.0 + len(pair)) for pair in PAIRS)), key) for key in JUDGED],
+        ignore_index=True,
+    )
     one_operation = one_operation.assign(difference=1e-5, reversed=9.0, tolerance=1e-3)
     correlations = _rows(
         "log_odds nuisance correlation",
@@ -163,12 +177,14 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         "frontier": frontier,
         "sites": sites,
         "evidence/one_operation": one_operation,
-        "claims/measurement-correlations": correlations.assign(subject=PLACE),
-        "claims/manifold_exists-curve": curve.assign(subject=PLACE),
-        "claims/manifold_exists-dimension": _with_interval(dimension, "estimate", 0.5).assign(
-            layer=1, d_model=32, subject=PLACE
+        "claims/measurement-correlations": labelled(correlations, WHERE),
+        "claims/manifold_exists-curve": labelled(curve, WHERE),
+        "claims/manifold_exists-dimension": labelled(
+            _with_interval(dimension, "estimate", 0.5).assign(layer=1, d_model=32), WHERE
         ),
-        "claims/activation_map-place": pd.concat([cloud.assign(token=-1), paths]).assign(subject=JUDGED[0]),
+        "claims/activation_map-place": labelled(
+            pd.concat([cloud.assign(token=-1), paths], ignore_index=True), JUDGED[0]
+        ),
     }
 
 
@@ -223,8 +239,8 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         "projection_gain-pairs": pd.DataFrame({"pair": PAIRS, "projection": projection, "slope": projection + 0.05}),
         "projection_gain-slopes": _with_interval(slopes, "nats_per_unit", 0.1),
         "projection_gain-random": pd.DataFrame({"projection": rng.normal(0, 0.2, 200)}),
-        "orthogonality-cosine": _with_interval(cosine, "estimate", 0.1).assign(random_limit=0.3, method="gradient"),
-        "orthogonality-random": pd.DataFrame({"method": "gradient", "cosine": rng.uniform(-0.5, 0.5, 500)}),
+        "orthogonality-cosine": _with_interval(cosine, "estimate", 0.1).assign(random_limit=0.3, readout="gradient"),
+        "orthogonality-random": pd.DataFrame({"readout": "gradient", "cosine": rng.uniform(-0.5, 0.5, 500)}),
         "transfer-predictions": predictions,
         "validity-checked": checked,
         "off_manifold-distance": _with_interval(distance, "growth", 0.3),
@@ -233,6 +249,6 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         "off_manifold-explained": _with_interval(explained, "correlation", 0.05).assign(layer=1),
     }
     return {
-        f"claims/{name}": pd.concat([table.assign(subject=subject) for subject in JUDGED], ignore_index=True)
+        f"claims/{name}": pd.concat([labelled(table.reset_index(drop=True), key) for key in JUDGED], ignore_index=True)
         for name, table in first.items()
     }

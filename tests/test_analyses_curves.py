@@ -1,6 +1,5 @@
 """Analyses of curves: what they measure is what was planted, and where nothing can be decided they decide nothing."""
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +23,7 @@ from worlds.curves import (
 import mechsteer as ms
 from analyses.__main__ import app
 from analyses.claims import (
+    CLAIMS,
     linear_region,
     measurement,
     preference_curve,
@@ -40,6 +40,7 @@ from mechsteer import Outcome
 from mechsteer.curves import FitStatus, PreferenceCurve, UtilityCurve, ValidityDecay, fit, separable
 from mechsteer.curves.forms import rival_forms
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import keys_in, labelled, rows_of
 
 SUPPORTED, REFUTED, INCONCLUSIVE = Outcome
 BY_EVIDENCE = (measurement, linear_region, projection_gain, preference_curve, utility_curve, transfer)
@@ -139,9 +140,9 @@ def test_length_that_was_planted_is_found():
 
 def test_split_neither_wins_nor_loses_against_itself():
     sweeps = [sweep(method=method) for method in ("SPLIT", "SFT")]
-    (claim,) = split_wins.run(sweeps, "planted").claims
+    (claim,) = split_wins.run(sweeps).claims
     assert claim.outcome is INCONCLUSIVE and claim.estimate == 0
-    assert split_wins.run(sweeps[1:], "planted").claims == ()
+    assert split_wins.run(sweeps[1:]).claims == ()
 
 
 @pytest.mark.parametrize("analysis", BY_EVIDENCE)
@@ -166,55 +167,57 @@ def test_utility_that_is_undefined_decides_nothing(analysis):
     evidence = steer()
     assert np.isnan(undefined(evidence.sweep).utility).all()
     evidence = replace(evidence, sweep=undefined(evidence.sweep), learning_sweep=undefined(evidence.learning_sweep))
-    about_utility = [claim for claim in analysis.run(evidence).claims if "utility" in claim.claim]
+    about_utility = [claim for claim in analysis.run(evidence).claims if "utility" in claim.name]
     assert about_utility and all(claim.outcome is INCONCLUSIVE for claim in about_utility)
 
 
 @pytest.mark.parametrize(("analysis", "method"), [(random_control, "Random"), (split_wins, "SPLIT")])
 def test_utility_that_is_undefined_decides_nothing_between_methods(analysis, method):
-    (claim,) = analysis.run([undefined(sweep(method=name)) for name in (method, "SFT")], "planted").claims
+    (claim,) = analysis.run([undefined(sweep(method=name)) for name in (method, "SFT")]).claims
     assert claim.outcome is INCONCLUSIVE and "0 pairs" in claim.because
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """A folder with the evidence of two steers, judged by a few analyses."""
+    """A folder with the evidence of two steers."""
     folder = tmp_path_factory.mktemp("study")
-    chosen = ("measurement", "one_operation", "linear_region", "preference_curve", "split_wins")
     for method, curve in (("SPLIT", PREFERENCE), ("SFT", two_steps)):
-        evidence = steer(curve, method=method, n_pairs=24)
-        evidence = replace(evidence, subject=f"{method} vector 1:resid_post on planted")
-        evidence.save(folder / f"evidence/{method}.npz")
+        steer(curve, method=method, n_pairs=24).save(folder / f"evidence/{method}.npz")
+    (folder / "evidence/.left.partial.npz").write_bytes(b"half of it")
     sweeps = [sweep(method=method, n_pairs=24) for method in ("SPLIT", "SFT")]
     ms.save_sweeps(sweeps, folder / "sweeps.parquet")
     compared = {"difference": 1e-6, "change": 1.0, "reversed": 1.5, "tolerance": 1e-3}
-    pd.DataFrame([{"subject": "SPLIT vector 1:resid_post on planted", **compared}] * 24).to_parquet(
-        folder / "evidence/one_operation.parquet"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdict, "ANALYSES", {name: verdict.ANALYSES[name] for name in chosen})
-        return folder, verdict.judge_study(folder)
+    table = labelled(pd.DataFrame([compared] * 24), sweeps[0].key)
+    table.to_parquet(folder / "evidence/one_operation.parquet")
+    return folder
 
 
-def test_a_study_is_judged_as_a_whole_and_leaves_its_claims_and_tables(judged):
-    folder, claims = judged
-    rows = json.loads((folder / "claims.json").read_text())
-    assert [row["claim"] for row in rows] == [claim.claim for claim in claims]
-    assert {claim.claim.split(":")[0] for claim in claims} <= set(verdict.ANALYSES)
-    # What the model, the pairs and the site say of themselves is said once.
-    assert [row["subject"] for row in rows if row["claim"] == "measurement: preference"] == ["1:resid_post on planted"]
-    rivals = pd.read_parquet(folder / "claims/preference_curve-rivals.parquet")
-    assert set(rivals.subject) == {f"{method} vector 1:resid_post on planted" for method in ("SPLIT", "SFT")}
-    alone = verdict.judge_one(folder, "preference_curve").claims
-    corrected = [claim for claim in claims if claim.claim.startswith("preference_curve: rivals")]
-    for before, after in zip([claim for claim in alone if "rivals" in claim.claim], corrected, strict=True):
-        assert after.p_value >= before.p_value
+def test_an_analysis_judges_each_steer_and_what_is_of_none_once(judged):
+    found = verdict.judge_again(judged, "preference_curve")
+    methods = {claim.key.method for claim in found.claims}
+    assert methods == {"SPLIT", "SFT"} == set(found.tables["rivals"].method)
+    once = verdict.judge_again(judged, "measurement").claims
+    assert [claim.part for claim in once] == ["preference", "utility"]
+    assert {str(claim.key) for claim in once} == {"1:resid_post on planted"}
+    (operation,) = verdict.judge_again(judged, "one_operation").claims
+    assert operation.key == sweep(method="SPLIT").key
+    (split,) = verdict.judge_again(judged, "split_wins").claims
+    assert (split.key.method, split.key.form, split.against) == ("SPLIT", "vector", "SFT")
+
+
+def test_two_steers_that_are_called_alike_are_told_apart():
+    one = steer(PREFERENCE, method="SFT", n_pairs=24)
+    key = replace(one.key, settings="other")
+    assert str(key) == str(one.key) and key != one.key and key.id != one.key.id
+    tables = [verdict.judge(CLAIMS["linear_region"], item).tables["regions"] for item in (one, one.of(key))]
+    assert len(keys_in(pd.concat(tables))) == 2
+    assert len(rows_of(pd.concat(tables), key)) == len(tables[1])
 
 
 def test_one_analysis_runs_alone_from_the_command_line(judged, tmp_path):
-    shown = CliRunner().invoke(app, ["measurement", "--study", str(judged[0])], env={"COLUMNS": "200"})
+    shown = CliRunner().invoke(app, ["measurement", "--study", str(judged)], env={"COLUMNS": "200"})
     assert shown.exit_code == 0 and "inconclusive" in shown.output and "R² on unseen pairs" in shown.output
     assert CliRunner().invoke(app, ["measurement", "--study", str(tmp_path)]).exit_code == 2
     assert CliRunner().invoke(app, ["astrology", "--study", str(tmp_path)]).exit_code == 2
     listed = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    assert all(name in listed for name in verdict.ANALYSES)
+    assert all(name in listed for name in CLAIMS.members())

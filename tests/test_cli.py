@@ -18,6 +18,7 @@ import mechsteer as ms
 from mechsteer import cli, progress
 from mechsteer.cli import summary
 from mechsteer.cli.printing import Table, echo, estimate, number
+from mechsteer.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {verb.__name__: example for verbs in cli.CONTENTS.values() for verb, example in verbs.items()}
@@ -164,16 +165,14 @@ def test_show_says_what_the_files_of_the_study_say_and_json_says_the_same(small_
     assert "preference_curve: rivals refuted -0.44 [-0.5, -0.38] nats" in lines
     # A claim of every steer has a section, in which a row is a steer.
     at = lines.index("random_control")
-    assert lines[at + 1] == "DiffMean vector supported 0.025 [0.018, 0.032] share"
+    assert lines[at + 1] == "DiffMean vector, against Random supported 0.025 [0.018, 0.032] share"
 
     frontier = pd.read_parquet(small_study / "frontier.parquet")
     assert len(content["frontier"]) == len(frontier)
     gained = frontier[(frontier.method == "DiffMean")].gained.tolist()
     assert " ".join(["DiffMean vector", *(f"{value:.1f}" for value in gained)]) in " ".join(lines)
     assert content["curves"]["preference"]["r_squared"] == pytest.approx(
-        json.loads((small_study / "fits.json").read_text())["DiffMean vector 3:resid_mid"]["preference"]["score"][
-            "r_squared"
-        ]
+        json.loads((small_study / "fits.json").read_text())[0]["preference"]["score"]["r_squared"]
     )
 
 
@@ -184,23 +183,22 @@ def test_the_time_of_every_stage_is_printed_at_the_end(small_study, mechsteer):
     assert seconds.endswith(f"in all {sum(spent.values()):.0f}.")
 
 
-def test_a_claim_opens_as_its_sentences_its_table_and_its_figure(small_study, tmp_path, monkeypatch, mechsteer):
+def test_a_claim_opens_as_its_sentences_its_table_and_its_figure(small_study, tmp_path, mechsteer):
     study = shutil.copytree(small_study, tmp_path / "study")
     (study / "figures").mkdir(exist_ok=True)
-    (study / "figures/line.png").touch()
-    monkeypatch.setattr("figures.OF_CLAIM", {"linear_region": "line"})
+    (study / "figures/linear_region.png").touch()
     code, printed, _ = mechsteer("show", study, "--claim", "linear_region")
     assert code == 0
     for words in (
         "linear_region: line, DiffMean vector", "supported", "0.89 [0.85, 0.91] share of the span",
         "a straight line through the whole sweep", "Preference keeps to a straight line.",
-        "claims/linear_region-regions.parquet: 3 rows", "-0.553  0.212", "figures/line.png",
+        "claims/linear_region-regions.parquet: 3 rows", "-0.553  0.212", "figures/linear_region.png",
     ):  # fmt: skip
         assert words in printed, words
     assert "preference_curve" not in printed
     content = json.loads(mechsteer("show", study, "--claim", "linear_region: line", "--json")[1])
     assert content["claims"][0]["estimate"] == 0.89 and content["tables"][0]["rows"][0]["low"] == -9.5
-    assert content["figures"] == [str(study / "figures/line.png")]
+    assert content["figures"] == [str(study / "figures/linear_region.png")]
     assert "p         0.013" in mechsteer("show", study, "--claim", "preference_curve")[1]
 
 
@@ -351,7 +349,7 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
     )  # fmt: skip
     content = json.loads(printed)
     assert code == 0 and content["folder"] == "results/guestbook-pairs"
-    assert [line.split()[0] for line in error.splitlines()][:4] == ["model", "pairs", "site", "steers"]
+    assert [line.split()[0] for line in error.splitlines()][:5] == ["model", "pairs", "site", "tokens", "steers"]
     assert list(content["seconds"])[-1] == "finish"
     assert "--columns=positive=good,negative=bad --group=theme" in content["command"]
     assert Path(content["report"]).is_file() and all(Path(figure).is_file() for figure in content["figures"])
@@ -391,7 +389,7 @@ def test_ctrl_c_is_one_sentence_and_what_was_done_is_kept(small_study, tmp_path)
     *_, last = error.splitlines()
     assert process.returncode == 130 and not printed and last.startswith("mechsteer: interrupted")
     assert "Traceback" not in error and not (tmp_path / "out").exists()
-    assert (tmp_path / ".out.partial/interventions/diffmean-vector.safetensors").exists()
+    assert "sweep" in {record.kind for record in Store(tmp_path / ".store").records()}
 
 
 # Progress

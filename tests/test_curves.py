@@ -21,6 +21,7 @@ from mechsteer.curves import (
 from mechsteer.curves.forms import curve_from, paper_form, rival_forms
 from mechsteer.curves.separable import minimise
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import Key
 
 MULTIPLIERS = np.linspace(-20, 20, 41)
 CONTINUOUS = ValidityDecay(1.0, 1.0, 30.0, 0.8, 1.0, 60.0, 1.5)
@@ -342,11 +343,7 @@ def test_a_sweep_is_fitted_by_its_preference_and_by_its_utility():
         tokens_positive=np.full(8, 5),
         tokens_negative=np.full(8, 5),
         relative_shift=np.zeros((41, 8)),
-        intervention="planted",
-        form="vector",
-        method="none",
-        layer=0,
-        place="resid_post",
+        key=Key("none", "vector", "add", "0:resid_post"),
     )
     for fit, values in ((fit_preference, preference), (fit_utility, utility)):
         fitted = fit(sweep, n_starts=4, n_resamples=0)

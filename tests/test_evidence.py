@@ -11,11 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mechsteer as ms
 from analyses.claims import one_operation
 from analyses.evidence import edited_weights
-from analyses.evidence.collection import collect, handled_well, spread, steered_positions
+from analyses.evidence.collection import collect, handled_well, spread
 from analyses.evidence.evidence import Evidence
 from mechsteer.engine.activations import read_activations
-from mechsteer.engine.losses import TextBatch, pair_texts
+from mechsteer.engine.losses import pair_texts
 from mechsteer.models.hooks import PLACES
+from mechsteer.models.positions import steered_in
 from mechsteer.models.prompts import encode_pairs
 
 FORMS = ("vector", "lora", "local_weight")
@@ -38,7 +39,8 @@ def steered(stories, pairs):
         if (form, place) not in kept:
             intervention = random_intervention(form, ms.Site(2, place), stories)
             sweep = ms.run_sweep(stories, intervention, pairs[1], GRID, progress=False)
-            kept[form, place] = intervention, collect(stories, intervention, *pairs, sweep, n_test_tokens=40)
+            learnt = ms.run_sweep(stories, intervention, pairs[0], GRID, progress=False)
+            kept[form, place] = intervention, collect(stories, intervention, *pairs, sweep, learnt, n_test_tokens=40)
         return kept[form, place]
 
     return get
@@ -48,7 +50,7 @@ def steered(stories, pairs):
 @pytest.mark.parametrize("place", ["mlp.out", "resid_post"])
 def test_slopes_are_those_of_a_sweep_around_zero(stories, pairs, steered, form, place):
     intervention, evidence = steered(form, place)
-    step = 0.02 * evidence.sweep.multipliers[-1] / float(evidence.sweep.relative_shift[-1].mean())
+    step = evidence.sweep.multiplier_at(0.02)
     near = ms.run_sweep(stories, intervention, pairs[1], [-2 * step, -step, step, 2 * step], progress=False)
     for name in ("preference", "utility"):
         values = getattr(near, name)
@@ -122,7 +124,7 @@ def test_what_a_layer_norm_subtracts_is_removed(shared, stories):
     )
     steer = random_intervention("vector", ms.Site(0, "resid_post"), sorter)
     sweep = ms.run_sweep(sorter, steer, pairs, [-1.0, 0.0, 1.0], progress=False)
-    evidence = collect(sorter, steer, pairs, pairs, sweep)
+    evidence = collect(sorter, steer, pairs, pairs, sweep, sweep)
     for layer in evidence.layers.values():
         assert_allclose(layer.steered.mean(axis=-1), 0, atol=1e-5)
     assert_allclose(evidence.delta[0], (steer.direction - steer.direction.mean()).numpy(), atol=1e-5)
@@ -151,7 +153,7 @@ def test_evidence_comes_back_from_its_file_as_it_was(steered, tmp_path):
 
 def test_collecting_again_gives_the_same_evidence(stories, pairs, steered):
     intervention, evidence = steered("vector", "resid_post")
-    again = collect(stories, intervention, *pairs, evidence.sweep, n_test_tokens=40)
+    again = collect(stories, intervention, *pairs, evidence.sweep, evidence.learning_sweep, n_test_tokens=40)
     assert_array_equal(again.token_pair, evidence.token_pair)
     assert_array_equal(again.layers[4].steered, evidence.layers[4].steered)
     assert_array_equal(again.gradient_utility, evidence.gradient_utility)
@@ -160,7 +162,7 @@ def test_collecting_again_gives_the_same_evidence(stories, pairs, steered):
 def test_a_sweep_of_other_pairs_is_refused(stories, pairs, steered):
     intervention, evidence = steered("vector", "resid_post")
     with pytest.raises(ms.InputError, match="other pairs"):
-        collect(stories, intervention, pairs[1], pairs[0], evidence.sweep)
+        collect(stories, intervention, pairs[1], pairs[0], evidence.sweep, evidence.learning_sweep)
 
 
 @pytest.mark.parametrize("n", [2, 4, 8])
@@ -181,7 +183,7 @@ def test_positions_are_those_that_a_steer_means(tiny, positions):
         ms.steer(model, ms.SteeringVector(ms.Site(0, "resid_post"), direction), 1.0, positions) as audit,
     ):
         model.logits(batch)
-    assert audit.n_positions == int(steered_positions(model, TextBatch(batch, (0, 1, 2)), positions).sum())
+    assert audit.n_positions == int(steered_in(batch, positions, model.bos_token).sum())
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -14,14 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.transforms import Bbox
 
+from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
-from analyses.studies.verdict import ANALYSES
-from figures import FIGURES, MODULES, OF_A_STEER, OF_CLAIM, draw_all, draw_one, frontier, preference_curve
+from figures import all_figures, draw_all, draw_one, frontier, preference_curve
 from figures.__main__ import app
 from figures.drawing import style
 from figures.drawing.panels import panels, wide_axis
 from mechsteer import InputError
+from mechsteer.families import FORMS
+from mechsteer.methods.learning import methods
 
+FIGURES = tuple(all_figures())
+MODULES = {name: member.module() for name, member in all_figures().items()}
+OF_A_STEER = [name for name, member in all_figures().items() if member.get("SCOPE") == "steer"]
 WITHOUT_A_CLAIM = {"activation_map"}
 """Analyses for looking at."""
 AS_FILES = ("claims", "utility_distance")
@@ -39,7 +45,7 @@ def drawn(study):
 
     @cache
     def draw(name: str) -> tuple[Figure, np.ndarray]:
-        figure = FIGURES[name](study)
+        figure = MODULES[name].draw(study)
         return figure, pixels(figure)
 
     return draw
@@ -65,7 +71,7 @@ def test_a_figure_shows_nothing_but_the_numbers_beside_it(name, study, drawn, tm
     MODULES[name].numbers(study).to_csv(tmp_path / "numbers.csv", index=False)
     numbers = pd.read_csv(tmp_path / "numbers.csv", float_precision="round_trip")
     monkeypatch.setattr(MODULES[name], "numbers", lambda *_: numbers)
-    assert (drawn(name)[1] == pixels(FIGURES[name](study))).all()
+    assert (drawn(name)[1] == pixels(MODULES[name].draw(study))).all()
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -99,8 +105,8 @@ def test_all_that_can_be_drawn_is_written_as_pdf_and_png_and_its_numbers_as_csv(
     def save(figure: Figure, path: Path) -> list[Path]:
         return [path.with_suffix(suffix) for suffix in (".pdf", ".png")]
 
-    monkeypatch.setattr("figures.save", save)
-    names = {*FIGURES, *(f"{name}-sft-lora-1-resid_post-seed-0" for name in OF_A_STEER)}
+    monkeypatch.setattr("figures.drawing.style.save", save)
+    names = {*FIGURES, *(f"{name}-sft-lora-seed0" for name in OF_A_STEER)}
     paths = draw_all(study, tmp_path)
     assert {path.name for path in paths} == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "csv")}
     assert {path.stem for path in tmp_path.iterdir()} == names
@@ -126,7 +132,7 @@ def test_every_table_names_its_units_or_its_columns_do(study):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_without_results_is_none(name, tmp_path):
-    assert FIGURES[name](Study(tmp_path, {}, (), {})) is None
+    assert MODULES[name].draw(Study(tmp_path, {}, (), {})) is None
 
 
 def test_a_study_that_lacks_a_table_has_all_other_figures(study, tmp_path):
@@ -141,22 +147,29 @@ def test_a_steer_of_which_nothing_could_be_decided_still_has_its_curves(study, t
     folder = shutil.copytree(study.folder, tmp_path / "garden")
     for path in (folder / "claims").iterdir():
         path.unlink()
-    (folder / "fits.json").write_text("{}")
+    (folder / "fits.json").write_text("[]")
     bare = Study.load(folder)
     for name in ("preference_curve", "utility_curve", "linear_region"):
         kinds = set(MODULES[name].numbers(bare).kind)
         assert "measured" in kinds and not kinds & {"fit", "rival", "property"}
-        assert FIGURES[name](bare) is not None
+        assert MODULES[name].draw(bare) is not None
 
 
 def test_every_claim_has_a_figure():
-    assert set(OF_CLAIM) == set(ANALYSES) - WITHOUT_A_CLAIM
-    assert set(OF_CLAIM.values()) <= set(FIGURES)
+    shown = {name: member.get("FIGURE") for name, member in CLAIMS.members().items()}
+    assert {name for name, figure in shown.items() if figure is None} == WITHOUT_A_CLAIM
+    assert set(shown.values()) - {None} <= set(FIGURES)
 
 
-@pytest.mark.parametrize("family", ["FORMS", "METHODS", "QUANTITIES", "OUTCOMES"])
-def test_no_two_of_a_family_are_told_apart_by_colour_alone(family):
-    looks = getattr(style, family).values()
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [style.form_look(name) for name in FORMS.members()], style.method_looks(methods()).values(),
+        style.QUANTITIES.values(), style.OUTCOMES.values(),
+    ],
+    ids=["forms", "methods", "quantities", "outcomes"],
+)  # fmt: skip
+def test_no_two_of_a_family_are_told_apart_by_colour_alone(looks):
     assert len({look.marker for look in looks}) == len({look.colour for look in looks}) == len(looks)
 
 
@@ -230,10 +243,21 @@ def test_a_split_claim_brings_its_own_outcome(study):
 
 
 def test_a_figure_of_one_steer_is_of_the_steer_that_was_asked_for(study):
-    for module in OF_A_STEER.values():
-        for subject in JUDGED:
-            assert set(module.numbers(study, subject).subject.dropna()) == {subject}
-        assert module.numbers(study, "nobody on garden-rest") is None
+    for name in OF_A_STEER:
+        for key in JUDGED:
+            assert set(MODULES[name].numbers(study, key).subject.dropna()) == {str(key)}
+        assert MODULES[name].numbers(study, replace(JUDGED[0], method="nobody")) is None
+
+
+def test_a_method_that_nobody_knows_has_a_look_of_its_own_and_does_not_vanish(study, tmp_path):
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    table = pd.read_parquet(folder / "frontier.parquet")
+    table.assign(method=table.method.replace("SFT", "Foreign")).to_parquet(folder / "frontier.parquet")
+    foreign = Study.load(folder)
+    figure = frontier.draw(foreign)
+    assert "Foreign" in [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    looks = style.method_looks(["Foreign", *methods()])
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
 
 
 # Axes of the caller's.

@@ -7,9 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mechsteer as ms
+from mechsteer.store.keys import Key
 
 
-def sweep(multipliers, preference, utility, name="x") -> ms.Sweep:
+def sweep(multipliers, preference, utility, method="SFT") -> ms.Sweep:
     """The sweep with these log-odds: eqs. 7 and 8 solved for the losses."""
     useful = -np.logaddexp(0, -utility)
     positive, negative = (useful - np.logaddexp(0, sign * preference) for sign in (-1, 1))
@@ -17,7 +18,7 @@ def sweep(multipliers, preference, utility, name="x") -> ms.Sweep:
     tokens = np.ones(n_pairs, dtype=np.int64)
     return ms.Sweep(
         multipliers, tuple(map(str, range(n_pairs))), -positive, -negative, tokens, tokens,
-        np.abs(multipliers)[:, None] * np.ones((1, n_pairs)), name, "vector", "SFT", 0, "resid_post",
+        np.abs(multipliers)[:, None] * np.ones((1, n_pairs)), Key(method, "vector", "add", "0:resid_post"),
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def sentiment(model: ms.Model, steer: ms.Intervention, queries: list[str], multi
 
 def trained(model: ms.Model, pairs: ms.Pairs, objective: ms.Objective) -> ms.Intervention:
     start = ms.LoRA.init(SITE, *SITE.widths(model), generator=torch.Generator().manual_seed(0))
-    return ms.train(model, start, pairs, objective, steps=60, progress=False).intervention
+    return ms.train(model, start, pairs, objective, ms.TrainSettings(steps=60), progress=False).intervention
 
 
 @pytest.mark.parametrize("objective", [ms.SFT(), ms.SPLIT()], ids=["SFT", "SPLIT"])

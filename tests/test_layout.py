@@ -68,6 +68,40 @@ def test_evidence_imports_neither_torch_nor_the_model_side():
         assert not taken & model_side, path
 
 
+USED = """
+import sys
+
+import numpy as np
+from mechsteer.curves import UtilityCurve, ValidityDecay, fit_curve
+from mechsteer.families import MANIFOLDS
+from mechsteer.measuring.frontier import frontier
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.pairs.reading import load_pairs
+from mechsteer.statistics.intervals import percentile_interval
+from mechsteer.store.keys import Key
+from analyses.claims import CLAIMS
+from analyses.studies import finished, plan, study, verdict
+from analyses.units import looks, steers, sweeps, verdicts
+
+rng = np.random.default_rng(0)
+points = rng.normal(size=(200, 4))
+for name in MANIFOLDS.members():
+    assert MANIFOLDS.load(name).fit(points).distance(points + 1).shape == (200,)
+m = np.linspace(-4, 4, 21)
+values = -20 + 5 * np.exp(-(m[:, None] ** 2)) + rng.normal(size=(21, 6)) / 100
+fit_curve(UtilityCurve, m, values, n_starts=2, n_resamples=0)
+for claim in CLAIMS.members().values():
+    claim.module()
+assert len(load_pairs("guestbook/tense"))
+sys.exit("torch" in sys.modules)
+"""
+
+
+def test_evidence_is_read_fitted_and_judged_without_torch():
+    done = subprocess.run([sys.executable, "-c", USED], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or "torch was loaded"
+
+
 def test_only_one_file_knows_the_names_of_hooks():
     for path in files(*PACKAGES):
         if path.relative_to(ROOT) != Path("mechsteer/models/hooks.py"):

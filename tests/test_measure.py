@@ -1,5 +1,9 @@
 """Sweeps, DiffMean, ranges and sites, each against a plain computation."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +15,9 @@ from test_losses import plain_loss
 import mechsteer as ms
 from mechsteer.engine.losses import batches, pair_texts
 from mechsteer.models.model import Model
+from mechsteer.store.keys import COLUMNS, Key
 
+ROOT = Path(__file__).parents[1]
 SITE = ms.Site(1, "resid_post")
 
 
@@ -98,10 +104,39 @@ def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):
     assert_array_equal(sweep.multipliers, [-1, 0, 1])
     frame = pd.read_parquet(sweep.save(tmp_path / "sweep.parquet"))
     assert list(frame.columns) == [
-        "intervention", "form", "method", "layer", "place", "hook", "positions", "prompt_format", "multiplier",
-        "relative_shift", "pair", "loss_positive", "loss_negative", "tokens_positive", "tokens_negative", "preference", "utility",
+        *COLUMNS, "hook", "multiplier", "pair", "relative_shift", "loss_positive", "loss_negative", "tokens_positive",
+        "tokens_negative", "preference", "utility",
     ]  # fmt: skip
+    assert set(frame["model"]) == {stories.name} and set(frame["weights"]) == {stories.fingerprint}
     pd.testing.assert_frame_equal(ms.Sweep.load(tmp_path / "sweep.parquet").to_frame(), frame)
+
+
+def test_the_rows_of_a_sweep_may_stand_in_any_order_and_none_may_lack(stories, mood):
+    sweep = ms.run_sweep(stories, ms.diff_mean(stories, mood[0], SITE), mood[1][:4], [1, -1, 0], progress=False)
+    frame = sweep.to_frame()
+    mixed = ms.Sweep.from_frame(frame.sample(frac=1, random_state=0))
+    order = [mixed.pairs.index(pair) for pair in sweep.pairs]
+    for name in ("loss_positive", "loss_negative", "relative_shift"):
+        assert_array_equal(getattr(mixed, name)[:, order], getattr(sweep, name))
+    assert_array_equal(mixed.tokens_positive[order], sweep.tokens_positive)
+    assert mixed.key == sweep.key
+    with pytest.raises(ms.InputError, match="0 rows of pair"):
+        ms.Sweep.from_frame(frame.drop(index=5))
+    with pytest.raises(ms.InputError, match="2 rows of pair"):
+        ms.Sweep.from_frame(pd.concat([frame, frame.iloc[3:4]]))
+    with pytest.raises(ms.InputError, match="holds 2 sweeps"):
+        ms.Sweep.from_frame(pd.concat([frame, frame.assign(positions="query")]))
+
+
+def test_the_shift_of_a_sweep_is_read_between_its_multipliers_and_back():
+    m = np.array([-4.0, -1, 0, 2, 4])
+    shift = np.array([9.0, 1, 0, 4, 6])[:, None] * np.ones(3)
+    flat = np.full((5, 3), 9.0)
+    sweep = ms.Sweep(m, ("a", "b", "c"), flat, flat, np.ones(3, int), np.ones(3, int), shift, Key(sites="1:mlp.out"))
+    assert_allclose(sweep.shift_at(np.array([-2.5, 1, 3, 5])), [5, 2, 5, 7])
+    assert_allclose(sweep.signed_shift_at(np.array([-2.5, 1])), [-5, 2])
+    for sign in (-1, 1):
+        assert_allclose(sweep.shift_at(np.array([sweep.multiplier_at(3.0, sign)])), 3.0)
 
 
 def test_the_relative_shift_of_a_sweep_grows_with_the_multiplier(stories, mood):
@@ -202,7 +237,7 @@ def test_a_steer_is_measured_as_it_was_learned(stories, mood):
     learned = ms.SteeringVector(SITE, torch.ones(64), origin=ms.Origin(positions="completion"))
     chosen = ms.run_sweep(stories, learned, mood[1][:3], [1], progress=False)
     asked = ms.run_sweep(stories, learned, mood[1][:3], [1], positions="all", progress=False)
-    assert (chosen.positions, asked.positions) == ("completion", "all")
+    assert (chosen.key.positions, asked.key.positions) == ("completion", "all")
     assert not np.allclose(chosen.loss_positive, asked.loss_positive)
 
 
@@ -223,7 +258,7 @@ def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, monkey
 def test_sweeps_of_one_name_are_not_mixed(stories, mood, tmp_path):
     vector = ms.SteeringVector(SITE, torch.ones(64))
     sweeps = [ms.run_sweep(stories, vector, mood[1][:2], grid, progress=False) for grid in ([0, 1], [2, 3])]
-    with pytest.raises(ms.InputError, match="Two sweeps are called"):
+    with pytest.raises(ms.InputError, match="Two sweeps are of the same steer"):
         ms.save_sweeps(sweeps, tmp_path / "sweeps.parquet")
 
 
@@ -260,3 +295,46 @@ def test_the_audit_of_a_generation_counts_the_prompt_and_every_token_fed_back(st
         ms.generate(stories, ["Once upon a time"], temperature=0, max_new_tokens=5)
     # The first token is not steered, the last one is never read.
     assert (audit.n_forwards, audit.n_positions) == (5, n_prompt - 1 + 4)
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_result(guestbook, tmp_path, monkeypatch):
+    from mechsteer.engine import fast
+    from mechsteer.measuring import batches
+
+    monkeypatch.setattr(batches, "KEEP_EVERY", 0.0)
+    pairs = ms.load_pairs("guestbook/sentiment").sample(12)
+    vector = ms.diff_mean(guestbook, pairs, ms.Site(1, "resid_post"))
+    asked = {"multipliers": [-2.0, 0.0, 1.0], "batch_tokens": 150, "progress": False}
+    whole = ms.run_sweep(guestbook, vector, pairs, **asked)
+    measured, calls = fast.Fast.sweep, []
+
+    def stop_at_the_third(self, *arguments, **more):
+        calls.append(arguments[1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measured(self, *arguments, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fast.Fast, "sweep", stop_at_the_third)
+        ms.run_sweep(guestbook, vector, pairs, checkpoint=tmp_path / "parts", **asked)
+    (tmp_path / "parts/00007.npz").write_bytes(b"damaged")
+    with monkeypatch.context() as patch:
+        patch.setattr(fast.Fast, "sweep", lambda self, *a, **m: calls.append(a[1]) or measured(self, *a, **m))
+        resumed = ms.run_sweep(guestbook, vector, pairs, checkpoint=tmp_path / "parts", **asked)
+    before, after = calls[:2], calls[3:]
+    assert not any(batch in after for batch in before) and len(before) + len(after) > 3
+    assert np.array_equal(resumed.loss_positive, whole.loss_positive)
+    assert np.array_equal(resumed.relative_shift, whole.relative_shift)
+
+
+def test_equal_steers_are_equal_files(tmp_path):
+    """In processes of their own: the order of a hash map differs between them."""
+    code = (
+        "import torch, sys, mechsteer as ms; "
+        "ms.SteeringVector(ms.Site(1, 'resid_post'), torch.arange(5.0)).save(sys.argv[1])"
+    )
+    paths = [tmp_path / f"{index}.safetensors" for index in range(3)]
+    for path in paths:
+        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True)
+    assert len({path.read_bytes() for path in paths}) == 1
+    assert ms.load_intervention(paths[0]).direction.tolist() == [0, 1, 2, 3, 4]

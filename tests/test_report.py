@@ -14,9 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from analyses.studies.folder import FORMAT
 from figures.page import write_report
 from mechsteer import InputError
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
+from mechsteer.statistics.intervals import ConfidenceInterval
+from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import Key, labelled
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -26,19 +30,21 @@ BAD, LOCAL = ("error", "warning"), ("file:", "data:", "blob:")
 PANELS = ("preference", "utility", "distance", "map", "effects", "pair")
 
 
-def sweep(name: str, site: str, gain: float, seed: int) -> Sweep:
+def key(method: str, site: str, seed: int | None = None) -> Key:
+    return Key(method, "vector", "add", site, seed, pairs=ATTACK, pairs_content="c", model="m", weights="w")
+
+
+def sweep(of: Key, gain: float, seed: int) -> Sweep:
     """Preference that grows with m, and pairs that go their own ways, one of them backwards."""
     rng = np.random.default_rng(seed)
     own = np.where(np.arange(N_PAIRS) == 3, -0.5, rng.uniform(0.5, 1.5, N_PAIRS))
     preference = gain * MULTIPLIERS[:, None] * own
     either = 8 + 0.5 * MULTIPLIERS[:, None] ** 2 + rng.uniform(0, 1, N_PAIRS)
-    layer, place = site.split(":")
     return Sweep(
         multipliers=MULTIPLIERS, pairs=tuple(f"pair-{index}" for index in range(N_PAIRS)),
         loss_positive=either - preference / 2, loss_negative=either + preference / 2,
         tokens_positive=np.full(N_PAIRS, 5), tokens_negative=np.full(N_PAIRS, 6),
-        relative_shift=np.abs(MULTIPLIERS)[:, None] * np.full(N_PAIRS, 0.2), intervention=name, form="vector",
-        method=name.split()[0], layer=int(layer), place=place, hook="a.hook",
+        relative_shift=np.abs(MULTIPLIERS)[:, None] * np.full(N_PAIRS, 0.2), key=of,
     )  # fmt: skip
 
 
@@ -57,16 +63,16 @@ def fit(quantity: str) -> dict:
 def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) -> Path:
     """A folder as a study leaves it, without a model; not whole, it has neither claims nor what stands behind them."""
     folder.mkdir(parents=True)
-    steer = f"DiffMean vector {site}"
-    subject = f"{steer} on guestbook/sentiment-rest"
-    sweeps = [sweep(steer, site, 1.0, seed=0), sweep(f"SPLIT vector {site} seed 0", site, 1.5, seed=1)]
+    steer = key("DiffMean", site)
+    sweeps = [sweep(steer, 1.0, seed=0), sweep(key("SPLIT", site, 0), 1.5, seed=1)]
     save_sweeps(sweeps, folder / "sweeps.parquet")
-    fits = {item.intervention: {name: fit(name) for name in ("preference", "utility")} for item in sweeps}
-    (folder / "fits.json").write_text(json.dumps(fits if whole else {}))
+    fits = [{"key": item.key.columns()} | {name: fit(name) for name in ("preference", "utility")} for item in sweeps]
+    (folder / "fits.json").write_text(json.dumps(fits if whole else []))
     best = {"largest_preference_within_one_nat_of_utility": 1.2, "multiplier_of_it": 1.0, "relative_shift_of_it": 0.2}
     scores = {"preference_held_out_r_squared": 0.99, "utility_held_out_r_squared": None}
     counted = {"n": N_PAIRS, "fingerprint": "f" * 16}
     summary = {
+        "format": FORMAT, "files": [], "concept": "sentiment", "judged": [steer.columns()] if whole else [],
         "settings": {"pairs": "guestbook/sentiment", "site": site, "methods": ["DiffMean", "SPLIT"], "seed": 0},
         "model": {
             "name": f"models/{ATTACK}", "revision": None, "fingerprint": "e" * 16, "dtype": "float32", "n_layers": 4,
@@ -75,7 +81,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         "pairs": {"learning": {"name": "learning"} | counted, "testing": {"name": ATTACK} | counted, "others": []},
         "pairs_with_moved_boundary": 0, "command": f"mechsteer study --pairs='{ATTACK}'", "versions": {"python": "3.11"},
         "site": {"site": site, "hook": "a.hook", "because": ATTACK}, "seconds": {"model": 1.0},
-        "summary": {"intervention": steer, "preference_at_zero": 0.0, "comparison": [ATTACK]} | best | scores,
+        "summary": {"key": steer.columns(), "preference_at_zero": 0.0, "comparison": [ATTACK]} | best | scores,
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(summary))
     if not whole:
@@ -87,19 +93,19 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     ]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
     claims = [
-        {
-            "claim": name, "subject": subject, "estimate": estimate, "unit": "share", "low": 0.1, "high": None,
-            "control": f"control of {name}", "outcome": outcome, "because": f"because {ATTACK}", "p_value": None,
-        }
-        for name, estimate, outcome in (
-            ("off_manifold: growth", 0.5, "supported"), ("validity: level", None, "inconclusive"),
-            ("one_operation", 0.2, "refuted"), ("one_operation", 0.9, "supported"),
+        Claim(
+            name, part, steer, estimate, "share", ConfidenceInterval(0.1, np.nan), f"control of {name}", Outcome(outcome),
+            f"because {ATTACK}",
+        ).to_dict()
+        for name, part, estimate, outcome in (
+            ("off_manifold", "growth", 0.5, "supported"), ("validity", "level", np.nan, "inconclusive"),
+            ("one_operation", "", 0.2, "refuted"), ("one_operation", "", 0.9, "supported"),
         )
     ]  # fmt: skip
     (folder / "claims.json").write_text(json.dumps(claims))
     texts = pd.DataFrame(
         {
-            "intervention": steer, "multiplier": m, "pair": f"pair-{i}", "query": pairs[i]["query"],
+            "multiplier": m, "pair": f"pair-{i}", "query": pairs[i]["query"],
             "text": f"{ATTACK} wrote {m:g} </s>", "marks": "sentiment+ off_topic .", "sentiment": 1.0,
         }
         | dict.fromkeys(("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"), m == 0)
@@ -107,25 +113,27 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         for i in (0, 5)
     )  # fmt: skip
     distance = pd.DataFrame(
-        {"distance": kind, "multiplier": m, "growth": m * m, "low": m * m - 0.1, "high": m * m + 0.1, "layer": 1,
-         "subject": subject}
+        {"distance": kind, "multiplier": m, "growth": m * m, "low": m * m - 0.1, "high": m * m + 0.1, "layer": 1}
         for kind in ("neighbours", "gaussian") for m in MULTIPLIERS[MULTIPLIERS != 0]
     )  # fmt: skip
     place = pd.DataFrame(
-        {"x": token + m, "y": float(token), "token": token, "multiplier": m, "utility_loss": abs(m), "subject": subject}
+        {"x": token + m, "y": float(token), "token": token, "multiplier": m, "utility_loss": abs(m)}
         for token in (-1, 1, 2)
         for m in (MULTIPLIERS if token > 0 else [0.0])
     )
     frontier = pd.DataFrame(
-        {"method": method, "form": "vector", "budget": budget, "gained": gained, "low": gained - 1, "high": gained + 1}
+        {"of": method, "budget": budget, "gained": gained, "low": gained - 1, "high": gained + 1}
         for method, gained in (("DiffMean", 2.0), ("SPLIT", 3.0))
         for budget in (0.5, 1.0, 2.0, 4.0, np.nan)
     )
     (folder / "claims").mkdir()
-    texts.to_parquet(folder / "texts.parquet")
-    distance.to_parquet(folder / "claims/off_manifold-distance.parquet")
-    place.to_parquet(folder / "claims/activation_map-place.parquet")
-    frontier.to_parquet(folder / "frontier.parquet")
+    labelled(texts, steer).to_parquet(folder / "texts.parquet")
+    labelled(distance, steer).to_parquet(folder / "claims/off_manifold-distance.parquet")
+    labelled(place, steer).to_parquet(folder / "claims/activation_map-place.parquet")
+    parts = [
+        labelled(rows.drop(columns="of"), key(method, site)) for method, rows in frontier.groupby("of", sort=False)
+    ]
+    pd.concat(parts).to_parquet(folder / "frontier.parquet")
     (folder / "figures").mkdir()
     Image.new("RGB", (40, 30), "white").save(folder / "figures/utility_distance.png")
     return folder
@@ -211,7 +219,7 @@ def test_the_page_stands_in_the_folder_unless_told_otherwise(study, page):
 def test_numbers_are_those_of_the_sweep(study, page):
     steer = json.loads(Elements(page).scripts[0])["studies"][0]["steers"][0]
     table = pd.read_parquet(study / "sweeps.parquet")
-    table = table[table.intervention == steer["name"]]
+    table = table[table.method == steer["method"]]
     assert np.allclose(np.ravel(steer["values"]["preference"]), table.preference, rtol=1e-3)
     assert np.allclose(steer["preference"]["mean"], table.groupby("multiplier").preference.mean(), atol=1e-4)
     assert steer["multipliers"][steer["zero"]] == 0

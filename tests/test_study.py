@@ -5,15 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
+import mechsteer as ms
 from analyses.studies.finished import Study
 from analyses.studies.settings import Settings, parse_multipliers
 from analyses.studies.study import run
 from mechsteer import InputError
+from mechsteer.store.store import Store
 
 WRITTEN = {
     "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
@@ -52,52 +56,136 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
     assert summary["versions"]["transformer-lens"] and summary["model"]["fingerprint"]
     assert summary["site"]["hook"].startswith("blocks.")
     table = pd.read_parquet(tmp_path / "a/sweeps.parquet")
-    assert len(table) == 12 * summary["multipliers"][summary["summary"]["intervention"]]["n"]
+    assert len(table) == 12 * summary["multipliers"][0]["n"]
 
     assert mechsteer(*options(shared, pairs, tmp_path / "b"))[0] == 0
     for name in ("sweeps.parquet", "fits.json", "sites.parquet", "figures/preference_utility.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_an_interrupted_study_looks_unfinished_and_goes_on_where_it_stopped(shared, pairs, tmp_path, monkeypatch):
-    settings = Settings(
-        str(shared / "models/stories260K"),
-        str(pairs),
-        site="2:resid_post",
-        multipliers="-4:4:23",
-        methods=("DiffMean",),
-        device="cpu",
-    )
-    run(settings, tmp_path / "whole", report=lambda line: None)
+def small(shared, pairs, **changed) -> Settings:
+    asked = {"site": "2:resid_post", "multipliers": "-4:4:23", "methods": ("DiffMean",), "device": "cpu", "claims": ()}
+    return Settings(str(shared / "models/stories260K"), str(pairs), **asked | changed)
+
+
+def computed(settings: Settings, out: Path) -> list[str]:
+    """Run the study; the kinds of what was computed and not found."""
+    before = {record.key for record in Store(out.parent / ".store").records()}
+    run(settings, out, report=lambda line: None)
+    return sorted(record.kind for record in Store(out.parent / ".store").records() if record.key not in before)
+
+
+def test_an_interrupted_study_leaves_no_folder_and_goes_on_where_it_stopped(shared, pairs, tmp_path, monkeypatch):
+    run(small(shared, pairs), tmp_path / "a/whole", report=lambda line: None)
 
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("analyses.studies.study.fit", interrupt)
-        run(settings, tmp_path / "part", report=lambda line: None)
-    assert not (tmp_path / "part").exists()
+        patch.setattr("analyses.units.sweeps.Fit.compute", interrupt)
+        run(small(shared, pairs), tmp_path / "b/part", report=lambda line: None)
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {".store"}
     with monkeypatch.context() as patch:
-        patch.setattr("analyses.studies.study.learn", interrupt)  # what was learned is not learned again
-        run(settings, tmp_path / "part", report=lambda line: None)
+        patch.setattr("analyses.units.steers.Learn.compute", interrupt)  # what was learned is not learned again
+        run(small(shared, pairs), tmp_path / "b/part", report=lambda line: None)
     for name in ("sweeps.parquet", "fits.json"):
-        assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"whole", "part"}
+        assert (tmp_path / "b/part" / name).read_bytes() == (tmp_path / "a/whole" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {".store", "part"}
 
 
-def test_a_folder_of_another_study_is_left_alone(shared, pairs, tmp_path, mechsteer):
-    asked = ("--site", "2:resid_post", "--multipliers=-4:4:5")
-    assert mechsteer(*options(shared, pairs, tmp_path / "out", *asked))[0] == 0
-    before = (tmp_path / "out/study.json").read_bytes()
-    code, _, error = mechsteer(*options(shared, pairs, tmp_path / "out", "--site", "1:mlp.out", "--multipliers=-4:4:5"))
-    assert code == 2 and "another study; it differs in settings" in error
-    assert (tmp_path / "out/study.json").read_bytes() == before
+def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(shared, pairs, tmp_path, mechsteer):
+    out = tmp_path / "out"
+    first = computed(small(shared, pairs), out)
+    assert first.count("steer") == 1 and first.count("sweep") == 1
+    assert computed(small(shared, pairs), out) == []
+    assert computed(small(shared, pairs, claims=("DiffMean-vector",)), out).count("steer") == 0
+    # Another method learns and sweeps itself.
+    more = computed(small(shared, pairs, methods=("DiffMean", "Random")), out)
+    assert (more.count("steer"), more.count("sweep"), more.count("fit")) == (1, 1, 1)
+    # The model is known by its files: nothing is opened where nothing is to do.
+    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:23", "--claims="))
+    assert code == 0 and "0 computed" in told
+    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:23", "--claims="))
+    assert code == 0 and "nothing was to do" in told
+
+
+def test_more_multipliers_and_more_pairs_measure_what_is_new(shared, pairs, tmp_path, monkeypatch):
+    lines = Path(pairs).read_text().splitlines(keepends=True)
+    tests = {n: tmp_path / f"{n}.jsonl" for n in (8, 12)}
+    for n, path in tests.items():
+        path.write_text("".join(lines[:n]))
+    asked, measured = [], ms.run_sweep
+
+    def counted(model, intervention, pairs, multipliers, **more):
+        asked.append((len(pairs), len(multipliers)))
+        return measured(model, intervention, pairs, multipliers, **more)
+
+    monkeypatch.setattr(ms, "run_sweep", counted)
+    first = small(shared, pairs, test_pairs=str(tests[8]), multipliers="-4:4:5")
+    run(first, tmp_path / "out", report=lambda line: None)
+    assert asked.pop(0) == (8, 5)
+    asked.clear()
+    more = small(shared, pairs, test_pairs=str(tests[12]), multipliers="-4:4:9")
+    study = run(more, tmp_path / "out", report=lambda line: None)
+    # Eight pairs lack four multipliers, four lack all nine.
+    assert sorted(asked[:2]) == [(4, 9), (8, 4)]
+    fresh = run(more, tmp_path / "fresh/out", report=lambda line: None)
+    for name in ("loss_positive", "loss_negative", "relative_shift"):
+        ours, theirs = getattr(study.sweeps[0], name), getattr(fresh.sweeps[0], name)
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+
+
+def test_a_changed_model_is_another_model(shared, pairs, tmp_path):
+    folder = shutil.copytree(shared / "models/stories260K", tmp_path / "model")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    settings = replace(small(shared, pairs), model=str(folder))
+    assert "steer" in computed(settings, tmp_path / "out")
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in tensors if "down_proj" in name)
+    save_file(tensors | {name: tensors[name] * 1.01}, folder / "model.safetensors", {"format": "pt"})
+    assert "steer" in computed(settings, tmp_path / "out")
+
+
+def test_a_failure_is_told_again_until_it_is_retried(shared, pairs, tmp_path, monkeypatch, mechsteer):
+    asked = ("--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr("analyses.units.sweeps.Fit.compute", lambda self, at: fail())
+        mechsteer(*options(shared, pairs, tmp_path / "out", *asked))
+    code, _, error = mechsteer(*options(shared, pairs, tmp_path / "out", *asked))
+    assert code == 2 and "RuntimeError: out of memory" in error and "--retry" in error
+    listed = mechsteer("store", "list", "--store", tmp_path / ".store")[1]
+    assert "1 could not be finished" in listed and "out of memory" in listed
+    assert mechsteer(*options(shared, pairs, tmp_path / "out", *asked, "--retry"))[0] == 0
+
+
+def fail():
+    raise RuntimeError("out of memory")
+
+
+def test_the_store_is_listed_sized_and_pruned(shared, pairs, tmp_path, mechsteer, monkeypatch):
+    run(small(shared, pairs, multipliers="-4:4:5"), tmp_path / "out", report=lambda line: None)
+    where = ("--store", tmp_path / ".store")
+    listed = json.loads(mechsteer("store", "list", *where, "--json")[1])
+    assert {"steer", "sweep", "fit", "frontier"} <= {row["kind"] for row in listed["results"]}
+    sizes = json.loads(mechsteer("store", "size", *where, "--json")[1])
+    assert sum(kind["n"] for kind in sizes["kinds"]) == len(listed["results"])
+    assert json.loads(mechsteer("store", "prune", "--unused", *where, "--json")[1])["removed"] == []
+    run(small(shared, pairs, multipliers="-4:4:7"), tmp_path / "out", report=lambda line: None)
+    pruned = json.loads(mechsteer("store", "prune", "--unused", *where, "--json")[1])["removed"]
+    assert {row["kind"] for row in pruned} >= {"sweep", "fit"} and "steer" not in {row["kind"] for row in pruned}
+    assert computed(small(shared, pairs, multipliers="-4:4:7"), tmp_path / "out") == []
+    monkeypatch.chdir(tmp_path)
+    for arguments, words in ((("list",), "There is no store"), (("prune", *where), "Nothing was named to prune")):
+        code, _, error = mechsteer("store", *arguments)
+        assert code == 2 and words in error
+
+
+def test_a_folder_of_other_things_is_left_alone(shared, pairs, tmp_path, mechsteer):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/diary.txt").write_text("")
-    code, _, error = mechsteer(*options(shared, pairs, tmp_path / "mine", *asked))
-    assert code == 2 and "is no study" in error
-    # The same study may be made again in its place.
-    assert mechsteer(*options(shared, pairs, tmp_path / "out", *asked))[0] == 0
+    code, _, error = mechsteer(*options(shared, pairs, tmp_path / "mine"))
+    assert code == 2 and "is no study" in error and {path.name for path in tmp_path.iterdir()} == {"mine"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +228,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2_with_nothing_written(
     code, _, error = mechsteer("study", *[f"{key}={value}" for key, value in given.items()])
     assert code == 2
     assert message in error and error.startswith("mechsteer: ") and "Traceback" not in error
-    assert not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
+    assert not (tmp_path / "out").exists() and not (tmp_path / ".store").exists()
 
 
 def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pairs, tmp_path, mechsteer):
@@ -191,7 +279,10 @@ def test_train_and_sweep_by_the_command_line_use_the_same_files(shared, pairs, t
     ("arguments", "message"),
     [
         (("train", "--site=2:mlp.out", "--form=bias", "--out=x.safetensors"), "Choose vector, lora, local_weight"),
-        (("train", "--site=2:mlp.out", "--method=PPO", "--out=x.safetensors"), "Choose DiffMean, SFT, RePS, SPLIT"),
+        (
+            ("train", "--site=2:mlp.out", "--method=PPO", "--out=x.safetensors"),
+            "Choose DiffMean, Random, SFT, RePS, SPLIT",
+        ),
         (("train", "--site=2:mlp.out", "--out=x.pt"), "ends in .safetensors"),
         (("train", "--site=2:mlp.out", "--form=lora", "--method=DiffMean", "--out=x.safetensors"), "gives a vector"),
         (("sweep", "--intervention=none.safetensors", "--out=x.parquet"), "no intervention at"),
@@ -213,7 +304,7 @@ def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mec
     printed = " ".join(printed.split())
     assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed
     study = Study.load(tmp_path / "out")
-    assert [sweep.intervention for sweep in study.sweeps] == [
+    assert [sweep.key.steer for sweep in study.sweeps] == [
         "DiffMean vector 1:resid_post", "SPLIT vector 1:resid_post seed 0", "SPLIT vector 1:resid_post seed 1",
     ]  # fmt: skip
     frontier = study.table("frontier")
@@ -222,16 +313,16 @@ def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mec
     claimed = [c for c in json.loads((tmp_path / "out/claims.json").read_text()) if c["claim"] == "split_wins"]
     differences = study.table("differences")
     words = {"supported": "wins", "refuted": "loses", "inconclusive": "undecided"}
-    assert differences.against.tolist() == ["DiffMean"] == [claim["control"].partition(",")[0] for claim in claimed]
+    assert differences.against.tolist() == ["DiffMean"] == [claim["against"] for claim in claimed]
     assert differences.split.tolist() == [words[claim["outcome"]] for claim in claimed]
     assert differences.low.tolist() == [claim["low"] for claim in claimed]
-    assert set(study.table("side_effects").pairs) == {
+    assert set(study.table("side_effects").measured_on) == {
         "guestbook/sentiment-rest",
         "guestbook/certainty",
         "guestbook/tense",
     }
     answers = study.table("answers")
-    steered = answers[answers.intervention == "DiffMean vector 1:resid_post"].sort_values("multiplier")
+    steered = answers[answers.method == "DiffMean"].sort_values("multiplier")
     # The exact checker sees sentiment move from complaint to praise.
     assert steered.sentiment.iloc[0] < -0.3 and steered.sentiment.iloc[-1] > 0.3
     assert (tmp_path / "out/figures/frontier.pdf").exists()

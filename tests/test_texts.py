@@ -19,7 +19,7 @@ def pairs() -> Pairs:
 def test_each_text_is_what_the_model_writes_alone_under_its_multiplier(guestbook, pairs):
     steer = ms.diff_mean(guestbook, pairs, SITE)
     multipliers = [-6.0, 0.0, 6.0]
-    table = write_texts(guestbook, steer, pairs, multipliers, name="steer", n_queries=3, batch_size=4, has_checker=True)
+    table = write_texts(guestbook, steer, pairs, multipliers, n_queries=3, batch_size=4, has_checker=True)
     assert len(table) == 9 and table["query"].nunique() == 3
     for row in table.itertuples():
         with ms.steer(guestbook, steer, row.multiplier):
@@ -33,8 +33,8 @@ def test_each_text_is_what_the_model_writes_alone_under_its_multiplier(guestbook
 
 def test_without_a_checker_there_are_texts_alone(guestbook, pairs):
     steer = ms.diff_mean(guestbook, pairs, SITE)
-    table = write_texts(guestbook, steer, pairs, np.array([0.0]), name="steer", n_queries=2)
-    assert list(table) == ["intervention", "multiplier", "pair", "query", "text"]
+    table = write_texts(guestbook, steer, pairs, np.array([0.0]), n_queries=2)
+    assert list(table) == ["multiplier", "pair", "query", "text"]
     assert not table.text.str.contains("</s>").any()
 
 
@@ -43,7 +43,7 @@ def test_queries_are_spread_over_those_that_differ(guestbook):
         PolarityPair(f"what about the {noun} ?", " a", " b") for noun in ["soup"] * 5 + ["park", "cook", "lamp"]
     ]
     steer = ms.diff_mean(guestbook, language.pairs("tense", 8), SITE)
-    table = write_texts(guestbook, steer, Pairs(tuple(repeated), "repeated"), [0.0], name="steer", n_queries=3)
+    table = write_texts(guestbook, steer, Pairs(tuple(repeated), "repeated"), [0.0], n_queries=3)
     assert table["query"].nunique() == 3 and table["query"].iloc[-1] == "what about the lamp ?"
 
 

@@ -12,8 +12,9 @@ from test_steering import FORMS, as_weights, down_projection, edit
 
 import mechsteer as ms
 from mechsteer.engine.forward import cache_name
-from mechsteer.interventions import FORMS as BY_NAME
-from mechsteer.methods import OBJECTIVES, BatchLosses
+from mechsteer.families import FORMS as BY_NAME
+from mechsteer.families import OBJECTIVES
+from mechsteer.methods.objectives.base import BatchLosses
 from mechsteer.methods.run import Draw
 from mechsteer.methods.teaching import Teaching
 
@@ -84,12 +85,12 @@ def test_the_hinge_is_taken_pair_by_pair():
     assert_allclose(ms.SPLIT(0.0, 0.0, 1.0, 0.5)(batch), (0 + 6.5) / 2)
 
 
-@pytest.mark.parametrize("method", OBJECTIVES)
+@pytest.mark.parametrize("method", OBJECTIVES.members())
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "neox"])
 def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, family, form, method):
     """The negative side of RePS is no edit of weights, so its gradient is compared at positive multipliers."""
-    model, objective = toy(family), OBJECTIVES[method]()
+    model, objective = toy(family), OBJECTIVES.load(method)()
     start = random_intervention(form, SITE, model)
     start = start.with_parameters({name: 0.3 * value for name, value in start.parameters.items()})
     chosen, multipliers = torch.tensor([0, 3, 5]), torch.tensor([0.5, 0.5, 0.5], dtype=torch.float64)
@@ -162,17 +163,18 @@ def plain_state(family: str, model: ms.Model) -> dict[str, torch.Tensor]:
 
 
 def fit(model, form="vector", objective=None, pairs=PAIRS, **options) -> ms.Trained:
-    start = BY_NAME[form].init(SITE, *SITE.widths(model), generator=torch.Generator().manual_seed(0))
-    settings = {"steps": 20, "batch_size": 4, "progress": False} | options
-    return ms.train(model, start, pairs, objective or ms.SPLIT(), **settings)
+    start = BY_NAME.load(form).init(SITE, *SITE.widths(model), generator=torch.Generator().manual_seed(0))
+    apart = {name: options.pop(name) for name in ("validation", "checkpoint") if name in options}
+    settings = ms.TrainSettings(**{"steps": 20, "batch_size": 4} | options)
+    return ms.train(model, start, pairs, objective or ms.SPLIT(), settings, progress=False, **apart)
 
 
-@pytest.mark.parametrize("method", OBJECTIVES)
+@pytest.mark.parametrize("method", OBJECTIVES.members())
 @pytest.mark.parametrize("form", FORMS)
 def test_training_moves_preference_towards_the_completion_that_should_win(toy, form, method):
     model = toy("llama")
-    trained = fit(model, form, OBJECTIVES[method](), steps=40)
-    assert type(trained.intervention) is BY_NAME[form] and trained.intervention.site == SITE
+    trained = fit(model, form, OBJECTIVES.load(method)(), steps=40)
+    assert type(trained.intervention) is BY_NAME.load(form) and trained.intervention.site == SITE
     sweep = ms.run_sweep(model, trained.intervention, PAIRS, [-1, 0, 1], progress=False)
     low, zero, high = sweep.preference.mean(axis=1)
     assert high > zero + 0.5
@@ -281,13 +283,13 @@ def test_every_batch_goes_both_ways_and_an_epoch_sees_every_pair_once():
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("method", OBJECTIVES)
+@pytest.mark.parametrize("method", OBJECTIVES.members())
 def test_reference_settings_are_those_of_the_public_code(toy, form, method):
-    recipe = OBJECTIVES[method].reference(form)
-    assert recipe.settings["learning_rate"] == (0.08 if form == "vector" else 0.01) and not recipe.settings["relative"]
-    assert max(recipe.settings["multipliers"]) == (20 if form == "vector" else 2.0)
-    trained = fit(toy("llama"), form, recipe.objective, **recipe.settings | {"steps": None, "epochs": 1})
-    assert trained.intervention.origin.settings["learning_rate"] == recipe.settings["learning_rate"]
+    recipe = OBJECTIVES.load(method).reference(form)
+    assert recipe.settings.learning_rate == (0.08 if form == "vector" else 0.01) and not recipe.settings.relative
+    assert max(recipe.settings.multipliers) == (20 if form == "vector" else 2.0)
+    trained = fit(toy("llama"), form, recipe.objective, **recipe.settings.to_dict() | {"steps": None, "epochs": 1})
+    assert trained.intervention.origin.settings["learning_rate"] == recipe.settings.learning_rate
 
 
 def test_nulling_out_takes_the_direction_out_where_the_activation_points_along_it(toy):

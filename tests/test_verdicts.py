@@ -9,11 +9,12 @@ import worlds
 from worlds.manifold import READ, SWEPT, D, cloud, few, make, with_readout
 
 import figures.orthogonality
-from analyses.claims import manifold_exists, off_manifold, orthogonality, validity
+from analyses.claims import CLAIMS, manifold_exists, off_manifold, orthogonality, validity
 from analyses.claims.orthogonality import by_gradient, by_regression
 from analyses.claims.tokens import by_pair
 from analyses.evidence.evidence import LayerActivations
 from analyses.studies.finished import Study
+from analyses.studies.verdict import judge
 from figures import distance, shift_split, utility_distance
 from mechsteer.statistics.judging import Outcome
 
@@ -24,7 +25,7 @@ ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)
 @pytest.mark.parametrize("case", worlds.CASES, ids=lambda case: f"{case.analysis.NAME}: {case.world}")
 def test_a_verdict_is_the_planted_truth(case):
     # Seeds of their own: benchmarks/verdicts.py counts over a hundred others.
-    found = [{claim.claim: claim.outcome for claim in case.judge(1000 + seed).claims} for seed in range(N_SEEDS)]
+    found = [{claim.name: claim.outcome for claim in case.judge(1000 + seed).claims} for seed in range(N_SEEDS)]
     opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED, Outcome.INCONCLUSIVE: None}
     for claim, truth in case.truth.items():
         verdicts = [outcome[claim] for outcome in found]
@@ -38,7 +39,7 @@ def test_a_verdict_repeats_and_says_what_it_rests_on(analysis):
     first, second = analysis.run(evidence), analysis.run(evidence)
     assert [claim.to_dict() for claim in first.claims] == [claim.to_dict() for claim in second.claims]
     for claim in first.claims:
-        assert claim.claim.startswith(f"{analysis.NAME}: ") and claim.because.endswith(".")
+        assert claim.claim == analysis.NAME and claim.part in analysis.TITLES and claim.because.endswith(".")
         if np.isfinite(claim.estimate):
             assert claim.control and claim.interval.low <= claim.interval.high
     for name, table in first.tables.items():
@@ -52,7 +53,7 @@ def test_utility_that_is_undefined_everywhere_decides_nothing_about_utility(anal
     sweep = replace(evidence.sweep, **{name: np.zeros_like(evidence.sweep.loss_positive) for name in LOSSES})
     undefined = np.full_like(evidence.slope_utility, np.nan)
     result = analysis.run(replace(evidence, sweep=sweep, slope_utility=undefined))
-    about_utility = [claim for claim in result.claims if claim.claim != "validity: preference"]
+    about_utility = [claim for claim in result.claims if claim.name != "validity: preference"]
     assert about_utility
     assert {claim.outcome for claim in about_utility} == {Outcome.INCONCLUSIVE}
 
@@ -141,7 +142,7 @@ def test_pair_means_are_over_each_pair_s_own_tokens():
 def test_a_constant_share_of_valid_answers_has_no_order():
     evidence = make(0)
     answers = evidence.answers.assign(valid=0.9)
-    claims = {claim.claim: claim.outcome for claim in validity.run(replace(evidence, answers=answers)).claims}
+    claims = {claim.name: claim.outcome for claim in validity.run(replace(evidence, answers=answers)).claims}
     assert claims["validity: utility"] is Outcome.INCONCLUSIVE
     assert claims["validity: level"] is Outcome.REFUTED
 
@@ -152,7 +153,7 @@ def test_without_a_checker_there_is_nothing_to_claim():
 
 
 def claim_of(result, name):
-    return next(claim for claim in result.claims if claim.claim.endswith(f": {name}"))
+    return next(claim for claim in result.claims if claim.part == name)
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +164,10 @@ def judged(tmp_path_factory):
     tables = {}
     for seed in (0, 1):
         for analysis in (off_manifold, orthogonality):
-            for name, table in analysis.run(make(seed)).tables.items():
-                tables.setdefault(f"{analysis.NAME}-{name}", []).append(table.assign(subject=f"steer {seed}"))
+            evidence = make(seed)
+            evidence = evidence.of(replace(evidence.key, method=f"steer{seed}"))
+            for name, table in judge(CLAIMS[analysis.NAME], evidence).tables.items():
+                tables.setdefault(f"{analysis.NAME}-{name}", []).append(table)
     for name, parts in tables.items():
         pd.concat(parts).to_parquet(folder / "claims" / f"{name}.parquet")
     return Study(folder, {}, (), {})
@@ -176,6 +179,6 @@ FIGURES = (distance, utility_distance, shift_split, figures.orthogonality)
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_a_figure_shows_the_first_steer_of_a_judged_study_and_nothing_of_another(figure, judged, tmp_path):
     drawn = figure.draw(judged)
-    assert "steer 0" in drawn.get_suptitle()
+    assert "steer0" in drawn.get_suptitle()
     drawn.canvas.draw()
     assert figure.draw(Study(tmp_path, {}, (), {})) is None

@@ -1,1 +1,14 @@
-"""The paper's claims, a file each."""
+"""The paper's claims, a file each: `run` judges what its file says it `NEEDS`, and constants say the rest.
+
+`SCOPE` is "steer" (each steer that claims are asked of), "model" (once, for the model, its pairs and the site), "study" (all
+sweeps together) or "first" (one steer, to look at). `NEEDS` is "evidence", "sweeps" or "one_operation". `TITLES` holds what each
+part of the claim says, in plain words; `FIGURE` the figure that shows what decided it, `TABLES` where its numbers lie if not in
+tables named like it, `ACROSS` that each row is about another steer. `VERSION` rises when its verdicts change. A file outside
+the tree that `DRAWS` holds its own figure: `numbers` and `draw`, as in the room of figures.
+"""
+
+from pathlib import Path
+
+from mechsteer.registry import Family
+
+CLAIMS = Family("claim", Path(__file__).parent, "analyses.claims")

@@ -13,6 +13,8 @@ from .result import Result
 from .tokens import too_sparse
 
 NAME = "activation_map"
+ORDER = 140
+SCOPE = "first"
 
 N_KEPT = 1500
 """Points of the manifold on the map."""
@@ -22,7 +24,7 @@ N_PATHS = 40
 
 def run(evidence: Evidence) -> Result:
     """Places at the steered site: of the manifold's points (`token` is -1), and of tokens under each multiplier."""
-    if (sparse := too_sparse(evidence, ())) is not None:
+    if (sparse := too_sparse(evidence, NAME, ())) is not None:
         return sparse
     site = evidence.layers[evidence.site_layer]
     drawn = Map.fit(site.learning, n_kept=N_KEPT, seed=evidence.seed)

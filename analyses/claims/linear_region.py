@@ -23,7 +23,12 @@ from ..evidence.evidence import Evidence
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "linear_region"
-LINE, TANGENT = f"{NAME}: line", f"{NAME}: tangent"
+ORDER = 80
+TITLES = {
+    "line": "Preference is a straight line around zero",
+    "tangent": "That line is the tangent at zero",
+}
+FIGURE = "linear_region"
 DEPARTURE = 0.10
 """Largest departure, as a share of the line's rise: past it a reader would no longer draw a line."""
 LEAST_SHARE = 0.20
@@ -52,7 +57,7 @@ def run(evidence: Evidence) -> Result:
             "Preference changes no more than the disagreement between pairs explains. Sweep further, or more pairs."
         )
     if because:
-        return Result(tuple(undecided(name, evidence.subject, unit, because) for name in (LINE, TANGENT)))
+        return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part in TITLES))
     values = np.concatenate([sweep.preference, evidence.slope_preference[None]])
     curves = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
     means, slopes = curves[:, :-1], curves[:, -1]
@@ -64,8 +69,8 @@ def run(evidence: Evidence) -> Result:
         f"the straight line around zero, whose slope is {line.slope[0]:.3g}",
     )
     claims, tables = [], []
-    for name, words, regions, control in zip(
-        (LINE, TANGENT), ("a straight line", "its tangent at zero"), (line, tangent), controls, strict=True
+    for part, words, regions, control in zip(
+        TITLES, ("a straight line", "its tangent at zero"), (line, tangent), controls, strict=True
     ):
         interval = percentile_interval(regions.share[1:])
         ends = " to ".join(_where(float(end[0]), sweep) for end in (regions.low, regions.high))
@@ -74,14 +79,15 @@ def run(evidence: Evidence) -> Result:
             f"over {regions.share[0]:.1%} of its span; {LEAST_SHARE:.0%} are asked."
         )
         outcome = judge(interval, (LEAST_SHARE, np.inf))
-        claims.append(Claim(name, evidence.subject, float(regions.share[0]), unit, interval, control, outcome, because))
+        claims.append(
+            Claim(NAME, part, evidence.key, float(regions.share[0]), unit, interval, control, outcome, because)
+        )
         tables.append(pd.DataFrame(regions._asdict()).assign(line=words, resample=np.arange(len(curves)) - 1))
     return Result(tuple(claims), {"regions": pd.concat(tables, ignore_index=True)})
 
 
 def _where(multiplier: float, sweep: Sweep) -> str:
-    shift = abs(multiplier / sweep.multipliers[-1]) * sweep.relative_shift[-1].mean()
-    return f"m = {multiplier:.3g} (relative shift {shift:.2g})"
+    return f"m = {multiplier:.3g} (relative shift {sweep.shift_at(np.array([multiplier]))[0]:.2g})"
 
 
 def line_regions(multipliers: Float[ndarray, " m"], means: Float[ndarray, "curves m"]) -> Regions:

@@ -21,6 +21,13 @@ from .result import Result
 from .tokens import by_pair, if_enough, too_sparse
 
 NAME = "manifold_exists"
+ORDER = 30
+SCOPE = "model"
+TITLES = {
+    "distance": "Unseen activations lie near the learnt ones",
+    "dimension": "Activations fill few dimensions",
+}
+FIGURE = "manifold_exists"
 
 NEARER = 0.9
 """Largest distance, as a share of the Gaussian's, that counts as nearer: a tenth is beyond errors of the covariance."""
@@ -32,7 +39,7 @@ N_RESAMPLES = 2000
 
 def run(evidence: Evidence) -> Result:
     """The curves and dimensions of every layer; the claims are about the steered one."""
-    if (undecided := too_sparse(evidence, (f"{NAME}: distance", f"{NAME}: dimension"))) is not None:
+    if (undecided := too_sparse(evidence, NAME, tuple(TITLES))) is not None:
         return undecided
     curves, dimensions = [], []
     for layer, read in evidence.layers.items():
@@ -90,8 +97,9 @@ def _distance_claim(evidence: Evidence, distances: dict[str, ndarray]) -> Claim:
     ratio, ratio_shuffled = np.exp(pair_means.mean(axis=1))
     interval = percentile_interval(np.exp(resampled_means(pair_means[:1], N_RESAMPLES, evidence.seed)[:, 0]))
     return Claim(
-        claim=f"{NAME}: distance",
-        subject=evidence.subject,
+        claim=NAME,
+        part="distance",
+        key=evidence.key,
         estimate=float(ratio),
         unit="distance of unseen tokens / of Gaussian points",
         interval=interval,
@@ -107,8 +115,9 @@ def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
     found, full = by_points.loc["held out"], by_points.loc["all directions"]
     interval = ConfidenceInterval(float(found.low / full.high), float(found.high / full.low))
     return Claim(
-        claim=f"{NAME}: dimension",
-        subject=evidence.subject,
+        claim=NAME,
+        part="dimension",
+        key=evidence.key,
         estimate=float(found.estimate / full.estimate),
         unit="dimension / reading for full dimension",
         interval=interval,

@@ -18,6 +18,13 @@ from ..evidence.evidence import Evidence
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "measurement"
+ORDER = 10
+SCOPE = "model"
+TITLES = {
+    "preference": "Preference is more than the texts' length and difficulty",
+    "utility": "Utility is more than the texts' length and difficulty",
+}
+FIGURE = "measurement"
 MOST = 0.25
 """Share of the variance between pairs: a correlation of one half, which is called large."""
 N_FOLDS = 10
@@ -58,9 +65,9 @@ def run(evidence: Evidence) -> Result:
 
 
 def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str, ndarray], evidence: Evidence) -> Claim:
-    claim, defined = f"{NAME}: {name}", np.isfinite(values)
+    defined = np.isfinite(values)
     if defined.sum() < MIN_PAIRS:
-        return undecided(claim, evidence.subject, UNIT, too_few(int(defined.sum())))
+        return undecided(NAME, name, evidence.key, UNIT, too_few(int(defined.sum())))
     values = values[defined]
     features = np.stack([feature[defined] for feature in nuisances.values()], axis=1)
     rng = np.random.default_rng(evidence.seed)
@@ -84,7 +91,7 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
     if outcome is Outcome.REFUTED and name == "utility":
         because += " So it is: a longer completion is less likely as a whole. Compare utility within the same pairs."
     control = f"{name} shuffled between pairs, of which {np.mean(shuffled):+.2f} is explained"
-    return Claim(claim, evidence.subject, estimate, UNIT, interval, control, outcome, because)
+    return Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because)
 
 
 def _predict_unseen(

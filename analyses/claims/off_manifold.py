@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.stats import norm, rankdata
 
-from mechsteer.manifolds import Gaussian, LocalTangent, Manifold, Neighbours, Subspace, intrinsic_dimensions
+from mechsteer.families import MANIFOLDS
+from mechsteer.manifolds import LocalTangent, Manifold, intrinsic_dimensions
 from mechsteer.manifolds.geometry import shift_geometry
 from mechsteer.statistics.intervals import alternate_folds, percentile_interval, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome, judge
@@ -25,6 +26,13 @@ from .result import Result, too_few, undecided
 from .tokens import by_pair, if_enough, too_sparse
 
 NAME = "off_manifold"
+ORDER = 40
+TITLES = {
+    "growth": "Larger multipliers go further off the manifold",
+    "explains": "At one multiplier, pairs taken further off lose more utility",
+    "monotone": "Further off the manifold, utility is lower",
+}
+FIGURE = "utility_distance"
 
 MOSTLY = 0.75
 """Least share of comparisons that counts as a rule: three in four, where luck gives two."""
@@ -32,6 +40,7 @@ NOTICEABLE = 0.3
 """A distance that surely explains less of the ranks (correlation; a tenth of their variance) explains nothing to speak of."""
 ASSUMES_LEAST = "neighbours"
 """The distance that growth and monotony are judged by."""
+TANGENT = "tangent"
 TANGENT_NEIGHBOURS = 24
 SPLIT_TOKENS = 200
 """Tokens for the parts of a shift at each layer: a tangent for each of them costs most of the time."""
@@ -41,8 +50,7 @@ N_EXCHANGES = 9999
 
 def run(evidence: Evidence) -> Result:
     """Distances and parts of the shift at every layer; claims, and a row for each pair, at the steered one."""
-    names = [f"{NAME}: {name}" for name in ("growth", "explains", "monotone")]
-    if (sparse := too_sparse(evidence, names)) is not None:
+    if (sparse := too_sparse(evidence, NAME, tuple(TITLES))) is not None:
         return sparse
     pairs = np.unique(evidence.token_pair)
     rows = np.array([np.argmin(np.abs(evidence.sweep.multipliers - m)) for m in evidence.multipliers])
@@ -55,10 +63,8 @@ def run(evidence: Evidence) -> Result:
     distances, splits, explained, at_site = [], [], [], {}
     for layer, read in evidence.layers.items():
         tangent = _tangent(read, evidence.seed)
-        manifolds = {"neighbours": Neighbours.fit(read.learning), "subspace": Subspace.fit(read.learning)}
-        manifolds |= {"gaussian": Gaussian.fit(read.learning)}
-        if layer == evidence.site_layer:
-            manifolds["tangent"] = tangent
+        # A tangent for each token costs most of the time: at the steered site alone.
+        manifolds = _manifolds(read) | ({TANGENT: tangent} if layer == evidence.site_layer else {})
         growth = _growth(read, manifolds, evidence)
         distances.append(_distance_table(evidence.multipliers, growth, evidence.seed).assign(layer=layer))
         splits.append(_split_table(evidence, read, tangent).assign(layer=layer))
@@ -71,7 +77,7 @@ def run(evidence: Evidence) -> Result:
     tables = {"distance": pd.concat(distances, ignore_index=True), "split": pd.concat(splits, ignore_index=True)}
     if not explained:
         because = too_few(int(defined.sum()))
-        return Result(tuple(undecided(name, evidence.subject, "", because) for name in names), tables)
+        return Result(tuple(undecided(NAME, part, evidence.key, "", because) for part in TITLES), tables)
     tables |= {"explained": pd.concat(explained, ignore_index=True)}
     tables |= {"pair": _pair_table(evidence, pairs[defined], at_site, loss)}
     claims = (
@@ -80,6 +86,15 @@ def run(evidence: Evidence) -> Result:
         _monotone(evidence, at_site, loss),
     )
     return Result(tuple(if_enough(int(defined.sum()), claim) for claim in claims), tables)
+
+
+def _manifolds(read: LayerActivations) -> dict[str, Manifold]:
+    """Every manifold of the family but the tangent, by its distance's name."""
+    return {
+        member.get("DISTANCE", name.lower()): MANIFOLDS.load(name).fit(read.learning)
+        for name, member in MANIFOLDS.members().items()
+        if member.get("DISTANCE") != TANGENT
+    }
 
 
 def _tangent(read: LayerActivations, seed: int) -> LocalTangent:
@@ -169,11 +184,12 @@ def _monotone(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pairs"]
     )
 
 
-def _share_claim(evidence: Evidence, name: str, shares: Float[ndarray, " pairs"], because: str) -> Claim:
+def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, " pairs"], because: str) -> Claim:
     interval = percentile_interval(resampled_means(shares[None], N_RESAMPLES, evidence.seed)[:, 0])
     return Claim(
-        claim=f"{NAME}: {name}",
-        subject=evidence.subject,
+        claim=NAME,
+        part=part,
+        key=evidence.key,
         estimate=float(shares.mean()),
         unit="share of comparisons",
         interval=interval,
@@ -248,8 +264,9 @@ def _explains(
         outcome = Outcome.SUPPORTED
     best = " and ".join(dict.fromkeys(chosen))
     return Claim(
-        claim=f"{NAME}: explains",
-        subject=evidence.subject,
+        claim=NAME,
+        part="explains",
+        key=evidence.key,
         estimate=estimate,
         unit="partial rank correlation",
         interval=interval,

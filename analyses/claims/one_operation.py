@@ -9,13 +9,20 @@ import pandas as pd
 
 from mechsteer.statistics.intervals import ConfidenceInterval
 from mechsteer.statistics.judging import Claim, Outcome, judge
+from mechsteer.store.keys import keys_in
 
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "one_operation"
+ORDER = 20
+NEEDS = "one_operation"
+ACROSS = True
+TITLES = {"": "Hooks and edited weights are one operation"}
+FIGURE = "one_operation"
+TABLES = ["evidence/one_operation"]
 TOLERANCE = 1e-3
 """Share of the change of logits: sums in another order leave some 1e-5 of it in float32."""
-COLUMNS = ["subject", "form", "site", "pair", "multiplier", "difference", "change", "reversed", "tolerance"]
+COLUMNS = ["pair", "multiplier", "difference", "change", "reversed", "tolerance"]
 
 
 def run(table: pd.DataFrame) -> Result:
@@ -23,9 +30,9 @@ def run(table: pd.DataFrame) -> Result:
 
     An identity has no luck in it, so a single text that breaks it refutes it.
     """
-    unit, subject = "share of the change of logits", str(table.subject.iloc[0])
+    unit, key = "share of the change of logits", keys_in(table)[0]
     if len(table) < MIN_PAIRS:
-        return Result((undecided(NAME, subject, unit, too_few(len(table))),))
+        return Result((undecided(NAME, "", key, unit, too_few(len(table))),))
     share = table.difference / table.change
     interval = ConfidenceInterval(float(share.min()), float(share.max()))
     tolerance, wrong = float(table.tolerance.max()), float((table.reversed / table.change).min())
@@ -37,4 +44,4 @@ def run(table: pd.DataFrame) -> Result:
         f"{len(table)} texts; rounding allows {tolerance:.1e}."
     )
     control = f"the edit with its sign reversed, which differs by at least {wrong:.2g} of that change"
-    return Result((Claim(NAME, subject, float(np.max(share)), unit, interval, control, outcome, because),))
+    return Result((Claim(NAME, "", key, float(np.max(share)), unit, interval, control, outcome, because),))

@@ -31,6 +31,12 @@ from .result import Result, undecided
 from .tokens import by_pair, if_enough
 
 NAME = "orthogonality"
+ORDER = 60
+TITLES = {
+    "gradient": "The utility direction is orthogonal to the shift, by gradients",
+    "regression": "The utility direction is orthogonal to the shift, by regression",
+}
+FIGURE = "orthogonality"
 
 CENTRAL = 0.95
 """Share of the random directions whose cosines are nothing unusual."""
@@ -90,16 +96,16 @@ def run(evidence: Evidence) -> Result:
     for method, found in (("gradient", by_gradient(evidence, rng)), ("regression", by_regression(evidence, rng))):
         if found is None:
             nothing = "No pair has a utility, so ω_u is undefined. Use losses summed over tokens."
-            claims.append(undecided(f"{NAME}: {method}", evidence.subject, "cosine", nothing))
+            claims.append(undecided(NAME, method, evidence.key, "cosine", nothing))
             continue
         null = {
             "cos(ω_u, Δh)": _cosine(found.utility[:1], random),
             "cos(ω_p, ω_u)": _cosine(found.utility[:1], random),
             "cos(ω_p, Δh)": _cosine(found.preference[:1], random),
         }
-        table = _table(found, null).assign(method=method)
+        table = _table(found, null).assign(readout=method)
         tables.append(table)
-        nulls.append(pd.DataFrame({"method": method, "cosine": null["cos(ω_u, Δh)"]}))
+        nulls.append(pd.DataFrame({"readout": method, "cosine": null["cos(ω_u, Δh)"]}))
         claims.append(if_enough(found.n_pairs, _claim(evidence, method, found, null["cos(ω_u, Δh)"])))
     if not tables:
         return Result(tuple(claims))
@@ -238,8 +244,9 @@ def _claim(evidence: Evidence, method: str, found: Directions, null: Float[ndarr
             f"and {LEAST_EXPLAINED:.0%} is needed. Measure more pairs."
         )
     return Claim(
-        claim=f"{NAME}: {method}",
-        subject=evidence.subject,
+        claim=NAME,
+        part=method,
+        key=evidence.key,
         estimate=float(cosines[0]),
         unit="cosine",
         interval=interval,

@@ -9,13 +9,19 @@ import numpy as np
 from mechsteer.curves import CurveFit, PreferenceCurve
 from mechsteer.statistics.intervals import ConfidenceInterval
 from mechsteer.statistics.judging import Claim, Outcome, judge
+from mechsteer.store.keys import Key
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
 from .rivals import compare, too_few_defined
 
 NAME = "preference_curve"
-RIVALS, REGIONS = f"{NAME}: rivals", f"{NAME}: regions"
+ORDER = 90
+TITLES = {
+    "rivals": "The paper's preference curve predicts better than its rivals",
+    "regions": "Preference grows, turns and levels off",
+}
+FIGURE = "preference_curve"
 SIDE = "share of the swept side"
 
 
@@ -23,18 +29,18 @@ def run(evidence: Evidence) -> Result:
     """Two claims: the curve beats its rivals, and its three regions lie within the sweep on both sides."""
     sweep = evidence.sweep
     if because := too_few_defined(sweep.preference):
-        units = {RIVALS: "nats", REGIONS: SIDE}
-        return Result(tuple(undecided(name, evidence.subject, unit, because) for name, unit in units.items()))
+        units = {"rivals": "nats", "regions": SIDE}
+        return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part, unit in units.items()))
     fit, claim, table = compare(
-        RIVALS, "Eq. 15", PreferenceCurve, sweep.multipliers, sweep.preference, subject=evidence.subject, seed=evidence.seed
+        NAME, "rivals", "Eq. 15", PreferenceCurve, sweep.multipliers, sweep.preference, key=evidence.key, seed=evidence.seed
     )  # fmt: skip
-    return Result((claim, _three_regions(fit, evidence.subject)), {"rivals": table})
+    return Result((claim, _three_regions(fit, evidence.key)), {"rivals": table})
 
 
-def _three_regions(fit: CurveFit, subject: str) -> Claim:
+def _three_regions(fit: CurveFit, key: Key) -> Claim:
     """Convergence must begin within the sweep, and after the near-linear region has ended, on the worse side too."""
     if not fit.ok:
-        return undecided(REGIONS, subject, SIDE, fit.status.value)
+        return undecided(NAME, "regions", key, SIDE, fit.status.value)
     sides = {}
     for side, end in (("negative", fit.multipliers[0]), ("positive", fit.multipliers[-1])):
         linear, converges = (fit.properties[f"{name}_{side}"] for name in ("near_linear", "converges"))
@@ -50,4 +56,4 @@ def _three_regions(fit: CurveFit, subject: str) -> Claim:
         f"at {linear:.0%} of it." if np.isfinite(linear) else "nowhere within it."
     )
     control = "a curve without convergence, whose slope stays above a twentieth of that at zero"
-    return Claim(REGIONS, subject, float(estimate), SIDE, interval, control, outcome, because)
+    return Claim(NAME, "regions", key, float(estimate), SIDE, interval, control, outcome, because)

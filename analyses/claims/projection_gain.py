@@ -21,7 +21,12 @@ from .linear_region import line_regions
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "projection_gain"
-SLOPE, REGION = f"{NAME}: slope", f"{NAME}: region"
+ORDER = 70
+TITLES = {
+    "slope": "The projection of the shift is preference's slope at zero",
+    "region": "The projection of the shift is the slope of the linear region",
+}
+FIGURE = "projection_gain"
 RATIO = (0.9, 1.1)
 """A tenth, for two derivatives at the same point."""
 REGION_RATIO = (0.5, 2.0)
@@ -35,7 +40,7 @@ def run(evidence: Evidence) -> Result:
     sweep, unit = evidence.sweep, "projection / slope"
     if len(sweep.pairs) < MIN_PAIRS:
         because = too_few(len(sweep.pairs))
-        return Result(tuple(undecided(name, evidence.subject, unit, because) for name in (SLOPE, REGION)))
+        return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part in TITLES))
     gain = np.einsum("pd,pd->p", evidence.delta, evidence.gradient_preference)
     values = np.concatenate([[gain, evidence.slope_preference], sweep.preference])
     means = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
@@ -43,14 +48,14 @@ def run(evidence: Evidence) -> Result:
     random = _random_gains(evidence)
     claims, rows = [], []
     ends = f"m = {region.low[0]:.3g} to {region.high[0]:.3g}"
-    for name, slopes, allowed, words in (
-        (SLOPE, means[:, 1], RATIO, "the steer's own slope at zero"),
-        (REGION, region.slope, REGION_RATIO, f"the slope from {ends}, where a line holds,"),
+    for part, slopes, allowed, words in (
+        ("slope", means[:, 1], RATIO, "the steer's own slope at zero"),
+        ("region", region.slope, REGION_RATIO, f"the slope from {ends}, where a line holds,"),
     ):
         because = f"Gradient times mean shift is {gain.mean():.3g} nats per unit of m; {words} is {slopes[0]:.3g}."
         rise = percentile_interval(slopes[1:])
         if 0 in rise:
-            claims.append(undecided(name, evidence.subject, unit, f"{because} The latter cannot be told from none."))
+            claims.append(undecided(NAME, part, evidence.key, unit, f"{because} The latter cannot be told from none."))
             continue
         with np.errstate(divide="ignore"):
             ratio, interval = float(gain.mean() / slopes[0]), percentile_interval(means[1:, 0] / slopes[1:])
@@ -59,7 +64,7 @@ def run(evidence: Evidence) -> Result:
             f"{np.median(np.abs(random)) / abs(slopes[0]):.2g} times the slope in the middle of {N_RANDOM} draws"
         )
         outcome = judge(interval, allowed)
-        claims.append(Claim(name, evidence.subject, ratio, unit, interval, control, outcome, because))
+        claims.append(Claim(NAME, part, evidence.key, ratio, unit, interval, control, outcome, because))
         rows.append((words, float(slopes[0]), rise.low, rise.high))
     tables = {
         "pairs": pd.DataFrame({"pair": sweep.pairs, "projection": gain, "slope": evidence.slope_preference}),

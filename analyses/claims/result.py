@@ -11,6 +11,7 @@ import pandas as pd
 
 from mechsteer.statistics.intervals import ConfidenceInterval
 from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import Key
 
 MIN_PAIRS = 20
 """With fewer, a bootstrap over pairs has too few units for its ends to be trusted, so nothing is decided."""
@@ -24,10 +25,12 @@ class Result:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
-def undecided(claim: str, subject: str, unit: str, because: str, control: str = "none") -> Claim:
+def undecided(
+    claim: str, part: str, key: Key, unit: str, because: str, control: str = "none", against: str = ""
+) -> Claim:
     """A claim of which the evidence says nothing."""
     nothing = ConfidenceInterval(np.nan, np.nan)
-    return Claim(claim, subject, np.nan, unit, nothing, control, Outcome.INCONCLUSIVE, because)
+    return Claim(claim, part, key, np.nan, unit, nothing, control, Outcome.INCONCLUSIVE, because, against=against)
 
 
 def too_few(n_pairs: int) -> str:

@@ -14,6 +14,7 @@ from mechsteer.curves.forms import Curve, Form, paper_form, rival_forms
 from mechsteer.curves.separable import Solution, minimise, screen
 from mechsteer.statistics.intervals import ConfidenceInterval, alternate_folds, percentile_interval, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import Key
 
 from .result import MIN_PAIRS, too_few, undecided
 
@@ -26,8 +27,8 @@ LEAST_CONVERGED = 0.95
 
 
 def compare(
-    claim: str, equation: str, curve: type[Curve], multipliers: Float[ndarray, " m"], values: Float[ndarray, "m pairs"], *,
-    subject: str, seed: int,
+    claim: str, part: str, equation: str, curve: type[Curve], multipliers: Float[ndarray, " m"],
+    values: Float[ndarray, "m pairs"], *, key: Key, seed: int,
 ) -> tuple[CurveFit, Claim, pd.DataFrame]:  # fmt: skip
     """The fit, the claim that it predicts unseen multipliers better than every rival, and a row for each rival.
 
@@ -37,7 +38,7 @@ def compare(
     """
     fit = fit_curve(curve, multipliers, values, n_resamples=N_RESAMPLES, seed=seed)
     if not fit.ok:
-        return fit, undecided(claim, subject, "nats", fit.status.value), pd.DataFrame()
+        return fit, undecided(claim, part, key, "nats", fit.status.value), pd.DataFrame()
 
     scaled = multipliers / np.abs(multipliers).max()
     defined = values[:, np.isfinite(values).all(axis=0)]
@@ -71,7 +72,7 @@ def compare(
         "aicc_difference",
     ]
     table = pd.DataFrame(rows, columns=columns).assign(paper_held_out_error=paper[0])
-    return fit, _judge(claim, equation, subject, fit, table), table
+    return fit, _judge(claim, part, equation, key, fit, table), table
 
 
 def too_few_defined(*values: Float[ndarray, "m _"]) -> str:
@@ -108,10 +109,10 @@ def _solve(form: Form, columns: Callable[[ndarray], ndarray], means: ndarray, se
     return minimise(columns, means, screen(columns(ends), means, ends, 1)[:, 0], form.bounds)
 
 
-def _judge(claim: str, equation: str, subject: str, fit: CurveFit, table: pd.DataFrame) -> Claim:
+def _judge(claim: str, part: str, equation: str, key: Key, fit: CurveFit, table: pd.DataFrame) -> Claim:
     unknown = table.rival[table.difference.isna()]
     if len(unknown) == len(table):
-        return undecided(claim, subject, "nats", FitStatus.NOT_CONVERGED.value)
+        return undecided(claim, part, key, "nats", FitStatus.NOT_CONVERGED.value)
     closest = table.loc[table.difference.idxmin()]
     winners = table[(table.high < 0) & (table.aicc_difference < 0)]
     paper = f"{equation} ({fit.score.n_parameters} parameters, {table.paper_held_out_error.iloc[0]:.3g} nats)"
@@ -139,4 +140,4 @@ def _judge(claim: str, equation: str, subject: str, fit: CurveFit, table: pd.Dat
         )
     interval = ConfidenceInterval(float(closest.low), float(closest.high))
     control = f"the closest rival, {closest.rival}, on the same unseen multipliers and pairs"
-    return Claim(claim, subject, float(closest.difference), "nats", interval, control, outcome, because, p_value)
+    return Claim(claim, part, key, float(closest.difference), "nats", interval, control, outcome, because, p_value)

@@ -19,36 +19,44 @@ from mechsteer.statistics.intervals import ConfidenceInterval
 from mechsteer.statistics.judging import Claim, Outcome
 
 from ..evidence import comparison
+from ..evidence.comparison import over_seeds
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "split_wins"
+ORDER = 130
+SCOPE = "study"
+NEEDS = "sweeps"
+ACROSS = True
+TITLES = {"": "SPLIT gains more than the other methods"}
+FIGURE = "split_wins"
+METHOD = "SPLIT"
 N_RESAMPLES = 200
 """Enough for a standard error."""
 
 
-def run(sweeps: Sequence[Sweep], pairs: str, seed: int = 0) -> Result:
-    """A claim for each form and rival; none where SPLIT or its rivals were not studied. `pairs` names the test pairs."""
+def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:
+    """A claim for each form and rival; none where SPLIT or its rivals were not studied."""
     defined = defined_everywhere(sweeps)
     n_pairs = int(defined.sum())
     found = comparison.frontiers(sweeps, seed) if n_pairs >= MIN_PAIRS else {}
-    steers = dict.fromkeys((sweep.method, sweep.form) for sweep in sweeps)
+    steers = {(sweep.method, sweep.form): over_seeds(sweep) for sweep in sweeps}
     claims = []
     for method, form in steers:
-        if method == "SPLIT" or ("SPLIT", form) not in steers:
+        if method == METHOD or (METHOD, form) not in steers:
             continue
-        subject = f"{form} at {sweeps[0].layer}:{sweeps[0].place} on {pairs}"
+        key = steers[METHOD, form]
         control = f"{method}, on the same pairs and budgets"
         if not found:
-            claims.append(undecided(NAME, subject, "nats", too_few(n_pairs), control))
+            claims.append(undecided(NAME, "", key, "nats", too_few(n_pairs), control, method))
             continue
-        split, rival = found["SPLIT", form], found[method, form]
+        split, rival = found[METHOD, form].frontier, found[method, form].frontier
         by_seed = [
             [
                 frontier([sweep], defined=defined, n_resamples=N_RESAMPLES, seed=seed)
                 for sweep in sweeps
                 if (sweep.method, sweep.form) == (name, form)
             ]
-            for name in ("SPLIT", method)
+            for name in (METHOD, method)
         ]
         error, freedom = _standard_error(by_seed, n_pairs)
         estimate = split.area - rival.area
@@ -64,7 +72,9 @@ def run(sweeps: Sequence[Sweep], pairs: str, seed: int = 0) -> Result:
             f"SPLIT {verb} {method}: mean preference gained is {split.area:.3g} against {rival.area:.3g} nats over "
             f"losses of utility up to {max(split.budgets):g} nats, from {seeds}."
         )
-        claims.append(Claim(NAME, subject, estimate, "nats", interval, control, outcome, because, p_value))
+        claims.append(
+            Claim(NAME, "", key, estimate, "nats", interval, control, outcome, because, p_value, against=method)
+        )
     return Result(tuple(claims), {"frontier": comparison.table(found)} if found else {})
 
 

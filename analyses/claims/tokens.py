@@ -16,15 +16,15 @@ MIN_POINTS = 50
 """Fewer distinct tokens of learning pairs show no manifold, and neighbours are hard to find among them."""
 
 
-def too_sparse(evidence: Evidence, claims: Sequence[str]) -> Result | None:
-    """That these claims are undecided, where the learning tokens are too few for a manifold."""
+def too_sparse(evidence: Evidence, claim: str, parts: Sequence[str]) -> Result | None:
+    """That these parts of a claim are undecided, where the learning tokens are too few for a manifold."""
     n_points = len(np.unique(evidence.layers[evidence.site_layer].learning, axis=0))
     if n_points >= MIN_POINTS:
         return None
     because = (
         f"Only {n_points} distinct tokens of learning pairs were read, and {MIN_POINTS} are needed. Learn from more."
     )
-    return Result(tuple(undecided(claim, evidence.subject, "", because) for claim in claims))
+    return Result(tuple(undecided(claim, part, evidence.key, "", because) for part in parts))
 
 
 def by_pair(

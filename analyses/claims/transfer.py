@@ -20,6 +20,14 @@ from .result import Result, undecided
 from .rivals import too_few_defined
 
 NAME = "transfer"
+ORDER = 110
+TITLES = {
+    "preference": "Preference curves of learning pairs predict test pairs",
+    "preference, shape": "Preference curves transfer in shape",
+    "utility": "Utility curves of learning pairs predict test pairs",
+    "utility, shape": "Utility curves transfer in shape",
+}
+FIGURE = "transfer"
 GOOD, POOR = 0.9, 0.5
 """R² above which a reader would use the learning pairs' curve for others, and below which nobody would."""
 N_RESAMPLES = 1000
@@ -35,12 +43,12 @@ def run(evidence: Evidence) -> Result:
 
 def _transfer(quantity: str, fit_to: Callable[..., CurveFit], evidence: Evidence) -> tuple[list[Claim], pd.DataFrame]:
     learnt, values = getattr(evidence.learning_sweep, quantity), getattr(evidence.sweep, quantity)
-    names = [f"{NAME}: {quantity}", f"{NAME}: {quantity}, shape"]
+    names = [quantity, f"{quantity}, shape"]
     if because := too_few_defined(learnt, values):
-        return [undecided(name, evidence.subject, UNIT, because) for name in names], pd.DataFrame()
+        return [undecided(NAME, name, evidence.key, UNIT, because) for name in names], pd.DataFrame()
     fit = fit_to(evidence.learning_sweep, n_resamples=0, seed=evidence.seed)
     if not fit.ok:
-        return [undecided(name, evidence.subject, UNIT, fit.status.value) for name in names], pd.DataFrame()
+        return [undecided(NAME, name, evidence.key, UNIT, fit.status.value) for name in names], pd.DataFrame()
     values = values[:, np.isfinite(values).all(axis=0)]
     mean, predicted = values.mean(axis=1), fit.predict(evidence.sweep.multipliers)
     draws = resampled_means(values, N_RESAMPLES, evidence.seed)
@@ -59,7 +67,7 @@ def _transfer(quantity: str, fit_to: Callable[..., CurveFit], evidence: Evidence
             f"The learning pairs' curve, {how}, explains {estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}] of "
             f"the variance of the test pairs' mean {quantity}; {GOOD} would do, and {POOR} would not."
         )
-        claims.append(Claim(name, evidence.subject, estimate, UNIT, interval, control, outcome, because))
+        claims.append(Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because))
     columns = {"quantity": quantity, "multiplier": evidence.sweep.multipliers, "mean": mean, "predicted": predicted}
     return claims, pd.DataFrame(columns)
 

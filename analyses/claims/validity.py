@@ -23,6 +23,13 @@ from .result import Result, undecided
 from .tokens import if_enough
 
 NAME = "validity"
+ORDER = 50
+TITLES = {
+    "preference": "Preference orders multipliers as the exact checker does",
+    "utility": "Utility orders multipliers as the exact checker does",
+    "level": "Fitted validity is the share of valid answers",
+}
+FIGURE = "validity"
 
 AGREES = 0.5
 """Least τ that counts as agreement: three comparisons of four."""
@@ -66,16 +73,15 @@ def run(evidence: Evidence) -> Result:
         checked["validity_fitted"] = decay
     else:
         for name, unit in (("utility", "τ"), ("level", "share")):
-            found.append((undecided(f"{NAME}: {name}", evidence.subject, unit, fit.status.value), pd.DataFrame()))
+            found.append((undecided(NAME, name, evidence.key, unit, fit.status.value), pd.DataFrame()))
     claims = tuple(if_enough(fit.n_pairs, claim) for claim, _ in found)
     agreement = pd.concat([table for _, table in found], ignore_index=True)
     return Result(claims, {"checked": pd.DataFrame(checked).assign(concept=concept), "agreement": agreement})
 
 
 def concept_steered(evidence: Evidence) -> str:
-    """The concept of the pairs; if the subject does not name one, that whose value changes most."""
-    named = [concept for concept in CONCEPTS if f"guestbook/{concept}" in evidence.subject]
-    return named[0] if named else str(np.ptp(evidence.answers[list(CONCEPTS)], axis=0).idxmax())
+    """The concept of the pairs; where they name none, that whose value changes most."""
+    return evidence.concept or str(np.ptp(evidence.answers[list(CONCEPTS)], axis=0).idxmax())
 
 
 def _means(evidence: Evidence, quantity: str, multipliers: Float[ndarray, " k"]) -> Float[ndarray, "draws k"]:
@@ -117,17 +123,17 @@ def _judge(
 ) -> tuple[Claim, pd.DataFrame]:
     """Doubt is of both sides: pairs drawn again on one, answers on the other."""
     compared = _beyond_luck(share, n)
-    claim = f"{NAME}: {quantity}"
     if compared.sum() < MIN_COMPARISONS:
         because = f"The answers differ beyond luck in {compared.sum()} comparisons only. Sample more, or steer further."
-        return undecided(claim, evidence.subject, "τ", because), pd.DataFrame()
+        return undecided(NAME, quantity, evidence.key, "τ", because), pd.DataFrame()
     checked = _drawn_again(evidence, share, n, len(measured))
     found = _agreement(measured, checked, compared)
     intervals = {name: percentile_interval(draws[1:]) for name, draws in found.items()}
     rows = [(quantity, name, draws[0], intervals[name].low, intervals[name].high) for name, draws in found.items()]
     judged = Claim(
-        claim=claim,
-        subject=evidence.subject,
+        claim=NAME,
+        part=quantity,
+        key=evidence.key,
         estimate=float(found["τ"][0]),
         unit="τ",
         interval=intervals["τ"],
@@ -147,8 +153,9 @@ def _level(
     interval = percentile_interval(distance[1:])
     worst = int(np.argmax(np.abs(decay[0] - valid)))
     judged = Claim(
-        claim=f"{NAME}: level",
-        subject=evidence.subject,
+        claim=NAME,
+        part="level",
+        key=evidence.key,
         estimate=float(distance[0]),
         unit="share",
         interval=interval,

@@ -23,11 +23,13 @@ from torch import Tensor
 
 import mechsteer as ms
 from mechsteer.engine import batches_of_pairs, batches_to_sweep, default_batch_tokens, engine_for
-from mechsteer.engine.losses import TextBatch, batches, pair_texts
+from mechsteer.engine.losses import batches, pair_texts
 from mechsteer.engine.prefix import stopping
 from mechsteer.interventions import Intervention
+from mechsteer.interventions.wrapped import Wrapped
 from mechsteer.manifolds.geometry import remove_ones
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.models.positions import steered_in
 from mechsteer.models.prompts import EncodedPair
 
 from .evidence import Evidence, LayerActivations
@@ -42,10 +44,10 @@ def collect(
     learning: ms.Pairs,
     testing: ms.Pairs,
     sweep: Sweep,
+    learning_sweep: Sweep,
     *,
-    prompt_format: str | None = None,
+    concept: str = "",
     n_multipliers: int = 8,
-    n_learning_pairs: int = 100,
     n_learning_tokens: int = 4000,
     n_test_tokens: int = 1500,
     n_later_layers: int = 8,
@@ -55,28 +57,16 @@ def collect(
     """Everything that claims about this steer are judged by; `sweep` is of the test pairs, format and positions too.
 
     Args:
-        prompt_format: by default the sweep's.
-        n_learning_pairs: how many of the learning pairs, drawn by the seed, are swept.
-        n_queries: on the guestbook, how many queries are answered at each of the multipliers, for its exact checker.
+        learning_sweep: of some of the learning pairs, at the same multipliers.
+        concept: on the guestbook, that of the pairs: some queries are then answered for its exact checker.
+        n_queries: how many, at each of the multipliers.
     """
     if sweep.pairs != tuple(pair.id for pair in testing):
         raise ms.InputError("The sweep is of other pairs than the test pairs that came. Pass those that it measured.")
-    site, positions = intervention.site, sweep.positions
-    prompt_format = prompt_format or sweep.prompt_format
+    site, positions, prompt_format = intervention.site, sweep.key.positions, sweep.key.prompt_format
     encoded, encoded_learning = (ms.encode_pairs(model, pairs, prompt_format) for pairs in (testing, learning))
-    some = learning.sample(min(n_learning_pairs, len(learning)), seed=seed)
-    unsteered, learning_sweep = (
-        ms.run_sweep(
-            model,
-            intervention,
-            pairs,
-            grid,
-            prompt_format=prompt_format,
-            positions=positions,
-            name=sweep.intervention,
-            progress=False,
-        )
-        for pairs, grid in ((learning, np.zeros(1)), (some, sweep.multipliers))
+    unsteered = ms.run_sweep(
+        model, intervention, learning, np.zeros(1), prompt_format=prompt_format, positions=positions, progress=False
     )
 
     multipliers = spread(sweep.multipliers, n_multipliers)
@@ -95,13 +85,10 @@ def collect(
     seen = _remove_ones if model.has_layer_norm else np.asarray
     slopes = _slopes(model, intervention, positions, encoded)
     answers = pd.DataFrame()
-    if model.name == "guestbook" and testing.name.startswith("guestbook/"):
+    if concept:
         queries = [pair.query for pair in testing[:n_queries]]
-        answers = on_the_guestbook(
-            model, intervention, queries, multipliers.tolist(), name=sweep.intervention, seed=seed
-        )
+        answers = on_the_guestbook(model, intervention, queries, multipliers.tolist(), seed=seed)
     return Evidence(
-        subject=f"{sweep.intervention} on {testing.name}",
         sweep=sweep,
         learning_sweep=learning_sweep,
         multipliers=multipliers,
@@ -118,6 +105,7 @@ def collect(
         slope_utility=slopes.slope_utility,
         has_layer_norm=model.has_layer_norm,
         answers=answers,
+        concept=concept,
         seed=seed,
     )
 
@@ -207,7 +195,7 @@ def _mean_shifts(
     texts = pair_texts(pairs)
     shifts, counts = np.zeros((len(texts), intervention.site.widths(model)[1])), np.zeros(len(texts))
     for item in batches(texts, batch_size, model.padding_token):
-        rows, steered = list(item.rows), steered_positions(model, item, positions)
+        rows, steered = list(item.rows), steered_in(item.batch, positions, model.bos_token)
 
         def look(h: Tensor, value: Tensor, rows: list[int] = rows, steered: Tensor = steered) -> None:
             delta = intervention.delta(h).cpu().double() * steered[..., None]
@@ -220,10 +208,9 @@ def _mean_shifts(
 
 
 @dataclass(frozen=True, eq=False)
-class _FromZero(Intervention):
+class _FromZero(Wrapped):
     """A shift of each pair's own, plus the steer at each pair's own multiplier; both are zero, and have gradients."""
 
-    inner: Intervention
     shift: Float[Tensor, "pairs d_out"]
     multiplier: Float[Tensor, " pairs"]
 
@@ -232,10 +219,6 @@ class _FromZero(Intervention):
         rows = torch.arange(len(h)) % len(self.shift)
         shift, multiplier = self.shift[rows, None].to(h.device), self.multiplier[rows, None, None].to(h.device)
         return shift + multiplier * self.inner.delta(h).detach()
-
-    @property
-    def widths(self) -> tuple[int | None, int]:
-        return self.inner.widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,12 +262,3 @@ def _slopes(model: ms.Model, intervention: Intervention, positions: str, pairs: 
         slope_preference=slopes[1] - slopes[0],
         slope_utility=-(share * slopes).sum(axis=0),
     )
-
-
-def steered_positions(model: ms.Model, item: TextBatch, positions: str) -> Bool[Tensor, "batch pos"]:
-    """The tokens that `steer` means by "all", "completion" or "query", in a batch that is padded on the right."""
-    steered = item.batch.attention_mask.clone()
-    if model.bos_token is not None:
-        steered[:, 0] &= item.batch.tokens[:, 0] != model.bos_token
-    completion = item.batch.completion_mask
-    return steered & {"all": steered, "completion": completion, "query": ~completion}[positions]

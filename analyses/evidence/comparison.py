@@ -6,34 +6,52 @@ multipliers themselves are not compared).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 import mechsteer as ms
 from mechsteer.measuring.frontier import Frontier, defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import COLUMNS, Key, labelled
 
 
-def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], Frontier]:
+@dataclass(frozen=True)
+class Compared:
+    """A method and form over all its training seeds."""
+
+    key: Key
+    frontier: Frontier
+
+
+def over_seeds(sweep: Sweep) -> Key:
+    """What sweeps of one method and form have in common, whatever their seeds."""
+    return sweep.key.without("seed", "settings")
+
+
+def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], Compared]:
     """By (method, form), over the sweeps of all its training seeds."""
     groups: dict[tuple[str, str], list[Sweep]] = {}
     for sweep in sweeps:
         groups.setdefault((sweep.method, sweep.form), []).append(sweep)
     defined = defined_everywhere(sweeps)
-    return {key: ms.frontier(group, defined=defined, seed=seed) for key, group in groups.items()}
+    return {
+        name: Compared(over_seeds(group[0]), ms.frontier(group, defined=defined, seed=seed))
+        for name, group in groups.items()
+    }
 
 
-def table(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
+def table(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
     """A row for each method, form and budget (nats of utility); the area is the row without a budget."""
-    rows = []
-    for (method, form), item in found.items():
-        label = {"method": method, "form": form, "n_seeds": item.n_seeds}
+    parts = []
+    for compared in found.values():
+        item, rows = compared.frontier, []
         for index, budget in enumerate(item.budgets):
             interval = item.interval(budget)
             rows.append(
-                label
-                | {"budget": budget, "gained": item.gained[index], "low": interval.low, "high": interval.high}
+                {"budget": budget, "gained": item.gained[index], "low": interval.low, "high": interval.high}
                 | {f"multiplier_{side}": item.multiplier[at, index] for at, side in enumerate(("negative", "positive"))}
                 | {
                     f"relative_shift_{side}": item.relative_shift[at, index]
@@ -41,21 +59,30 @@ def table(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
                 }
             )
         interval = item.area_interval
-        rows.append(label | {"budget": float("nan"), "gained": item.area, "low": interval.low, "high": interval.high})
-    return pd.DataFrame(rows)
+        rows.append({"budget": float("nan"), "gained": item.area, "low": interval.low, "high": interval.high})
+        parts.append(labelled(pd.DataFrame(rows).assign(n_seeds=item.n_seeds), compared.key))
+    return pd.concat(parts, ignore_index=True)
 
 
-def differences(found: dict[tuple[str, str], Frontier]) -> pd.DataFrame:
+def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
     """SPLIT's area minus that of every other method of the same form, with paired intervals, and who wins."""
-    rows = []
-    for (method, form), item in found.items():
+    parts = []
+    for (method, form), other in found.items():
         split = found.get(("SPLIT", form))
         if split is None or method == "SPLIT":
             continue
-        estimate, interval = split.area_difference(item)
-        outcome = "wins" if interval.low > 0 else "loses" if interval.high < 0 else "undecided"
-        rows.append((form, method, estimate, interval.low, interval.high, outcome, max(item.n_seeds, split.n_seeds)))
-    return pd.DataFrame(rows, columns=["form", "against", "difference", "low", "high", "split", "n_seeds"])
+        estimate, interval = split.frontier.area_difference(other.frontier)
+        row = {
+            "against": method,
+            "difference": estimate,
+            "low": interval.low,
+            "high": interval.high,
+            "split": "wins" if interval.low > 0 else "loses" if interval.high < 0 else "undecided",
+            "n_seeds": max(other.frontier.n_seeds, split.frontier.n_seeds),
+        }
+        parts.append(labelled(pd.DataFrame([row]), split.key))
+    columns = [*COLUMNS, "against", "difference", "low", "high", "split", "n_seeds"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
@@ -64,12 +91,16 @@ def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
     A claim that was not judged, for lack of pairs, has no interval; the difference keeps its own.
     """
     words = {Outcome.SUPPORTED: "wins", Outcome.REFUTED: "loses", Outcome.INCONCLUSIVE: "undecided"}
-    low, high = (pd.Series([getattr(claim.interval, end) for claim in claims], rows.index) for end in ("low", "high"))
-    return rows.assign(
-        low=low.fillna(rows.low),
-        high=high.fillna(rows.high),
-        split=[words[claim.outcome] for claim in claims],
-    )
+    judged = {(claim.key, claim.against): claim for claim in claims if claim.claim == "split_wins"}
+    rows = rows.copy()
+    for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        claim = judged.get((Key.of(row), str(row["against"])))
+        if claim is not None:
+            for end in ("low", "high"):
+                if np.isfinite(bound := getattr(claim.interval, end)):
+                    rows.loc[index, end] = bound
+            rows.loc[index, "split"] = words[claim.outcome]
+    return rows
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:

@@ -3,7 +3,7 @@
 At a residual site W is the identity, and plain PyTorch hooks put the edited map in its place.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,10 @@ from transformers.pytorch_utils import Conv1D
 
 import mechsteer as ms
 from mechsteer.engine.losses import batches
-from mechsteer.interventions import Intervention, LocalWeight, LoRA, SteeringVector
+from mechsteer.interventions import Intervention
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.models.hooks import SECOND_NORM
+from mechsteer.store.keys import labelled
 
 from ..claims.one_operation import COLUMNS, TOLERANCE
 
@@ -33,12 +34,11 @@ def compare(
     `difference` is between hooks and edited weights, `change` between hooks and the unsteered model, `reversed` between
     hooks and weights edited by the opposite sign.
     """
-    encoded = ms.encode_pairs(model, testing[:N_TEXTS], prompt_format or sweep.prompt_format)
-    multiplier = RELATIVE_SHIFT * sweep.multipliers[-1] / float(sweep.relative_shift[-1].mean())
+    encoded = ms.encode_pairs(model, testing[:N_TEXTS], prompt_format or sweep.key.prompt_format)
+    multiplier = sweep.multiplier_at(RELATIVE_SHIFT, 1 if sweep.multipliers[-1] > 0 else -1)
     # A low precision rounds the edited weight itself.
     tolerance = max(TOLERANCE, 16 * torch.finfo(model.dtype).eps)
-    rows, subject = [], f"{sweep.intervention} on {testing.name}"
-    label = (intervention.form, str(intervention.site))
+    rows = []
     for item in batches([(pair.positive, pair.begin) for pair in encoded], 8, model.padding_token):
         # Edited weights act on every token.
         everywhere = torch.ones_like(item.batch.attention_mask)
@@ -55,15 +55,15 @@ def compare(
         row = predicting.nonzero()[:, 0]
         for index, text in enumerate(item.rows):
             sizes = [float(size[row == index].max()) for size in largest]
-            rows.append((subject, *label, encoded[text].id, multiplier, *sizes, tolerance))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            rows.append((encoded[text].id, multiplier, *sizes, tolerance))
+    return labelled(pd.DataFrame(rows, columns=COLUMNS), sweep.key)
 
 
 @contextmanager
 def edited(model: ms.Model, intervention: Intervention, multiplier: float) -> Iterator[None]:
     """The model with m ΔW and m Δb added to the site's own map; its weights come back bit for bit."""
     site = intervention.site
-    weight, bias = (multiplier * part for part in _as_weights(intervention, *site.widths(model)))
+    weight, bias = (multiplier * part for part in intervention.as_weights(*site.widths(model)))
     block = model.bridge.blocks[site.layer]
     if site.place in ("mlp.out", "attn.o"):
         projection = block.mlp.out if site.place == "mlp.out" else block.attn.o
@@ -126,17 +126,3 @@ def _edited_linear(module: Any, weight: Tensor, bias: Tensor) -> Iterator[None]:
         yield
     finally:
         module.weight, module.bias = own_weight, own_bias
-
-
-def _as_weights(intervention: Intervention, d_in: int, d_out: int) -> Sequence[Tensor]:
-    """ΔW and Δb."""
-    match intervention:
-        case SteeringVector():
-            return torch.zeros(d_out, d_in), intervention.direction.float()
-        case LoRA():
-            return intervention.up.float() @ intervention.down.float(), torch.zeros(d_out)
-        case LocalWeight():
-            return intervention.weight.float(), intervention.bias.float()
-    raise ms.InputError(
-        f"The form {intervention.form!r} has no weights to edit by. Pass a vector, LoRA or local weight."
-    )

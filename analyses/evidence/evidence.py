@@ -1,6 +1,7 @@
 """Evidence: everything that the claims about one steer are judged by, as arrays, so that judging needs no model."""
 
-from dataclasses import dataclass, field, fields
+import json
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy import ndarray
 
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.atomic import write_atomically
+from mechsteer.store.keys import Key, canonical
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +32,8 @@ class LayerActivations:
 class Evidence:
     """What is known of one steer, its pairs and its site."""
 
-    subject: str
-    """Which steer, pairs and site, in words: it stands in every claim."""
     sweep: Sweep
-    """Test pairs."""
+    """Test pairs; its key says which steer, pairs and site this is evidence of."""
     learning_sweep: Sweep
     """Learning pairs at the same multipliers."""
     multipliers: Float[ndarray, " k"]
@@ -55,7 +55,18 @@ class Evidence:
     has_layer_norm: bool
     answers: pd.DataFrame = field(default_factory=pd.DataFrame)
     """On the guestbook: a row per multiplier with the checker's shares and concept values of generated answers."""
+    concept: str = ""
+    """On the guestbook: the concept of the pairs."""
     seed: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What it is evidence of."""
+        return self.sweep.key
+
+    def of(self, key: Key) -> "Evidence":
+        """The same evidence under another key: other names, or fewer of its fields."""
+        return replace(self, sweep=replace(self.sweep, key=key))
 
     def save(self, path: str | Path) -> Path:
         """Write one .npz of plain arrays, whole or not at all."""
@@ -63,7 +74,9 @@ class Evidence:
             item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NESTED
         }
         for name in ("sweep", "learning_sweep"):
-            arrays |= {f"{name}.{item.name}": getattr(getattr(self, name), item.name) for item in fields(Sweep)}
+            sweep = getattr(self, name)
+            arrays |= {f"{name}.{item.name}": getattr(sweep, item.name) for item in fields(Sweep) if item.name != "key"}
+            arrays[f"{name}.key"] = canonical(sweep.key.columns())
         for layer, activations in self.layers.items():
             arrays |= {f"layers.{layer}.{item.name}": getattr(activations, item.name) for item in fields(activations)}
         arrays |= {f"answers.{name}": self.answers[name].to_numpy() for name in self.answers}
@@ -83,6 +96,7 @@ class Evidence:
             grouped.setdefault(group, {})[rest] = value
         for name in ("sweep", "learning_sweep"):
             grouped[name]["pairs"] = tuple(grouped[name]["pairs"].tolist())
+            grouped[name]["key"] = Key.of(json.loads(grouped[name]["key"]))
         return cls(
             **grouped[""],
             sweep=Sweep(**grouped["sweep"]),

@@ -15,7 +15,6 @@ def on_other_pairs(
     others: Sequence[ms.Pairs],
     multipliers: Sequence[float],
     *,
-    name: str,
     prompt_format: str = "raw",
     max_pairs: int = 64,
 ) -> pd.DataFrame:
@@ -27,8 +26,8 @@ def on_other_pairs(
         zero = int(np.flatnonzero(grid == 0)[0])
         for index, multiplier in enumerate(grid):
             preference, utility = (values[index] - values[zero] for values in (sweep.preference, sweep.utility))
-            rows.append((name, pairs.name, multiplier, preference.mean(), np.nanmean(utility), len(sweep.pairs)))
-    columns = ["intervention", "pairs", "multiplier", "preference_change", "utility_change", "n_pairs"]
+            rows.append((pairs.name, multiplier, preference.mean(), np.nanmean(utility), len(sweep.pairs)))
+    columns = ["measured_on", "multiplier", "preference_change", "utility_change", "n_pairs"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -38,7 +37,6 @@ def on_the_guestbook(
     queries: Sequence[str],
     multipliers: Sequence[float],
     *,
-    name: str,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Exact shares and concept values of generated answers, by the language's own checker.
@@ -50,7 +48,7 @@ def on_the_guestbook(
         with ms.steer(model, intervention, float(multiplier)):
             answers = ms.generate(model, queries, temperature=1.0, seed=seed, keep_special_tokens=True)
         checks = [guestbook.check(query, answer) for query, answer in zip(queries, answers, strict=True)]
-        row = {"intervention": name, "multiplier": multiplier, "n_answers": len(checks)}
+        row = {"multiplier": multiplier, "n_answers": len(checks)}
         for part in ("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"):
             row[part] = float(np.mean([getattr(check, part) for check in checks]))
         for concept in guestbook.CONCEPTS:

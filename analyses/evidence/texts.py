@@ -24,7 +24,6 @@ def write_texts(
     pairs: ms.Pairs,
     multipliers: Sequence[float] | Float[ndarray, " m"],
     *,
-    name: str,
     prompt_format: str = "raw",
     n_queries: int = 6,
     batch_size: int = 64,
@@ -48,7 +47,7 @@ def write_texts(
                 model, queries, prompt_format=prompt_format, temperature=0, keep_special_tokens=has_checker
             )
     return pd.DataFrame(
-        {"intervention": name, "multiplier": multiplier, "pair": pair.id, "query": pair.query, "text": text}
+        {"multiplier": multiplier, "pair": pair.id, "query": pair.query, "text": text}
         | (_judged(pair.query, text) if has_checker else {})
         for (multiplier, pair), text in zip(rows, texts, strict=True)
     )

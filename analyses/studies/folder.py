@@ -1,91 +1,123 @@
-"""A study's folder: filled beside its place, and moved there whole once the study is complete."""
+"""A study's folder: made from the store beside its place, and swapped in whole."""
 
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mechsteer.errors import InputError
-from mechsteer.store.atomic import write_atomically
+from mechsteer.store.atomic import to_disk
+from mechsteer.store.keys import digest
 
-T = TypeVar("T")
+FORMAT = 2
+"""Of the folder; rises when what reads it could misread an older one."""
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """Where a running study keeps what is finished; an interrupted run leaves it, and the same command goes on."""
+    """The place of a study; it may hold an earlier one, which is replaced, and nothing else."""
 
     out: Path
-    work: Path
-    is_new: bool
 
     @classmethod
-    def open(cls, out: Path, identity: dict[str, Any]) -> "StudyFolder":
-        """Begin or go on; `identity` says what is studied, and a folder of another study is refused."""
-        identity = json.loads(json.dumps(identity))
-        if out.exists() and not (out / "study.json").is_file():
-            if not out.is_dir() or any(out.iterdir()):
-                raise InputError(f"{str(out)!r} exists and is no study. Choose another folder with --out.")
-        elif out.exists() and (differing := _differing(_read(out / "study.json"), identity)):
+    def at(cls, out: Path) -> "StudyFolder":
+        """The place, if a study can be put there; else one sentence, before anything is computed."""
+        # A link leads to the folder that is replaced, and stays.
+        place = Path(os.path.realpath(out))
+        if place in (here := Path.cwd(), *here.parents):
             raise InputError(
-                f"{str(out)!r} holds another study; it differs in {', '.join(differing)}. "
-                "Choose another folder with --out, or delete that one."
+                f"{str(out)!r} is the folder that you stand in, or above it. Name a folder inside with --out."
             )
-        work = out.with_name(f".{out.name}.partial")
-        begun = work / "identity.json"
-        if work.exists() and (not begun.is_file() or _differing(_read(begun), identity)):
-            shutil.rmtree(work)
-        is_new = not work.exists()
-        if is_new:
-            write_json(identity, begun)
-        return cls(out, work, is_new)
+        if os.path.ismount(place):
+            raise InputError(
+                f"{str(out)!r} is a mounted disk, which cannot be replaced. Name a folder inside with --out."
+            )
+        if place.exists():
+            _check_holds_a_study(place, out)
+        parent = next(folder for folder in place.parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise InputError(f"Nothing can be written to {str(parent)!r}. Name another folder with --out.")
+        return cls(place)
 
-    def abandon(self) -> None:
-        """Leave nothing of a run that its inputs have stopped, unless an earlier one had kept something here."""
-        if self.is_new:
-            shutil.rmtree(self.work, ignore_errors=True)
+    @contextmanager
+    def held(self, locks: Path) -> Iterator[None]:
+        """No other run writes here inside the block; a run that is killed lets go."""
+        locks.mkdir(parents=True, exist_ok=True)
+        with (locks / f"{digest(str(self.out))[:32]}.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise InputError(
+                    f"Another run (process {lock.read().strip() or 'unknown'}) is writing {str(self.out)!r}. "
+                    "Wait until it ends, or choose another folder with --out."
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            for left in self.out.parent.glob(f".{self.out.name}.*.partial"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
 
-    def keep(self, name: str, load: Callable[[Path], T], make: Callable[[], T], save: Callable[[T, Path], Any]) -> T:
-        """What `make` gives, saved as `name`; loaded instead where an interrupted run has saved it already."""
-        # Loaded in either case, so that a run which goes on sees the same numbers as one that never stopped.
-        return load(self.once(name, lambda path: save(make(), path)))
+    def manifest(self) -> dict[str, Any]:
+        """What the study there says of itself; empty where there is none."""
+        path = self.out / "study.json"
+        return read_manifest(path) if path.is_file() else {}
 
-    def once(self, name: str, write: Callable[[Path], Any]) -> Path:
-        """The file `name`, written by `write` unless an interrupted run has written it already."""
-        path = self.work / name
-        if not path.exists():
-            write_atomically(path, write)
-        return path
-
-    def forget(self, name: str) -> None:
-        """Remove a folder of parts, now that what they were kept for is whole."""
-        shutil.rmtree(self.work / name, ignore_errors=True)
-
-    def finish(self) -> None:
-        """Move the folder to its place, in exchange for an earlier run of the same study."""
-        if self.out.exists():
-            shutil.rmtree(self.out)
-        self.work.rename(self.out)
-        (self.out / "identity.json").unlink()
+    def replace(self, fill: Callable[[Path], None]) -> None:
+        """Let `fill` make the folder beside its place, then swap it in whole."""
+        work, old = (self.out.with_name(f".{self.out.name}.{os.getpid()}.{which}.partial") for which in ("new", "old"))
+        work.mkdir(parents=True)
+        try:
+            fill(work)
+            for path in sorted(work.rglob("*")):
+                to_disk(path)
+            if self.out.exists():
+                os.rename(self.out, old)
+            os.rename(work, self.out)
+            to_disk(self.out.parent)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """study.json, if this version wrote it."""
     try:
-        found = json.loads(path.read_text())
-    except ValueError:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise InputError(f"{str(path)!r} is damaged, so it cannot be told what the folder holds. Delete or move it.")
+    if found.get("format") != FORMAT:
+        made = found.get("mechsteer", "unknown")
+        raise InputError(
+            f"{str(path.parent)!r} was made by another version (mechsteer {made}). Run its study again into another folder; "
+            "steers in its interventions/ still open."
+        )
     return found
 
 
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    return [key for key in other if one.get(key) != other[key]]
+def files_of(folder: Path) -> list[str]:
+    """Every file of a folder, by its path in it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def write_json(value: Any, path: Path) -> Path:
-    """Write indented JSON, whole or not at all; NaN and infinity are refused, since JSON has none."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    return write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+def _check_holds_a_study(place: Path, out: Path) -> None:
+    if not place.is_dir() or (not (place / "study.json").is_file() and any(place.iterdir())):
+        raise InputError(f"{str(out)!r} exists and is no study. Choose another folder with --out.")
+    if not (place / "study.json").is_file():
+        return
+    known = {"study.json", "report.html", *read_manifest(place / "study.json")["files"]}
+    # Figures and pages may be drawn again, with others beside them.
+    foreign = [name for name in files_of(place) if name not in known and not name.startswith("figures/")]
+    if foreign:
+        raise InputError(
+            f"{str(out)!r} holds files that no study wrote, such as {foreign[0]!r}. Move them, or choose another folder with "
+            "--out."
+        )

@@ -2,20 +2,17 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from mechsteer.families import FORMS, METHODS
+from mechsteer.methods.learning import methods
 
 from mechsteer.errors import InputError
-from mechsteer.interventions import FORMS
-from mechsteer.methods import OBJECTIVES
-from mechsteer.models.prompts import FORMATS
 from mechsteer.models.sites import Site
 
-METHODS = ("DiffMean", "Random", *OBJECTIVES)
-VECTORS = ("DiffMean", "Random")
-"""Methods that need no training, and give vectors."""
+FORMATS = ("raw", "chat")
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,11 @@ class Settings:
     seed: int = 0
     device: str | None = None
     dtype: str | None = None
+    extend: tuple[str, ...] = ()
+    """Files of members from outside the tree."""
+    store: str | None = field(default=None, metadata={"how": True})
+    retry: bool = field(default=False, metadata={"how": True})
+    """Fields marked so say how a study is run, and nothing of what it finds."""
 
     def __post_init__(self):
         parse_columns(self.columns)
@@ -47,24 +49,36 @@ class Settings:
             Site.parse(self.site)
         if self.multipliers != "auto":
             parse_multipliers(self.multipliers)
-        for name, value, known in (
-            ("format", [self.format], FORMATS),
-            ("method", self.methods, METHODS),
-            ("form", self.forms, FORMS),
-        ):
-            if unknown := [item for item in value if item not in known]:
-                raise InputError(f"The {name} {unknown[0]!r} is unknown. Choose {', '.join(known)}.")
-        trained = [method for method in self.methods if method not in VECTORS]
-        if not self.methods or not self.forms or (not trained and "vector" not in self.forms):
+        if self.format not in FORMATS:
+            raise InputError(f"The format {self.format!r} is unknown. Choose {', '.join(FORMATS)}.")
+        known = methods()
+        for name in self.methods:
+            if name not in known:
+                raise InputError(f"The method {name!r} is unknown. Choose {', '.join(known)}.")
+        for name in self.forms:
+            FORMS.check(name)
+        if not self.steers():
             raise InputError("No steer is left to study: name at least one method and one form (DiffMean is a vector).")
         for name in self.claims:
             method, _, form = name.partition("-")
-            if method not in METHODS or form not in FORMS:
+            if method not in known or form not in FORMS.members():
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
                 )
         if self.seeds < 1 or self.steps < 1:
             raise InputError(f"{self.seeds} seeds of {self.steps} steps came. Both must be at least one.")
+
+    def steers(self) -> list[tuple[str, str]]:
+        """Method and form of all that is compared: what needs no training first."""
+        known = methods()
+        # What needs no training first, in its own order; then what is trained, in the order asked for.
+        chosen = sorted(
+            (known[name] for name in self.methods), key=lambda m: (m.name not in METHODS.members(), m.get("ORDER", 0))
+        )
+        chosen = [m for m in chosen if m.name in METHODS.members()] + [
+            known[name] for name in self.methods if name not in METHODS.members()
+        ]
+        return [(m.name, form) for m in chosen for form in self.forms if form in m.get("FORMS", self.forms)]
 
     @property
     def command(self) -> str:
@@ -72,12 +86,14 @@ class Settings:
         options = [
             f"--{item.name.replace('_', '-')}={shlex.quote(_text(getattr(self, item.name)))}"
             for item in fields(self)
-            if getattr(self, item.name) != item.default
+            if getattr(self, item.name) != item.default and not item.metadata.get("how")
         ]
         return " ".join(["mechsteer study", *options])
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """What was asked, without how it is run."""
+        how = {item.name for item in fields(self) if item.metadata.get("how")}
+        return {name: value for name, value in asdict(self).items() if name not in how}
 
 
 def _text(value: Any) -> str:

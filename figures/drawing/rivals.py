@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
 
 from .forest import forest
 from .panels import wide_axis, zero_lines
@@ -11,7 +12,7 @@ from .saved import of_steer
 from .style import OUTCOMES
 
 
-def rivals_table(study: Study, claim: str, subject: str) -> pd.DataFrame:
+def rivals_table(study: Study, claim: str, subject: Key | None) -> pd.DataFrame:
     """A row for each rival, the best first; `value` is its held-out error less that of the paper's curve (nats)."""
     table = of_steer(study, f"{claim}-rivals", subject)
     if table is None:

@@ -1,17 +1,13 @@
 """A study's saved tables, as figures read them."""
 
-import json
-import re
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from analyses.studies.finished import Study
-from mechsteer.errors import InputError
-from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import resampled_means
+from mechsteer.store.keys import COLUMNS, Key, keys_in, rows_of
 
 N_RESAMPLES = 1000
 
@@ -24,50 +20,34 @@ def saved(study: Study, name: str) -> pd.DataFrame | None:
     return None if table.empty else table
 
 
-def of_steer(study: Study, name: str, subject: str | None) -> pd.DataFrame | None:
-    """The rows of a table behind the claims that are of one steer, by default its first."""
+def of_steer(study: Study, name: str, key: Key | None) -> pd.DataFrame | None:
+    """The rows of a table behind the claims that are of one steer, by default its first, with `subject` in words."""
     table = saved(study, f"claims/{name}")
     if table is None:
         return None
-    rows = table.loc[table.subject == (table.subject.iloc[0] if subject is None else subject)]
-    return None if rows.empty else rows.reset_index(drop=True)
+    found = keys_in(table)[0] if key is None else key
+    rows = rows_of(table, found)
+    if rows.empty:
+        return None
+    plain = rows.drop(columns=[column for column in COLUMNS if column in rows])
+    return plain.assign(subject=str(found)).reset_index(drop=True)
 
 
-def subjects(study: Study) -> list[str]:
-    """The steers that claims were asked of, in words: what a figure of one steer can be asked for."""
-    # Every steer is judged by it, if only to say that nothing can be decided.
-    judged = claims(study)
-    return judged.loc[judged.analysis == "linear_region"].subject.unique().tolist()
-
-
-def steer_of(study: Study, subject: str | None) -> str | None:
+def steer_of(study: Study, key: Key | None) -> Key | None:
     """The steer that was asked for, by default the first; None where no claims were asked of it."""
-    known = subjects(study)
-    return next((item for item in known if subject in (None, item)), None)
-
-
-def slug(subject: str) -> str:
-    """A steer's name in files."""
-    return re.sub(r"[^a-z0-9_]+", "-", subject.partition(" on ")[0].lower())
-
-
-def sweep_of(study: Study, subject: str) -> Sweep:
-    """The sweep of a steer that claims were asked of."""
-    name = subject.partition(" on ")[0]
-    for sweep in study.sweeps:
-        if sweep.intervention == name:
-            return sweep
-    raise InputError(f"The study holds no sweep of {name!r}. Its tables are of another study: run that one again.")
+    return next((known for known in study.judged if key in (None, known)), None)
 
 
 def claims(study: Study) -> pd.DataFrame:
-    """Every claim; empty where none was judged. `value` is the estimate, and `analysis` what stands before the colon."""
-    path = study.folder / "claims.json"
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    """Every claim; empty where none was judged. `value` is the estimate, `name` and `subject` are words."""
+    rows = [
+        claim.to_dict() | {"name": claim.name, "subject": str(claim.key), "key": claim.key} for claim in study.claims
+    ]
     numbers = ["estimate", "low", "high", "p_value"]
-    table = pd.DataFrame(rows, columns=["claim", "subject", "unit", "control", "outcome", "because", *numbers])
+    words = ["claim", "part", *COLUMNS, "against", "unit", "control", "outcome", "because", "name", "subject", "key"]
+    table = pd.DataFrame(rows, columns=[*words, *numbers])
     table[numbers] = table[numbers].astype(np.float64)
-    return table.rename(columns={"estimate": "value"}).assign(analysis=[name.partition(":")[0] for name in table.claim])
+    return table.rename(columns={"estimate": "value"})
 
 
 def means(values: Float[ndarray, "m pairs"]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """A steer's curve, as table and as lines: means over pairs, the paper's curve, and what it predicted while held out.
 
 The axis is the relative shift ‖mΔh‖/‖h‖ with the sign of m, on which forms with different scales of m can be compared.
-It is |m| times what it is at m = 1 whatever the form, for h is read before the shift.
+It is read off the sweep, between multipliers on a straight line.
 """
 
 from collections.abc import Iterable
@@ -29,16 +29,11 @@ POINTS_PER_STEP = 10
 HELD_OUT = Look(BLACK, "x")
 
 
-def shift_per_unit(sweep: Sweep) -> float:
-    """The relative shift at m = 1."""
-    return float(sweep.relative_shift[-1].mean() / abs(sweep.multipliers[-1]))
-
-
 def curve_table(study: Study, sweep: Sweep, quantity: str) -> pd.DataFrame:
     """Rows of three kinds, "measured", "fit" and "held out" (nats); the latter two only where there is a fit."""
     m = sweep.multipliers
     tables = [means(getattr(sweep, quantity)).assign(kind="measured", multiplier=m)]
-    fit = study.fits.get(sweep.intervention, {}).get(quantity)
+    fit = study.fits.get(sweep.key, {}).get(quantity)
     if fit is not None and fit["ok"]:
         steps = np.linspace(0, len(m) - 1, POINTS_PER_STEP * (len(m) - 1) + 1)
         dense = np.interp(steps, np.arange(len(m)), m)
@@ -46,19 +41,19 @@ def curve_table(study: Study, sweep: Sweep, quantity: str) -> pd.DataFrame:
         tables.append(pd.DataFrame({"kind": "fit", "multiplier": dense, "value": read_curve(fit)(dense)}))
         tables.append(pd.DataFrame({"kind": "held out", "multiplier": m, "value": held_out}).dropna())
     table = pd.concat(tables, ignore_index=True)
-    table["relative_shift"] = table.multiplier * shift_per_unit(sweep)
+    table["relative_shift"] = sweep.signed_shift_at(table.multiplier.to_numpy())
     columns = ["quantity", "kind", "multiplier", "relative_shift", "value", "low", "high", "unit"]
     return table.assign(quantity=quantity, unit="nats").loc[:, columns]
 
 
 def property_table(study: Study, sweep: Sweep, quantity: str, names: Iterable[str]) -> pd.DataFrame:
     """Where the fitted curve does something, as relative shifts; there is no value for what lies beyond the sweep."""
-    properties = study.fits.get(sweep.intervention, {}).get(quantity, {}).get("properties", {})
+    properties = study.fits.get(sweep.key, {}).get(quantity, {}).get("properties", {})
     rows = []
     for name in names:
         if found := properties.get(name):
             numbers = np.array([found["estimate"], *(found["interval"][end] for end in ("low", "high"))], np.float64)
-            rows.append((quantity, "property", name, *numbers * shift_per_unit(sweep), "relative shift"))
+            rows.append((quantity, "property", name, *sweep.signed_shift_at(numbers), "relative shift"))
     return pd.DataFrame(rows, columns=["quantity", "kind", "name", "value", "low", "high", "unit"])
 
 

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 
+from mechsteer.families import FORMS
+from mechsteer.methods.learning import methods
+from mechsteer.registry import Member
 from mechsteer.store.atomic import write_atomically
 
 # Okabe and Ito's palette, which differs in lightness as well as in hue.
@@ -25,23 +29,54 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    line: str = "-"
+    line: str | tuple = "-"
 
 
-FORMS = {"vector": Look(BLUE, "o"), "lora": Look(VERMILION, "s", "--"), "local_weight": Look(GREEN, "^", "-.")}
-FORM_NAMES = {"vector": "vector", "lora": "LoRA", "local_weight": "local weight"}
-METHODS = {
-    "DiffMean": Look(GREY, "s"),
-    "Random": Look(BLACK, "x", ":"),
-    "SFT": Look(ORANGE, "^", "-."),
-    "RePS": Look(GREEN, "D", "--"),
-    "SPLIT": Look(VERMILION, "o"),
-}
 QUANTITIES = {"preference": Look(BLUE, "o"), "utility": Look(VERMILION, "s", "--")}
 OUTCOMES = {"supported": Look(BLUE, "o"), "refuted": Look(VERMILION, "X"), "inconclusive": Look(GREY, "D")}
 SHADES = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.9, 0, 256)))
 """From light to dark, and never so light that white paper hides it."""
 LAYERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+SPARE = (
+    Look("#56B4E9", "v", (0, (3, 1, 1, 1))), Look("#CC79A7", "P", (0, (1, 1))), Look("#8C6D31", "X", (0, (5, 2))),
+    Look("#5B4EA1", "<", (0, (3, 1, 1, 1, 1, 1))), Look("#2F6B4F", ">", (0, (1, 3))),
+)  # fmt: skip
+"""For a method or form that declares no style, or that nobody here knows: nothing vanishes for want of a look."""
+
+
+def method_look(name: str) -> Look:
+    """How a method is drawn: its file says so."""
+    return _look(methods().get(name), name)
+
+
+def form_look(name: str) -> Look:
+    """How a form is drawn: its file says so."""
+    return _look(FORMS.members().get(name), name)
+
+
+def form_title(name: str) -> str:
+    """How a form is written."""
+    return FORMS[name].title if name in FORMS.members() else name.replace("_", " ")
+
+
+def form_order(name: str) -> int:
+    """The place of a form among the others."""
+    known = list(FORMS.members())
+    return known.index(name) if name in known else len(known)
+
+
+def method_looks(names: Iterable[str]) -> dict[str, Look]:
+    """The looks of these methods, each once, in the order of their family, with those that it does not know at the end."""
+    found = dict.fromkeys(names)
+    known = [name for name in methods() if name in found]
+    return {name: method_look(name) for name in dict.fromkeys([*known, *found])}
+
+
+def _look(member: Member | None, name: str) -> Look:
+    declared = None if member is None else member.get("STYLE")
+    return SPARE[crc32(name.encode()) % len(SPARE)] if declared is None else Look(**declared)
+
 
 _SETTINGS: dict[Any, Any] = {
     "figure.dpi": 150,

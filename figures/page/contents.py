@@ -24,12 +24,12 @@ DIGITS = 5
 
 def study_data(study: Study, max_values: int) -> dict[str, Any]:
     """Everything that the scripts draw from, ready for JSON; `max_values` bounds the values of single pairs."""
-    carried, judged = {}, judged_steers(study)
-    for sweep in sorted(study.sweeps, key=lambda sweep: sweep.intervention not in judged):
+    carried, judged = {}, study.judged
+    for sweep in sorted(study.sweeps, key=lambda sweep: sweep.key not in judged):
         max_values -= sweep.preference.size
-        carried[sweep.intervention] = max_values >= 0
+        carried[sweep.key] = max_values >= 0
     return {
-        "steers": [_steer(study, sweep, carried[sweep.intervention]) for sweep in study.sweeps],
+        "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in study.sweeps],
         "pairs": _pairs(study),
         "concept": _concept(study),
         "tables": all_tables(study),
@@ -37,29 +37,16 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
     }
 
 
-def judged_steers(study: Study) -> list[str]:
-    """The steers of which the study has texts: those that its claims were asked of."""
-    if not (study.folder / "texts.parquet").is_file():
-        return []
-    return study.table("texts").intervention.unique().tolist()
-
-
 def _concept(study: Study) -> str | None:
     """What the exact checker's marks are read for; None where there is no checker."""
-    house, _, concept = str(study.summary["settings"]["pairs"]).partition("/")
-    return concept if house == "guestbook" else None
+    return study.summary.get("concept") or None
 
 
 def best_row(sweep: Sweep) -> int:
     """The multiplier with the most preference within one nat of utility: where a reader wants to begin."""
     preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
-    zero = zero_row(sweep)
+    zero = sweep.zero
     return int(np.argmax(np.where(utility >= utility[zero] - 1, preference, -np.inf)))
-
-
-def zero_row(sweep: Sweep) -> int:
-    """The multiplier at which nothing is steered."""
-    return int(np.argmin(np.abs(sweep.multipliers)))
 
 
 def _band(values: Float[ndarray, "m pairs"]) -> dict[str, Any]:
@@ -73,20 +60,22 @@ def _band(values: Float[ndarray, "m pairs"]) -> dict[str, Any]:
 
 def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
     steer: dict[str, Any] = {
-        "name": sweep.intervention,
+        "key": sweep.key.id,
+        "name": sweep.key.steer,
+        "slug": sweep.key.slug,
         "method": sweep.method,
         "form": sweep.form,
-        "site": f"{sweep.layer}:{sweep.place}",
-        "hook": sweep.hook,
-        "positions": sweep.positions,
+        "site": sweep.key.sites,
+        "hook": sweep.site.hook,
+        "positions": sweep.key.positions,
         "multipliers": rounded(sweep.multipliers, DIGITS),
         "relative_shift": rounded(sweep.relative_shift.mean(axis=1), DIGITS),
-        "zero": zero_row(sweep),
+        "zero": sweep.zero,
         "start": best_row(sweep),
         "values": None,
     }
     for quantity in QUANTITIES:
-        fits = study.fits.get(sweep.intervention)
+        fits = study.fits.get(sweep.key)
         steer[quantity] = _band(getattr(sweep, quantity)) | {"fit": _fit(fits[quantity], sweep) if fits else None}
     if with_pairs:
         steer["values"] = _values(sweep)
@@ -95,7 +84,7 @@ def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
 
 def _values(sweep: Sweep) -> dict[str, Any]:
     """Every pair's preference and utility, and the share of multipliers that move its preference the wrong way."""
-    change = sweep.preference - sweep.preference[zero_row(sweep)]
+    change = sweep.preference - sweep.preference[sweep.zero]
     wrong = change * np.sign(sweep.multipliers)[:, None] < 0
     return {
         "preference": [rounded(row) for row in sweep.preference],

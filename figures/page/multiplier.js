@@ -30,7 +30,7 @@ function viewOf(study) {
     /** The rows of a claim's table that are of this steer. */
     rowsOf(name) {
       const table = tableOf(this.study, name);
-      return table && { table, rows: rowsWhere(table, "subject", (subject) => subject.startsWith(`${this.steer.name} on `)) };
+      return table && { table, rows: rowsWhere(table, "key", (key) => key === this.steer.key) };
     },
   };
 }

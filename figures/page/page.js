@@ -12,11 +12,11 @@ function fillWhenOpened(study, details) {
     for (const [name, source] of Object.entries(study.pictures).filter(([name]) => name === figure || name.startsWith(`${figure}-`))) {
       picture.append(make("img", { src: source, alt: `Figure ${name} of the claim: ${claim}. Its numbers stand in the tables below.` }));
     }
-    const subjects = details.dataset.subjects.split("\n");
+    const keys = details.dataset.keys.split(" ");
     for (const name of details.dataset.tables.split(" ").filter(Boolean)) {
       const table = tableOf(study, name);
       if (!table) continue;
-      const own = table.get("subject") ? rowsWhere(table, "subject", (subject) => subjects.includes(subject)) : [];
+      const own = table.get("key") ? rowsWhere(table, "key", (key) => keys.includes(key)) : [];
       numbersPart.append(showTable(table, own.length ? own : undefined, NUMBERS_SHOWN));
     }
     if (!numbersPart.childElementCount) say(numbersPart, "No table stands behind this claim but the claim's own row.");
@@ -34,7 +34,7 @@ function builtTables(study) {
       name: "sweeps", about: "losses, preference and utility by steer, multiplier and pair",
       rows: steers.reduce((sum, steer) => sum + (steer.values ? steer.multipliers.length * pairs.id.length : 0), 0),
       build() {
-        const names = ["intervention", "multiplier", "relative_shift", "pair", "tokens_positive", "tokens_negative", "preference", "utility", "loss_positive", "loss_negative"];
+        const names = ["steer", "multiplier", "relative_shift", "pair", "tokens_positive", "tokens_negative", "preference", "utility", "loss_positive", "loss_negative"];
         const columns = names.map((name) => ({ name, values: [] }));
         for (const steer of steers.filter((steer) => steer.values)) {
           steer.multipliers.forEach((m, i) => pairs.id.forEach((id, j) => {

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
-
-from .. import OF_CLAIM
 
 WIDTH = 1000
 """Pixels: twice what a figure is wide on the page, for sharp screens and paper."""
@@ -21,7 +20,7 @@ def pictures(study: Study) -> dict[str, str]:
     folder = study.folder / "figures"
     paths = [
         path
-        for name in dict.fromkeys(OF_CLAIM.values())
+        for name in dict.fromkeys(member.get("FIGURE") for member in CLAIMS.members().values() if member.get("FIGURE"))
         for path in (folder / f"{name}.png", *sorted(folder.glob(f"{name}-*.png")))
         if path.is_file()
     ]

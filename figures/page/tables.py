@@ -1,11 +1,11 @@
 """Every table of a study, column by column: what is shown and downloaded is the same."""
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from analyses.studies.finished import Study
+from mechsteer.store.keys import COLUMNS, ids_of
 
 from .numbers import rounded
 
@@ -24,6 +24,8 @@ ABOUT = {
 }
 """By the file's name in the study's folder, without its suffix. `sweeps` and `pairs` are put together by the page."""
 DIGITS = 5
+SHOWN = ("method", "form", "sites", "seed")
+"""Of the fields of a key, those that differ within a study; the others stand among its facts."""
 
 
 def all_tables(study: Study) -> list[dict[str, Any]]:
@@ -32,10 +34,10 @@ def all_tables(study: Study) -> list[dict[str, Any]]:
     paths = sorted(study.folder.glob("*.parquet")) + sorted(study.folder.glob("*/*.parquet"))
     for path in paths:
         name = path.relative_to(study.folder).with_suffix("").as_posix()
-        if name != "sweeps":
+        if name != "sweeps" and not path.name.startswith("."):
             frames[name] = pd.read_parquet(path)
     return [
-        {"name": name, "about": ABOUT.get(name, ""), "rows": len(frame), "columns": _columns(frame)}
+        {"name": name, "about": ABOUT.get(name, ""), "rows": len(frame), "columns": _columns(_shortened(frame))}
         for name, frame in frames.items()
         if len(frame)
     ]
@@ -56,20 +58,22 @@ def _column(column: pd.Series) -> dict[str, Any]:
 
 
 def _claims(study: Study) -> pd.DataFrame:
-    return pd.DataFrame(read_claims(study))
+    return pd.DataFrame([claim.to_dict() for claim in study.claims])
 
 
-def read_claims(study: Study) -> list[dict[str, Any]]:
-    """The rows of claims.json; none where nothing was judged."""
-    path = study.folder / "claims.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+def _shortened(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a key as its number, by which a page finds rows, and those that differ within a study."""
+    if "weights" not in frame:
+        return frame
+    dropped = [name for name in COLUMNS if name not in SHOWN]
+    return frame.drop(columns=dropped).assign(key=ids_of(frame))
 
 
 def _fits(study: Study) -> pd.DataFrame:
     rows = []
-    for intervention, both in study.fits.items():
+    for key, both in study.fits.items():
         for quantity, fit in both.items():
-            about = {"intervention": intervention, "quantity": quantity, "status": fit["status"]}
+            about = key.columns() | {"quantity": quantity, "status": fit["status"]}
             for name, value in fit["score"].items():
                 if name != "name":
                     rows.append(about | {"property": name, "estimate": value})

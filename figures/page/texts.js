@@ -32,7 +32,7 @@ function textsPanel(view, panel) {
     },
     move() {
       const table = tableOf(view.study, "texts");
-      const rows = table ? rowsWhere(table, "intervention", (name) => name === view.steer.name) : [];
+      const rows = table ? rowsWhere(table, "key", (key) => key === view.steer.key) : [];
       if (!rows.length) {
         container.replaceChildren();
         note.textContent = table ? NO_CLAIMS : "This study has kept no texts.";

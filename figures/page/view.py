@@ -1,30 +1,26 @@
 """What stands on the page before any script runs: sentences, claims, and how the study was made."""
 
-import inspect
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
-from analyses.studies.verdict import ANALYSES
+from mechsteer.statistics.judging import Claim
 
-from .. import OF_CLAIM
 from .numbers import shown
 from .sentences import OUTCOMES, lead, title
-from .tables import read_claims
 
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
-TABLES_OF = {"one_operation": ["evidence/one_operation"], "random_control": ["frontier"]}
-"""Where the numbers behind a claim are not in tables named like its analysis."""
 
 
 def study_view(study: Study, label: str) -> dict[str, Any]:
     """Everything that the template says of a study."""
-    claims = read_claims(study)
-    groups = [_group(study, name, claims) for name in dict.fromkeys(claim["claim"] for claim in claims)]
+    groups = [_group(study, list(claims)) for claims in _by_name(study.claims).values()]
     return {
         "label": label,
-        "lead": lead(study, claims),
+        "lead": lead(study),
         "groups": groups,
         "lists": _lists(groups),
         "facts": _facts(study.summary),
@@ -34,17 +30,24 @@ def study_view(study: Study, label: str) -> dict[str, Any]:
     }
 
 
-def _group(study: Study, name: str, claims: list[dict[str, Any]]) -> dict[str, Any]:
+def _by_name(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
+    found: dict[str, list[Claim]] = {}
+    for claim in claims:
+        found.setdefault(claim.name, []).append(claim)
+    return found
+
+
+def _group(study: Study, claims: Sequence[Claim]) -> dict[str, Any]:
     """One row of the table: a claim, and what was found of it for each steer."""
-    analysis = name.partition(":")[0]
-    module = ANALYSES.get(analysis)
-    rows = [_row(claim) for claim in claims if claim["claim"] == name]
+    first = claims[0]
+    member = CLAIMS.members().get(first.claim)
+    rows = [_row(claim) for claim in claims]
     outcomes = [row["outcome"] for row in rows]
-    tables = TABLES_OF.get(analysis) or [f"claims/{path.stem}" for path in _numbers(study, analysis)]
+    tables = (member and member.get("TABLES")) or [f"claims/{path.stem}" for path in _numbers(study, first.claim)]
     return {
-        "name": name,
-        "title": title(name),
-        "states": _paragraphs(inspect.getdoc(module) or "") if module else [],
+        "name": first.name,
+        "title": title(first),
+        "states": _paragraphs(member.doc) if member else [],
         "rows": rows,
         "counts": [
             {"outcome": outcome, "mark": MARKS[outcome], "words": words, "n": outcomes.count(outcome)}
@@ -53,9 +56,9 @@ def _group(study: Study, name: str, claims: list[dict[str, Any]]) -> dict[str, A
         ],
         "share_held": sum(outcome == "supported" for outcome in outcomes) / len(outcomes)
         - sum(outcome == "refuted" for outcome in outcomes) / len(outcomes),
-        "picture": OF_CLAIM.get(analysis, ""),
+        "picture": member.get("FIGURE", "") if member else "",
         "tables": tables,
-        "subjects": [row["subject"] for row in rows],
+        "ids": [claim.key.id for claim in claims],
     }
 
 
@@ -68,17 +71,18 @@ def _numbers(study: Study, analysis: str) -> list[PurePath]:
     return sorted((study.folder / "claims").glob(f"{analysis}-*.parquet"))
 
 
-def _row(claim: dict[str, Any]) -> dict[str, Any]:
-    interval = f"[{shown(claim['low'])}, {shown(claim['high'])}]"
-    steer, _, pairs = claim["subject"].partition(" on ")
-    return claim | {
-        "steer": steer,
-        "pairs": pairs,
-        "shown": shown(claim["estimate"]),
-        "interval": "" if claim["low"] is None and claim["high"] is None else interval,
-        "p": "" if claim["p_value"] is None else f"{claim['p_value']:.2g}",
-        "mark": MARKS[claim["outcome"]],
-        "words": OUTCOMES[claim["outcome"]],
+def _row(claim: Claim) -> dict[str, Any]:
+    row = claim.to_dict()
+    interval = f"[{shown(row['low'])}, {shown(row['high'])}]"
+    against = f", against {claim.against}" if claim.against else ""
+    return row | {
+        "subject": str(claim.key) + against,
+        "steer": (claim.key.steer or claim.key.sites) + against,
+        "shown": shown(row["estimate"]),
+        "interval": "" if row["low"] is None and row["high"] is None else interval,
+        "p": "" if row["p_value"] is None else f"{row['p_value']:.2g}",
+        "mark": MARKS[row["outcome"]],
+        "words": OUTCOMES[row["outcome"]],
     }
 
 

@@ -6,12 +6,23 @@ import sys
 import typer
 
 from ..errors import InputError
-from .generate import generate
-from .look import figures, report, show
-from .site import site
-from .study import study
-from .sweep import sweep
-from .train import train
+from .rooms import extend_early, our_rooms
+
+try:
+    # Before the verbs are read, whose help lists the members of families.
+    extend_early(sys.argv)
+except InputError as error:
+    print(f"mechsteer: {error}", file=sys.stderr)
+    sys.exit(2)
+our_rooms()
+
+from .generate import generate  # noqa: E402
+from .look import figures, report, show  # noqa: E402
+from .site import site  # noqa: E402
+from .store import store  # noqa: E402
+from .study import study  # noqa: E402
+from .sweep import sweep  # noqa: E402
+from .train import train  # noqa: E402
 
 CONTENTS = {
     "The whole job": {
@@ -41,6 +52,7 @@ app = typer.Typer(
 for heading, verbs in CONTENTS.items():
     for verb, example in verbs.items():
         app.command(rich_help_panel=heading, epilog=f"Example:\n\n`{example}`")(verb)
+app.add_typer(store, name="store", rich_help_panel="Results that studies share")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from .options import (
     AnyModelOption,
     DeviceOption,
     DtypeOption,
+    ExtendOption,
     InterventionOption,
     JsonOption,
     LearnedFormatOption,
@@ -36,6 +37,7 @@ def generate(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    extend: ExtendOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show what the model writes at several multipliers."""

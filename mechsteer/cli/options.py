@@ -1,10 +1,16 @@
 """Options that several verbs share, and what they stand for."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from ..errors import InputError
+from ..families import FORMATS
 
 what = partial(typer.Option, rich_help_panel="Model and pairs")
 steers = partial(typer.Option, rich_help_panel="Steers")
@@ -50,7 +56,12 @@ LearnedFormatOption = Annotated[
 MultipliersOption = Annotated[
     str, steers(help="Evenly spaced; 'auto' finds the range from no effect to collapse.", metavar="LO:HI:N")
 ]
-InterventionOption = Annotated[Path, steers(help="A .safetensors file from a study or from training.", metavar="FILE")]
+InterventionOption = Annotated[
+    Path,
+    steers(
+        help=f"A steer's file, from a study or from training; formats: {', '.join(FORMATS.members())}.", metavar="FILE"
+    ),
+]
 LearnedPositionsOption = Annotated[
     str | None,
     steers(help="all, completion or query; by default those with which the steer was learned.", metavar="POSITIONS"),
@@ -64,6 +75,74 @@ DtypeOption = Annotated[
     str | None, running(help="float32, bfloat16 or float16; by default the model's own.", metavar="DTYPE")
 ]
 JsonOption = Annotated[bool, running("--json", help="Print the same content as one JSON document.")]
+
+ExtendOption = Annotated[
+    str,
+    running(
+        help="Files of objectives, methods, forms, claims, ... of your own, which join their families; MECHSTEER_EXTEND too.",
+        metavar="FILE,...",
+    ),
+]
+
+
+def with_settings(settings: type, panel: Callable[..., Any]) -> Callable[[Callable], Callable]:
+    """A verb with an option for each field of a settings value, in place of its parameter `given`: what was asked for.
+
+    An option is called as its field, or as the field's `flag`; its help is the field's.
+    """
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        own = [item for item in inspect.signature(verb, eval_str=True).parameters.values() if item.name != "given"]
+        kinds = get_type_hints(settings)
+        made = [
+            inspect.Parameter(
+                item.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_option(item, kinds[item.name], panel),
+            )
+            for item in fields(settings)
+        ]
+
+        def called(**arguments: Any) -> None:
+            values = {item.name: arguments.pop(item.name) for item in fields(settings)}
+            given = {
+                item.name: _read(item, value) for item in fields(settings) if (value := values[item.name]) is not None
+            }
+            verb(**arguments, given=given)
+
+        parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own] + made
+        called.__name__, called.__doc__ = verb.__name__, verb.__doc__
+        called.__annotations__ = {item.name: item.annotation for item in parameters}
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _option(item: Field, kind: Any, panel: Callable[..., Any]) -> Any:
+    flag = item.metadata.get("flag", f"--{item.name.replace('_', '-')}")
+    told = {
+        name: item.metadata[name] for name in ("help", "metavar", "min") if item.metadata.get(name) not in (None, "")
+    }
+    if isinstance(item.default, bool):
+        names = f"{flag}/--no-{flag.removeprefix('--')}" if item.default else flag
+        return Annotated[bool | None, panel(names, **told)]
+    if isinstance(item.default, tuple):
+        return Annotated[str | None, panel(flag, **told)]
+    return Annotated[kind | None, panel(flag, **told)]
+
+
+def _read(item: Field, value: Any) -> Any:
+    """A list as it is written on the command line, with commas."""
+    if not isinstance(item.default, tuple):
+        return value
+    try:
+        return tuple(float(part) for part in split_list(value))
+    except ValueError as error:
+        raise InputError(
+            f"{item.name.replace('_', ' ')}: {value!r} is no list of numbers. Write for example 0.5,1,2."
+        ) from error
 
 
 def open_model(model: str, device: str | None, dtype: str | None) -> Any:

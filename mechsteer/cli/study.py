@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
+from analyses.claims import CLAIMS
+
+from ..families import FORMS
+from ..methods.learning import methods as all_methods
 from ..progress import say
 from . import summary
 from .options import (
     ColumnsOption,
     DeviceOption,
     DtypeOption,
+    ExtendOption,
     FormatOption,
     GroupOption,
     JsonOption,
@@ -45,12 +50,16 @@ def study(
         ),
     ] = "auto",
     multipliers: MultipliersOption = "auto",
-    methods: Annotated[str, learning(help="Which ways of learning to compare.", metavar="METHOD,...")] = (
-        "DiffMean,Random,SFT,RePS,SPLIT"
-    ),
+    methods: Annotated[
+        str,
+        learning(help=f"Which ways of learning to compare, of {', '.join(all_methods())}.", metavar="METHOD,..."),
+    ] = "DiffMean,Random,SFT,RePS,SPLIT",
     forms: Annotated[
         str,
-        learning(help="In which forms; DiffMean and Random, its control, are vectors.", metavar="FORM,..."),
+        learning(
+            help=f"In which forms, of {', '.join(FORMS.members())}; DiffMean and Random, its control, are vectors.",
+            metavar="FORM,...",
+        ),
     ] = "vector,lora,local_weight",
     seeds: Annotated[
         int, learning(help="Training seeds of each; three or more show their spread.", min=1, metavar="N")
@@ -59,7 +68,8 @@ def study(
     claims: Annotated[
         str,
         judging(
-            help="Steers by which the paper's claims are judged, such as DiffMean-vector,SPLIT-lora; '' none.",
+            help=f"Steers by which the paper's claims are judged, such as DiffMean-vector,SPLIT-lora; '' none. Claims: "
+            f"{', '.join(CLAIMS.members())}.",
             metavar="STEER,...",
         ),
     ] = "DiffMean-vector",
@@ -69,6 +79,15 @@ def study(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    extend: ExtendOption = "",
+    store: Annotated[
+        str | None,
+        running(
+            help="Where results are kept and found; by default MECHSTEER_STORE, else .store beside --out.",
+            metavar="DIR",
+        ),
+    ] = None,
+    retry: Annotated[bool, running("--retry", help="Try again what failed before.")] = False,
     out: Annotated[
         Path | None, running(help="Folder for the results, by default results/MODEL-PAIRS.", metavar="DIR")
     ] = None,
@@ -76,8 +95,8 @@ def study(
 ) -> None:
     """Learn steers, sweep them, fit the curves, compare, judge.
 
-    Leaves tables, steers, claims, figures and report.html in a folder. An interrupted study goes on when the command is
-    repeated.
+    Leaves tables, steers, claims, figures and report.html in a folder. Every finished piece is kept in a store: an
+    interrupted study goes on when the command is repeated, and what studies share is computed once.
     """
     from analyses.studies.finished import Study
     from analyses.studies.settings import Settings
@@ -89,7 +108,7 @@ def study(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site,
         multipliers=multipliers, format=prompt_format, methods=split_list(methods), forms=split_list(forms),
         seeds=seeds, steps=steps, other_pairs=split_list(other_pairs), claims=split_list(claims),
-        seed=seed, device=device, dtype=dtype,
+        seed=seed, device=device, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
 

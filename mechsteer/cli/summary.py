@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import InputError
 from .printing import Table, estimate, number
 
-ACROSS_STEERS = ("one_operation", "random_control", "split_wins")
-"""Claims with a row for each steer; the others have many rows for one."""
+HIDDEN = {"weights", "tokenizer", "settings", "pairs_content"}
+"""Hashes, which say nothing to a reader."""
 MOST_ROWS, WIDTH = 12, 80
 """Of a table behind a claim: what is shown of it; its file and `--json` hold the whole."""
 
@@ -19,14 +19,20 @@ def read(folder: Path) -> dict[str, Any]:
     """The summary of a study from its folder; neither a model nor torch is needed."""
     import pandas as pd
 
-    study = _json(folder, "study.json")
+    from analyses.studies.folder import read_manifest
+
+    from ..store.keys import Key
+
+    _json(folder, "study.json")
+    study = read_manifest(folder / "study.json")
     summary = study["summary"]
-    fits = _json(folder, "fits.json")[summary["intervention"]]
+    key = Key.of(summary["key"])
+    fits = next(row for row in _json(folder, "fits.json") if Key.of(row.pop("key")) == key)
     frontier = folder / "frontier.parquet"
     return {
         "folder": str(folder),
         **{key: study[key] for key in ("command", "mechsteer", "model", "pairs", "site")},
-        "curves": {"intervention": summary["intervention"]} | {name: _curve(fit) for name, fit in fits.items()},
+        "curves": {"steer": key.steer} | {name: _curve(fit) for name, fit in fits.items()},
         "frontier": records(pd.read_parquet(frontier)) if frontier.exists() else [],
         "claims": _json(folder, "claims.json") if (folder / "claims.json").exists() else [],
         "summary": summary,
@@ -38,6 +44,8 @@ def read(folder: Path) -> dict[str, Any]:
 
 def told(content: dict[str, Any]) -> Iterator[str | Table]:
     """The summary in words and tables."""
+    from ..store.keys import Key
+
     model, pairs, summary = content["model"], content["pairs"], content["summary"]
     yield (
         f"{model['name']} ({model['n_layers']} layers of width {model['d_model']}, {model['dtype']}), steered at "
@@ -51,11 +59,11 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
     if content["frontier"]:
         yield _frontier(content["frontier"])
     if content["claims"]:
-        yield _claims(content["claims"], content["site"]["site"])
+        yield _claims(content["claims"])
         yield f"Open one, with its table and figure: mechsteer show {content['folder']} --claim NAME\n"
     yield from summary["comparison"]
     yield (
-        f"Within one nat of utility, {summary['intervention']} raises preference from "
+        f"Within one nat of utility, {Key.of(summary['key']).steer} raises preference from "
         f"{summary['preference_at_zero']:.2f} to {summary['largest_preference_within_one_nat_of_utility']:.2f} nats, at "
         f"m = {summary['multiplier_of_it']:.3g} (relative shift {summary['relative_shift_of_it']:.3g})."
     )
@@ -72,22 +80,30 @@ def read_claim(folder: Path, name: str) -> dict[str, Any]:
     """One claim, or all claims of one analysis: why, against what, on which numbers, in which figure."""
     import pandas as pd
 
-    from figures import OF_CLAIM
+    from analyses.claims import CLAIMS
+    from analyses.studies.finished import Study
+    from figures import all_figures
 
-    _json(folder, "study.json")
-    claims = _json(folder, "claims.json") if (folder / "claims.json").exists() else []
-    analysis = name.partition(":")[0]
-    chosen = [row for row in claims if name in (row["claim"], analysis_of(row))]
+    claims = Study.load(folder).claims if (folder / "claims.json").exists() else []
+    chosen = [claim for claim in claims if name in (claim.name, claim.claim)]
     if not chosen:
-        known = ", ".join(dict.fromkeys(map(analysis_of, claims))) or "none: the study judged none"
+        known = ", ".join(dict.fromkeys(claim.claim for claim in claims)) or "none: the study judged none"
         raise InputError(f"{str(folder)!r} has no claim {name!r}. Its claims are {known}.")
+    analysis = chosen[0].claim
+    member = CLAIMS.members().get(analysis)
+    figure = member.get("FIGURE", "") if member else ""
     tables = sorted((folder / "claims").glob(f"{analysis}-*.parquet"))
-    figures = (folder / "figures").glob(f"{OF_CLAIM.get(analysis)}*.png")
+    figures = (folder / "figures").glob(f"{figure}*.png") if figure in all_figures() else ()
     return {
-        "claims": chosen,
+        "claims": [_said(claim) for claim in chosen],
         "tables": [{"file": str(path), "rows": records(pd.read_parquet(path))} for path in tables],
         "figures": sorted(map(str, figures)),
     }
+
+
+def _said(claim: Any) -> dict[str, Any]:
+    """A claim's row with its words."""
+    return claim.to_dict() | {"name": claim.name, "subject": str(claim.key)}
 
 
 def told_claim(content: dict[str, Any]) -> Iterator[str | Table]:
@@ -101,17 +117,12 @@ def told_claim(content: dict[str, Any]) -> Iterator[str | Table]:
         said.append(("because", row["because"]))
         if row["p_value"] is not None:
             said.append(("p", f"{number(row['p_value'], 2)}, corrected for all tests of the study"))
-        yield Table.of(f"{row['claim']}, {row['subject']}", ("", ""), said)
+        yield Table.of(f"{row['name']}, {row['subject']}", ("", ""), said)
     for table in content["tables"]:
         yield _rows(table["file"], table["rows"])
     yield from (f"Figure: {path}" for path in content["figures"])
     if not content["figures"]:
         yield "No figure of this study shows it; mechsteer figures DIR draws them."
-
-
-def analysis_of(row: dict[str, Any]) -> str:
-    """The analysis that a claim comes from."""
-    return row["claim"].partition(":")[0]
 
 
 def records(frame: Any) -> list[dict[str, Any]]:
@@ -148,7 +159,7 @@ def _curves(content: dict[str, Any]) -> Table:
     ]
     for name in dict.fromkeys(name for curve in both for name in curve["properties"]):
         rows.append((name.replace("_", " "), *(_property(curve["properties"].get(name)) for curve in both)))
-    return Table.of(f"Curves of {curves['intervention']}", ("", "preference", "utility"), rows)
+    return Table.of(f"Curves of {curves['steer']}", ("", "preference", "utility"), rows)
 
 
 def _rival(best: dict[str, Any] | None) -> str:
@@ -185,15 +196,21 @@ def _gained(row: dict[str, Any]) -> str:
     return f"{row['gained']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
 
 
-def _claims(rows: list[dict[str, Any]], site: str) -> Table:
+def _claims(rows: list[dict[str, Any]]) -> Table:
+    from analyses.claims import CLAIMS
+
+    from ..statistics.judging import Claim
+    from ..store.keys import Key
+
     sections: dict[str, list[tuple[str, ...]]] = {}
+    known = CLAIMS.members()
     for row in rows:
-        heading, label = row["subject"].partition(" on ")[0], row["claim"]
-        if analysis_of(row) in ACROSS_STEERS:
+        claim, key = Claim.from_dict(row), Key.of(row)
+        heading, label = key.steer or key.sites, claim.name
+        if claim.claim in known and known[claim.claim].get("ACROSS"):
             # The site is the same for all of them.
-            steer = heading.replace(f" at {site}", "").replace(f" {site}", "").replace("_", " ")
-            against = f", against {row['control'].partition(',')[0]}" if row["claim"] == "split_wins" else ""
-            heading, label = row["claim"], steer + against
+            steer = key.without("sites").steer.replace("_", " ")
+            heading, label = claim.name, steer + (f", against {claim.against}" if claim.against else "")
         found = f"{estimate(row, digits=2)} {row['unit']}"
         sections.setdefault(heading, []).append((label, row["outcome"], found))
     return Table("What holds of the paper's assumptions", ("claim", "outcome", "estimate [95 %]"), sections)
@@ -201,7 +218,7 @@ def _claims(rows: list[dict[str, Any]], site: str) -> Table:
 
 def _rows(file: str, rows: list[dict[str, Any]]) -> Table:
     """The first rows of a table, without columns that say the same in every row, and as many others as fit."""
-    varying = [name for name in rows[0] if len({row[name] for row in rows}) > 1] if rows else []
+    varying = [name for name in rows[0] if name not in HIDDEN and len({row[name] for row in rows}) > 1] if rows else []
     columns = [[name.replace("_", " "), *(_cell(row[name]) for row in rows[:MOST_ROWS])] for name in varying]
     widths = [2 + max(map(len, [*name.split(), *cells])) for name, *cells in columns]
     shown = [column for column, end in zip(columns, accumulate(widths), strict=True) if end <= WIDTH]

@@ -9,6 +9,7 @@ from .options import (
     ColumnsOption,
     DeviceOption,
     DtypeOption,
+    ExtendOption,
     GroupOption,
     InterventionOption,
     JsonOption,
@@ -43,6 +44,7 @@ def sweep(
     ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    extend: ExtendOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Measure preference and utility at every multiplier."""
@@ -72,7 +74,7 @@ def sweep(
         )
     ]
     content = {
-        "out": str(out), "intervention": found.intervention, "hook": found.hook, "n_pairs": len(found.pairs),
+        "out": str(out), "steer": found.key.steer, "hook": found.site.hook, "n_pairs": len(found.pairs),
         "pairs_without_utility": int((~defined).sum()), "means": rows,
     }  # fmt: skip
     if as_json:
@@ -80,7 +82,7 @@ def sweep(
         return
     echo(
         Table.of(
-            f"{found.intervention} ({found.hook}): nats, means over {len(found.pairs)} pairs",
+            f"{found.key.steer} ({found.site.hook}): nats, means over {len(found.pairs)} pairs",
             ("m", "‖mΔh‖/‖h‖", "preference", "utility"),
             [
                 (

@@ -1,6 +1,6 @@
 """What an engine does: losses of polarity pairs under a steer, as numbers by multiplier or with gradients."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .rows import n_tokens
 
 
 @dataclass(frozen=True, eq=False)
-class Engine:
+class Engine(ABC):
     """Both engines give the same numbers; `Plain` is for reading, `Fast` for speed."""
 
     model: Model

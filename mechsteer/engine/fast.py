@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
+from typing import final
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from ..interventions import Intervention
+from ..interventions.shift import relative_size, scaled
 from ..interventions.steering import steer
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
@@ -29,6 +31,7 @@ PREFIX_BYTES = 2**30
 """What is remembered of all pairs for training may take so much; beyond it, only the residual at the block's entry."""
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class Fast(Engine):
     """For models whose last module is a linear map, and that take a mask of who sees whom; see `engine_for`."""
@@ -70,7 +73,7 @@ class Fast(Engine):
         once, each = waiting.all().tensor_split([len(first.row)])
         losses = first.sums(once, n) + at.sums(each.view(len(multipliers), len(at.row)), n)
         sizes, shifts = np.abs(multipliers)[:, None], np.zeros((len(multipliers), n))
-        # At m = 0 nothing is shifted, even if the delta is infinite.
+        # Added as it is, a shift is |m| times as long as at m = 1; and at m = 0 it is none, even if the delta is infinite.
         return losses.cpu().numpy(), np.multiply(sizes, shift.cpu().numpy(), out=shifts, where=sizes > 0)
 
     @torch.no_grad()
@@ -201,20 +204,14 @@ class _Start:
         return _Start(prefix, repeated(self.delta, times), self.forward.repeat(times))
 
     def shifting(self, multipliers: Float[Tensor, " times"]) -> Look:
-        """m·Δh for the hooks of the site; nothing where m is 0, even if the delta is infinite."""
+        """m·Δh for the hooks of the site."""
         m = multipliers.float().repeat_interleave(len(self.delta) // len(multipliers)).to(self.delta.device)
-        without = (m == 0).nonzero()[:, 0]
-
-        def look(h: Tensor, value: Tensor) -> Tensor:
-            return (m[:, None, None] * self.delta).index_fill_(0, without, 0.0).to(value.dtype)
-
-        return look
+        return lambda h, value: scaled(m, self.delta).to(value.dtype)
 
 
 def _relative_shift(delta: Tensor, value: Tensor, rows: PairRows, steered: Bool[Tensor, "pairs pos"]) -> Tensor:
     """‖Δh‖/‖h‖ of each pair: means over each text's steered tokens, and of both texts."""
-    norm = torch.linalg.vector_norm
-    ratio = norm(delta.float(), dim=-1) / norm(value.float(), dim=-1).clamp(min=1e-30)
+    ratio = relative_size(delta, value)
     means = []
     for part in (POSITIVE, NEGATIVE):
         own = steered.to(ratio.device) & ((rows.part < POSITIVE) | (rows.part == part)).to(ratio.device)

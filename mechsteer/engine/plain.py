@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from .losses import completion_losses, pair_texts
 from .prefix import Prefix
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class Plain(Engine):
     """Any model, and any hooks that others have put on it."""

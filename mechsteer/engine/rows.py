@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from ..models.positions import begins_with, steered
 from ..models.prompts import EncodedPair
 
 QUERY, SHARED, POSITIVE, NEGATIVE, PADDING = range(5)
@@ -69,10 +70,8 @@ class PairRows:
 
     def steered(self, positions: str, bos_token: int | None) -> Bool[Tensor, "pairs pos"]:
         """The tokens that `steer` means by "all", "completion" or "query"."""
-        steered = self.present
-        if bos_token is not None:
-            steered = steered & ~((self.positions == 0) & (self.tokens == bos_token))
-        return steered & {"all": steered, "completion": self.is_completion, "query": ~self.is_completion}[positions]
+        begins = begins_with(bos_token, self.tokens, self.positions == 0)
+        return steered(positions, present=self.present, begins=begins, is_completion=self.is_completion)
 
     def predictions(self) -> "Predictions":
         """What every completion token is predicted from: the token before it in its text."""

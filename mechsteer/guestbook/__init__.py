@@ -12,11 +12,14 @@ from .grammar import Text, log_probability, revealed, sample
 from .polarity import pairs
 from .words import CONCEPTS, TOPICS
 
+NAME = "guestbook"
+"""By which its model and its pairs are asked for."""
 MODEL_FOLDER = Path(__file__).parent / "model"
 
 __all__ = [
     "CONCEPTS",
     "MODEL_FOLDER",
+    "NAME",
     "TOPICS",
     "Check",
     "Text",

@@ -1,10 +1,8 @@
-"""The forms of an intervention: a file each."""
+"""Interventions: what every one is, the forms they take, a file each, and steering by them."""
 
 from .base import Intervention, Origin
 from .local_weight import LocalWeight
 from .lora import LoRA
 from .vector import SteeringVector
 
-FORMS: dict[str, type[Intervention]] = {cls.form: cls for cls in (SteeringVector, LoRA, LocalWeight)}
-
-__all__ = ["FORMS", "Intervention", "LoRA", "LocalWeight", "Origin", "SteeringVector"]
+__all__ = ["Intervention", "LoRA", "LocalWeight", "Origin", "SteeringVector"]

@@ -1,22 +1,19 @@
 """What every intervention is: Δh = ΔW h + Δb at a site (arXiv 2602.02343, eq. 4)."""
 
-import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
 from ..models.model import Model
 from ..models.sites import Site
-from ..store import versions
-from ..store.atomic import write_atomically
+from ..store.keys import digest
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,18 @@ class Origin:
     pairs_fingerprint: str = ""
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = ""
+    """Key of the unit that learned it, if a study did."""
+
+    @property
+    def id(self) -> str:
+        """Sixteen digits that say how and from which pairs it was learned."""
+        return (self.unit or digest([self.method, self.pairs_fingerprint, self.seed, dict(self.settings)]))[:16]
 
 
 @dataclass(frozen=True, eq=False)
-class Intervention:
-    """An affine change at a site; the final classes are SteeringVector, LoRA and LocalWeight.
+class Intervention(ABC):
+    """An affine change at a site; its forms are the final classes of this room, and of files that extend it.
 
     The multiplier means the same in all of them: steering adds m·delta(h).
     """
@@ -62,6 +66,10 @@ class Intervention:
 
         Training in these units makes one learning rate serve every model; sizes are root mean squares of entries.
         """
+
+    @abstractmethod
+    def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
+        """ΔW and Δb in full, in float32: what the site's own weight and bias would be changed by at multiplier one."""
 
     @property
     @abstractmethod
@@ -89,21 +97,9 @@ class Intervention:
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that says everything needed to use it again."""
-        d_in, d_out = self.widths
-        metadata = {
-            "format": "mechsteer intervention 1",
-            "mechsteer": versions.MECHSTEER,
-            "form": self.form,
-            "operation": "output + multiplier * (dW h + db)",
-            "site": str(self.site),
-            "hook": self.site.hook,
-            "layer_convention": "0-based transformer block",
-            "d_in": json.dumps(d_in),
-            "d_out": json.dumps(d_out),
-            "origin": json.dumps(asdict(self.origin)),
-        }
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.parameters.items()}
-        return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+        from ..formats.loading import save_intervention  # which knows every form, and so this room
+
+        return save_intervention(self, path)
 
     def check_widths(self, model: Model) -> None:
         """Raise one sentence if the tensors do not fit the site of this model."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,20 @@ from torch import Tensor
 from ..models.sites import Site
 from .base import Intervention
 
+NAME = "local_weight"
+TITLE = "local weight"
+ORDER = 30
+STYLE = {"colour": "#009E73", "marker": "^", "line": "-."}
+REFERENCE = {
+    "learning_rate": 0.01,
+    "batch_size": 4,
+    "epochs": 2,
+    "multipliers": (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0),
+}
+"""The settings of the paper's public code (arXiv 2602.02343)."""
 
+
+@final
 @dataclass(frozen=True, eq=False)
 class LocalWeight(Intervention):
     """Adds m·(ΔW h + Δb), as editing the site's own weight and bias would."""
@@ -18,7 +32,7 @@ class LocalWeight(Intervention):
     weight: Float[Tensor, "d_out d_in"]
     bias: Float[Tensor, " d_out"]
 
-    form = "local_weight"
+    form = NAME
 
     def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         weight, bias = self.weight.to(h.device), self.bias.to(h.device)
@@ -30,6 +44,9 @@ class LocalWeight(Intervention):
 
     def units(self, size_in: float, size_out: float) -> dict[str, float]:
         return {"weight": size_out / (size_in * math.sqrt(self.weight.shape[1])), "bias": size_out}
+
+    def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
+        return self.weight.float(), self.bias.float()
 
     @property
     def widths(self) -> tuple[int, int]:

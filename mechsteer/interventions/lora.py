@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,21 @@ from torch import Tensor
 from ..models.sites import Site
 from .base import Intervention
 
+NAME = "lora"
+TITLE = "LoRA"
+ORDER = 20
+STYLE = {"colour": "#D55E00", "marker": "s", "line": "--"}
+REFERENCE = {
+    "learning_rate": 0.01,
+    "batch_size": 4,
+    "accumulate": 2,
+    "epochs": 2,
+    "multipliers": (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0),
+}
+"""The settings of the paper's public code (arXiv 2602.02343)."""
 
+
+@final
 @dataclass(frozen=True, eq=False)
 class LoRA(Intervention):
     """Adds m·B A h; `down` is A and `up` is B. There is no alpha/r: a factor would be a second multiplier."""
@@ -18,7 +33,7 @@ class LoRA(Intervention):
     down: Float[Tensor, "rank d_in"]
     up: Float[Tensor, "d_out rank"]
 
-    form = "lora"
+    form = NAME
 
     def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         down, up = self.down.to(h.device), self.up.to(h.device)
@@ -37,6 +52,9 @@ class LoRA(Intervention):
         rank, d_in = self.down.shape
         # Entries of A h are about size_in / √3 large when A is drawn as above.
         return {"down": 1 / math.sqrt(d_in), "up": size_out / size_in * math.sqrt(3 / rank)}
+
+    def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
+        return self.up.float() @ self.down.float(), torch.zeros(d_out)
 
     @property
     def widths(self) -> tuple[int, int]:

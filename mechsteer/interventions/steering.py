@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..models.model import Model
-from ..models.sites import Site
+from ..models.positions import begins_with, steered
+from ..models.sites import POSITIONS, Site
 from .base import Intervention
-
-POSITIONS = ("all", "completion", "query")
+from .shift import relative_size, scaled
 
 
 @dataclass(eq=False)
@@ -49,9 +49,7 @@ class Audit:
         value: Float[Tensor, "batch pos d_out"],
         steered: Bool[Tensor, "batch pos"],
     ) -> None:
-        norm = torch.linalg.vector_norm
-        ratio = norm(shift.detach().float(), dim=-1) / norm(value.detach().float(), dim=-1).clamp(min=1e-30)
-        ratio = torch.where(steered, ratio, 0.0)
+        ratio = torch.where(steered, relative_size(shift, value), 0.0)
         count, total = reduce(steered.float(), "batch pos -> batch", "sum"), reduce(ratio, "batch pos -> batch", "sum")
         before = self._totals.to(ratio.device)
         self._totals = torch.stack([before[0] + count.sum(), before[1] + total.sum(), before[2].maximum(ratio.max())])
@@ -107,16 +105,14 @@ def steer(
         tokens, attention_mask = inputs["tokens"], inputs["attention_mask"]
         assert tokens is not None
         m = multiplier.to(value.device).expand(_rows(multiplier, tokens))
-        m = rearrange(m, "batch -> batch 1 1")
-        steered = _steered(model, tokens, attention_mask, chosen).to(value.device)
-        # Not m·Δh alone: where m is 0 an infinite delta must not leave NaN behind.
-        active = rearrange(steered, "batch pos -> batch pos 1")
+        where = _steered(model, tokens, attention_mask, chosen).to(value.device)
+        active = rearrange(where, "batch pos -> batch pos 1")
         delta = intervention.delta(h)
-        added = torch.where(active & (m != 0), m * delta, 0.0)
+        added = torch.where(active, scaled(m, delta), 0.0)
         if null_out is not None:
             nulled = active & rearrange(null_out.to(value.device), "batch -> batch 1 1")
             added = torch.where(nulled, _projection(value, delta), added)
-        audit.record(added, value, steered)
+        audit.record(added, value, where)
         return added.to(value.dtype)
 
     handle = model.hf.register_forward_pre_hook(remember_inputs, with_kwargs=True)
@@ -168,13 +164,10 @@ def _steered(
         return positions.to(tokens.device)
     present = torch.ones_like(tokens) if attention_mask is None else attention_mask.to(tokens.device)
     index = torch.arange(present.shape[1], device=tokens.device)[-n_new:]
-    begins = index == present.int().argmax(dim=1, keepdim=True)
-    bos = model.bos_token
-    steerable = present[:, -n_new:].bool()
-    if bos is not None:
-        steerable &= ~(begins & (tokens == bos))
+    begins = begins_with(model.bos_token, tokens, index == present.int().argmax(dim=1, keepdim=True))
+    here = present[:, -n_new:].bool()
     if positions == "all":
-        return steerable
+        return steered(positions, present=here, begins=begins, is_completion=here)
     if model.batch is None:
         raise InputError(
             f"positions={positions!r} needs to know where the completion begins, and this forward did not say. "
@@ -185,4 +178,4 @@ def _steered(
     completion = torch.cat([read, generated], dim=1)[:, index]
     # Beam search and several samples per prompt repeat the rows.
     completion = completion.repeat_interleave(n_rows // len(read), dim=0)
-    return steerable & (completion if positions == "completion" else ~completion)
+    return steered(positions, present=here, begins=begins, is_completion=completion)

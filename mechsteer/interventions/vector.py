@@ -1,6 +1,7 @@
 """The steering vector: ΔW = 0, Δb = v."""
 
 from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -10,14 +11,28 @@ from ..errors import InputError
 from ..models.sites import Site
 from .base import Intervention, Origin
 
+NAME = "vector"
+TITLE = "vector"
+ORDER = 10
+STYLE = {"colour": "#0072B2", "marker": "o", "line": "-"}
+REFERENCE = {
+    "learning_rate": 0.08,
+    "batch_size": 4,
+    "epochs": 2,
+    "multipliers": (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0),
+    "dropout": 0.1,
+}
+"""The settings of the paper's public code (arXiv 2602.02343)."""
 
+
+@final
 @dataclass(frozen=True, eq=False)
 class SteeringVector(Intervention):
     """Adds m·v to every steered position. Vectors of one site add up and scale: `a + b`, `a - b`, `2 * a`, `-a`."""
 
     direction: Float[Tensor, " d_out"]
 
-    form = "vector"
+    form = NAME
 
     def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         direction = self.direction.to(h.device)
@@ -29,6 +44,9 @@ class SteeringVector(Intervention):
 
     def units(self, size_in: float, size_out: float) -> dict[str, float]:
         return {"direction": size_out}
+
+    def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
+        return torch.zeros(d_out, d_in), self.direction.float()
 
     @property
     def widths(self) -> tuple[None, int]:

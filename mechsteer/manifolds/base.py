@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from ..errors import InputError
+from ..families import MANIFOLDS
 from .saving import load_value, save_value
 from .stream import Points
 
@@ -48,7 +50,7 @@ class Manifold(ABC):
 
 def load_manifold(path: str | Path) -> Manifold:
     """Read whichever member was saved."""
-    return load_value(path, Manifold.__subclasses__())
+    return load_value(path, {name: partial(MANIFOLDS.load, name) for name in MANIFOLDS.members()})
 
 
 def from_centre(

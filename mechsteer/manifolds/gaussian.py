@@ -1,6 +1,7 @@
 """The Gaussian: how unusual an activation is in every direction at once."""
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,13 @@ COVERAGE = 0.95
 """Share of the Gaussian within the ellipsoid that `nearest` projects onto."""
 
 
+NAME = "Gaussian"
+ORDER = 30
+DISTANCE = "gaussian"
+TITLE = "Gaussian"
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Gaussian(Manifold):
     """Mean and covariance, the latter shrunk towards a multiple of the identity; `factor` is its Cholesky factor.

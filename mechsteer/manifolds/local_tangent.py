@@ -1,6 +1,7 @@
 """The local tangent: near each activation the manifold is flat."""
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +19,13 @@ FLAT = 1e-9
 """Share of the largest local variance under which a direction is rounding and belongs to no tangent."""
 
 
+NAME = "LocalTangent"
+ORDER = 40
+DISTANCE = "tangent"
+TITLE = "local tangent"
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class LocalTangent(Manifold):
     """A sample of the points (less `centre`); the tangent at h is the principal plane of its nearest among them.

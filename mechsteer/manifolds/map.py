@@ -89,7 +89,7 @@ class Map:
     @classmethod
     def load(cls, path: str | Path) -> "Map":
         """Read a map; activations are placed in it as before it was saved."""
-        return load_value(path, [cls])
+        return load_value(path, {cls.__name__: lambda: cls})
 
 
 def neighbour_graph(points: Float[ndarray, "kept d"], n_neighbours: int) -> csr_matrix:

@@ -1,6 +1,7 @@
 """The nearest neighbours: no shape is assumed."""
 
 from dataclasses import dataclass
+from typing import final
 
 from jaxtyping import Float
 from numpy import ndarray
@@ -10,7 +11,13 @@ from .nearest import nearest_points
 from .sample import Sample
 from .stream import Points
 
+NAME = "Neighbours"
+ORDER = 10
+DISTANCE = "neighbours"
+TITLE = "nearest neighbours"
 
+
+@final
 @dataclass(frozen=True, eq=False)
 class Neighbours(Manifold):
     """A sample of the points (less `centre`), and each one's mean distance to its nearest others, `local_scale`.

@@ -1,21 +1,19 @@
 """Fitted values on disk: one safetensors file, which names the class and holds its settings."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..errors import InputError
 from ..store import versions
-from ..store.atomic import write_atomically
-
-T = TypeVar("T")
+from ..store.tensors import write_tensors
 
 
 def save_value(value: Any, path: str | Path) -> Path:
@@ -28,11 +26,11 @@ def save_value(value: Any, path: str | Path) -> Path:
         "class": type(value).__name__,
         "settings": json.dumps({name: part for name, part in parts.items() if name not in arrays}),
     }
-    return write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
+    return write_tensors(save(arrays, metadata), path)
 
 
-def load_value(path: str | Path, classes: Iterable[type[T]]) -> T:
-    """Read a value of one of the classes."""
+def load_value(path: str | Path, classes: Mapping[str, Callable[[], type]]) -> Any:
+    """Read a value of one of the classes, each by its name and as what gives it."""
     if not Path(path).is_file():
         raise InputError(f"There is no file at {str(path)!r}. Pass one that mechsteer wrote.")
     try:
@@ -41,8 +39,7 @@ def load_value(path: str | Path, classes: Iterable[type[T]]) -> T:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise InputError(f"{str(path)!r} is not a safetensors file ({error}).") from error
-    by_name = {cls.__name__: cls for cls in classes}
-    name = metadata.get("class")
-    if name not in by_name:
-        raise InputError(f"{str(path)!r} holds the class {name!r}. Pass a file that holds one of {sorted(by_name)}.")
-    return by_name[name](**arrays, **json.loads(metadata["settings"]))
+    name = metadata.get("class", "")
+    if name not in classes:
+        raise InputError(f"{str(path)!r} holds the class {name!r}. Pass a file that holds one of {sorted(classes)}.")
+    return classes[name]()(**arrays, **json.loads(metadata["settings"]))

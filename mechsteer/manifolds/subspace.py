@@ -1,6 +1,7 @@
 """The principal subspace: activations vary in few directions."""
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +12,13 @@ from .base import Manifold, from_centre
 from .moments import Moments
 from .stream import Points
 
+NAME = "Subspace"
+ORDER = 20
+DISTANCE = "subspace"
+TITLE = "principal subspace"
 
+
+@final
 @dataclass(frozen=True, eq=False)
 class Subspace(Manifold):
     """mean + span of the components; `spectrum` holds the variances along all principal directions, falling."""

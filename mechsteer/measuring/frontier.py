@@ -90,14 +90,17 @@ def frontier(
     samples = by_seed[drawn, 1 + np.arange(n_resamples)[:, None]].mean(axis=1)
     n = len(budgets)
     multiplier = np.stack(where)[..., :n]
-    units = [sweep.relative_shift[-1].mean() / abs(sweep.multipliers[-1]) for sweep in sweeps]
+    shifts = [
+        sweep.shift_at(reached.ravel()).reshape(reached.shape)
+        for sweep, reached in zip(sweeps, multiplier, strict=True)
+    ]
     return Frontier(
         budgets=tuple(budgets),
         gained=estimate[:n],
         area=float(np.trapezoid(estimate[n:], fine) / fine[-1]),
         gained_samples=samples[:, :n],
         area_samples=np.trapezoid(samples[:, n:], fine, axis=1) / fine[-1],
-        relative_shift=np.mean(np.abs(multiplier) * np.reshape(units, (-1, 1, 1)), axis=0),
+        relative_shift=np.mean(shifts, axis=0),
         multiplier=multiplier.mean(axis=0),
         n_seeds=len(sweeps),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..methods import diff_means
+from ..methods.diff_mean import diff_means
 from ..models.model import Model
 from ..models.prompts import encode_pairs
 from ..models.sites import Site

@@ -1,6 +1,7 @@
 """Measuring: the losses of polarity pairs at every multiplier of an intervention."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from ..models.model import Model
 from ..models.prompts import EncodedPair, encode_pairs
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
+from ..store.keys import Key
+from .batches import Batches
 from .log_odds import utility_log_odds
 from .sweeps import Sweep
 
@@ -26,7 +29,7 @@ def run_sweep(
     prompt_format: str | None = None,
     positions: str | None = None,
     batch_tokens: int | None = None,
-    name: str | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Sweep:
     """Steer at each multiplier and measure both completions of every pair.
@@ -35,14 +38,15 @@ def run_sweep(
         multipliers: any order; they are sorted, and each is measured once.
         prompt_format, positions: by default those with which the intervention was learned.
         batch_tokens: tokens in a forward, by default what suits device and width. Fewer take less memory.
-        name: what to call the intervention in the table, by default method, form, site and seed.
+        checkpoint: a folder to keep measured batches in, at most half a minute behind; a sweep that asks for the same goes on
+            from there to the same result.
     """
     prompt_format = prompt_format or intervention.origin.prompt_format
     positions = positions or intervention.origin.positions
     encoded = encode_pairs(model, pairs, prompt_format)
     return sweep_encoded(
         model, intervention, encoded, multipliers, prompt_format=prompt_format, positions=positions,
-        batch_tokens=batch_tokens, name=name, progress=progress,
+        batch_tokens=batch_tokens, checkpoint=checkpoint, of=pairs, progress=progress,
     )  # fmt: skip
 
 
@@ -55,10 +59,11 @@ def sweep_encoded(
     prompt_format: str = "raw",
     positions: str = "all",
     batch_tokens: int | None = None,
-    name: str | None = None,
+    checkpoint: str | Path | None = None,
+    of: Pairs | None = None,
     progress: bool = False,
 ) -> Sweep:
-    """`run_sweep` for pairs that are tokenized already."""
+    """`run_sweep` for pairs that are tokenized already; `of` are the same as texts, to say which they were."""
     grid = _grid(multipliers)
     intervention.check_widths(model)
     if not pairs:
@@ -66,15 +71,22 @@ def sweep_encoded(
     if batch_tokens is not None and batch_tokens < 1:
         raise InputError(f"batch_tokens is {batch_tokens}. Pass at least one, or leave it out.")
     losses, shifts = np.zeros((len(grid), 2, len(pairs))), np.zeros((len(grid), len(pairs)))
-    method, form, site = intervention.origin.method, intervention.form, intervention.site
+    method, site = intervention.origin.method, intervention.site
     engine = engine_for(model, site)
     work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
-    with progress_bar(f"Sweep of {method} at {site}", len(work) * len(grid), show=progress) as bar:
+    kept = Batches.of(checkpoint, grid, [pair.id for pair in pairs])
+    done = [some for some in work if kept.take(some, losses, shifts)]
+    with progress_bar(
+        f"Sweep of {method} at {site}", len(work) * len(grid), done=len(done) * len(grid), show=progress
+    ) as bar:
         for some in work:
+            if some in done:
+                continue
             losses[:, :, some], shifts[:, some] = engine.sweep(
                 intervention, [pairs[index] for index in some], grid, positions,
                 batch_tokens=batch_tokens, advance=bar.advance,
             )  # fmt: skip
+            kept.add(some, losses, shifts)
     return Sweep(
         multipliers=grid,
         pairs=tuple(pair.id for pair in pairs),
@@ -83,15 +95,20 @@ def sweep_encoded(
         tokens_positive=np.array([len(pair.positive) - pair.begin for pair in pairs]),
         tokens_negative=np.array([len(pair.negative) - pair.begin for pair in pairs]),
         relative_shift=shifts,
-        intervention=name or intervention.name,
-        form=form,
-        method=method,
-        layer=site.layer,
-        place=site.place,
-        hook=site.hook,
-        positions=positions,
-        prompt_format=prompt_format,
+        key=key_of(model, intervention, of, positions, prompt_format),
     )
+
+
+def key_of(model: Model, intervention: Intervention, pairs: Pairs | None, positions: str, prompt_format: str) -> Key:
+    """What a steer on these pairs is."""
+    origin, identity = intervention.origin, model.identity
+    return Key(
+        method=origin.method, form=intervention.form, rule="add", sites=str(intervention.site), seed=origin.seed,
+        settings=origin.id, positions=positions, prompt_format=prompt_format,
+        pairs="" if pairs is None else pairs.name, pairs_content="" if pairs is None else pairs.fingerprint,
+        model=identity.name, weights=identity.weights, tokenizer=identity.tokenizer, dtype=identity.dtype,
+        quantisation=identity.quantisation,
+    )  # fmt: skip
 
 
 def _grid(multipliers: Sequence[float] | ndarray) -> Float[ndarray, " m"]:

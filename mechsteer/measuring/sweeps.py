@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,20 +11,15 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ..errors import InputError
+from ..models.sites import Site
 from ..store.atomic import write_atomically
+from ..store.keys import Key, keys_in, labelled, rows_of
 from .log_odds import preference_log_odds, utility_log_odds
 
-LABELS: dict[str, Any] = {
-    "intervention": str,
-    "form": str,
-    "method": str,
-    "layer": int,
-    "place": str,
-    "hook": str,
-    "positions": str,
-    "prompt_format": str,
-}
-"""What is the same in every row of a sweep's table."""
+CELLS = ("relative_shift", "loss_positive", "loss_negative")
+"""What a sweep's table says of a multiplier and a pair."""
+COUNTS = ("tokens_positive", "tokens_negative")
+"""What it says of a pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +27,8 @@ class Sweep:
     """Summed losses (nats) by multiplier and pair, and what they say of preference and utility.
 
     `relative_shift` is ‖mΔh‖/‖h‖ at the site, averaged over the steered positions of a pair's two texts: the axis
-    on which forms with different natural multipliers can be compared.
+    on which forms with different natural multipliers can be compared. It is measured at each multiplier; nothing here takes
+    it for linear in m.
     """
 
     multipliers: Float[ndarray, " m"]
@@ -43,20 +38,26 @@ class Sweep:
     tokens_positive: Int[ndarray, " pairs"]
     tokens_negative: Int[ndarray, " pairs"]
     relative_shift: Float[ndarray, "m pairs"]
-    intervention: str
-    form: str
-    method: str
-    layer: int
-    place: str
-    hook: str = ""
-    positions: str = "all"
-    prompt_format: str = "raw"
+    key: Key
+    """What the sweep is of."""
 
     def __post_init__(self):
         if np.any(np.diff(self.multipliers) <= 0):
             raise InputError(
                 "The multipliers of a sweep must increase without repeats. Sort them and drop the doubles."
             )
+
+    @property
+    def method(self) -> str:
+        return self.key.method
+
+    @property
+    def form(self) -> str:
+        return self.key.form
+
+    @property
+    def site(self) -> Site:
+        return Site.parse(self.key.sites)
 
     @cached_property
     def preference(self) -> Float[ndarray, "m pairs"]:
@@ -68,46 +69,68 @@ class Sweep:
         """Utility log-odds (nats); NaN where undefined."""
         return utility_log_odds(self.loss_positive, self.loss_negative)
 
+    @property
+    def zero(self) -> int:
+        """The row at which nothing is steered, or least."""
+        return int(np.argmin(np.abs(self.multipliers)))
+
+    def shift_at(self, multipliers: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
+        """The mean relative shift there: between multipliers as measured at both, beyond them along the last two."""
+        return _along(self.multipliers, self.relative_shift.mean(axis=1), np.asarray(multipliers, dtype=np.float64))
+
+    def signed_shift_at(self, multipliers: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
+        """The same with the sign of m: the axis on which forms are drawn together."""
+        return np.sign(multipliers) * self.shift_at(multipliers)
+
+    def multiplier_at(self, shift: float, sign: int = 1) -> float:
+        """The multiplier of this sign whose mean relative shift is `shift`; the inverse of `shift_at`."""
+        side = sign * self.multipliers >= 0
+        sizes, shifts = np.abs(self.multipliers[side]), self.relative_shift[side].mean(axis=1)
+        order = np.argsort(sizes)
+        return sign * float(_along(shifts[order], sizes[order], np.array([shift]))[0])
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per multiplier and pair."""
+        """One row per multiplier and pair, with what the sweep is of."""
         n_multipliers, n_pairs = self.loss_positive.shape
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
-                **{name: getattr(self, name) for name in LABELS},
+                "hook": self.site.hook,
                 "multiplier": np.repeat(self.multipliers, n_pairs),
-                "relative_shift": self.relative_shift.ravel(),
                 "pair": np.tile(np.array(self.pairs, dtype=object), n_multipliers),
-                "loss_positive": self.loss_positive.ravel(),
-                "loss_negative": self.loss_negative.ravel(),
-                "tokens_positive": np.tile(self.tokens_positive, n_multipliers),
-                "tokens_negative": np.tile(self.tokens_negative, n_multipliers),
+                **{name: getattr(self, name).ravel() for name in CELLS},
+                **{name: np.tile(getattr(self, name), n_multipliers) for name in COUNTS},
                 "preference": self.preference.ravel(),
                 "utility": self.utility.ravel(),
             }
         )
+        return labelled(frame, self.key)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Sweep":
-        """The sweep that `to_frame` wrote; the frame holds one intervention."""
-        labels = frame[list(LABELS)].drop_duplicates()
-        if len(labels) != 1:
+        """The sweep that `to_frame` wrote, in whatever order its rows stand now; the frame holds one sweep."""
+        keys = keys_in(frame)
+        if len(keys) != 1:
             raise InputError(
-                f"The table holds {len(labels)} sweeps, not one. Read it with load_sweeps, or keep one intervention."
+                f"The table holds {len(keys)} sweeps, not one. Read it with load_sweeps, or keep one intervention."
             )
-        label = {name: kind(labels.iloc[0][name]) for name, kind in LABELS.items()}
-        pairs = tuple(frame["pair"].unique())
-        shape = (-1, len(pairs))
-        first = frame.iloc[: len(pairs)]
-        return cls(
-            multipliers=frame["multiplier"].to_numpy(np.float64).reshape(shape)[:, 0],
-            pairs=pairs,
-            loss_positive=frame["loss_positive"].to_numpy(np.float64).reshape(shape),
-            loss_negative=frame["loss_negative"].to_numpy(np.float64).reshape(shape),
-            tokens_positive=first["tokens_positive"].to_numpy(np.int64),
-            tokens_negative=first["tokens_negative"].to_numpy(np.int64),
-            relative_shift=frame["relative_shift"].to_numpy(np.float64).reshape(shape),
-            **label,
-        )
+        multipliers, row = np.unique(frame["multiplier"].to_numpy(np.float64), return_inverse=True)
+        column, pairs = pd.factorize(frame["pair"])
+        cells = np.zeros((len(multipliers), len(pairs)), dtype=int)
+        np.add.at(cells, (row, column), 1)
+        if (cells != 1).any():
+            at, which = np.argwhere(cells != 1)[0]
+            raise InputError(
+                f"The table holds {cells[at, which]} rows of pair {pairs[which]!r} at m = {multipliers[at]:g}, not one. "
+                "Sweep again, or mend the table."
+            )
+        values = {}
+        for name in CELLS:
+            values[name] = np.empty(cells.shape)
+            values[name][row, column] = frame[name].to_numpy(np.float64)
+        for name in COUNTS:
+            values[name] = np.empty(len(pairs), dtype=np.int64)
+            values[name][column] = frame[name].to_numpy(np.int64)
+        return cls(multipliers=multipliers, pairs=tuple(pairs.tolist()), key=keys[0], **values)
 
     def save(self, path: str | Path) -> Path:
         """Write the table as parquet."""
@@ -122,9 +145,9 @@ class Sweep:
 def save_sweeps(sweeps: Iterable[Sweep], path: str | Path) -> Path:
     """Write several sweeps into one parquet table."""
     sweeps = list(sweeps)
-    names = [sweep.intervention for sweep in sweeps]
-    if len(set(names)) < len(names):
-        raise InputError(f"Two sweeps are called {max(names, key=names.count)!r}. Give each a name of its own.")
+    keys = [sweep.key for sweep in sweeps]
+    if len(set(keys)) < len(keys):
+        raise InputError(f"Two sweeps are of the same steer and pairs, {max(keys, key=keys.count)}. Keep one of them.")
     frame = pd.concat([sweep.to_frame() for sweep in sweeps], ignore_index=True)
     return write_atomically(path, lambda temporary: frame.to_parquet(temporary, index=False))
 
@@ -132,7 +155,16 @@ def save_sweeps(sweeps: Iterable[Sweep], path: str | Path) -> Path:
 def load_sweeps(path: str | Path) -> list[Sweep]:
     """Read every sweep of a table, in the order in which they were written."""
     frame = _read(path)
-    return [Sweep.from_frame(rows) for _, rows in frame.groupby("intervention", sort=False)]
+    return [Sweep.from_frame(rows_of(frame, key)) for key in keys_in(frame)]
+
+
+def _along(x: Float[ndarray, " n"], y: Float[ndarray, " n"], at: Float[ndarray, "*k"]) -> Float[ndarray, "*k"]:
+    """Straight lines between points, and their ends drawn out."""
+    if len(x) == 1:
+        return np.full(at.shape, y[0])
+    slopes = np.diff(y) / np.where(np.diff(x) == 0, np.nan, np.diff(x))
+    below, above = np.minimum(at - x[0], 0), np.maximum(at - x[-1], 0)
+    return np.interp(at, x, y) + np.nan_to_num(slopes[0]) * below + np.nan_to_num(slopes[-1]) * above
 
 
 def _read(path: str | Path) -> pd.DataFrame:

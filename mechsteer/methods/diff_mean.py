@@ -12,6 +12,12 @@ from ..models.model import Model
 from ..models.prompts import encode_pairs
 from ..models.sites import Site
 from ..pairs.polarity import Pairs
+from .settings import TrainSettings
+
+NAME = "DiffMean"
+ORDER = 10
+FORMS = ("vector",)
+STYLE = {"colour": "#767676", "marker": "s", "line": "-"}
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,11 @@ class DiffMean:
 
     vector: SteeringVector
     activation_norm: float
+
+
+def learn(model: Model, pairs: Pairs, site: Site, settings: TrainSettings) -> SteeringVector:
+    """The vector, as a method of a study."""
+    return diff_mean(model, pairs, site, prompt_format=settings.prompt_format)
 
 
 def diff_mean(

@@ -1,19 +1,20 @@
 """Dropout on the delta while it is learned, from a generator of its own so that a run can be repeated."""
 
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..interventions import Intervention
+from ..interventions.wrapped import Wrapped
 
 
+@final
 @dataclass(frozen=True, eq=False)
-class Dropout(Intervention):
+class Dropout(Wrapped):
     """An intervention whose delta loses each entry with probability `rate`; what is left is scaled up to the same mean."""
 
-    inner: Intervention
     rate: float
     generator: torch.Generator
 
@@ -21,7 +22,3 @@ class Dropout(Intervention):
         delta = self.inner.delta(h)
         kept = torch.rand(delta.shape, generator=self.generator, device=self.generator.device) >= self.rate
         return delta * kept.to(delta.device) / (1 - self.rate)
-
-    @property
-    def widths(self) -> tuple[int | None, int]:
-        return self.inner.widths

@@ -16,7 +16,7 @@ from ..interventions import Intervention, SteeringVector
 from ..models.model import Model
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
-from .objectives import BatchLosses
+from .objectives.base import BatchLosses
 
 
 @dataclass(frozen=True, eq=False)

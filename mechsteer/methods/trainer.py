@@ -7,6 +7,7 @@ its positive completion should win, under a negative one the negative. What does
 
 import hashlib
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,12 +28,13 @@ from ..models.prompts import encode_pairs
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from .dropout import Dropout
-from .objectives import BatchLosses, Objective
+from .objectives.base import BatchLosses, Objective
 from .run import Draw, Run
+from .settings import TrainSettings
 from .teaching import Teaching, sizes_at
 
-MULTIPLIERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-STEPS = 150
+KEEP_EVERY = 30.0
+"""Seconds after which a run with a checkpoint is kept, if no measurement comes first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,91 +54,72 @@ def train(
     intervention: Intervention,
     pairs: Pairs,
     objective: Objective,
+    settings: TrainSettings = TrainSettings(),  # noqa: B008 (frozen)
     *,
-    multipliers: Sequence[float] = MULTIPLIERS,
-    steps: int | None = None,
-    epochs: int | None = None,
-    batch_size: int = 8,
-    accumulate: int = 1,
-    learning_rate: float = 0.03,
-    relative: bool = True,
-    dropout: float = 0.0,
-    seed: int = 0,
     validation: Pairs | None = None,
-    patience: int | None = None,
-    evaluate_every: int = 25,
-    prompt_format: str = "raw",
-    positions: str = "all",
     checkpoint: str | Path | None = None,
-    gradient_checkpointing: bool = False,
     progress: bool = True,
 ) -> Trained:
     """Learn an intervention's tensors from pairs, by AdamW with linear decay and gradients clipped at norm one.
 
     Args:
         intervention: where to start, such as `LoRA.init(site, *site.widths(model))`; its form and site are kept.
-        multipliers: sizes of m to draw from; signs are drawn apart.
-        steps, epochs: how long, one of them; by default 150 steps.
-        batch_size: pairs drawn at a time; `accumulate` draws make a step.
-        learning_rate: with `relative`, the share of the activations' size at the site (root mean square) by which one
-            step can move each entry of the delta, so that one value serves models of any size. Without, AdamW's own.
-        validation: pairs on which the objective is measured every `evaluate_every` steps; the best state is returned,
-            and with `patience` the run ends after so many measurements without a better one.
-        checkpoint: a file to keep the run in; a run of the same settings goes on from it to the same result.
-        gradient_checkpointing: computes blocks again in the backward pass instead of keeping their activations.
+        validation: pairs on which the objective is measured every `settings.evaluate_every` steps; the best state is
+            returned, and with `settings.patience` the run ends after so many measurements without a better one.
+        checkpoint: a file to keep the run in, at most half a minute behind; a run of the same settings goes on from it to
+            the same result.
     """
-    _check(multipliers, steps, epochs, learning_rate, dropout, pairs)
-    if min(batch_size, accumulate, evaluate_every) < 1:
-        raise InputError("batch_size, accumulate and evaluate_every must be at least one.")
-    if patience is not None and validation is None:
+    if len(pairs) == 0:
+        raise InputError("No pairs came, so there is nothing to learn from. Pass more pairs.")
+    if settings.patience is not None and validation is None:
         raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
     intervention.check_widths(model)
-    site = intervention.site
+    site, prompt_format, positions = intervention.site, settings.prompt_format, settings.positions
+    multipliers, accumulate, seed = settings.multipliers, settings.accumulate, settings.seed
     encoded = encode_pairs(model, pairs, prompt_format)
     teaching = Teaching.read(model, encoded, site)
     held_out = None
     if validation is not None:
         held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), site)
-    if epochs is not None:
-        steps = epochs * math.ceil(len(encoded) / (batch_size * accumulate))
-    n_steps = steps or STEPS
-    settings = {
-        "objective": repr(objective), "multipliers": list(multipliers), "steps": n_steps, "batch_size": batch_size,
-        "accumulate": accumulate, "learning_rate": learning_rate, "relative": relative, "dropout": dropout,
-        "patience": patience, "evaluate_every": evaluate_every,
+    n_steps = settings.n_steps(len(encoded))
+    made_by = {
+        "objective": repr(objective), "multipliers": list(multipliers), "steps": n_steps,
+        "batch_size": settings.batch_size, "accumulate": accumulate, "learning_rate": settings.learning_rate,
+        "relative": settings.relative, "dropout": settings.dropout, "patience": settings.patience,
+        "evaluate_every": settings.evaluate_every,
     }  # fmt: skip
 
     units = dict.fromkeys(intervention.parameters, 1.0)
-    if relative:
+    if settings.relative:
         units = intervention.units(*sizes_at(model, encoded, site))
     parameters = {
         name: nn.Parameter(value.detach().to(model.device, torch.float32) / units[name])
         for name, value in intervention.parameters.items()
     }
-    optimizer = torch.optim.AdamW(parameters.values(), lr=learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / n_steps))
-    identity = _identity(model, intervention, pairs, validation, settings, seed, prompt_format, positions)
+    identity = _identity(model, intervention, pairs, validation, made_by, seed, prompt_format, positions)
     run = Run(parameters, optimizer, schedule, identity, None if checkpoint is None else Path(checkpoint))
     run.resume()
 
     def current() -> Intervention:
         return intervention.with_parameters({name: value * units[name] for name, value in parameters.items()})
 
-    label = f"{objective.name} {intervention.form}"
+    label, kept = f"{objective.name} {intervention.form}", time.monotonic()
     with (
-        _checkpointing(model, gradient_checkpointing),
+        _checkpointing(model, settings.gradient_checkpointing),
         progress_bar(label, n_steps, done=run.step, show=progress) as bar,
     ):
-        while not run.is_over(n_steps, patience):
+        while not run.is_over(n_steps, settings.patience):
             optimizer.zero_grad()
             parts, shares = [], []
             for index in range(run.step * accumulate, (run.step + 1) * accumulate):
-                draw = Draw.at(seed, index, len(encoded), batch_size, multipliers)
+                draw = Draw.at(seed, index, len(encoded), settings.batch_size, multipliers)
                 noise = torch.Generator().manual_seed(draw.seed)
                 # The objective is a mean over pairs, so pairs of like length go together and few lie in memory at once.
                 for some in teaching.batches(draw.pairs):
                     share = len(some) / (len(draw.pairs) * accumulate)
-                    steered = Dropout(site, current(), dropout, noise) if dropout else current()
+                    steered = Dropout(site, current(), settings.dropout, noise) if settings.dropout else current()
                     with teaching.losses(
                         steered, draw.pairs[some], draw.multipliers[some], positions, nulls_out=objective.nulls_out
                     ) as losses:
@@ -145,17 +128,18 @@ def train(
                     parts.append(_record(loss, losses))
                     shares.append(share)
             record = {name: float(np.average([part[name] for part in parts], weights=shares)) for name in parts[0]}
-            _stop_if_not_finite(record["loss"], run.step, learning_rate, multipliers)
+            _stop_if_not_finite(record["loss"], run.step, settings.learning_rate, multipliers)
             nn.utils.clip_grad_norm_(parameters.values(), 1.0)
             optimizer.step()
             schedule.step()
-            is_due = (run.step + 1) % evaluate_every == 0 or run.step + 1 == n_steps
+            is_due = (run.step + 1) % settings.evaluate_every == 0 or run.step + 1 == n_steps
             score = math.nan
             if held_out and is_due:
-                score = _validate(held_out, objective, current(), multipliers, batch_size, positions)
+                score = _validate(held_out, objective, current(), multipliers, settings.batch_size, positions)
             run.add(record | {"validation": score})
-            if is_due:
+            if is_due or time.monotonic() - kept > KEEP_EVERY:
                 run.save()
+                kept = time.monotonic()
             bar.advance(
                 f"{label}: loss {record['loss']:.3f}, preference {record['preference']:+.2f}, "
                 f"utility {record['utility']:.1f}"
@@ -170,7 +154,7 @@ def train(
         pairs=pairs.name,
         pairs_fingerprint=pairs.fingerprint,
         seed=seed,
-        settings=settings,
+        settings=made_by,
     )
     learned = {name: (value * units[name]).cpu() for name, value in run.learned.items()}
     return Trained(replace(intervention.with_parameters(learned), origin=origin), pd.DataFrame(run.history))
@@ -228,28 +212,6 @@ def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
     finally:
         model.hf.gradient_checkpointing_disable()
         model.hf.eval()
-
-
-def _check(
-    multipliers: Sequence[float],
-    steps: int | None,
-    epochs: int | None,
-    learning_rate: float,
-    dropout: float,
-    pairs: Pairs,
-) -> None:
-    if steps is not None and epochs is not None:
-        raise InputError("Both steps and epochs came. Pass one of them.")
-    if (steps is not None and steps < 1) or (epochs is not None and epochs < 1):
-        raise InputError("Training needs at least one step. Raise steps or epochs.")
-    if len(pairs) == 0:
-        raise InputError("No pairs came, so there is nothing to learn from. Pass more pairs.")
-    if len(multipliers) == 0 or not all(math.isfinite(m) and m > 0 for m in multipliers):
-        raise InputError(f"The multipliers {tuple(multipliers)} must be positive sizes; signs are drawn apart.")
-    if not learning_rate > 0:
-        raise InputError(f"The learning rate is {learning_rate}. Pass a positive one, such as 0.03.")
-    if not 0 <= dropout < 1:
-        raise InputError(f"The dropout is {dropout}. Pass a share from 0 up to, not including, 1.")
 
 
 def _stop_if_not_finite(loss: float, step: int, learning_rate: float, multipliers: Sequence[float]) -> None:

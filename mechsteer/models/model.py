@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from .hooks import BEFORE_UNEMBEDDING
+from .identity import ModelReference, identify
 
 Hook = tuple[str, Callable[..., Tensor | None]]
 
@@ -52,6 +53,11 @@ class Model:
     def hf(self) -> PreTrainedModel:
         """The Hugging Face model whose submodules the bridge has wrapped in place."""
         return cast(PreTrainedModel, self.bridge.original_model)
+
+    @cached_property
+    def identity(self) -> ModelReference:
+        """What decides the model's numbers, and what it is called."""
+        return identify(self)
 
     @property
     def n_layers(self) -> int:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from .hooks import PLACES, Ending, in_block
 
+POSITIONS = ("all", "completion", "query")
+"""Tokens that a steer at a site may be of; positions.py says which these are."""
+
 if TYPE_CHECKING:
     from .model import Hook, Model
     from .survey import Look

@@ -1,12 +1,13 @@
 """Claims: a statement about a model, its estimate with an interval, and whether the evidence bears it out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
+from ..store.keys import Key
 from .intervals import ConfidenceInterval
 
 
@@ -20,40 +21,60 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of a study's verdict.
-
-    `claim` names the analysis, `subject` the steer, pairs and site it speaks of, `control` what the estimate was judged
-    against, and `because` is one sentence that says why the outcome is what it is.
-    """
+    """One row of a study's verdict."""
 
     claim: str
-    subject: str
+    """The analysis that it comes from."""
+    part: str
+    """Which of the analysis' claims, if it has several."""
+    key: Key
+    """What it is about: a steer on pairs; a method and form over all their seeds; a model and pairs alone."""
     estimate: float
     unit: str
     interval: ConfidenceInterval
     control: str
+    """What the estimate was judged against, in words."""
     outcome: Outcome
     because: str
+    """One sentence that says why the outcome is what it is."""
     p_value: float = float("nan")
     """Of the control's hypothesis, where the outcome rests on a test; corrected for all claims of a study together."""
+    against: str = ""
+    """The method that it is compared with, if it compares."""
+
+    @property
+    def name(self) -> str:
+        """For reading: "linear_region: line"."""
+        return f"{self.claim}: {self.part}" if self.part else self.claim
 
     def to_dict(self) -> dict[str, Any]:
         """The row, ready for JSON; what is infinite or undefined becomes None."""
-        row = {
+        numbers = {
+            "estimate": self.estimate, "low": self.interval.low, "high": self.interval.high, "p_value": self.p_value,
+        }  # fmt: skip
+        return {
             "claim": self.claim,
-            "subject": self.subject,
-            "estimate": self.estimate,
+            "part": self.part,
+            **self.key.columns(),
+            "against": self.against,
             "unit": self.unit,
-            "low": self.interval.low,
-            "high": self.interval.high,
             "control": self.control,
             "outcome": self.outcome.value,
             "because": self.because,
-            "p_value": self.p_value,
+            **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
         }
-        return {
-            key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()
-        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Claim":
+        """The claim that `to_dict` wrote; what was infinite comes back undefined."""
+        estimate, low, high, p_value = (
+            float("nan") if row[name] is None else float(row[name]) for name in ("estimate", "low", "high", "p_value")
+        )
+        words = {name: row[name] for name in ("claim", "part", "against", "unit", "control", "because")}
+        return cls(
+            key=Key.of(row), estimate=estimate, interval=ConfidenceInterval(low, high), outcome=Outcome(row["outcome"]),
+            p_value=p_value, **words,
+        )  # fmt: skip
 
 
 def judge(interval: ConfidenceInterval, supported: tuple[float, float]) -> Outcome:

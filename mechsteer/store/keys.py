@@ -109,7 +109,16 @@ def rows_of(frame: pd.DataFrame, key: Key) -> pd.DataFrame:
 def keys_in(frame: pd.DataFrame) -> list[Key]:
     """The keys that a table is of, each once, in the order in which they come."""
     names = [name for name in COLUMNS if name in frame]
-    return [Key.of(row) for row in frame[names].drop_duplicates().to_dict("records")]
+    distinct = frame[names].drop_duplicates().itertuples(index=False, name=None)
+    return [Key.of(dict(zip(names, row, strict=True))) for row in distinct]
+
+
+def ids_of(frame: pd.DataFrame) -> list[str]:
+    """The `id` of each row's key."""
+    names = [name for name in COLUMNS if name in frame]
+    said = [tuple(_plain(value) for value in row) for row in frame[names].itertuples(index=False, name=None)]
+    ids = {row: Key.of(dict(zip(names, row, strict=True))).id for row in set(said)}
+    return [ids[row] for row in said]
 
 
 def canonical(value: Any) -> str:
@@ -122,7 +131,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-_DTYPES = {"seed": "Int64"} | {name: "object" for name in COLUMNS if name != "seed"}
+_DTYPES = {"seed": "Int64"} | {name: "str" for name in COLUMNS if name != "seed"}
 
 
 def _plain(value: Any) -> Any:

@@ -50,17 +50,15 @@ class Case:
 def _cases(
     analysis: ModuleType,
     worlds: Mapping[str, tuple[Callable[..., Any], Mapping[str, Outcome]]],
-    run: Callable[[Any], Result] | None = None,
 ) -> list[Case]:
     """A case for each world, built from a seed, and the first one with too few pairs."""
-    judge = run or analysis.run
     first, (build, claims) = next(iter(worlds.items()))
     few = {f"{first}; {FEW} pairs": (partial(build, n_pairs=FEW), dict.fromkeys(claims, UNKNOWN))}
     return [
         Case(
             analysis,
             world,
-            lambda seed, build=build: judge(build(seed=seed)),
+            lambda seed, build=build: analysis.run(build(seed=seed)),
             {f"{analysis.NAME}: {claim}" if claim else analysis.NAME: outcome for claim, outcome in truth.items()},
         )
         for world, (build, truth) in ({**worlds, **few}).items()
@@ -220,7 +218,6 @@ CASES = [
             ),
             "a random direction gains half": (partial(study, {"DiffMean": 6.0, "Random": 3.0}), {"": FALSE}),
         },
-        lambda sweeps: random_control.run(sweeps, "planted pairs"),
     ),
     *_cases(
         split_wins,
@@ -232,6 +229,5 @@ CASES = [
                 {"": UNKNOWN},
             ),
         },
-        lambda sweeps: split_wins.run(sweeps, "planted pairs"),
     ),
 ]

@@ -11,6 +11,7 @@ from scipy.special import expit
 from analyses.evidence.evidence import Evidence, LayerActivations
 from mechsteer.curves import PreferenceCurve, UtilityCurve, ValidityDecay
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import Key
 
 from .losses import losses
 
@@ -95,8 +96,8 @@ def sweep(
     positive, negative = losses(*log_odds)
     return Sweep(
         GRID, tuple(f"pair {index}" for index in range(n_pairs)), positive, negative, lengths[0], lengths[1],
-        np.abs(GRID)[:, None] * np.full(n_pairs, SHIFT_PER_UNIT), f"{method} vector 1:resid_post", "vector", method, 1,
-        "resid_post",
+        np.abs(GRID)[:, None] * np.full(n_pairs, SHIFT_PER_UNIT),
+        Key(method, "vector", "add", "1:resid_post", pairs="planted", weights="none"),
     )  # fmt: skip
 
 
@@ -130,7 +131,6 @@ def steer(
     multipliers = GRID[[0, 6, -6, -1]]
     steered = base + multipliers[:, None, None] * along
     return Evidence(
-        subject="a steer with planted curves",
         sweep=sweep(preference, utility, seed=seed, **settings),
         learning_sweep=sweep(*(learning or (preference, utility)), seed=seed + 10**6, **settings),
         multipliers=multipliers,

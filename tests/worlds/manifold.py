@@ -10,6 +10,7 @@ from numpy import ndarray
 from analyses.evidence.evidence import Evidence, LayerActivations
 from mechsteer.guestbook import CONCEPTS
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import Key
 
 from .losses import losses
 
@@ -87,7 +88,7 @@ def make(
     ]
     sweep = _sweep(rng, sizes, decay_by_distance, n_pairs)
     return Evidence(
-        subject="a planted steer on guestbook/sentiment",
+        concept=CONCEPTS[0],
         sweep=sweep,
         learning_sweep=_sweep(rng, sizes, decay_by_distance, n_pairs),
         multipliers=READ,
@@ -150,7 +151,7 @@ def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: flo
     lengths = rng.integers(8, 16, size=(2, n_pairs))
     return Sweep(
         SWEPT, tuple(f"pair-{index}" for index in range(n_pairs)), positive, negative, lengths[0], lengths[1],
-        np.abs(SWEPT)[:, None] * sizes, "planted", "vector", "planted", 0, "resid_post",
+        np.abs(SWEPT)[:, None] * sizes, Key("planted", "vector", "add", "0:resid_post", pairs="planted"),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.claims.one_operation import COLUMNS, TOLERANCE
+from mechsteer.store.keys import Key, labelled
 
 D_IN, D_OUT, N_TOKENS = 24, 16, 5
 
@@ -34,8 +35,6 @@ def compared(*, gated: bool = False, n_pairs: int = 24, seed: int = 0) -> pd.Dat
 
     hooked = logits(inputs @ weight.T + bias + np.float32(0.5) * acts * (inputs @ change.T + shift))
     sizes = [np.abs(hooked - other).max(axis=(1, 2)) for other in (edited(0.5), edited(0.0), edited(-0.5))]
-    rows = [
-        ("a planted layer", "vector", "1:resid_post", f"pair {index}", 0.5, *map(float, size), TOLERANCE)
-        for index, size in enumerate(zip(*sizes, strict=True))
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = [(f"pair {index}", 0.5, *map(float, size), TOLERANCE) for index, size in enumerate(zip(*sizes, strict=True))]
+    key = Key("planted", "vector", "add", "1:resid_post", pairs="planted")
+    return labelled(pd.DataFrame(rows, columns=COLUMNS), key)

@@ -1,42 +1,35 @@
-"""Reading interventions back, for the model that they were made for."""
+"""Steers from files of any known format, for the model that they were made for, and into them."""
 
-import json
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..interventions import FORMS, Intervention, Origin
-from ..models.model import Model
-from ..models.sites import Site
+from ..families import FORMATS
+
+if TYPE_CHECKING:
+    from ..interventions.base import Intervention
+    from ..models.model import Model
 
 
-def load_intervention(path: str | Path, model: Model | None = None) -> Intervention:
+def load_intervention(path: str | Path, model: "Model | None" = None) -> "Intervention":
     """Read an intervention; given a model, refuse one that was made for another and say which field differs."""
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.exists():
         raise InputError(f"There is no intervention at {str(path)!r}. Pass a .safetensors file that mechsteer wrote.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise InputError(f"{str(path)!r} is not a safetensors file ({error}).") from error
-    if metadata.get("form") not in FORMS:
-        raise InputError(
-            f"{str(path)!r} is no mechsteer intervention: its metadata name the form {metadata.get('form')!r}. "
-            f"Build one from its tensors instead: SteeringVector(Site(layer, place), direction)."
-        )
-    try:
-        origin = Origin(**json.loads(metadata["origin"]))
-        intervention = FORMS[metadata["form"]](Site.parse(metadata["site"]), **tensors, origin=origin)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is a damaged mechsteer intervention ({error!r}). Make it again.") from error
+    # Our own format says what is wrong with a file that none recognises.
+    formats = [FORMATS.load(name) for name in FORMATS.members()]
+    intervention = next((form for form in formats if form.recognises(path)), FORMATS.load("mechsteer")).read(path)
     if model is not None:
         check_model(intervention, model)
     return intervention
 
 
-def check_model(intervention: Intervention, model: Model) -> None:
+def save_intervention(intervention: "Intervention", path: str | Path, format: str = "mechsteer") -> Path:
+    """Write an intervention in a format, by default our own."""
+    return FORMATS.load(format).write(intervention, Path(path))
+
+
+def check_model(intervention: "Intervention", model: "Model") -> None:
     """Raise one sentence that names each field in which `model` differs from the one the intervention was made for."""
     intervention.check_widths(model)
     origin = intervention.origin

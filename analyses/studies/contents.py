@@ -1,0 +1,183 @@
+"""What a study's folder holds: every table, steer and claim of its plan, from the store, under the names that people read."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.measuring.sweeps import Sweep, save_sweeps
+from mechsteer.models.sites import Site
+from mechsteer.pairs.polarity import Pairs
+from mechsteer.statistics.judging import Claim, correct_for_many
+from mechsteer.store.atomic import write_json
+from mechsteer.store.keys import labelled
+from mechsteer.store.units import Bench
+from mechsteer.store.versions import MECHSTEER, installed
+
+from ..evidence import comparison
+from ..units.steers import ChooseSite
+from ..units.sweeps import TablesUnit
+from .folder import FORMAT
+from .plan import Plan, Subjects, checked_concept
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Where to steer, why, and what the choice rests on."""
+
+    site: Site
+    because: str
+    unit: ChooseSite | None
+
+
+def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
+    """All but study.json."""
+    (work / "pairs.jsonl").write_text(bench.get(plan.sweeps[0].pairs).to_json_lines(), encoding="utf-8")
+    if chosen.unit is not None:
+        bench.get(chosen.unit).to_parquet(work / "sites.parquet", index=False)
+    for sweep in plan.sweeps:
+        _copy(bench, sweep.steer, "steer.safetensors", work / "interventions" / f"{sweep.result.slug}.safetensors")
+    save_sweeps([bench.get(sweep) for sweep in plan.sweeps], work / "sweeps.parquet")
+    fits = [{"key": unit.sweep.result.columns()} | bench.get(unit) for unit in plan.fits]
+    write_json(fits, work / "fits.json")
+    for name, units in (("side_effects", plan.side_effects), ("answers", plan.answers), ("texts", plan.texts)):
+        _write(_joined(bench, units, name), work / f"{name}.parquet")
+    for unit in plan.evidence:
+        _copy(bench, unit, "evidence.npz", work / "evidence" / f"{unit.sweep.result.slug}.npz")
+    _write(_joined(bench, plan.edited, "one_operation"), work / "evidence" / "one_operation.parquet")
+    claims = _claims(work, plan, bench)
+    tables = bench.get(plan.comparison).tables
+    if tables:
+        differences = comparison.as_judged(tables["differences"], claims)
+        _write(_named(tables["frontier"], plan), work / "frontier.parquet")
+        _write(_named(differences, plan), work / "differences.parquet")
+
+
+def describe(plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: Chosen) -> dict[str, Any]:
+    """What study.json says, but for how long it took and which files there are."""
+    first, model = bench.get(plan.sweeps[0]), subjects.model
+    sweeps = [bench.get(sweep) for sweep in plan.sweeps]
+    differences = work / "differences.parquet"
+    told = comparison.sentences(pd.read_parquet(differences)) if differences.is_file() else []
+    return {
+        "format": FORMAT,
+        "plan": plan.id,
+        "mechsteer": MECHSTEER,
+        "settings": plan.settings.to_dict(),
+        "command": plan.settings.command,
+        "versions": installed(),
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "fingerprint": model.weights,
+            "tokenizer": model.tokenizer,
+            "dtype": model.dtype,
+            "quantisation": model.quantisation,
+            "n_layers": model.n_layers,
+            "d_model": model.d_model,
+        },
+        "pairs": {
+            "learning": _about(subjects.learning),
+            "testing": _about(subjects.testing),
+            "others": [_about(pairs) for pairs in subjects.others],
+        },
+        "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
+        "site": {"site": str(chosen.site), "hook": chosen.site.hook, "because": chosen.because},
+        "concept": checked_concept(plan.settings),
+        "judged": [unit.sweep.result.columns() for unit in plan.evidence],
+        "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
+        "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
+        "summary": summarise(first, bench.get(plan.fits[0])) | {"comparison": told},
+        "units": [unit.key for _, units in plan.stages for unit in units],
+    }
+
+
+def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The figures that a reader wants first (nats, multipliers)."""
+    preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
+    zero = int(np.argmin(np.abs(sweep.multipliers)))
+    within = utility >= utility[zero] - 1
+    best = int(np.argmax(np.where(within, preference, -np.inf)))
+    return {
+        "key": sweep.key.columns(),
+        "preference_at_zero": preference[zero],
+        "utility_at_zero": utility[zero],
+        "largest_preference_within_one_nat_of_utility": preference[best],
+        "multiplier_of_it": sweep.multipliers[best],
+        "relative_shift_of_it": float(sweep.relative_shift[best].mean()),
+        "preference_held_out_r_squared": fits["preference"]["score"]["held_out_r_squared"],
+        "utility_held_out_r_squared": fits["utility"]["score"]["held_out_r_squared"],
+        "pairs_without_utility": int(np.isnan(sweep.utility).any(axis=0).sum()),
+    }
+
+
+def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:
+    """Writes every claim, corrected for how many are judged together, and the tables behind them."""
+    if not plan.verdicts:
+        return []
+    result = plan.sweeps[0].result
+    claims: list[Claim] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for unit in plan.verdicts:
+        found = bench.get(unit)
+        claims += found.claims
+        for name, table in found.tables.items():
+            tables.setdefault(f"{unit.claim}-{name}", []).append(table)
+    # Under the names by which this study calls its model and pairs.
+    names = {"model": result.model, "pairs": result.pairs}
+    claims = correct_for_many([replace(claim, key=replace(claim.key, **names)) for claim in claims])
+    write_json([claim.to_dict() for claim in claims], work / "claims.json")
+    for name, parts in tables.items():
+        joined = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+        _write(
+            joined.assign(**{name: said for name, said in names.items() if name in joined}),
+            work / "claims" / f"{name}.parquet",
+        )
+    return claims
+
+
+def _tables(plan: Plan) -> Sequence[TablesUnit]:
+    return (plan.comparison, *plan.side_effects, *plan.answers, *plan.texts, *plan.edited)
+
+
+def _joined(bench: Bench, units: Sequence[Any], name: str) -> pd.DataFrame | None:
+    """The table of that name of every unit that has it, each with its steer's key."""
+    parts = [
+        labelled(table, unit.sweep.result) for unit in units if (table := bench.get(unit).tables.get(name)) is not None
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def _named(table: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    result = plan.sweeps[0].result
+    return table.assign(model=result.model, pairs=result.pairs)
+
+
+def _write(table: pd.DataFrame | None, path: Path) -> None:
+    if table is not None:
+        path.parent.mkdir(exist_ok=True)
+        table.to_parquet(path, index=False)
+
+
+def _copy(bench: Bench, unit: Any, name: str, path: Path) -> None:
+    """A copy, not a link: what is changed in a study's folder must not change the store."""
+    path.parent.mkdir(exist_ok=True)
+    shutil.copyfile(bench.store.place(unit.key) / name, path)
+
+
+def _about(pairs: Pairs) -> dict[str, Any]:
+    return {"name": pairs.name, "n": len(pairs), "fingerprint": pairs.fingerprint}
+
+
+def _range(sweep: Sweep) -> dict[str, float]:
+    return {
+        "low": sweep.multipliers[0],
+        "high": sweep.multipliers[-1],
+        "n": len(sweep.multipliers),
+        "relative_shift_low": float(sweep.relative_shift[0].mean()),
+        "relative_shift_high": float(sweep.relative_shift[-1].mean()),
+    }

@@ -1,0 +1,158 @@
+"""The plan of a study: every unit of it, stage by stage."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mechsteer import guestbook
+from mechsteer.families import FORMS
+from mechsteer.methods.learning import is_trained, methods
+from mechsteer.methods.settings import TrainSettings
+from mechsteer.models.identity import ModelReference
+from mechsteer.pairs.polarity import Pairs
+from mechsteer.store.keys import digest
+from mechsteer.store.units import Unit
+from mechsteer.store.versions import MECHSTEER
+
+from ..claims import CLAIMS
+from ..units.looks import Answer, Collect, EditWeights, SideEffects, Write
+from ..units.steers import FindRange, Learn, PairSet, Tokens
+from ..units.sweeps import Compare, Fit, Measure
+from ..units.verdicts import Judge
+from .folder import FORMAT
+from .settings import Settings, parse_multipliers
+
+N_MULTIPLIERS = 41
+N_LEARNING_PAIRS = 100
+"""Of those that teach, how many are swept too."""
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What is studied: a model, pairs that teach, pairs that are measured, and pairs of other concepts."""
+
+    model: ModelReference
+    learning: Pairs
+    testing: Pairs
+    others: tuple[Pairs, ...]
+
+    @property
+    def all_pairs(self) -> tuple[Pairs, ...]:
+        return (self.learning, self.testing, *self.others)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Units by stage, in the order in which they are done; each stage is ready once its last unit is."""
+
+    settings: Settings
+    site: str
+    tokens: tuple[Tokens, ...]
+    sweeps: tuple[Measure, ...]
+    """One for each steer; the first is the one that the study speaks of."""
+    fits: tuple[Fit, ...]
+    comparison: Compare
+    side_effects: tuple[SideEffects, ...]
+    answers: tuple[Answer, ...]
+    texts: tuple[Write, ...]
+    evidence: tuple[Collect, ...]
+    edited: tuple[EditWeights, ...]
+    verdicts: tuple[Judge, ...]
+
+    @property
+    def stages(self) -> Iterator[tuple[str, tuple[Unit, ...]]]:
+        """The name of each stage, and its units."""
+        yield "tokens", self.tokens
+        yield "steers", self.sweeps
+        yield "fits", self.fits
+        yield "frontier", (self.comparison,)
+        yield "side effects", (*self.side_effects, *self.answers)
+        yield "texts", self.texts
+        yield "claims", (*self.evidence, *self.edited, *self.verdicts)
+
+    @property
+    def id(self) -> str:
+        """Differs where the study's folder would."""
+        keys = [unit.key for _, units in self.stages for unit in units]
+        return digest([FORMAT, MECHSTEER, self.settings.to_dict(), keys])
+
+
+def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
+    """All units of a study at a site."""
+    seed, model = settings.seed, subjects.model
+    learning, testing, *others = (PairSet.of(pairs) for pairs in subjects.all_pairs)
+    steers = [
+        learner(settings, model, learning, site, method, form, training_seed)
+        for method, form in settings.steers()
+        for training_seed in (range(seed, seed + settings.seeds) if is_trained(method) else (seed,))
+    ]
+    sweeps = tuple(Measure(steer, testing, multipliers(settings, steer, learning)) for steer in steers)
+    first_seeds = tuple(sweep for sweep in sweeps if sweep.steer.seed in (None, seed))
+    judged = tuple(s for s in first_seeds if f"{s.steer.method}-{s.steer.form}" in settings.claims)
+    concept = checked_concept(settings)
+    taught = PairSet.of(some_of(subjects.learning, seed))
+    evidence = tuple(
+        Collect(sweep, Measure(sweep.steer, taught, sweep.multipliers), learning, concept, seed) for sweep in judged
+    )
+    one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
+    edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
+    return Plan(
+        settings=settings,
+        site=site,
+        tokens=tuple(Tokens(model, pairs, settings.format) for pairs in (learning, testing)),
+        sweeps=sweeps,
+        fits=tuple(Fit(sweep, seed) for sweep in first_seeds),
+        comparison=Compare(sweeps, seed),
+        side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
+        answers=tuple(Answer(sweep, seed) for sweep in first_seeds if concept),
+        texts=tuple(Write(sweep, bool(concept)) for sweep in judged),
+        evidence=evidence,
+        edited=edited,
+        verdicts=tuple(verdicts(sweeps, evidence, edited, seed)),
+    )
+
+
+def learner(
+    settings: Settings, model: ModelReference, pairs: PairSet, site: str, method: str, form: str, seed: int
+) -> Learn:
+    """How one steer is learned: on the same pairs as every other, for as many steps, untuned."""
+    training = TrainSettings(seed=seed, prompt_format=settings.format)
+    if is_trained(method):
+        training = replace(training, steps=settings.steps)
+    code = methods()[method].content + FORMS[form].content
+    return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code)
+
+
+def multipliers(settings: Settings, steer: Learn, learning: PairSet) -> FindRange | tuple[float, ...]:
+    """The multipliers that were asked for, or the range from no effect to collapse."""
+    if settings.multipliers == "auto":
+        return FindRange(steer, learning, N_MULTIPLIERS)
+    return tuple(parse_multipliers(settings.multipliers).tolist())
+
+
+def some_of(pairs: Pairs, seed: int) -> Pairs:
+    """As many as are swept of the pairs that teach."""
+    return pairs.sample(min(N_LEARNING_PAIRS, len(pairs)), seed=seed)
+
+
+def verdicts(
+    sweeps: tuple[Measure, ...], evidence: tuple[Collect, ...], edited: tuple[EditWeights, ...], seed: int
+) -> Iterator[Judge]:
+    """Every claim on what it needs, in the order of the paper's argument."""
+    if not evidence:
+        return
+    for name, member in CLAIMS.members().items():
+        match member.get("NEEDS", "evidence"):
+            case "sweeps":
+                yield Judge.by(name, sweeps, seed)
+            case "one_operation":
+                yield from (Judge.by(name, table, seed) for table in edited)
+            case _:
+                # What speaks of the model, its pairs and the site is the same whatever is added there.
+                once = member.get("SCOPE", "steer") != "steer"
+                yield from (Judge.by(name, item, seed) for item in (evidence[:1] if once else evidence))
+
+
+def checked_concept(settings: Settings) -> str:
+    """The concept that answers can be judged on exactly: on the guestbook's model, that of its own pairs; else ""."""
+    house, _, concept = settings.pairs.partition("/")
+    return concept if settings.model == house == guestbook.NAME else ""

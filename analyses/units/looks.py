@@ -1,0 +1,147 @@
+"""What is seen of a steer besides its sweep: texts, side effects, exact answers, edited weights, evidence for the claims."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mechsteer.measuring.frontier import frontier
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.units import Bench, Unit
+
+from ..evidence.evidence import Evidence
+from .steers import PairSet
+from .sweeps import Measure, TablesUnit
+
+N_ANSWERS = 64
+"""Queries that are answered at each multiplier, for the exact checker."""
+
+
+@dataclass(frozen=True)
+class Write(TablesUnit):
+    """What the model writes at every multiplier."""
+
+    sweep: Measure
+    has_checker: bool
+
+    kind = "texts"
+
+    @property
+    def words(self) -> str:
+        return f"texts under {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.texts import write_texts
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        written = write_texts(
+            at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep.multipliers,
+            prompt_format=steer.training.prompt_format, has_checker=self.has_checker,
+        )  # fmt: skip
+        return {"texts": written}
+
+
+@dataclass(frozen=True)
+class SideEffects(TablesUnit):
+    """What a steer does to other pairs where it costs one nat of utility, both ways."""
+
+    sweep: Measure
+    others: tuple[PairSet, ...]
+
+    kind = "side effects"
+
+    @property
+    def words(self) -> str:
+        return f"side effects of {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.side_effects import on_other_pairs
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        pairs = [at.get(item) for item in (self.sweep.pairs, *self.others)]
+        found = on_other_pairs(
+            at.model(steer.model), at.get(steer), pairs, at_one_nat(sweep),
+            prompt_format=steer.training.prompt_format,
+        )  # fmt: skip
+        return {"side_effects": found}
+
+
+@dataclass(frozen=True)
+class Answer(TablesUnit):
+    """The same by the guestbook's exact checker, on answers that the steered model gives."""
+
+    sweep: Measure
+    seed: int
+
+    kind = "answers"
+
+    @property
+    def words(self) -> str:
+        return f"answers under {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.side_effects import on_the_guestbook
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        queries = [pair.query for pair in at.get(self.sweep.pairs)[:N_ANSWERS]]
+        found = on_the_guestbook(at.model(steer.model), at.get(steer), queries, at_one_nat(sweep), seed=self.seed)
+        return {"answers": found}
+
+
+def at_one_nat(sweep: Sweep) -> list[float]:
+    """The multipliers on both sides at which one nat of utility is lost."""
+    item = frontier([sweep], n_resamples=1)
+    return item.multiplier[:, item.budgets.index(1.0)].tolist()
+
+
+@dataclass(frozen=True)
+class EditWeights(TablesUnit):
+    """Logits under hooks against those of edited weights."""
+
+    sweep: Measure
+
+    kind = "edited weights"
+
+    @property
+    def words(self) -> str:
+        return f"weights edited by {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.edited_weights import compare
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        return {"one_operation": compare(at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep)}
+
+
+@dataclass(frozen=True)
+class Collect(Unit[Evidence]):
+    """All that the claims about one steer are judged by."""
+
+    sweep: Measure
+    learning_sweep: Measure
+    """Of some of the pairs that it was learned from, at the same multipliers."""
+    learning: PairSet
+    concept: str
+    """On the guestbook, of its pairs: what an exact checker can look for."""
+    seed: int
+
+    kind = "evidence"
+
+    @property
+    def words(self) -> str:
+        return f"evidence of {self.sweep.steer.steer.steer}"
+
+    def compute(self, at: Bench) -> Evidence:
+        from ..evidence.collection import collect
+
+        steer = self.sweep.steer
+        return collect(
+            at.model(steer.model), at.get(steer), at.get(self.learning), at.get(self.sweep.pairs), at.get(self.sweep),
+            at.get(self.learning_sweep), concept=self.concept, seed=self.seed,
+        )  # fmt: skip
+
+    def save(self, value: Evidence, folder: Path) -> None:
+        value.save(folder / "evidence.npz")
+
+    def load(self, folder: Path) -> Evidence:
+        return Evidence.load(folder / "evidence.npz").of(self.sweep.result)

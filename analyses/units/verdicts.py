@@ -1,0 +1,60 @@
+"""A claim, judged by what it needs: one steer's evidence, all sweeps, or a table."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mechsteer.families import MANIFOLDS
+from mechsteer.statistics.judging import Claim
+from mechsteer.store.atomic import write_json
+from mechsteer.store.units import Bench, Unit
+
+from ..claims import CLAIMS
+from ..claims.result import Result
+from ..studies.verdict import judge
+from .looks import Collect, EditWeights
+from .sweeps import Measure
+
+
+@dataclass(frozen=True)
+class Judge(Unit[Result]):
+    """One analysis; its claims are not yet corrected for how many a study judges."""
+
+    claim: str
+    code: str
+    """Of the claim's file: its version, or its content where it is from outside the tree, as any manifold's there."""
+    given: "Collect | EditWeights | tuple[Measure, ...]"
+    seed: int
+
+    kind = "claim"
+
+    @classmethod
+    def by(cls, claim: str, given: "Collect | EditWeights | tuple[Measure, ...]", seed: int) -> "Judge":
+        member = CLAIMS[claim]
+        foreign = "".join(manifold.content for manifold in MANIFOLDS.members().values())
+        return cls(claim, (member.content or str(member.get("VERSION", 1))) + foreign, given, seed)
+
+    @property
+    def words(self) -> str:
+        return f"the claim {self.claim}"
+
+    def compute(self, at: Bench) -> Result:
+        if isinstance(self.given, tuple):
+            given = [at.get(sweep) for sweep in self.given]
+        elif isinstance(self.given, EditWeights):
+            given = at.get(self.given).tables["one_operation"]
+        else:
+            given = at.get(self.given)
+        return judge(CLAIMS[self.claim], given, self.seed)
+
+    def save(self, value: Result, folder: Path) -> None:
+        write_json([claim.to_dict() for claim in value.claims], folder / "claims.json")
+        for name, table in value.tables.items():
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+
+    def load(self, folder: Path) -> Result:
+        rows = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+        tables = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+        return Result(tuple(Claim.from_dict(row) for row in rows), tables)

@@ -1,0 +1,21 @@
+"""The families of the toolkit, each a room whose files are its members; naming and listing them needs no PyTorch."""
+
+from pathlib import Path
+
+from .registry import Family
+
+_HERE = Path(__file__).parent
+
+FORMS = Family("form", _HERE / "interventions", "mechsteer.interventions", "mechsteer.interventions.base:Intervention")
+"""What an intervention looks like: `TITLE` and `STYLE` say how it is written and drawn."""
+OBJECTIVES = Family(
+    "objective", _HERE / "methods" / "objectives", "mechsteer.methods.objectives",
+    "mechsteer.methods.objectives.base:Objective",
+)  # fmt: skip
+"""What training minimises; each is a method of learning by its name."""
+METHODS = Family("method", _HERE / "methods", "mechsteer.methods")
+"""Ways of learning without training: `FORMS` says which forms they give, `CONTROL` that they stand for chance."""
+MANIFOLDS = Family("manifold", _HERE / "manifolds", "mechsteer.manifolds", "mechsteer.manifolds.base:Manifold")
+"""Where activations may lie: `DISTANCE` is what the distance to one is called in tables."""
+FORMATS = Family("format", _HERE / "formats", "mechsteer.formats")
+"""Files of steers: `SUFFIXES` says what they are called."""

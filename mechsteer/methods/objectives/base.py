@@ -1,0 +1,65 @@
+"""What every objective is: the losses of a batch of pairs, turned into one number."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...errors import InputError
+from ...families import FORMS
+from ..settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class BatchLosses:
+    """Losses (nats, summed) of the completion that should win under the drawn multiplier, and of the other one.
+
+    At a positive multiplier the positive completion wins, at a negative one the negative. `base_*` are the losses of the
+    unsteered model, read only where an objective asks for them.
+    """
+
+    win: Float[Tensor, " pairs"]
+    lose: Float[Tensor, " pairs"]
+    win_tokens: Int[Tensor, " pairs"]
+    lose_tokens: Int[Tensor, " pairs"]
+    base_win: Float[Tensor, " pairs"]
+    base_lose: Float[Tensor, " pairs"]
+
+    @property
+    def win_per_token(self) -> Float[Tensor, " pairs"]:
+        return self.win / self.win_tokens
+
+    @property
+    def lose_per_token(self) -> Float[Tensor, " pairs"]:
+        return self.lose / self.lose_tokens
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An objective with the settings that go with it: `train(model, start, pairs, recipe.objective, recipe.settings)`."""
+
+    objective: "Objective"
+    settings: TrainSettings
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """A small value; a new objective is a new file with one class that has a `__call__`, and nothing else changes."""
+
+    name: ClassVar[str]
+    nulls_out: ClassVar[bool] = False
+    """Whether the negative side projects the steer's direction out instead of steering by -m."""
+
+    @abstractmethod
+    def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
+        """What to minimise, a mean over the pairs."""
+
+    @classmethod
+    def reference(cls, form: str) -> Recipe:
+        """The settings of the paper's public code (arXiv 2602.02343), for a model of Gemma-2-9B-IT's size."""
+        settings = FORMS[form].get("REFERENCE")
+        if settings is None:
+            raise InputError(f"The paper's public code has no settings for the form {form!r}. Leave out --reference.")
+        return Recipe(cls(), TrainSettings(relative=False, **settings))

@@ -1,0 +1,92 @@
+"""Which model: what decides its numbers, hashed, and what it is called; told apart without PyTorch once a store knows it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..store.atomic import write_json
+from ..store.keys import digest
+from ..store.store import Store
+from ..store.units import label
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model by its contents; a name, a revision and a size are for reading."""
+
+    weights: str
+    tokenizer: str
+    """Of the vocabulary, the special tokens and the chat template."""
+    dtype: str
+    quantisation: str = ""
+    name: str = label()
+    revision: str | None = label(None)
+    n_layers: int = label(0)
+    d_model: int = label(0)
+    has_layer_norm: bool = label(False)
+
+
+def identify(model: "Model") -> ModelReference:
+    """The reference of an open model."""
+    quantisation = getattr(model.hf.config, "quantization_config", None)
+    if quantisation is not None and not isinstance(quantisation, dict):
+        quantisation = quantisation.to_dict()
+    return ModelReference(
+        weights=model.fingerprint,
+        tokenizer=tokenizer_hash(model.tokenizer),
+        dtype=str(model.dtype).removeprefix("torch."),
+        quantisation="" if quantisation is None else digest(json.loads(json.dumps(quantisation, default=str)))[:16],
+        name=model.name,
+        revision=model.revision,
+        n_layers=model.n_layers,
+        d_model=model.d_model,
+        has_layer_norm=model.has_layer_norm,
+    )
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Sixteen digits of all that turns text into tokens; "" where there is no tokenizer."""
+    if tokenizer is None:
+        return ""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else json.dumps(sorted(tokenizer.get_vocab().items()))
+    # A fast tokenizer remembers how it was last asked to pad and cut.
+    if backend is not None:
+        rules = json.dumps(json.loads(rules) | {"padding": None, "truncation": None}, sort_keys=True)
+    told = {
+        "special": {name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())},
+        "template": tokenizer.chat_template,
+        "kind": type(tokenizer).__name__,
+    }
+    return hashlib.sha256((rules + json.dumps(told, sort_keys=True)).encode()).hexdigest()[:16]
+
+
+def remembered(store: Store, source: Path, dtype: str | None) -> ModelReference | None:
+    """What the files of a folder were found to be when it was last opened, if they are still the same files."""
+    path = _where(store, source, dtype)
+    if path is None or not path.is_file():
+        return None
+    try:
+        return ModelReference(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def remember(store: Store, source: Path, dtype: str | None, reference: ModelReference) -> None:
+    """Let the next study of this folder know its model without opening it."""
+    if (path := _where(store, source, dtype)) is not None:
+        write_json(asdict(reference), path)
+
+
+def _where(store: Store, source: Path, dtype: str | None) -> Path | None:
+    """By the folder's files, their sizes and times; None for what is not a folder on this disk."""
+    if not source.is_dir():
+        return None
+    stats = {path.name: path.stat() for path in sorted(source.iterdir()) if path.is_file()}
+    files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    return store.folder / "models" / f"{digest([str(source.resolve()), dtype, files])[:32]}.json"

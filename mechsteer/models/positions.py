@@ -1,0 +1,42 @@
+"""Which tokens are steered: the one rule, for texts, for rows that hold both texts of a pair, and for what is generated."""
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from ..errors import InputError
+from .model import TokenBatch
+from .sites import POSITIONS
+
+
+def steered(
+    positions: str,
+    *,
+    present: Bool[Tensor, "batch pos"],
+    begins: Bool[Tensor, "batch pos"],
+    is_completion: Bool[Tensor, "batch pos"],
+) -> Bool[Tensor, "batch pos"]:
+    """The tokens that "all", "completion" or "query" mean.
+
+    "all" is every token that is no padding, but for BOS where it `begins` a text, as in the paper; "completion" is of these
+    the completion's own tokens or those generated, and "query" the rest.
+    """
+    if positions not in POSITIONS:
+        raise InputError(f"positions={positions!r} is unknown. Choose {', '.join(POSITIONS)}, or pass a mask.")
+    every = present & ~begins
+    return {"all": every, "completion": every & is_completion, "query": every & ~is_completion}[positions]
+
+
+def begins_with(
+    bos_token: int | None, tokens: Int[Tensor, "batch pos"], is_first: Bool[Tensor, "batch pos"]
+) -> Bool[Tensor, "batch pos"]:
+    """Where a text begins with BOS; `is_first` marks each text's first token."""
+    return is_first & (tokens == bos_token) if bos_token is not None else torch.zeros_like(is_first)
+
+
+def steered_in(batch: TokenBatch, positions: str, bos_token: int | None) -> Bool[Tensor, "batch pos"]:
+    """The same in a batch of whole texts, padded on either side."""
+    present = batch.attention_mask
+    is_first = present & (present.cumsum(1) == 1)
+    begins = begins_with(bos_token, batch.tokens, is_first)
+    return steered(positions, present=present, begins=begins, is_completion=batch.completion_mask)

@@ -1,0 +1,230 @@
+"""The store: a folder of finished results, each under the key of the unit that made it. What is there is finished.
+
+    ab/ab12…/           a unit's result: its files, and record.json, which says what made it
+    parts/ab12…/        of a unit that is not finished: what it has kept so far
+    failed/ab12….json   why a unit could not be finished, and how often it was tried
+    groups/…/           marks by which results that share something are found
+    models/…            what a model's files were found to be
+    locks/…             held by the runs that write a study's folder
+    tmp/…               what is being written
+
+A result is written in tmp, brought to the disk, and moved into place, so a reader sees all of it or nothing, whenever a process
+is killed. Two writers of one key do no harm: the first one's result stays. Nothing needs a lock.
+"""
+
+import json
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .atomic import to_disk, write_atomically
+
+MARK = "mechsteer-store-1"
+"""The file that says that a folder is a store, and of which layout."""
+ROOMS = ("tmp", "parts", "failed", "groups", "models", "locks")
+ABANDONED = 86_400.0
+"""Seconds after which what another machine was writing counts as left behind."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What made a result, in plain words and numbers; read without its unit."""
+
+    key: str
+    kind: str
+    words: str
+    seconds: float
+    made: float
+    """When, in seconds since 1970."""
+    n_bytes: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results of any number of studies, which share what they have in common."""
+
+    folder: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder is a store."""
+        return (self.folder / MARK).is_file()
+
+    def prepare(self) -> None:
+        """Make the folder, if need be, and remove what killed writers have left in it."""
+        try:
+            if not self.is_there and self.folder.is_dir() and any(self.folder.iterdir()):
+                raise InputError(
+                    f"{str(self.folder)!r} holds other files than a store's. Name a folder of its own with --store."
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / MARK).touch()
+            for name in ROOMS:
+                (self.folder / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"No results can be kept in {str(self.folder)!r} ({error.strerror}). Name another folder with --store."
+            ) from error
+        self._remove_left_behind()
+
+    def place(self, key: str) -> Path:
+        """Where a result lies, or will lie."""
+        return self.folder / key[:2] / key
+
+    def __contains__(self, key: str) -> bool:
+        return (self.place(key) / "record.json").is_file()
+
+    def add(self, key: str, record: dict[str, Any], write: Callable[[Path], object]) -> Path:
+        """Let `write` fill a folder, then move it to the key's place; on any failure nothing is there."""
+        place = self.place(key)
+        with self._temporary() as folder:
+            write(folder)
+            (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+            for path in sorted(folder.rglob("*")):
+                to_disk(path)
+            to_disk(folder)
+            place.parent.mkdir(exist_ok=True)
+            try:
+                os.rename(folder, place)
+            except OSError:
+                if key not in self:
+                    raise
+            to_disk(place.parent)
+        shutil.rmtree(self.parts(key), ignore_errors=True)
+        (self.folder / "failed" / f"{key}.json").unlink(missing_ok=True)
+        return place
+
+    def parts(self, key: str) -> Path:
+        """A folder in which a unit may keep what it has done so far; it goes once the unit is finished."""
+        return self.folder / "parts" / key
+
+    def fail(self, key: str, why: dict[str, Any]) -> None:
+        """Remember that a unit could not be finished, and how often."""
+        tried = (self.failure(key) or {}).get("tried", 0) + 1
+        text = json.dumps(why | {"tried": tried, "when": time.time()}, indent=1, ensure_ascii=False)
+        write_atomically(self.folder / "failed" / f"{key}.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    def failure(self, key: str) -> dict[str, Any] | None:
+        """Why a unit could not be finished, if it could not."""
+        return _read(self.folder / "failed" / f"{key}.json")
+
+    def failures(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What could not be finished, and why."""
+        for path in sorted((self.folder / "failed").glob("[0-9a-f]*.json")):
+            if (found := _read(path)) is not None:
+                yield path.stem, found
+
+    def forgive(self, key: str) -> None:
+        """Forget that a unit failed, so that it is tried again."""
+        (self.folder / "failed" / f"{key}.json").unlink(missing_ok=True)
+
+    def mark(self, group: str, key: str) -> None:
+        """Say that a finished result belongs to a group."""
+        folder = self.folder / "groups" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / key).touch()
+
+    def marked(self, group: str) -> list[str]:
+        """The keys of the finished results of a group."""
+        folder = self.folder / "groups" / group
+        return sorted(path.name for path in folder.iterdir() if path.name in self) if folder.is_dir() else []
+
+    def record(self, key: str) -> dict[str, Any]:
+        """What is written beside a finished result."""
+        found = _read(self.place(key) / "record.json")
+        if found is None:
+            raise InputError(f"The store in {str(self.folder)!r} holds no result {key!r}. Run the study that makes it.")
+        return found
+
+    def records(self) -> Iterator[Record]:
+        """Every finished result."""
+        for path in sorted(self.folder.glob("[0-9a-f][0-9a-f]/*/record.json")):
+            found, folder = _read(path), path.parent
+            if found is not None:
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                kind, words = str(found.get("kind")), str(found.get("words"))
+                seconds, made = float(found.get("seconds", 0)), float(found.get("made", 0))
+                yield Record(folder.name, kind, words, seconds, made, size, folder)
+
+    def used_by(self, studies: Path) -> set[str]:
+        """The keys of all that the studies in a folder are made of, with what that was made from."""
+        found: set[str] = set()
+        todo = [key for path in studies.glob("*/study.json") for key in (_read(path) or {}).get("units", [])]
+        while todo:
+            if (key := todo.pop()) not in found:
+                found.add(key)
+                todo += _keys_in((_read(self.place(key) / "record.json") or {}).get("said"))
+        return found
+
+    def remove(self, key: str) -> None:
+        """Take a result away; its record goes first, so that half of it is never taken for the whole."""
+        (self.place(key) / "record.json").unlink(missing_ok=True)
+        shutil.rmtree(self.place(key), ignore_errors=True)
+        self.forgive(key)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        folder = self.folder / "tmp" / f"{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove_left_behind(self) -> None:
+        """What processes of this machine that live no more were writing, and old leftovers of other machines."""
+        for path in (self.folder / "tmp").iterdir():
+            host, _, rest = path.name.rpartition(".")[0].rpartition(".")
+            with suppress(OSError):
+                old = time.time() - path.stat().st_mtime > ABANDONED
+                if is_dead(rest) if host == _HOST else old:
+                    shutil.rmtree(path, ignore_errors=True)
+        # A result whose move into place was cut short is not one, and its place must be free.
+        for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
+            if len(path.name) == KEY_DIGITS and not (path / "record.json").is_file():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+KEY_DIGITS = 64
+_HOST = socket.gethostname()
+
+
+def is_dead(pid: str) -> bool:
+    """Whether no process of this machine has that number."""
+    if not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _keys_in(said: Any) -> Iterator[str]:
+    """The keys of the units that a unit's fields name."""
+    if isinstance(said, dict):
+        if set(said) == {"unit"}:
+            yield said["unit"]
+        else:
+            yield from (key for value in said.values() for key in _keys_in(value))
+    elif isinstance(said, list):
+        yield from (key for value in said for key in _keys_in(value))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

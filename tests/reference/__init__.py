@@ -1,0 +1,154 @@
+"""Numbers of two small studies of all forms and methods, as version 0.1.0 computed them, and how to compare with them.
+
+A table is told as long rows: which table, which row of it (its words, and how many rows with the same words came before), which
+column, and the number there. RePS is left out: its training amplifies rounding.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.store.keys import COLUMNS
+
+HERE = Path(__file__).parent
+CONCEPTS = {"sentiment": ("auto", "-12:12:21"), "tense": ("1:mlp.out", "-8:8:7")}
+"""Each one's site and multipliers; `sentiment` was judged on DiffMean's vector, `tense` on that and SPLIT's LoRA."""
+JUDGED = {"sentiment": ("DiffMean-vector",), "tense": ("DiffMean-vector", "SPLIT-lora")}
+STEPS, N_PAIRS = 6, 48
+LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
+"""Random draws and a map: many numbers that say little."""
+IDENTITIES = {"layer", "seed", "n_seeds", "resample"}
+"""Whole numbers that say which row it is."""
+
+
+def long(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The tables as long rows."""
+    parts = []
+    for name, table in tables.items():
+        if name.rpartition("/")[2] in LEFT_OUT or table.empty:
+            continue
+        for said in ("method", "against", "rival"):
+            if said in table:
+                table = table.loc[table[said] != "RePS"]
+        numbers = [c for c in table.select_dtypes(["number", "bool"]) if c not in IDENTITIES]
+        words = [c for c in table if c not in numbers]
+        rows = [
+            json.dumps({c: _word(v) for c, v in row.items()}, sort_keys=True) for row in table[words].to_dict("records")
+        ]
+        about = pd.DataFrame({"table": name, "row": rows})
+        about["n"] = about.groupby("row").cumcount()
+        for column in numbers:
+            values = pd.to_numeric(table[column]).astype("float64").to_numpy()
+            parts.append(about.assign(column=column, value=values))
+    return pd.concat(parts, ignore_index=True)
+
+
+def departures(found: pd.DataFrame, expected: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    """Rows whose numbers differ by more than the tolerance, relative where they exceed one, or that only one side has."""
+    both = expected.merge(found, on=["table", "row", "n", "column"], how="outer", suffixes=("_expected", "_found"))
+    one, other = both.value_expected.to_numpy(), both.value_found.to_numpy()
+    with np.errstate(invalid="ignore"):
+        equal = np.isclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+    both["difference"] = np.abs(one - other)
+    return both.loc[~equal]
+
+
+def _word(value):
+    if value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA:
+        return None
+    return int(value) if isinstance(value, (int, np.integer, float)) else str(value)
+
+
+def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables of a study's folder, by the words and columns of the reference."""
+    found = {
+        name: pd.read_parquet(folder / f"{path}.parquet")
+        for name, path in {
+            "sweeps": "sweeps", "frontier": "frontier", "differences": "differences", "side_effects": "side_effects",
+            "answers": "answers", "one_operation": "evidence/one_operation",
+        }.items()
+    }  # fmt: skip
+    if (folder / "sites.parquet").is_file():
+        found["sites"] = pd.read_parquet(folder / "sites.parquet")
+    found |= {path.stem: pd.read_parquet(path) for path in sorted((folder / "claims").glob("*.parquet"))}
+    found["claims"] = _numeric(pd.DataFrame(json.loads((folder / "claims.json").read_text())))
+    found["fits"] = _numeric(pd.DataFrame(_fits(json.loads((folder / "fits.json").read_text()))))
+    return {name: _plain(table) for name, table in found.items()}
+
+
+def _fits(rows: list[dict]) -> list[dict]:
+    found = []
+    for row in rows:
+        for quantity in ("preference", "utility"):
+            fit, about = row[quantity], row["key"] | {"quantity": quantity, "status": row[quantity]["status"]}
+            found += [
+                about | {"name": k, "estimate": v} for k, v in fit["score"].items() if isinstance(v, (int, float))
+            ]
+            for name, item in fit["properties"].items():
+                ends = item["interval"]
+                found.append(
+                    about | {"name": name, "estimate": item["estimate"], "low": ends["low"], "high": ends["high"]}
+                )
+    return found
+
+
+def _numeric(table: pd.DataFrame) -> pd.DataFrame:
+    numbers = [name for name in ("estimate", "low", "high") if name in table]
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Without what the reference does not say."""
+    unsaid = set(COLUMNS) - {"method", "form", "seed"} | {"hook", "unit", "control", "because", "p_value", "readout"}
+    unsaid |= {"preference", "utility"} if "loss_positive" in table else set()
+    table = table.drop(columns=[name for name in table if name in unsaid])
+    return table.assign(seed=pd.array(table.seed, dtype="Int64")) if "seed" in table else table
+
+
+def same_processor() -> bool:
+    """Whether this is the kind of processor that the reference was computed on."""
+    return processor() == (HERE / "processor.txt").read_text(encoding="utf-8").strip()
+
+
+def processor() -> str:
+    """What the processor is, as far as this system tells."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    said = dict(line.split(":", 1) for line in lines[:40] if ":" in line)
+    known = {name.strip(): value.strip() for name, value in said.items()}
+    return ", ".join(known.get(name, "?") for name in ("model name", "cpu family", "model", "stepping"))
+
+
+KINDS = {
+    "sites": "sites", "sweeps": "sweep", "fits": "fit", "frontier": "frontier", "differences": "frontier",
+    "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights",
+}  # fmt: skip
+"""The unit that makes each table; all others are a claim's, which rest on evidence."""
+VERSIONS = dict.fromkeys(
+    ("steer", "range", "sites", "sweep", "fit", "frontier", "side effects", "answers", "edited weights", "texts", "evidence",
+     "claim"), 1
+)  # fmt: skip
+"""Of each kind of unit, when the numbers here were frozen."""
+
+
+def versions_now() -> dict[str, int]:
+    """Of each kind of unit, as it is in the code."""
+    from analyses.units import looks, steers, sweeps, verdicts
+
+    return {
+        kind.kind: kind.version
+        for room in (steers, sweeps, looks, verdicts)
+        for kind in vars(room).values()
+        if isinstance(kind, type) and isinstance(getattr(kind, "kind", None), str)
+    }
+
+
+def unannounced(differing: pd.DataFrame) -> pd.DataFrame:
+    """The departures of units whose version says that nothing has changed."""
+    now = versions_now()
+    kinds = differing.table.map(lambda table: KINDS.get(table, "claim"))
+    changed = {kind for kind, version in VERSIONS.items() if now[kind] != version}
+    changed |= {"claim"} if "evidence" in changed else set()
+    return differing.loc[~kinds.isin(changed)]

@@ -1,0 +1,274 @@
+"""One file per addition: a throw-away member of every family is found in help, in a study, in its figures and on its page."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MEMBERS = {
+    "objective": '''
+"""Margin: the loser's loss per token may not be the lower one."""
+
+from dataclasses import dataclass
+
+from mechsteer import Objective
+
+FAMILY = "objective"
+NAME = "Margin"
+
+
+@dataclass(frozen=True)
+class Margin(Objective):
+    name = "Margin"
+
+    def __call__(self, losses):
+        return (losses.win_per_token - losses.lose_per_token).mean()
+''',
+    "method": '''
+"""Half of DiffMean."""
+
+from dataclasses import replace
+
+import mechsteer as ms
+
+FAMILY = "method"
+NAME = "Halved"
+FORMS = ("vector",)
+
+
+def learn(model, pairs, site, settings):
+    vector = ms.diff_mean(model, pairs, site, prompt_format=settings.prompt_format)
+    return replace(0.5 * vector, origin=replace(vector.origin, method="Halved"))
+''',
+    "form": '''
+"""A scale: ΔW h = s ⊙ h."""
+
+from dataclasses import dataclass
+
+import torch
+
+from mechsteer import Intervention
+
+FAMILY = "form"
+NAME = "scale"
+TITLE = "scale"
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Intervention):
+    factor: torch.Tensor
+
+    form = "scale"
+
+    def delta(self, h):
+        return h * self.factor.to(h.device)
+
+    @classmethod
+    def init(cls, site, d_in, d_out, *, generator=None):
+        return cls(site, torch.full((d_out,), 1e-3))
+
+    def units(self, size_in, size_out):
+        return {"factor": size_out / size_in}
+
+    def as_weights(self, d_in, d_out):
+        return torch.diag(self.factor.float()), torch.zeros(d_out)
+
+    @property
+    def widths(self):
+        return len(self.factor), len(self.factor)
+''',
+    "claim": '''
+"""Utility is negative where nothing is steered: whole completions are unlikely."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.claims.result import Result
+from figures.drawing.panels import panels
+from figures.drawing.saved import of_steer
+from mechsteer.statistics.intervals import ConfidenceInterval
+from mechsteer.statistics.judging import Claim, judge
+
+FAMILY = "claim"
+NAME = "unlikely"
+SCOPE = "steer"
+TITLES = {"": "Whole completions are unlikely"}
+FIGURE = "unlikely"
+DRAWS = True
+
+
+def run(evidence):
+    value = evidence.sweep.utility[evidence.sweep.zero]
+    interval = ConfidenceInterval(float(value.min()), float(value.max()))
+    outcome = judge(interval, (float("-inf"), 0.0))
+    claim = Claim(NAME, "", evidence.key, float(value.mean()), "nats", interval, "zero", outcome, "So it is.")
+    return Result((claim,), {"values": pd.DataFrame({"value": value, "unit": "nats"})})
+
+
+def numbers(study, subject=None):
+    return of_steer(study, "unlikely-values", subject)
+
+
+def draw(study, ax=None, subject=None) -> Figure | None:
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, height=2.0) as shown:
+        shown.axes[0].hist(table["value"])
+    return shown.figure
+''',
+    "manifold": '''
+"""The ball around the mean."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mechsteer import Manifold
+
+FAMILY = "manifold"
+NAME = "Ball"
+DISTANCE = "ball"
+
+
+@dataclass(frozen=True, eq=False)
+class Ball(Manifold):
+    centre: np.ndarray
+
+    unit = "activation"
+
+    @classmethod
+    def fit(cls, activations):
+        return cls(activations.mean(axis=0), n_points=len(activations), n_duplicates=0)
+
+    def distance(self, h):
+        return np.linalg.norm(h - self.centre, axis=1)
+
+    def nearest(self, h):
+        return np.broadcast_to(self.centre, h.shape).copy()
+''',
+    "format": '''
+"""A vector as lines of text."""
+
+from pathlib import Path
+
+import torch
+
+import mechsteer as ms
+
+FAMILY = "format"
+NAME = "lines"
+SUFFIXES = (".lines",)
+
+
+def recognises(path):
+    return path.suffix == ".lines"
+
+
+def read(path):
+    site, *numbers = path.read_text().split()
+    return ms.SteeringVector(ms.Site.parse(site), torch.tensor([float(number) for number in numbers]))
+
+
+def write(intervention, path):
+    Path(path).write_text("\\n".join([str(intervention.site), *map(str, intervention.direction.tolist())]))
+    return Path(path)
+''',
+}
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """Run the real command line, in a process of its own, with all of them."""
+    folder = tmp_path_factory.mktemp("additions")
+    for name, text in MEMBERS.items():
+        (folder / f"{name}.py").write_text(text.lstrip())
+    # Beside a user's own files of these names, our rooms are still ours.
+    for name in ("figures", "analyses"):
+        (folder / f"{name}.py").write_text("raise RuntimeError('this is not the one')")
+    files = ",".join(f"{name}.py" for name in MEMBERS)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+    def call(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "mechsteer", arguments[0], "--extend", files, *arguments[1:]], cwd=folder,
+            env=environment | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return folder, call
+
+
+def test_help_lists_them(extended):
+    _, call = extended
+    train = call("train", "--help")
+    assert "Margin" in train and "Halved" in train and "scale" in train
+    study = call("study", "--help")
+    assert "Margin" in study and "unlikely" in study
+    assert "lines" in call("generate", "--help")
+
+
+@pytest.fixture(scope="module")
+def study(extended):
+    folder, call = extended
+    (folder / "make.py").write_text(
+        "import mechsteer as ms; ms.save_pairs(ms.load_pairs('guestbook/sentiment').sample(48), 'pairs.jsonl')"
+    )
+    subprocess.run([sys.executable, "make.py"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    call(
+        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
+        "--forms=vector,scale", "--claims=Halved-vector", "--steps=4", "--device=cpu", "--out=out",
+    )  # fmt: skip
+    return folder / "out"
+
+
+def test_a_study_learns_sweeps_and_judges_by_them(study):
+    table = pd.read_parquet(study / "sweeps.parquet")
+    assert set(zip(table.method, table.form, strict=True)) == {
+        ("Halved", "vector"),
+        ("Margin", "vector"),
+        ("Margin", "scale"),
+    }
+    claims = pd.read_json(study / "claims.json")
+    assert set(claims.outcome[claims.claim == "unlikely"]) == {"supported"}
+    distances = pd.read_parquet(study / "claims/off_manifold-distance.parquet")
+    assert "ball" in set(distances.distance)
+    # A form of one's own is one operation, too.
+    operations = claims[(claims.claim == "one_operation") & (claims.form == "scale")]
+    assert set(operations.outcome) == {"supported"}
+
+
+def test_figures_and_the_page_show_them(study):
+    assert {"Halved", "Margin"} <= set(pd.read_csv(study / "figures/frontier.csv").method)
+    assert (study / "figures/unlikely.png").is_file()
+    assert "ball" in set(pd.read_csv(study / "figures/distance.csv").distance)
+    page = (study / "report.html").read_text()
+    assert "Whole completions are unlikely" in page and "Margin" in page
+
+
+def test_their_content_is_part_of_what_they_make(extended, study):
+    folder, call = extended
+    asked = (
+        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
+        "--forms=vector,scale", "--claims=", "--steps=4", "--device=cpu", "--out=again",
+    )  # fmt: skip
+    before = set((folder / ".store").glob("??/*"))
+    call(*asked)
+    assert len(set((folder / ".store").glob("??/*")) - before) == 0
+    (folder / "method.py").write_text(MEMBERS["method"].replace("0.5 * vector", "0.25 * vector").lstrip())
+    call(*asked)
+    made = {path for path in set((folder / ".store").glob("??/*")) - before}
+    kinds = [json.loads((path / "record.json").read_text())["kind"] for path in made]
+    assert kinds.count("steer") == 1 and kinds.count("sweep") == 1
+
+
+def test_a_steer_in_a_format_of_ones_own_is_opened(extended):
+    folder, call = extended
+    (folder / "v.lines").write_text("1:resid_post\n" + "\n".join(["0.0"] * 128))
+    assert "vector at 1:resid_post" in call("generate", "--intervention=v.lines", "--device=cpu", "how was the soup ?")
