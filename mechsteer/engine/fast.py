@@ -205,7 +205,7 @@ class _Start:
 
     def shifting(self, multipliers: Float[Tensor, " times"]) -> Look:
         """m·Δh for the hooks of the site."""
-        m = multipliers.float().repeat_interleave(len(self.delta) // len(multipliers)).to(self.delta.device)
+        m = multipliers.float().repeat_interleave(len(self.delta) // len(multipliers))
         return lambda h, value: scaled(m, self.delta).to(value.dtype)
 
 

@@ -9,8 +9,11 @@ def scaled(
     multiplier: Float[Tensor, " rows"], delta: Float[Tensor, "rows pos d_out"]
 ) -> Float[Tensor, "rows pos d_out"]:
     """m·Δh, each row under its own multiplier; nothing where m is 0, even if the delta is infinite."""
-    m = multiplier[:, None, None]
-    return torch.where(m != 0, m * delta, 0.0)
+    shift = multiplier.to(delta.device)[:, None, None] * delta
+    # Not a mask over the whole shift: an engine takes it in every forward. And looked for where the multipliers lie, the CPU as
+    # a rule, for a GPU that is asked must first finish its work.
+    without = (multiplier == 0).nonzero()[:, 0].to(delta.device)
+    return shift.index_fill_(0, without, 0.0) if len(without) else shift
 
 
 def relative_size(

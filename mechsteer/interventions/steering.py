@@ -104,11 +104,11 @@ def steer(
     def shift(h: Float[Tensor, "batch pos d_in"], value: Float[Tensor, "batch pos d_out"]) -> Tensor:
         tokens, attention_mask = inputs["tokens"], inputs["attention_mask"]
         assert tokens is not None
-        m = multiplier.to(value.device).expand(_rows(multiplier, tokens))
+        m = multiplier.expand(_rows(multiplier, tokens))
         where = _steered(model, tokens, attention_mask, chosen).to(value.device)
         active = rearrange(where, "batch pos -> batch pos 1")
         delta = intervention.delta(h)
-        added = torch.where(active, scaled(m, delta), 0.0)
+        added = scaled(m, delta).masked_fill_(~active, 0.0)
         if null_out is not None:
             nulled = active & rearrange(null_out.to(value.device), "batch -> batch 1 1")
             added = torch.where(nulled, _projection(value, delta), added)
