@@ -61,7 +61,7 @@ def run(
         planned = plan(settings, subjects, str(chosen.site))
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
-            return Study.load(folder.out)
+            return Study.load(out)
         for stage, units in planned.stages:
             stages.compute(stage, units, bench)
 
@@ -76,7 +76,7 @@ def run(
             write_json(about | {"seconds": stages.seconds, "files": files_of(work)}, work / "study.json")
 
         folder.replace(make)
-    return Study.load(folder.out)
+    return Study.load(out)
 
 
 @dataclass
