@@ -112,7 +112,8 @@ def trial(folder: Path, moments: list[float], expected: dict[str, bytes]) -> Tri
     else:
         found = contents(folder / "study")
         differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        wrong += [f"{len(differing)} files differ, such as {differing[0]}"] * bool(differing)
+        if differing:
+            wrong.append(f"{len(differing)} files differ, such as {differing[0]}")
     if left := left_behind(folder):
         wrong.append(f"{len(left)} temporaries are left, such as {left[0]}")
     return Trial(moments[-1], stage, again, "; ".join(wrong))
