@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from mechsteer.families import FORMS, METHODS
-from mechsteer.methods.learning import methods
 
 from mechsteer.errors import InputError
+from mechsteer.families import FORMS, METHODS
+from mechsteer.methods.learning import methods
 from mechsteer.models.sites import Site
 
 FORMATS = ("raw", "chat")
