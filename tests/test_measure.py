@@ -262,6 +262,25 @@ def test_sweeps_of_one_name_are_not_mixed(stories, mood, tmp_path):
         ms.save_sweeps(sweeps, tmp_path / "sweeps.parquet")
 
 
+def test_sweeps_of_keys_that_leave_fields_open_come_back_apart(tmp_path):
+    flat, counts = np.full((2, 1), 9.0), np.ones(1, int)
+    named = Key(method="SPLIT", form="vector", sites="1:mlp.out", seed=0, settings="a", pairs="one name")
+    keys = [named.without("seed"), named, named.without("settings"), Key(sites="1:mlp.out")]
+    written = [
+        ms.Sweep(np.array([0.0, n]), ("a",), flat, flat, counts, counts, flat, key) for n, key in enumerate(keys, 1)
+    ]
+    ms.save_sweeps(written, tmp_path / "sweeps.parquet")
+    found = ms.load_sweeps(tmp_path / "sweeps.parquet")
+    assert [(sweep.key, sweep.multipliers[1]) for sweep in found] == list(zip(keys, range(1, 5), strict=True))
+
+
+def test_a_sweep_whose_pairs_are_called_two_things_is_one_sweep():
+    m, flat, counts = np.array([0.0, 1]), np.full((2, 1), 9.0), np.ones(1, int)
+    frame = ms.Sweep(m, ("a",), flat, flat, counts, counts, flat, Key(sites="1:mlp.out", pairs="old")).to_frame()
+    frame.loc[1, "pairs"] = "new"
+    assert_array_equal(ms.Sweep.from_frame(frame).multipliers, m)
+
+
 def test_arithmetic_on_vectors_gives_them_a_history_of_their_own(stories, mood):
     one = ms.diff_mean(stories, mood[0][:8], SITE)
     made = 2.0 * one - one

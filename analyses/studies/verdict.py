@@ -8,7 +8,7 @@ import pandas as pd
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep, load_sweeps
 from mechsteer.registry import Member
-from mechsteer.store.keys import Key, keys_in, labelled, rows_of
+from mechsteer.store.keys import Key, keys_in, labelled, split_by_key
 
 from ..claims import CLAIMS
 from ..claims.result import Result, undecided
@@ -46,8 +46,7 @@ def judge_again(folder: Path, name: str) -> Result:
     if needs == "sweeps":
         given: list[Given] = [load_sweeps(folder / "sweeps.parquet")]
     elif needs == "one_operation":
-        rows = pd.read_parquet(folder / "evidence" / "one_operation.parquet")
-        given = [rows_of(rows, key) for key in keys_in(rows)]
+        given = list(split_by_key(pd.read_parquet(folder / "evidence" / "one_operation.parquet")).values())
     else:
         given = [Evidence.load(path) for path in (paths[:1] if once else paths)]
     results = [judge(member, item) for item in given]

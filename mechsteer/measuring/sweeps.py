@@ -13,7 +13,7 @@ from numpy import ndarray
 from ..errors import InputError
 from ..models.sites import Site
 from ..store.atomic import write_atomically
-from ..store.keys import Key, keys_in, labelled, rows_of
+from ..store.keys import Key, keys_in, labelled, split_by_key
 from .log_odds import preference_log_odds, utility_log_odds
 
 CELLS = ("relative_shift", "loss_positive", "loss_negative")
@@ -154,8 +154,7 @@ def save_sweeps(sweeps: Iterable[Sweep], path: str | Path) -> Path:
 
 def load_sweeps(path: str | Path) -> list[Sweep]:
     """Read every sweep of a table, in the order in which they were written."""
-    frame = _read(path)
-    return [Sweep.from_frame(rows_of(frame, key)) for key in keys_in(frame)]
+    return [Sweep.from_frame(rows) for rows in split_by_key(_read(path)).values()]
 
 
 def _along(x: Float[ndarray, " n"], y: Float[ndarray, " n"], at: Float[ndarray, "*k"]) -> Float[ndarray, "*k"]:

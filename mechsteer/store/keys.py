@@ -110,7 +110,13 @@ def keys_in(frame: pd.DataFrame) -> list[Key]:
     """The keys that a table is of, each once, in the order in which they come."""
     names = [name for name in COLUMNS if name in frame]
     distinct = frame[names].drop_duplicates().itertuples(index=False, name=None)
-    return [Key.of(dict(zip(names, row, strict=True))) for row in distinct]
+    return list(dict.fromkeys(Key.of(dict(zip(names, row, strict=True))) for row in distinct))
+
+
+def split_by_key(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
+    """The rows of each key that a table is of. Unlike `rows_of`, a field that a key leaves open is open in its rows too."""
+    ids = np.array(ids_of(frame), dtype=object)
+    return {key: frame.loc[ids == key.id] for key in keys_in(frame)}
 
 
 def ids_of(frame: pd.DataFrame) -> list[str]:
