@@ -139,6 +139,21 @@ def test_the_shift_of_a_sweep_is_read_between_its_multipliers_and_back():
         assert_allclose(sweep.shift_at(np.array([sweep.multiplier_at(3.0, sign)])), 3.0)
 
 
+@pytest.mark.parametrize("grid", [[-4, -1, 0, 2], [-4, -1, 2], [-1, 1], [1, 2, 4], [-3, 0]], ids=str)
+def test_a_shift_that_is_linear_is_read_so_whichever_multipliers_were_measured(grid):
+    m, counts = np.array(grid, dtype=float), np.ones(1, int)
+    flat = np.full((len(m), 1), 9.0)
+    sweep = ms.Sweep(m, ("a",), flat, flat, counts, counts, 0.3 * np.abs(m)[:, None], Key(sites="1:mlp.out"))
+    at = np.array([-7, -0.5, 0, 0.5, 3, 7])
+    assert_allclose(sweep.shift_at(at), 0.3 * np.abs(at), rtol=1e-12)
+    assert_allclose([sweep.multiplier_at(size, sign) for sign in (-1, 1) for size in (0.03, 2.1)], [-0.1, -7, 0.1, 7])
+    if 0 in grid:
+        assert m[sweep.zero] == 0
+    else:
+        with pytest.raises(ms.InputError, match="has not measured m = 0"):
+            _ = sweep.zero
+
+
 def test_the_relative_shift_of_a_sweep_grows_with_the_multiplier(stories, mood):
     vector = ms.diff_mean(stories, mood[0], SITE)
     sweep = ms.run_sweep(stories, vector, mood[1][:4], [-2, 0, 1], progress=False)

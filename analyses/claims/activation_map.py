@@ -34,7 +34,7 @@ def run(evidence: Evidence) -> Result:
     background = pd.DataFrame(drawn.plane, columns=["x", "y"])
     tables = [background.assign(token=-1, multiplier=np.nan, utility_loss=np.nan)]
 
-    zero = int(np.argmin(np.abs(evidence.sweep.multipliers)))
+    zero = evidence.sweep.zero
     utility = evidence.sweep.utility[:, evidence.token_pair[tokens]]
     for multiplier, h in zip([0.0, *evidence.multipliers], [site.base, *site.steered], strict=True):
         row = int(np.argmin(np.abs(evidence.sweep.multipliers - multiplier)))

@@ -35,7 +35,7 @@ UNIT = "R² on unseen pairs"
 def run(evidence: Evidence) -> Result:
     """A claim for each log-odds; the tables hold single correlations, and how balanced the two completions are."""
     sweep = evidence.sweep
-    zero = int(np.argmin(np.abs(sweep.multipliers)))
+    zero = sweep.zero
     lengths = np.stack([sweep.tokens_positive, sweep.tokens_negative]).astype(np.float64)
     per_token = np.stack([sweep.loss_positive[zero], sweep.loss_negative[zero]]) / lengths
     # Not the difference of the losses per token: that is preference itself, by another name.

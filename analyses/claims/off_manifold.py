@@ -54,7 +54,7 @@ def run(evidence: Evidence) -> Result:
         return sparse
     pairs = np.unique(evidence.token_pair)
     rows = np.array([np.argmin(np.abs(evidence.sweep.multipliers - m)) for m in evidence.multipliers])
-    zero = np.argmin(np.abs(evidence.sweep.multipliers))
+    zero = evidence.sweep.zero
     utility = evidence.sweep.utility[:, pairs]
     loss = utility[zero] - utility[rows]
     defined = np.isfinite(loss).all(axis=0)

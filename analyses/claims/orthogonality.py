@@ -128,7 +128,7 @@ def by_gradient(evidence: Evidence, rng: np.random.Generator) -> Directions | No
 def by_regression(evidence: Evidence, rng: np.random.Generator) -> Directions | None:
     """Readouts that predict a pair's unsteered log-odds from its mean activation and the length of its completions."""
     sweep, pairs = evidence.sweep, np.unique(evidence.token_pair)
-    zero = np.argmin(np.abs(sweep.multipliers))
+    zero = sweep.zero
     base = evidence.layers[evidence.site_layer].base.astype(np.float64)
     lengths = (sweep.tokens_positive + sweep.tokens_negative)[pairs].astype(np.float64)
     inputs, utility = by_pair(base.T, evidence.token_pair).T, sweep.utility[zero, pairs]

@@ -125,7 +125,7 @@ def spread(multipliers: Float[ndarray, " m"], n: int) -> Float[ndarray, " k"]:
 
 def handled_well(sweep: Sweep) -> Bool[ndarray, " texts"]:
     """Which texts, positive ones first, have a loss per token of at most the median, unsteered."""
-    zero = int(np.argmin(np.abs(sweep.multipliers)))
+    zero = sweep.zero
     per_token = np.concatenate(
         [sweep.loss_positive[zero] / sweep.tokens_positive, sweep.loss_negative[zero] / sweep.tokens_negative]
     )

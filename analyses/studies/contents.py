@@ -99,7 +99,7 @@ def describe(plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: C
 def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The figures that a reader wants first (nats, multipliers)."""
     preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
-    zero = int(np.argmin(np.abs(sweep.multipliers)))
+    zero = sweep.zero
     within = utility >= utility[zero] - 1
     best = int(np.argmax(np.where(within, preference, -np.inf)))
     return {

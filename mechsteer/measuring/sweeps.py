@@ -71,12 +71,18 @@ class Sweep:
 
     @property
     def zero(self) -> int:
-        """The row at which nothing is steered, or least."""
-        return int(np.argmin(np.abs(self.multipliers)))
+        """The row at which nothing is steered."""
+        if 0 not in self.multipliers:
+            raise InputError(
+                "The sweep has not measured m = 0, which this rests on. Sweep again, with 0 among its multipliers."
+            )
+        return int(np.flatnonzero(self.multipliers == 0)[0])
 
     def shift_at(self, multipliers: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
-        """The mean relative shift there: between multipliers as measured at both, beyond them along the last two."""
-        return _along(self.multipliers, self.relative_shift.mean(axis=1), np.asarray(multipliers, dtype=np.float64))
+        """The mean relative shift there: on each side of zero, where nothing is shifted, between multipliers as measured at
+        both, beyond them along the last two. A side that was not measured is taken for like the other."""
+        at = np.asarray(multipliers, dtype=np.float64)
+        return np.where(at < 0, *(_along(*self._side(sign), np.abs(at)) for sign in (-1, 1)))
 
     def signed_shift_at(self, multipliers: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
         """The same with the sign of m: the axis on which forms are drawn together."""
@@ -84,10 +90,17 @@ class Sweep:
 
     def multiplier_at(self, shift: float, sign: int = 1) -> float:
         """The multiplier of this sign whose mean relative shift is `shift`; the inverse of `shift_at`."""
-        side = sign * self.multipliers >= 0
+        sizes, shifts = self._side(sign)
+        return sign * float(_along(shifts, sizes, np.array([shift]))[0])
+
+    def _side(self, sign: int) -> tuple[Float[ndarray, " k"], Float[ndarray, " k"]]:
+        """Sizes of the multipliers of one sign, from zero outwards, and the mean relative shift at each."""
+        side = sign * self.multipliers > 0
+        if not side.any():
+            side = self.multipliers != 0
         sizes, shifts = np.abs(self.multipliers[side]), self.relative_shift[side].mean(axis=1)
         order = np.argsort(sizes)
-        return sign * float(_along(shifts[order], sizes[order], np.array([shift]))[0])
+        return np.append(0.0, sizes[order]), np.append(0.0, shifts[order])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per multiplier and pair, with what the sweep is of."""
