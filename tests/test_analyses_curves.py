@@ -177,6 +177,17 @@ def test_utility_that_is_undefined_decides_nothing_between_methods(analysis, met
     assert claim.outcome is INCONCLUSIVE and "0 pairs" in claim.because
 
 
+def test_sweeps_of_one_side_leave_undecided_who_wins_and_stop_nothing():
+    planted = [sweep(method=method, n_pairs=24) for method in ("SPLIT", "SFT", "Random")]
+    side = planted[0].multipliers >= 0
+    measured = ("multipliers", "loss_positive", "loss_negative", "relative_shift")
+    given = [replace(item, **{name: getattr(item, name)[side] for name in measured}) for item in planted]
+    for name in ("split_wins", "random_control"):
+        (claim,) = verdict.judge(CLAIMS[name], given).claims
+        assert claim.outcome is INCONCLUSIVE and "both sides of zero" in claim.because
+        assert (claim.claim, claim.key.method, claim.key.pairs_content) == (name, "", planted[0].key.pairs_content)
+
+
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     """A folder with the evidence of two steers."""

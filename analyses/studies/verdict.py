@@ -20,19 +20,28 @@ Given = Evidence | Sequence[Sweep] | pd.DataFrame
 
 def judge(member: Member, given: Given, seed: int = 0) -> Result:
     """One analysis, its claims not yet corrected; its tables say by their key's columns what a row is of."""
-    module = member.module()
-    if isinstance(given, pd.DataFrame):
-        return _labelled(module.run(given), keys_in(given)[0])
-    if not isinstance(given, Evidence):
-        return _labelled(module.run(given, seed), given[0].key.without("method", "form", "rule", "seed", "settings"))
-    if member.get("SCOPE") == "model":
-        given = given.of(given.key.without("method", "form", "rule", "seed", "settings"))
+    module, key = member.module(), subject(member, given)
     try:
-        found = module.run(given)
+        if isinstance(given, pd.DataFrame):
+            found = module.run(given)
+        elif isinstance(given, Evidence):
+            found = module.run(given.of(key))
+        else:
+            found = module.run(given, seed)
     except InputError as error:
         # What an analysis cannot work with decides nothing, and must not take the other claims with it.
-        found = Result((undecided(member.name, "", given.key, "", str(error)),))
-    return _labelled(found, given.key)
+        found = Result((undecided(member.name, "", key, "", str(error)),))
+    return _labelled(found, key)
+
+
+def subject(member: Member, given: Given) -> Key:
+    """What is judged: one steer; or the model, its pairs and the site, whatever is added there."""
+    if isinstance(given, pd.DataFrame):
+        return keys_in(given)[0]
+    key = given.key if isinstance(given, Evidence) else given[0].key
+    if isinstance(given, Evidence) and member.get("SCOPE") != "model":
+        return key
+    return key.without("method", "form", "rule", "seed", "settings")
 
 
 def judge_again(folder: Path, name: str) -> Result:

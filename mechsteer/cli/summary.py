@@ -209,7 +209,7 @@ def _claims(rows: list[dict[str, Any]]) -> Table:
         heading, label = key.steer or key.sites, claim.name
         if claim.claim in known and known[claim.claim].get("ACROSS"):
             # The site is the same for all of them.
-            steer = key.without("sites").steer.replace("_", " ")
+            steer = key.without("sites").steer.replace("_", " ") or "all steers"
             heading, label = claim.name, steer + (f", against {claim.against}" if claim.against else "")
         found = f"{estimate(row, digits=2)} {row['unit']}"
         sections.setdefault(heading, []).append((label, row["outcome"], found))
