@@ -8,7 +8,7 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels
 from .drawing.saved import saved
-from .drawing.style import GREY, Look, form_look, form_title
+from .drawing.style import GREY, Look, form_looks, form_title
 
 NAME = "one_operation"
 ORDER = 60
@@ -24,10 +24,11 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
+    looks = form_looks(table["form"])
     with panels(ax, height=3.0) as shown:
         panel = shown.axes[0]
         for form, rows in table.groupby("form", sort=False):
-            look = form_look(str(form))
+            look = looks[str(form)]
             panel.plot(rows.change, rows.difference, look.marker, color=look.colour, alpha=0.8, markeredgewidth=0)
             panel.plot(
                 rows.change, rows.reversed, look.marker, color=look.colour, fillstyle="none", markeredgewidth=0.6
@@ -39,7 +40,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel.set_ylabel("largest difference between hooks\nand edited weights (logits)")
         shown.legend(
             [
-                *(key(form_title(str(form)), form_look(str(form))) for form in table.form.unique()),
+                *(key(form_title(form), looks[form]) for form in table.form.unique()),
                 key("edit of opposite sign", Look(GREY, "o"), fillstyle="none"),
                 key(f"allowed: {table.tolerance.max():g} of it", Look(GREY, "", ":"), line=True),
             ]

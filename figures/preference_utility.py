@@ -15,7 +15,7 @@ from mechsteer.measuring.sweeps import Sweep
 
 from .drawing.panels import Place, key, panels
 from .drawing.steer_curves import curve_keys, curve_table, draw_curve, shift_axis
-from .drawing.style import GREY, QUANTITIES, Look, form_look, form_title
+from .drawing.style import GREY, QUANTITIES, Look, form_looks, form_title
 
 NAME = "preference_utility"
 ORDER = 20
@@ -64,9 +64,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 
 
 def _draw_quantity(ax: Axes, table: pd.DataFrame) -> None:
-    keys = []
+    keys, looks = [], form_looks(table["form"])
     for form, rows in table.groupby("form", sort=False):
-        look, score = form_look(str(form)), rows.held_out_r_squared.iloc[0]
+        look, score = looks[str(form)], rows.held_out_r_squared.iloc[0]
         draw_curve(ax, rows, look, size=2.2)
         label = form_title(str(form)) + (f", held-out $R^2$ {score:.3f}" if pd.notna(score) else "")
         keys.append(key(label, look, linestyle=look.line))

@@ -10,7 +10,7 @@ from analyses.studies.finished import Study
 from .drawing.forest import forest
 from .drawing.panels import Place, panels, zero_lines
 from .drawing.saved import claims, saved
-from .drawing.style import GREY, form_look, form_title, method_look
+from .drawing.style import GREY, form_looks, form_title, method_looks
 
 NAME = "random_control"
 ORDER = 90
@@ -37,7 +37,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     order = gained[["method", "form"]]
     shares = order.merge(shares, on=["method", "form"], how="left")
     labels = [f"{row.method} {form_title(row.form)}" for row in order.itertuples()]
-    looks = [method_look(row.method)._replace(marker=form_look(row.form).marker) for row in order.itertuples()]
+    by_method, by_form = method_looks(order["method"]), form_looks(order["form"])
+    looks = [by_method[row.method]._replace(marker=by_form[row.form].marker) for row in order.itertuples()]
     with panels(ax, 1, 2, height=0.9 + 0.17 * len(order), sharey=True) as shown:
         gain, share = shown.axes
         forest(gain, gained, labels, looks)

@@ -164,7 +164,7 @@ def test_every_claim_has_a_figure():
 @pytest.mark.parametrize(
     "looks",
     [
-        [style.form_look(name) for name in FORMS.members()], style.method_looks(methods()).values(),
+        style.form_looks(FORMS.members()).values(), style.method_looks(methods()).values(),
         style.QUANTITIES.values(), style.OUTCOMES.values(),
     ],
     ids=["forms", "methods", "quantities", "outcomes"],
@@ -256,8 +256,16 @@ def test_a_method_that_nobody_knows_has_a_look_of_its_own_and_does_not_vanish(st
     foreign = Study.load(folder)
     figure = frontier.draw(foreign)
     assert "Foreign" in [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    looks = style.method_looks(["Foreign", *methods()])
-    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+
+
+def test_those_that_nobody_knows_are_told_apart_from_each_other_too():
+    for looks, known in ((style.method_looks, methods()), (style.form_looks, FORMS.members())):
+        found = looks([*(f"Foreign {number}" for number in range(5)), *known])
+        for part in ("colour", "marker"):
+            assert len({getattr(look, part) for look in list(found.values())[len(known) :]}) == 5
+        assert len({(look.colour, look.marker) for look in found.values()}) == len(found)
+    many = style.method_looks(str(number) for number in range(25))
+    assert len(set(many.values())) == 25
 
 
 # Axes of the caller's.

@@ -327,6 +327,17 @@ def test_a_query_that_holds_markup_shows_as_text(visit, page):
     assert tab.evaluate("window.attacked") is None
 
 
+def test_methods_that_nobody_knows_have_signs_of_their_own(visit, tmp_path):
+    folder = make_study(tmp_path / "one")
+    table = pd.read_parquet(folder / "frontier.parquet")
+    foreign = [table.assign(method=table["method"] + end) for end in (" of ours", " of theirs")]
+    pd.concat([table, *foreign]).to_parquet(folder / "frontier.parquet")
+    tab = visit(write_report([folder]))
+    told = tab.locator('[data-part="frontier"] .note').last.inner_text()
+    signs = [sign for sign in told if sign in "■×▲◆●▼★⬢+✳"]
+    assert len(signs) == len(set(signs)) == 6, told
+
+
 def test_tables_sort_by_their_headers(visit, page):
     tab = visit(page)
     table = tab.locator('[data-part="pair-table"] table')

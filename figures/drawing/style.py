@@ -1,10 +1,9 @@
 """How figures look: safe for colour-blind readers, readable in grey, at the width of one column, in text that can be searched."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import matplotlib
 import numpy as np
@@ -45,16 +44,6 @@ SPARE = (
 """For a method or form that declares no style, or that nobody here knows: nothing vanishes for want of a look."""
 
 
-def method_look(name: str) -> Look:
-    """How a method is drawn: its file says so."""
-    return _look(methods().get(name), name)
-
-
-def form_look(name: str) -> Look:
-    """How a form is drawn: its file says so."""
-    return _look(FORMS.members().get(name), name)
-
-
 def form_title(name: str) -> str:
     """How a form is written."""
     return FORMS[name].title if name in FORMS.members() else name.replace("_", " ")
@@ -67,15 +56,31 @@ def form_order(name: str) -> int:
 
 
 def method_looks(names: Iterable[str]) -> dict[str, Look]:
-    """The looks of these methods, each once, in the order of their family, with those that it does not know at the end."""
+    """How these methods are drawn, as their files say, in the order of their family; those that it does not know at the end."""
+    return _looks(methods(), names)
+
+
+def form_looks(names: Iterable[str]) -> dict[str, Look]:
+    """The same of forms."""
+    return _looks(FORMS.members(), names)
+
+
+def _looks(family: Mapping[str, Member], names: Iterable[str]) -> dict[str, Look]:
     found = dict.fromkeys(names)
-    known = [name for name in methods() if name in found]
-    return {name: method_look(name) for name in dict.fromkeys([*known, *found])}
+    ordered = [*(name for name in family if name in found), *(name for name in found if name not in family)]
+    looks, n_spare = {}, 0
+    for name in ordered:
+        declared = family[name].get("STYLE") if name in family else None
+        looks[name] = _spare(n_spare) if declared is None else Look(**declared)
+        n_spare += declared is None
+    return looks
 
 
-def _look(member: Member | None, name: str) -> Look:
-    declared = None if member is None else member.get("STYLE")
-    return SPARE[crc32(name.encode()) % len(SPARE)] if declared is None else Look(**declared)
+def _spare(number: int) -> Look:
+    """Each time that all are taken, colours, markers and lines are put together anew."""
+    n, turn = len(SPARE), number // len(SPARE)
+    colour, marker, line = (SPARE[(number + step * turn) % n] for step in range(3))
+    return Look(colour.colour, marker.marker, line.line)
 
 
 _SETTINGS: dict[Any, Any] = {

@@ -3,8 +3,15 @@
 const METHODS = {
   DiffMean: ["soft", "square"], Random: ["ink", "x"], SFT: ["orange", "triangle"], RePS: ["green", "diamond"], SPLIT: ["vermilion", "circle"],
 };
+const SPARE = [["blue", "inverted_triangle"], ["ink", "star"], ["vermilion", "hex"], ["green", "plus"], ["orange", "asterisk"]];
 const SERIES = ["blue", "vermilion", "green", "orange", "soft", "ink"];
-const SIGNS = { square: "■", x: "×", triangle: "▲", diamond: "◆", circle: "●" };
+const SIGNS = { square: "■", x: "×", triangle: "▲", diamond: "◆", circle: "●", inverted_triangle: "▼", star: "★", hex: "⬢", plus: "+", asterisk: "✳" };
+
+/** Colour and marker of each method; those without their own take a spare one each. */
+function looksOf(names) {
+  const unknown = names.filter((name) => !Object.hasOwn(METHODS, name));
+  return new Map(names.map((name) => [name, Object.hasOwn(METHODS, name) ? METHODS[name] : SPARE[unknown.indexOf(name) % SPARE.length]]));
+}
 
 /** A key of coloured signs and names. */
 function legend(entries) {
@@ -19,6 +26,7 @@ async function drawFrontier(study, container, tableContainer) {
   const get = (name, row) => table.get(name)[row];
   const rows = rowsWhere(table, "budget", (budget) => budget !== null);
   const forms = [...new Set(rows.map((row) => get("form", row)))];
+  const looks = looksOf([...new Set(rows.map((row) => get("method", row)))]);
   const ends = ["low", "high"].map((name) => rows.map((row) => get(name, row)).filter((value) => value !== null));
   const [least, most] = [Math.min(0, ...ends[0]), Math.max(0, ...ends[1])], margin = 0.05 * (most - least);
   container.replaceChildren();
@@ -34,7 +42,7 @@ async function drawFrontier(study, container, tableContainer) {
     figure.xaxis.major_label_overrides = new Map(budgets.map((budget) => [Math.log2(budget), String(budget)]));
     drawZero(figure);
     methods.forEach((method, number) => {
-      const [shade, marker] = METHODS[method] ?? ["blue", "circle"], points = own.filter((row) => get("method", row) === method);
+      const [shade, marker] = looks.get(method), points = own.filter((row) => get("method", row) === method);
       const x = points.map((row) => Math.log2(get("budget", row)) + 0.05 * (number - (methods.length - 1) / 2));
       const [gained, low, high] = ["gained", "low", "high"].map((name) => numbers(points.map((row) => get(name, row))));
       const ink = colour(shade);
@@ -42,7 +50,7 @@ async function drawFrontier(study, container, tableContainer) {
       figure.line(x, gained, { line_color: ink, line_width: 1, line_alpha: 0.7 });
       figure.scatter(x, gained, { marker, size: 8, fill_color: ink, line_color: ink });
     });
-    panel.append(legend(methods.map((method) => [method, ...(METHODS[method] ?? ["blue", "circle"])])));
+    panel.append(legend(methods.map((method) => [method, ...looks.get(method)])));
     const best = methods.map((method) => [method, own.find((row) => get("method", row) === method && get("budget", row) === 1)]);
     const words = best.filter(([, row]) => row !== undefined).map(([method, row]) => `${method} ${shown(get("gained", row))}${interval(get("low", row), get("high", row))}`);
     await put(panel, figure, `Nats of preference gained as a ${form.replaceAll("_", " ")} for one nat of utility: ${words.join("; ")}.`);
