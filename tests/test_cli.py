@@ -186,7 +186,8 @@ def test_the_time_of_every_stage_is_printed_at_the_end(small_study, mechsteer):
 def test_a_claim_opens_as_its_sentences_its_table_and_its_figure(small_study, tmp_path, mechsteer):
     study = shutil.copytree(small_study, tmp_path / "study")
     (study / "figures").mkdir(exist_ok=True)
-    (study / "figures/linear_region.png").touch()
+    for name in ("linear_region", ".linear_region.7.partial", "linear_regions_of_others"):
+        (study / f"figures/{name}.png").touch()
     code, printed, _ = mechsteer("show", study, "--claim", "linear_region")
     assert code == 0
     for words in (
@@ -200,6 +201,8 @@ def test_a_claim_opens_as_its_sentences_its_table_and_its_figure(small_study, tm
     assert content["claims"][0]["estimate"] == 0.89 and content["tables"][0]["rows"][0]["low"] == -9.5
     assert content["figures"] == [str(study / "figures/linear_region.png")]
     assert "p         0.013" in mechsteer("show", study, "--claim", "preference_curve")[1]
+    drawn = json.loads(mechsteer("show", study, "--json")[1])["figures"]
+    assert [Path(path).name for path in drawn] == ["linear_region.png", "linear_regions_of_others.png"]
 
 
 def test_what_is_no_study_or_no_claim_is_one_sentence_and_exit_code_2(small_study, tmp_path, mechsteer):

@@ -102,6 +102,24 @@ def test_evidence_is_read_fitted_and_judged_without_torch():
     assert done.returncode == 0, done.stderr or "torch was loaded"
 
 
+READS_WHAT_A_USER_WROTE = {
+    "analyses/studies/settings.py", "analyses/studies/plan.py", "mechsteer/cli/options.py", "mechsteer/cli/rooms.py",
+}  # fmt: skip
+"""Options are words that a user wrote: METHOD-FORM, OURS=THEIRS, guestbook/CONCEPT, FILE,FILE."""
+PARSING = re.compile(
+    r"""\.r?partition\(|\.r?split\(["'](?!\\n)|\bre\.(match|search|fullmatch|split|findall)\(|\.str\.(split|extract)"""
+)
+FIELDS_OF_AN_ARCHIVE = 'group, _, rest = name.rpartition(".")'
+
+
+def test_nothing_is_found_by_taking_a_name_apart():
+    for path in files("analyses", "figures", "mechsteer/cli"):
+        name = path.relative_to(ROOT).as_posix()
+        source = path.read_text(encoding="utf-8").replace(FIELDS_OF_AN_ARCHIVE, "")
+        if name not in READS_WHAT_A_USER_WROTE:
+            assert not (found := PARSING.search(source)), f"{name}: {found and found.group()}"
+
+
 def test_only_one_file_knows_the_names_of_hooks():
     for path in files(*PACKAGES):
         if path.relative_to(ROOT) != Path("mechsteer/models/hooks.py"):

@@ -14,9 +14,12 @@ from safetensors.torch import load_file, save_file
 
 import mechsteer as ms
 from analyses.studies.finished import Study
+from analyses.studies.plan import Subjects, plan
 from analyses.studies.settings import Settings, parse_multipliers
 from analyses.studies.study import run
 from mechsteer import InputError
+from mechsteer.models.identity import ModelReference
+from mechsteer.registry import extend, forget_extensions
 from mechsteer.store.store import Store
 
 WRITTEN = {
@@ -245,6 +248,20 @@ def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pa
 def test_the_settings_repeat_themselves_as_a_command():
     settings = Settings(model="a b", multipliers="-1:1:5", seed=3)
     assert settings.command == "mechsteer study --model='a b' --multipliers=-1:1:5 --seed=3"
+
+
+def test_a_method_that_is_named_twice_is_studied_once_and_two_that_share_a_file_s_name_are_refused(pairs, tmp_path):
+    subjects = Subjects(ModelReference("w", "t", "float32"), *(ms.load_pairs(pairs),) * 2, others=())
+    settings = Settings(methods=("SFT", "SFT"), forms=("vector",), multipliers="-1:1:5")
+    assert [sweep.result.slug for sweep in plan(settings, subjects, "1:resid_post").sweeps] == ["sft-vector-seed0"]
+    ours = tmp_path / "ours.py"
+    ours.write_text('FAMILY = "objective"\nNAME = "sft"\n')
+    extend(ours)
+    try:
+        with pytest.raises(InputError, match="The files of .* would be called the same"):
+            plan(replace(settings, methods=("SFT", "sft")), subjects, "1:resid_post")
+    finally:
+        forget_extensions()
 
 
 def test_zero_is_always_among_the_multipliers():

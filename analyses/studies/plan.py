@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mechsteer import guestbook
+from mechsteer.errors import InputError
 from mechsteer.families import FORMS
 from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
@@ -86,6 +87,12 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
         for training_seed in (range(seed, seed + settings.seeds) if is_trained(method) else (seed,))
     ]
     sweeps = tuple(Measure(steer, testing, multipliers(settings, steer, learning)) for steer in steers)
+    by_slug = {sweep.result.slug: sweep.result for sweep in sweeps}
+    for sweep in sweeps:
+        if (other := by_slug[sweep.result.slug]) != sweep.result:
+            raise InputError(
+                f"The files of {sweep.result.steer} and {other.steer} would be called the same. Study one, or rename it."
+            )
     first_seeds = tuple(sweep for sweep in sweeps if sweep.steer.seed in (None, seed))
     judged = tuple(s for s in first_seeds if f"{s.steer.method}-{s.steer.form}" in settings.claims)
     concept = checked_concept(settings)

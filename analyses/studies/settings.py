@@ -78,7 +78,8 @@ class Settings:
         chosen = [m for m in chosen if m.name in METHODS.members()] + [
             known[name] for name in self.methods if name not in METHODS.members()
         ]
-        return [(m.name, form) for m in chosen for form in self.forms if form in m.get("FORMS", self.forms)]
+        steers = [(m.name, form) for m in chosen for form in self.forms if form in m.get("FORMS", self.forms)]
+        return list(dict.fromkeys(steers))
 
     @property
     def command(self) -> str:

@@ -38,7 +38,7 @@ def read(folder: Path) -> dict[str, Any]:
         "summary": summary,
         "seconds": study["seconds"],
         "report": str(folder / "report.html") if (folder / "report.html").exists() else None,
-        "figures": sorted(str(path) for path in (folder / "figures").glob("*.png")),
+        "figures": sorted(str(path) for path in (folder / "figures").glob("[!.]*.png")),
     }
 
 
@@ -93,7 +93,8 @@ def read_claim(folder: Path, name: str) -> dict[str, Any]:
     member = CLAIMS.members().get(analysis)
     figure = member.get("FIGURE", "") if member else ""
     tables = sorted((folder / "claims").glob(f"{analysis}-*.parquet"))
-    figures = (folder / "figures").glob(f"{figure}*.png") if figure in all_figures() else ()
+    drawn = folder / "figures"
+    figures = [*drawn.glob(f"{figure}.png"), *drawn.glob(f"{figure}-*.png")] if figure in all_figures() else ()
     return {
         "claims": [_said(claim) for claim in chosen],
         "tables": [{"file": str(path), "rows": records(pd.read_parquet(path))} for path in tables],
