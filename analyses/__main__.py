@@ -12,7 +12,7 @@ from mechsteer.errors import InputError
 from mechsteer.statistics.judging import Claim
 
 from .claims import CLAIMS
-from .studies.verdict import judge_again
+from .studies.again import judge_again
 
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 

@@ -34,8 +34,9 @@ from analyses.claims import (
     transfer,
     utility_curve,
 )
+from analyses.claims.verdict import judge
 from analyses.evidence.evidence import Evidence
-from analyses.studies import verdict
+from analyses.studies.again import judge_again
 from mechsteer import Outcome
 from mechsteer.curves import FitStatus, PreferenceCurve, UtilityCurve, ValidityDecay, fit, separable
 from mechsteer.curves.forms import rival_forms
@@ -183,7 +184,7 @@ def test_sweeps_of_one_side_leave_undecided_who_wins_and_stop_nothing():
     measured = ("multipliers", "loss_positive", "loss_negative", "relative_shift")
     given = [replace(item, **{name: getattr(item, name)[side] for name in measured}) for item in planted]
     for name in ("split_wins", "random_control"):
-        (claim,) = verdict.judge(CLAIMS[name], given).claims
+        (claim,) = judge(CLAIMS[name], given).claims
         assert claim.outcome is INCONCLUSIVE and "both sides of zero" in claim.because
         assert (claim.claim, claim.key.method, claim.key.pairs_content) == (name, "", planted[0].key.pairs_content)
 
@@ -204,15 +205,15 @@ def judged(tmp_path_factory):
 
 
 def test_an_analysis_judges_each_steer_and_what_is_of_none_once(judged):
-    found = verdict.judge_again(judged, "preference_curve")
+    found = judge_again(judged, "preference_curve")
     methods = {claim.key.method for claim in found.claims}
     assert methods == {"SPLIT", "SFT"} == set(found.tables["rivals"].method)
-    once = verdict.judge_again(judged, "measurement").claims
+    once = judge_again(judged, "measurement").claims
     assert [claim.part for claim in once] == ["preference", "utility"]
     assert {str(claim.key) for claim in once} == {"1:resid_post on planted"}
-    (operation,) = verdict.judge_again(judged, "one_operation").claims
+    (operation,) = judge_again(judged, "one_operation").claims
     assert operation.key == sweep(method="SPLIT").key
-    (split,) = verdict.judge_again(judged, "split_wins").claims
+    (split,) = judge_again(judged, "split_wins").claims
     assert (split.key.method, split.key.form, split.against) == ("SPLIT", "vector", "SFT")
 
 
@@ -220,7 +221,7 @@ def test_two_steers_that_are_called_alike_are_told_apart():
     one = steer(PREFERENCE, method="SFT", n_pairs=24)
     key = replace(one.key, settings="other")
     assert str(key) == str(one.key) and key != one.key and key.id != one.key.id
-    tables = [verdict.judge(CLAIMS["linear_region"], item).tables["regions"] for item in (one, one.of(key))]
+    tables = [judge(CLAIMS["linear_region"], item).tables["regions"] for item in (one, one.of(key))]
     assert len(keys_in(pd.concat(tables))) == 2
     assert len(rows_of(pd.concat(tables), key)) == len(tables[1])
 

@@ -49,6 +49,16 @@ def test_each_package_imports_only_what_stands_before_it(package, later):
             assert not {name for name in imports(path) if name.split(".")[0] in later}, path
 
 
+@pytest.mark.parametrize(
+    ("rooms", "later"), [(("evidence", "claims"), ("units", "studies")), (("units",), ("studies",))]
+)
+def test_claims_know_no_units_and_units_know_no_studies(rooms, later):
+    for path in files(*(f"analyses/{room}" for room in rooms)):
+        assert not {name for name in imports(path) if name.startswith(tuple(f"analyses.{room}" for room in later))}, (
+            path
+        )
+
+
 def test_nothing_imports_the_command_line():
     for path in files(*PACKAGES):
         if path.name != "__main__.py" and FRONT_DOOR not in path.parents:
@@ -79,8 +89,8 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.pairs.reading import load_pairs
 from mechsteer.statistics.intervals import percentile_interval
 from mechsteer.store.keys import Key
-from analyses.claims import CLAIMS
-from analyses.studies import finished, plan, study, verdict
+from analyses.claims import CLAIMS, verdict
+from analyses.studies import again, finished, plan, study
 from analyses.units import looks, steers, sweeps, verdicts
 
 rng = np.random.default_rng(0)

@@ -17,10 +17,12 @@ from analyses.studies.finished import Study
 from analyses.studies.plan import Subjects, plan
 from analyses.studies.settings import Settings, parse_multipliers
 from analyses.studies.study import run
+from analyses.units.sweeps import Tables
 from mechsteer import InputError
 from mechsteer.models.identity import ModelReference
 from mechsteer.registry import extend, forget_extensions
 from mechsteer.store.store import Store
+from mechsteer.store.units import Bench
 
 WRITTEN = {
     "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
@@ -262,6 +264,20 @@ def test_a_method_that_is_named_twice_is_studied_once_and_two_that_share_a_file_
             plan(replace(settings, methods=("SFT", "sft")), subjects, "1:resid_post")
     finally:
         forget_extensions()
+
+
+def test_weights_that_cannot_be_edited_leave_that_claim_undecided_and_stop_nothing(pairs, tmp_path):
+    subjects = Subjects(ModelReference("w", "t", "float32"), *(ms.load_pairs(pairs),) * 2, others=())
+    settings = Settings(methods=("DiffMean",), forms=("vector",), multipliers="-1:1:5")
+    planned = plan(settings, subjects, "1:resid_post")
+    store = Store(tmp_path)
+    store.prepare()
+    bench = Bench(store)
+    for unit in planned.edited:
+        bench.put(unit, Tables({}, "It is no weight."))
+    (judge,) = (unit for unit in planned.verdicts if unit.claim == "one_operation")
+    (claim,) = bench.get(judge).claims
+    assert (claim.outcome, claim.because) == (ms.Outcome.INCONCLUSIVE, "It is no weight.")
 
 
 def test_zero_is_always_among_the_multipliers():

@@ -12,9 +12,9 @@ import figures.orthogonality
 from analyses.claims import CLAIMS, manifold_exists, off_manifold, orthogonality, validity
 from analyses.claims.orthogonality import by_gradient, by_regression
 from analyses.claims.tokens import by_pair
+from analyses.claims.verdict import judge
 from analyses.evidence.evidence import LayerActivations
 from analyses.studies.finished import Study
-from analyses.studies.verdict import judge
 from figures import distance, shift_split, utility_distance
 from mechsteer.statistics.judging import Outcome
 

@@ -12,8 +12,8 @@ from mechsteer.store.atomic import write_json
 from mechsteer.store.units import Bench, Unit
 
 from ..claims import CLAIMS
-from ..claims.result import Result
-from ..studies.verdict import judge
+from ..claims.result import Result, undecided
+from ..claims.verdict import judge
 from .looks import Collect, EditWeights
 from .sweeps import Measure
 
@@ -44,7 +44,10 @@ class Judge(Unit[Result]):
         if isinstance(self.given, tuple):
             given = [at.get(sweep) for sweep in self.given]
         elif isinstance(self.given, EditWeights):
-            given = at.get(self.given).tables["one_operation"]
+            found = at.get(self.given)
+            if found.because:
+                return Result((undecided(self.claim, "", self.given.sweep.result, "", found.because),))
+            given = found.tables["one_operation"]
         else:
             given = at.get(self.given)
         return judge(CLAIMS[self.claim], given, self.seed)

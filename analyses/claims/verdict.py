@@ -1,18 +1,16 @@
-"""The verdict: each analysis on what it needs, by itself; a study corrects its claims for how many they are."""
+"""The verdict: one analysis on what it needs, by itself; a study corrects its claims for how many they are."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from mechsteer.errors import InputError
-from mechsteer.measuring.sweeps import Sweep, load_sweeps
+from mechsteer.measuring.sweeps import Sweep
 from mechsteer.registry import Member
-from mechsteer.store.keys import Key, keys_in, labelled, split_by_key
+from mechsteer.store.keys import Key, keys_in, labelled
 
-from ..claims import CLAIMS
-from ..claims.result import Result, undecided
 from ..evidence.evidence import Evidence
+from .result import Result, undecided
 
 Given = Evidence | Sequence[Sweep] | pd.DataFrame
 """What a claim NEEDS: one steer's evidence, the sweeps of a study, or a table of edited weights."""
@@ -42,31 +40,6 @@ def subject(member: Member, given: Given) -> Key:
     if isinstance(given, Evidence) and member.get("SCOPE") != "model":
         return key
     return key.without("method", "form", "rule", "seed", "settings")
-
-
-def judge_again(folder: Path, name: str) -> Result:
-    """One analysis on what a study's folder holds."""
-    CLAIMS.check(name)
-    member = CLAIMS[name]
-    paths = sorted((folder / "evidence").glob("[!.]*.npz"))
-    if not paths:
-        raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
-    needs, once = member.get("NEEDS", "evidence"), member.get("SCOPE", "steer") != "steer"
-    if needs == "sweeps":
-        given: list[Given] = [load_sweeps(folder / "sweeps.parquet")]
-    elif needs == "one_operation":
-        given = list(split_by_key(pd.read_parquet(folder / "evidence" / "one_operation.parquet")).values())
-    else:
-        given = [Evidence.load(path) for path in (paths[:1] if once else paths)]
-    results = [judge(member, item) for item in given]
-    tables: dict[str, list[pd.DataFrame]] = {}
-    for result in results:
-        for table, frame in result.tables.items():
-            tables.setdefault(table, []).append(frame)
-    return Result(
-        tuple(claim for result in results for claim in result.claims),
-        {table: pd.concat(frames, ignore_index=True) for table, frames in tables.items()},
-    )
 
 
 def _labelled(result: Result, key: Key) -> Result:
