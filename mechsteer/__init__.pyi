@@ -39,9 +39,9 @@ from .measuring.frontier import frontier as frontier
 from .measuring.generation import generate as generate
 from .measuring.log_odds import preference_log_odds as preference_log_odds
 from .measuring.log_odds import utility_log_odds as utility_log_odds
-from .measuring.site_choice import SiteChoice as SiteChoice
+from .measuring.recommended_site import SiteChoice as SiteChoice
+from .measuring.recommended_site import recommend_site as recommend_site
 from .measuring.site_choice import choose_site as choose_site
-from .measuring.site_choice import recommend_site as recommend_site
 from .measuring.sweeping import find_multipliers as find_multipliers
 from .measuring.sweeping import run_sweep as run_sweep
 from .measuring.sweeps import Sweep as Sweep

@@ -85,6 +85,7 @@ import numpy as np
 from mechsteer.curves import UtilityCurve, ValidityDecay, fit_curve
 from mechsteer.families import MANIFOLDS
 from mechsteer.measuring.frontier import frontier
+from mechsteer.measuring.recommended_site import recommend_site
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.pairs.reading import load_pairs
 from mechsteer.statistics.intervals import percentile_interval

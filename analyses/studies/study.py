@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechsteer import guestbook
 from mechsteer.errors import InputError
+from mechsteer.measuring.recommended_site import recommend_site
 from mechsteer.models.identity import ModelReference, identify, remember, remembered
 from mechsteer.models.sites import Site
 from mechsteer.pairs.polarity import Pairs
@@ -190,8 +191,6 @@ def choose_site(settings: Settings, subjects: Subjects, bench: Bench) -> Chosen:
     """The site that was asked for, or the one that gains most for what it costs."""
     if settings.site != "auto":
         return Chosen(Site.parse(settings.site), "as asked", None)
-    from mechsteer.measuring.site_choice import recommend_site
-
     unit = ChooseSite(subjects.model, PairSet.of(subjects.learning), settings.format, settings.seed)
     choice = recommend_site(bench.get(unit))
     return Chosen(choice.site, choice.because, unit)

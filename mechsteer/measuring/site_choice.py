@@ -1,7 +1,6 @@
 """Where to steer: every site of a model compared by forward passes alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,26 +9,13 @@ from ..errors import InputError
 from ..methods.diff_mean import diff_means
 from ..models.model import Model
 from ..models.prompts import encode_pairs
-from ..models.sites import Site
 from ..models.survey import all_sites
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
+from .recommended_site import SiteChoice, recommend_site
 from .sweeping import sweep_encoded
 
 RELATIVE_SHIFTS = (0.125, 0.25, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class SiteChoice:
-    """The recommended site, why, and the table behind it: a row for each site and relative shift.
-
-    `preference_gained` is half the difference between steering by +m and by -m, `utility_lost` the mean loss of both;
-    `gain_per_nat` is their ratio, where a loss under one nat counts as one: near no loss at all a ratio says nothing.
-    """
-
-    site: Site
-    because: str
-    table: pd.DataFrame
 
 
 def choose_site(
@@ -79,21 +65,3 @@ def choose_site(
         raise InputError("No site sets the two completions apart: every DiffMean vector is zero. Pass other pairs.")
     table = pd.DataFrame(rows, columns=[*columns, "gain_per_nat"])
     return recommend_site(table)
-
-
-def recommend_site(table: pd.DataFrame) -> SiteChoice:
-    """The site with the best gain per nat at any relative shift, from a table of `choose_site`."""
-    best_of_site = table.loc[table.groupby(["layer", "place"])["gain_per_nat"].idxmax()]
-    ranked = best_of_site.sort_values("gain_per_nat", ascending=False)
-    best = ranked.iloc[0]
-    because = (
-        f"at a relative shift of {best.relative_shift:g} its DiffMean vector gains {best.preference_gained:.2f} nats "
-        f"of preference for {best.utility_lost:.2f} nats of utility"
-    )
-    if len(ranked) > 1:
-        second = ranked.iloc[1]
-        because += (
-            f"; next best is {second.layer}:{second.place} with {second.preference_gained:.2f} for "
-            f"{second.utility_lost:.2f} at {second.relative_shift:g}"
-        )
-    return SiteChoice(Site(int(best.layer), str(best.place)), because, table)

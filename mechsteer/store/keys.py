@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
+from numpy import ndarray
 
 
 @dataclass(frozen=True)
@@ -108,23 +110,35 @@ def rows_of(frame: pd.DataFrame, key: Key) -> pd.DataFrame:
 
 def keys_in(frame: pd.DataFrame) -> list[Key]:
     """The keys that a table is of, each once, in the order in which they come."""
-    names = [name for name in COLUMNS if name in frame]
-    distinct = frame[names].drop_duplicates().itertuples(index=False, name=None)
-    return list(dict.fromkeys(Key.of(dict(zip(names, row, strict=True))) for row in distinct))
+    return _numbered(frame)[0]
 
 
 def split_by_key(frame: pd.DataFrame) -> dict[Key, pd.DataFrame]:
     """The rows of each key that a table is of. Unlike `rows_of`, a field that a key leaves open is open in its rows too."""
-    ids = np.array(ids_of(frame), dtype=object)
-    return {key: frame.loc[ids == key.id] for key in keys_in(frame)}
+    keys, number = _numbered(frame)
+    return {key: frame.loc[number == index] for index, key in enumerate(keys)}
 
 
 def ids_of(frame: pd.DataFrame) -> list[str]:
     """The `id` of each row's key."""
+    keys, number = _numbered(frame)
+    ids = [key.id for key in keys]
+    return [ids[index] for index in number]
+
+
+def _numbered(frame: pd.DataFrame) -> tuple[list[Key], Int[ndarray, " rows"]]:
+    """The keys of a table in the order in which they come, and which of them each row is of; no row is looked at alone."""
     names = [name for name in COLUMNS if name in frame]
-    said = [tuple(_plain(value) for value in row) for row in frame[names].itertuples(index=False, name=None)]
-    ids = {row: Key.of(dict(zip(names, row, strict=True))).id for row in set(said)}
-    return [ids[row] for row in said]
+    codes = np.zeros((len(frame), 1 + len(names)), dtype=np.int64)
+    for column, name in enumerate(names, 1):
+        codes[:, column] = pd.factorize(frame[name], use_na_sentinel=False)[0]
+    _, first, number = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    rows = frame[names].iloc[first].to_dict("records")
+    # Keys of equal contents under two names are one.
+    found = [Key.of(row) for row in rows]
+    keys = list(dict.fromkeys(found[index] for index in np.argsort(first)))
+    place = {key: index for index, key in enumerate(keys)}
+    return keys, np.array([place[key] for key in found], dtype=np.int64)[number.ravel()]
 
 
 def canonical(value: Any) -> str:
