@@ -137,11 +137,14 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """Write PDF and PNG beside each other; `path` has no suffix."""
     # Without the date, the same figure is the same file.
     metadata = {".pdf": {"CreationDate": None}, ".png": {}}
+    written = []
     with style():
-        return [
-            write_atomically(
-                path.with_suffix(suffix),
-                lambda temporary, m=entries: figure.savefig(temporary, metadata=m),
+        for suffix, entries in metadata.items():
+            written.append(
+                write_atomically(
+                    path.with_suffix(suffix), lambda temporary, m=entries: figure.savefig(temporary, metadata=m)
+                )
             )
-            for suffix, entries in metadata.items()
-        ]
+            # Laid out once: it takes a sixth of all drawing.
+            figure.set_layout_engine("none")
+    return written

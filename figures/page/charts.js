@@ -1,8 +1,11 @@
 /* Charts in the page's own colours, by Bokeh. */
 
-/** A colour of the style sheet as it is now, in light or dark. */
-function colour(name) {
-  const probe = make("span", { style: `color: var(--${name})`, hidden: "" });
+/** A shade in words of the style sheet: those with a name are defined there. */
+const inStyle = (shade) => (/^[a-z]+$/.test(shade) ? `var(--${shade})` : shade);
+
+/** A shade as it is now, in light or dark. */
+function colour(shade) {
+  const probe = make("span", { style: `color: ${inStyle(shade)}`, hidden: "" });
   document.body.append(probe);
   const found = getComputedStyle(probe).color;
   probe.remove();

@@ -12,6 +12,7 @@ from mechsteer.curves.reading import read_curve
 from mechsteer.measuring.sweeps import Sweep
 
 from ..drawing.saved import means
+from .looks import page_looks
 from .numbers import rounded
 from .pictures import pictures
 from .tables import all_tables
@@ -29,6 +30,7 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
         max_values -= sweep.preference.size
         carried[sweep.key] = max_values >= 0
     return {
+        "looks": page_looks(study),
         "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in study.sweeps],
         "pairs": _pairs(study),
         "concept": _concept(study),

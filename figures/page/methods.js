@@ -1,22 +1,14 @@
 /* Methods and forms at an equal loss of utility; and studies beside each other. */
 
-const METHODS = {
-  DiffMean: ["soft", "square"], Random: ["ink", "x"], SFT: ["orange", "triangle"], RePS: ["green", "diamond"], SPLIT: ["vermilion", "circle"],
-};
-const SPARE = [["blue", "inverted_triangle"], ["ink", "star"], ["vermilion", "hex"], ["green", "plus"], ["orange", "asterisk"]];
 const SERIES = ["blue", "vermilion", "green", "orange", "soft", "ink"];
-const SIGNS = { square: "■", x: "×", triangle: "▲", diamond: "◆", circle: "●", inverted_triangle: "▼", star: "★", hex: "⬢", plus: "+", asterisk: "✳" };
-
-/** Colour and marker of each method; those without their own take a spare one each. */
-function looksOf(names) {
-  const unknown = names.filter((name) => !Object.hasOwn(METHODS, name));
-  return new Map(names.map((name) => [name, Object.hasOwn(METHODS, name) ? METHODS[name] : SPARE[unknown.indexOf(name) % SPARE.length]]));
-}
+const SIGNS = {
+  square: "■", x: "×", triangle: "▲", diamond: "◆", circle: "●", inverted_triangle: "▼", star: "★", hex: "⬢", plus: "✚", cross: "+", asterisk: "✳",
+};
 
 /** A key of coloured signs and names. */
 function legend(entries) {
   return make("p", { class: "note" }, ...entries.flatMap(([name, shade, marker]) =>
-    [make("span", { style: `color: var(--${shade})`, "aria-hidden": "true" }, SIGNS[marker]), ` ${name}   `]));
+    [make("span", { style: `color: ${inStyle(shade)}`, "aria-hidden": "true" }, SIGNS[marker]), ` ${name}   `]));
 }
 
 /** A panel for each form: preference gained against the utility that it costs. */
@@ -26,7 +18,7 @@ async function drawFrontier(study, container, tableContainer) {
   const get = (name, row) => table.get(name)[row];
   const rows = rowsWhere(table, "budget", (budget) => budget !== null);
   const forms = [...new Set(rows.map((row) => get("form", row)))];
-  const looks = looksOf([...new Set(rows.map((row) => get("method", row)))]);
+  const looks = new Map(Object.entries(study.looks));
   const ends = ["low", "high"].map((name) => rows.map((row) => get(name, row)).filter((value) => value !== null));
   const [least, most] = [Math.min(0, ...ends[0]), Math.max(0, ...ends[1])], margin = 0.05 * (most - least);
   container.replaceChildren();
