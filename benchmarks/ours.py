@@ -22,11 +22,12 @@ TRAINING_MULTIPLIERS = (0.5, 1.0, 1.5)
 
 @dataclass(frozen=True, eq=False)
 class Mechsteer:
-    """An open model and pairs of texts, steered at `site`."""
+    """An open model and pairs of texts, steered at `site`, and at `more` sites at the same time."""
 
     model: ms.Model
     pairs: ms.Pairs
     site: ms.Site
+    more: tuple[ms.Site, ...] = ()
 
     @classmethod
     def open(cls, hf: PreTrainedModel, pairs: Sequence[TokenPair], layer: int) -> "Mechsteer":
@@ -60,7 +61,8 @@ class Mechsteer:
         return [(draw.pairs.tolist(), draw.multipliers.tolist()) for draw in drawn]
 
     def _intervention(self, steer: Steer) -> ms.Intervention:
-        return FORMS.load(steer.form).init(self.site, *self.site.widths(self.model)).with_parameters(steer.tensors)
+        form, sites = FORMS.load(steer.form), (self.site, *self.more)
+        return ms.join(form.init(site, *site.widths(self.model)).with_parameters(steer.tensors) for site in sites)
 
 
 def words_for_tokens(d_vocab: int, bos_token: int) -> PreTrainedTokenizerFast:

@@ -191,19 +191,27 @@ class Bench:
         return max(1, min(most, round(budget / seconds(work, self.device))))
 
     def forms(self) -> dict[str, list[float]]:
-        """Seconds for each further multiplier, by form and repeat: mechsteer on eight pairs, sixteen multipliers more."""
-        small, grid = self.with_pairs(8), self.workload.multipliers
+        """Seconds for each further multiplier, by form and repeat: mechsteer on eight pairs, sixteen multipliers more.
 
-        def each(form: str) -> float:
+        At two sites, the second is half way from the first to the last layer.
+        """
+        small, grid = self.with_pairs(8), self.workload.multipliers
+        site = small.mechsteer.site
+        later = replace(site, layer=(site.layer + small.mechsteer.model.n_layers) // 2)
+        at_two = replace(small.mechsteer, more=(later,))
+
+        def each(form: str, ours: Mechsteer = small.mechsteer) -> float:
             steer = self.workload.steer(form)
-            many, one = (seconds(lambda m=m: small.mechsteer.sweep(steer, m), self.device) for m in (grid, grid[:1]))
+            many, one = (seconds(lambda m=m: ours.sweep(steer, m), self.device) for m in (grid, grid[:1]))
             return (many - one) / (len(grid) - 1)
 
         forms = ("vector", "lora", "local_weight")
         for form in forms:
             steer = self.workload.steer(form)
             self.agree(form, small.mechsteer.sweep(steer, grid)[:1], small.plain.sweep(steer, grid[:1]))
-        return interleaved({form: lambda form=form: each(form) for form in forms}, self.repeats)
+        work = {form: lambda form=form: each(form) for form in forms}
+        work |= {f"{form}, two sites": lambda form=form: each(form, at_two) for form in ("vector", "local_weight")}
+        return interleaved(work, self.repeats)
 
     def vary(self, setting: str, values: Sequence[int]) -> None:
         """Print time and memory of mechsteer's sweep by one of `run_sweep`'s settings."""

@@ -17,7 +17,7 @@ from .drawing.style import BLACK, Look
 NAME = "sites"
 ORDER = 40
 
-PLACES = ("resid_pre", "attn.o", "resid_mid", "mlp.out", "resid_post")
+PLACES = ("resid_pre", "attn.o", "resid_mid", "mlp.out", "mlp.bypass", "resid_post")
 """In the order in which a block computes them."""
 
 

@@ -6,8 +6,13 @@ from .registry import Family
 
 _HERE = Path(__file__).parent
 
-FORMS = Family("form", _HERE / "interventions", "mechsteer.interventions", "mechsteer.interventions.base:Intervention")
-"""What an intervention looks like: `TITLE` and `STYLE` say how it is written and drawn."""
+FORMS = Family("form", _HERE / "interventions", "mechsteer.interventions", "mechsteer.interventions.base:Shift")
+"""What a shift looks like: `TITLE` and `STYLE` say how it is written and drawn."""
+RULES = Family(
+    "rule", _HERE / "interventions" / "rules", "mechsteer.interventions.rules",
+    "mechsteer.interventions.rules.base:Rule",
+)  # fmt: skip
+"""How m·Δh is applied: `STRENGTH` says what m means."""
 OBJECTIVES = Family(
     "objective", _HERE / "methods" / "objectives", "mechsteer.methods.objectives",
     "mechsteer.methods.objectives.base:Objective",

@@ -49,12 +49,18 @@ CONFIGS = {
     "phi3": lambda: transformers.Phi3Config(**_SIZE, **_GROUPED),
 }
 FAMILIES = tuple(CONFIGS)
+MORE = {
+    "gemma": lambda: transformers.GemmaConfig(**_SIZE, **_GROUPED, head_dim=8),
+    "olmo2": lambda: transformers.Olmo2Config(**_SIZE, **_GROUPED),
+}
+MORE_FAMILIES = tuple(MORE)
+"""For tests of what every family must do alike."""
 
 
 def build_hf(family: str, *, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:
     """A random model of the family, the same at every call, with norms and biases that are not trivial."""
     torch.manual_seed(0)
-    hf = transformers.AutoModelForCausalLM.from_config(CONFIGS[family]()).eval()
+    hf = transformers.AutoModelForCausalLM.from_config((CONFIGS | MORE)[family]()).eval()
     with torch.no_grad():
         for parameter in hf.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

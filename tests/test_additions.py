@@ -52,7 +52,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mechsteer import Intervention
+from mechsteer import Shift
 
 FAMILY = "form"
 NAME = "scale"
@@ -60,7 +60,7 @@ TITLE = "scale"
 
 
 @dataclass(frozen=True, eq=False)
-class Scale(Intervention):
+class Scale(Shift):
     factor: torch.Tensor
 
     form = "scale"
@@ -81,6 +81,30 @@ class Scale(Intervention):
     @property
     def widths(self):
         return len(self.factor), len(self.factor)
+''',
+    "rule": '''
+"""Adds Δh as long as h: m is the relative shift."""
+
+from dataclasses import dataclass
+
+import torch
+
+from mechsteer import Rule
+
+FAMILY = "rule"
+NAME = "match"
+STRENGTH = "the relative shift itself"
+
+
+@dataclass(frozen=True)
+class Match(Rule):
+    name = "match"
+    is_linear = True
+
+    def shift(self, moment):
+        norm = torch.linalg.vector_norm
+        size = norm(moment.value, dim=-1, keepdim=True) / norm(moment.delta, dim=-1, keepdim=True)
+        return moment.m * size * moment.delta
 ''',
     "claim": '''
 """Utility is negative where nothing is steered: whole completions are unlikely."""
@@ -212,6 +236,8 @@ def test_help_lists_them(extended):
     study = call("study", "--help")
     assert "Margin" in study and "unlikely" in study
     assert "lines" in call("generate", "--help")
+    for verb in ("study", "train", "sweep", "generate"):
+        assert "match, the relative shift itself" in " ".join(call(verb, "--help").replace("│", " ").split())
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +276,27 @@ def test_figures_and_the_page_show_them(study):
     assert "ball" in set(pd.read_csv(study / "figures/distance.csv").distance)
     page = (study / "report.html").read_text()
     assert "Whole completions are unlikely" in page and "Margin" in page
+
+
+def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, study):
+    """At which the mean relative shift is m itself, at either site."""
+    folder, call = extended
+    call(
+        "study", "--pairs=pairs.jsonl", "--site=1:resid_post,2:mlp.out", "--rule=match", "--multipliers=-1:1:3",
+        "--methods=Halved", "--forms=vector", "--device=cpu", "--out=ruled",
+    )  # fmt: skip
+    table = pd.read_parquet(folder / "ruled/sweeps.parquet")
+    assert set(table.rule) == {"match"} and set(table.site if "site" in table else table.sites) == {
+        "1:resid_post,2:mlp.out"
+    }
+    for site in ("1:resid_post", "2:mlp.out"):
+        assert abs(table[f"relative_shift at {site}"] - table.multiplier.abs()).max() < 1e-5
+    page = (folder / "ruled/report.html").read_text()
+    assert "1:resid_post,2:mlp.out by match" in page
+    made = call(
+        "generate", "--intervention=ruled/interventions/halved-vector.safetensors", "--device=cpu", "how was it ?"
+    )
+    assert "1:resid_post,2:mlp.out" in made
 
 
 def test_their_content_is_part_of_what_they_make(extended, study):

@@ -104,8 +104,8 @@ def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):
     assert_array_equal(sweep.multipliers, [-1, 0, 1])
     frame = pd.read_parquet(sweep.save(tmp_path / "sweep.parquet"))
     assert list(frame.columns) == [
-        *COLUMNS, "hook", "multiplier", "pair", "relative_shift", "loss_positive", "loss_negative", "tokens_positive",
-        "tokens_negative", "preference", "utility",
+        *COLUMNS, "hook", "multiplier", "pair", "relative_shift", "relative_shift_low", "relative_shift_high",
+        "relative_shift_mean", "loss_positive", "loss_negative", "tokens_positive", "tokens_negative", "preference", "utility",
     ]  # fmt: skip
     assert set(frame["model"]) == {stories.name} and set(frame["weights"]) == {stories.fingerprint}
     pd.testing.assert_frame_equal(ms.Sweep.load(tmp_path / "sweep.parquet").to_frame(), frame)

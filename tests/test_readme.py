@@ -1,4 +1,4 @@
-"""The README's example and the walk-through run as they stand, and print what they say they print."""
+"""The README's examples and the walk-through run as they stand, and print what they say they print."""
 
 import re
 from pathlib import Path
@@ -11,11 +11,13 @@ WALKTHROUGH = (ROOT / "docs/walkthrough.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?")
 
 
-def test_the_example_runs(tmp_path, monkeypatch, capsys):
+def test_the_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
-    assert "blocks.1.hook_out" in capsys.readouterr().out
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        exec(compile(code, "README.md", "exec"), names)
+    told = capsys.readouterr().out
+    assert "blocks.1.hook_out" in told and "blocks.2.mlp.out.hook_out" in told
     assert (tmp_path / "split.safetensors").exists()
 
 

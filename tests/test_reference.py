@@ -47,5 +47,5 @@ def test_every_kind_of_unit_has_a_frozen_version():
     differing = pd.DataFrame({"table": ["sweeps", "off_manifold-pair"]})
     assert len(reference.unannounced(differing)) == 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analyses.units.sweeps.Measure.version", 2)
+        patch.setattr("analyses.units.sweeps.Measure.version", 3)
         assert reference.unannounced(differing).table.tolist() == ["off_manifold-pair"]

@@ -54,5 +54,5 @@ def test_a_site_that_cannot_be_read_is_refused(text, message):
 def test_a_site_that_a_model_lacks_is_refused_with_those_it_has(tiny):
     with pytest.raises(ms.InputError, match="has layers 0 to 2"):
         ms.Site(3, "mlp.out").widths(tiny("llama"))
-    with pytest.raises(ms.InputError, match="layer 1 of .* has mlp.out, attn.o, resid_pre, resid_post"):
+    with pytest.raises(ms.InputError, match="layer 1 of .* has resid_pre, attn.o, mlp.out, mlp.bypass, resid_post"):
         ms.Site(1, "resid_mid").widths(tiny("neox"))

@@ -244,7 +244,7 @@ def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pa
         "--multiplier", 8, "--max-new-tokens", 12, "Once upon a time",
     )  # fmt: skip
     assert code == 0 and "blocks.2.hook_out" in printed and "Once upon a time" in printed
-    assert "-8" in printed and "0.518" in printed  # the relative shift
+    assert "-8" in printed and "0.525" in printed  # the median relative shift
 
 
 def test_the_settings_repeat_themselves_as_a_command():

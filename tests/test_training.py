@@ -97,8 +97,9 @@ def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, fami
     if method != "RePS":
         multipliers = -multipliers
     free = {name: value.clone().requires_grad_() for name, value in start.parameters.items()}
-    texts = Teaching.read(model, ms.encode_pairs(model, PAIRS), SITE)
-    with texts.losses(start.with_parameters(free), chosen, multipliers, "all", nulls_out=objective.nulls_out) as batch:
+    texts = Teaching.read(model, ms.encode_pairs(model, PAIRS), start)
+    taught = dataclasses.replace(start.with_parameters(free), rule=objective.learning_rule(start.rule))
+    with texts.losses(taught, chosen, multipliers, "all") as batch:
         objective(batch).backward()
 
     hf = build_hf(family)
@@ -305,7 +306,7 @@ def test_nulling_out_takes_the_direction_out_where_the_activation_points_along_i
         return seen["h"]
 
     before = residual()
-    with ms.steer(model, vector, 0.0, null_out=torch.tensor([True, False])):
+    with ms.steer(model, dataclasses.replace(vector, rule=ms.ProjectOut()), torch.tensor([1.0, 0.0])):
         after = residual()
     along = before[0] @ vector.direction
     assert_allclose((after[0] @ vector.direction)[along > 0], 0, atol=1e-4)

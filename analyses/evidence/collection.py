@@ -25,7 +25,7 @@ import mechsteer as ms
 from mechsteer.engine import batches_of_pairs, batches_to_sweep, default_batch_tokens, engine_for
 from mechsteer.engine.losses import batches, pair_texts
 from mechsteer.engine.prefix import stopping
-from mechsteer.interventions import Intervention
+from mechsteer.interventions import Intervention, Shift
 from mechsteer.interventions.wrapped import Wrapped
 from mechsteer.manifolds.geometry import remove_ones
 from mechsteer.measuring.sweeps import Sweep
@@ -63,6 +63,11 @@ def collect(
     """
     if sweep.pairs != tuple(pair.id for pair in testing):
         raise ms.InputError("The sweep is of other pairs than the test pairs that came. Pass those that it measured.")
+    if not isinstance(intervention, Shift) or str(intervention.rule) != "add":
+        raise ms.InputError(
+            f"Evidence is of m·Δh added at one site, and this steer acts at {len(intervention.sites)} by the rule "
+            f"{intervention.rule}. Pass one that adds at one site."
+        )
     site, positions, prompt_format = intervention.site, sweep.key.positions, sweep.key.prompt_format
     encoded, encoded_learning = (ms.encode_pairs(model, pairs, prompt_format) for pairs in (testing, learning))
     unsteered = ms.run_sweep(
@@ -158,7 +163,7 @@ def _draw_tokens(
 
 def _read(
     model: ms.Model,
-    intervention: Intervention,
+    intervention: Shift,
     positions: str,
     pairs: Sequence[EncodedPair],
     tokens: Int[ndarray, "tokens 2"],
@@ -166,7 +171,7 @@ def _read(
     sites: Sequence[ms.Site],
 ) -> list[Float[ndarray, "k tokens _"]]:
     """What stands at each site, the shift included, at these tokens of the pairs' texts under each multiplier."""
-    engine = engine_for(model, intervention.site)
+    engine = engine_for(model, intervention)
     found = [np.zeros((len(multipliers), len(tokens), site.widths(model)[1]), np.float32) for site in sites]
     text, pair = np.divmod(tokens[:, 0], len(pairs))
     chosen = np.unique(pair)
@@ -189,7 +194,7 @@ def _read(
 
 @torch.no_grad()
 def _mean_shifts(
-    model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair], batch_size: int = 32
+    model: ms.Model, intervention: Shift, positions: str, pairs: Sequence[EncodedPair], batch_size: int = 32
 ) -> Float[ndarray, "pairs d"]:
     """Each pair's mean Δh over the steered tokens of both texts."""
     texts = pair_texts(pairs)
@@ -231,10 +236,10 @@ class _Slopes:
     slope_utility: Float[ndarray, " pairs"]
 
 
-def _slopes(model: ms.Model, intervention: Intervention, positions: str, pairs: Sequence[EncodedPair]) -> _Slopes:
+def _slopes(model: ms.Model, intervention: Shift, positions: str, pairs: Sequence[EncodedPair]) -> _Slopes:
     """A backward pass for each text of a batch's pairs: pairs do not see each other, so a sum's gradient holds each
     one's own."""
-    engine, width = engine_for(model, intervention.site), intervention.site.widths(model)[1]
+    engine, width = engine_for(model, intervention), intervention.site.widths(model)[1]
     losses, slopes, gradients = np.zeros((2, len(pairs))), np.zeros((2, len(pairs))), np.zeros((2, len(pairs), width))
     for rows in batches_of_pairs(pairs, default_batch_tokens(model, with_gradients=True)):
         n = len(rows)

@@ -4,7 +4,7 @@ At a residual site W is the identity, and plain PyTorch hooks put the edited map
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
@@ -61,18 +61,49 @@ def compare(
 
 @contextmanager
 def edited(model: ms.Model, intervention: Intervention, multiplier: float) -> Iterator[None]:
-    """The model with m ΔW and m Δb added to the site's own map; its weights come back bit for bit."""
-    site = intervention.site
-    weight, bias = (multiplier * part for part in intervention.as_weights(*site.widths(model)))
-    block = model.bridge.blocks[site.layer]
-    if site.place in ("mlp.out", "attn.o"):
-        projection = block.mlp.out if site.place == "mlp.out" else block.attn.o
-        with _edited_linear(projection.original_component, weight, bias):
-            yield
-        return
-
-    with _edited_residual(block, site.place, weight, bias):
+    """The model with m ΔW and m Δb added to the own map of every site; its weights come back bit for bit."""
+    if str(intervention.rule) != "add":
+        raise ms.InputError(
+            f"The steer acts by the rule {intervention.rule}, which no edit of weights does. Pass one that adds m·Δh."
+        )
+    with ExitStack() as stack:
+        for site, shift in intervention.shifts.items():
+            weight, bias = (multiplier * part for part in shift.as_weights(*site.widths(model)))
+            stack.enter_context(_edited(model.bridge.blocks[site.layer], site.place, weight, bias))
         yield
+
+
+def _edited(block: Any, place: str, weight: Tensor, bias: Tensor) -> AbstractContextManager[None]:
+    """A block whose map at this place is another."""
+    if place in ("mlp.out", "attn.o"):
+        projection = block.mlp.out if place == "mlp.out" else block.attn.o
+        return _edited_linear(projection.original_component, weight, bias)
+    if place == "mlp.bypass":
+        return _beside(block, weight, bias)
+    return _edited_residual(block, place, weight, bias)
+
+
+@contextmanager
+def _beside(block: Any, weight: Tensor, bias: Tensor) -> Iterator[None]:
+    """A map of its own from what the down-projection reads to what leaves the block."""
+    read: list[Tensor] = []
+
+    def leave(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
+        residual, *rest = output if isinstance(output, tuple) else (output,)
+        added = nn.functional.linear(read.pop().float(), weight.to(residual.device), bias.to(residual.device))
+        residual = residual + added.view_as(residual).to(residual.dtype)
+        return (residual, *rest) if isinstance(output, tuple) else residual
+
+    down = block.mlp.out.original_component
+    handles = [
+        down.register_forward_pre_hook(lambda module, args: read.append(args[0])),
+        block.original_component.register_forward_hook(leave),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

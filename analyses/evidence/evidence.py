@@ -75,7 +75,8 @@ class Evidence:
         }
         for name in ("sweep", "learning_sweep"):
             sweep = getattr(self, name)
-            arrays |= {f"{name}.{item.name}": getattr(sweep, item.name) for item in fields(Sweep) if item.name != "key"}
+            known = {item.name: getattr(sweep, item.name) for item in fields(Sweep) if item.name != "key"}
+            arrays |= {f"{name}.{field}": value for field, value in known.items() if value is not None}
             arrays[f"{name}.key"] = canonical(sweep.key.columns())
         for layer, activations in self.layers.items():
             arrays |= {f"layers.{layer}.{item.name}": getattr(activations, item.name) for item in fields(activations)}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
-from mechsteer.models.sites import Site
+from mechsteer.models.sites import Site, write_sites
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.statistics.judging import Claim, correct_for_many
 from mechsteer.store.atomic import write_json
@@ -27,11 +27,19 @@ from .plan import Plan, Subjects, checked_concept
 
 @dataclass(frozen=True)
 class Chosen:
-    """Where to steer, why, and what the choice rests on."""
+    """Where to steer, at one site or several, why, and what the choice rests on."""
 
-    site: Site
+    sites: tuple[Site, ...]
     because: str
     unit: ChooseSite | None
+
+    @property
+    def hooks(self) -> str:
+        """TransformerLens's names of them."""
+        return ",".join(site.hook for site in self.sites)
+
+    def __str__(self) -> str:
+        return write_sites(self.sites)
 
 
 def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
@@ -86,7 +94,7 @@ def describe(plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: C
             "others": [_about(pairs) for pairs in subjects.others],
         },
         "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
-        "site": {"site": str(chosen.site), "hook": chosen.site.hook, "because": chosen.because},
+        "site": {"site": str(chosen), "hook": chosen.hooks, "because": chosen.because},
         "concept": checked_concept(plan.settings),
         "judged": [unit.sweep.result.columns() for unit in plan.evidence],
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from mechsteer import guestbook
 from mechsteer.errors import InputError
-from mechsteer.families import FORMS
+from mechsteer.families import FORMS, RULES
 from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.identity import ModelReference
+from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.store.keys import digest
 from mechsteer.store.units import Unit
@@ -78,7 +79,7 @@ class Plan:
 
 
 def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
-    """All units of a study at a site."""
+    """All units of a study at a site, or at several, with commas."""
     seed, model = settings.seed, subjects.model
     learning, testing, *others = (PairSet.of(pairs) for pairs in subjects.all_pairs)
     steers = [
@@ -97,8 +98,11 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
     judged = tuple(s for s in first_seeds if f"{s.steer.method}-{s.steer.form}" in settings.claims)
     concept = checked_concept(settings)
     taught = PairSet.of(some_of(subjects.learning, seed))
+    # Evidence is of what m·Δh, added at one site, does there and later on.
+    is_one_shift = len(parse_sites(site)) == 1 and settings.rule == "add"
     evidence = tuple(
-        Collect(sweep, Measure(sweep.steer, taught, sweep.multipliers), learning, concept, seed) for sweep in judged
+        Collect(sweep, Measure(sweep.steer, taught, sweep.multipliers), learning, concept, seed)
+        for sweep in (judged if is_one_shift else ())
     )
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
@@ -114,7 +118,7 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
         texts=tuple(Write(sweep, bool(concept)) for sweep in judged),
         evidence=evidence,
         edited=edited,
-        verdicts=tuple(verdicts(sweeps, evidence, edited, seed)),
+        verdicts=tuple(verdicts(sweeps, evidence, edited, seed)) if judged else (),
     )
 
 
@@ -125,8 +129,9 @@ def learner(
     training = TrainSettings(seed=seed, prompt_format=settings.format)
     if is_trained(method):
         training = replace(training, steps=settings.steps)
-    code = methods()[method].content + FORMS[form].content
-    return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code)
+    rule = settings.rule
+    code = methods()[method].content + FORMS[form].content + RULES[rule].content
+    return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code, rule)
 
 
 def multipliers(settings: Settings, steer: Learn, learning: PairSet) -> FindRange | tuple[float, ...]:
@@ -145,8 +150,6 @@ def verdicts(
     sweeps: tuple[Measure, ...], evidence: tuple[Collect, ...], edited: tuple[EditWeights, ...], seed: int
 ) -> Iterator[Judge]:
     """Every claim on what it needs, in the order of the paper's argument."""
-    if not evidence:
-        return
     for name, member in CLAIMS.members().items():
         match member.get("NEEDS", "evidence"):
             case "sweeps":

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mechsteer.errors import InputError
-from mechsteer.families import FORMS, METHODS
+from mechsteer.families import FORMS, METHODS, RULES
 from mechsteer.methods.learning import methods
-from mechsteer.models.sites import Site
+from mechsteer.models.sites import parse_sites
 
 FORMATS = ("raw", "chat")
 
@@ -26,6 +26,8 @@ class Settings:
     """As "ours=theirs", of the files of pairs and of test pairs."""
     group: str | None = None
     site: str = "auto"
+    """One, or several with commas, which every steer then acts at together."""
+    rule: str = "add"
     multipliers: str = "auto"
     format: str = "raw"
     methods: tuple[str, ...] = ("DiffMean", "Random", "SFT", "RePS", "SPLIT")
@@ -46,7 +48,8 @@ class Settings:
     def __post_init__(self):
         parse_columns(self.columns)
         if self.site != "auto":
-            Site.parse(self.site)
+            parse_sites(self.site)
+        RULES.check(self.rule)
         if self.multipliers != "auto":
             parse_multipliers(self.multipliers)
         if self.format not in FORMATS:

@@ -11,7 +11,7 @@ from mechsteer import guestbook
 from mechsteer.errors import InputError
 from mechsteer.measuring.recommended_site import recommend_site
 from mechsteer.models.identity import ModelReference, identify, remember, remembered
-from mechsteer.models.sites import Site
+from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
 from mechsteer.progress import progress_bar
@@ -58,8 +58,8 @@ def run(
         stages.done("model", f"{model.name}: {model.n_layers} layers of width {model.d_model}")
         stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
         chosen = choose_site(settings, subjects, bench)
-        stages.done("site", f"{chosen.site} ({chosen.site.hook}): {chosen.because}")
-        planned = plan(settings, subjects, str(chosen.site))
+        stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
+        planned = plan(settings, subjects, str(chosen))
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
@@ -151,7 +151,8 @@ class Opener:
         model = ms.load_model(self.settings.model, device=self.settings.device, dtype=self.settings.dtype)
         ms.use_threads_for(model)
         if self.settings.site != "auto":
-            Site.parse(self.settings.site).widths(model)
+            for site in parse_sites(self.settings.site):
+                site.widths(model)
         return model
 
 
@@ -190,7 +191,7 @@ def other_pairs(settings: Settings) -> list[Pairs]:
 def choose_site(settings: Settings, subjects: Subjects, bench: Bench) -> Chosen:
     """The site that was asked for, or the one that gains most for what it costs."""
     if settings.site != "auto":
-        return Chosen(Site.parse(settings.site), "as asked", None)
+        return Chosen(parse_sites(settings.site), "as asked", None)
     unit = ChooseSite(subjects.model, PairSet.of(subjects.learning), settings.format, settings.seed)
     choice = recommend_site(bench.get(unit))
-    return Chosen(choice.site, choice.because, unit)
+    return Chosen((choice.site,), choice.because, unit)

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.identity import ModelReference
+from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
 from mechsteer.store.atomic import write_json
@@ -115,7 +116,8 @@ class Learn(Unit):
     """Which fifth: the same for every method and training seed of a study."""
     is_trained: bool
     code: str
-    """Of a method or form from outside the tree, its content."""
+    """Of a method, form or rule from outside the tree, its content."""
+    rule: str = "add"
 
     kind = "steer"
 
@@ -133,13 +135,12 @@ class Learn(Unit):
         """What the steer is, whatever it is measured on."""
         model = self.model
         return Key(
-            method=self.method, form=self.form, rule="add", sites=self.sites, seed=self.seed, settings=self.key[:16],
+            method=self.method, form=self.form, rule=self.rule, sites=self.sites, seed=self.seed, settings=self.key[:16],
             positions=self.training.positions, prompt_format=self.training.prompt_format, model=model.name,
             weights=model.weights, tokenizer=model.tokenizer, dtype=model.dtype, quantisation=model.quantisation,
         )  # fmt: skip
 
     def compute(self, at: Bench):
-        import mechsteer as ms
         from mechsteer.methods.learning import learn
 
         pairs, validation = at.get(self.pairs), None
@@ -148,7 +149,7 @@ class Learn(Unit):
         parts = at.parts(self)
         parts.mkdir(parents=True, exist_ok=True)
         learned = learn(
-            at.model(self.model), pairs, ms.Site.parse(self.sites), self.method, self.form, self.training,
+            at.model(self.model), pairs, parse_sites(self.sites), self.method, self.form, self.training, rule=self.rule,
             validation=validation, checkpoint=parts / "run.pt",
         )  # fmt: skip
         steer = learned.intervention
@@ -172,6 +173,7 @@ class FindRange(Unit[ndarray]):
     n: int
 
     kind = "range"
+    version = 2
 
     @property
     def words(self) -> str:

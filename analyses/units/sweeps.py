@@ -13,7 +13,8 @@ from numpy import ndarray
 
 from mechsteer.curves import fit_preference, fit_utility
 from mechsteer.errors import InputError
-from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.sweeps import CELLS, Sweep
+from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.polarity import Pairs, PolarityPair
 from mechsteer.store.atomic import write_json
 from mechsteer.store.keys import Key, digest
@@ -22,8 +23,8 @@ from mechsteer.store.units import Bench, Unit
 from ..evidence import comparison
 from .steers import FindRange, Learn, PairSet
 
-ARRAYS = ("loss_positive", "loss_negative", "relative_shift")
-"""Of a sweep, by multiplier and pair."""
+ARRAYS = (*CELLS, "site_shifts")
+"""Of a sweep, by multiplier and pair; the last by site too, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Measure(Unit[Sweep]):
     multipliers: FindRange | tuple[float, ...]
 
     kind = "sweep"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -60,7 +62,7 @@ class Measure(Unit[Sweep]):
 
     def compute(self, at: Bench) -> Sweep:
         pairs, grid = at.get(self.pairs), self.grid(at)
-        cells = _Cells.empty(grid, pairs)
+        cells = _Cells.empty(grid, pairs, len(parse_sites(self.steer.sites)))
         for sweep, measured in self._known(at):
             cells.put(sweep, measured)
         for number, (multipliers, columns) in enumerate(cells.missing()):
@@ -82,7 +84,8 @@ class Measure(Unit[Sweep]):
         return ms.run_sweep(model, intervention, pairs, multipliers, checkpoint=at.parts(self) / part)
 
     def save(self, value: Sweep, folder: Path) -> None:
-        arrays = {name: getattr(value, name) for name in (*ARRAYS, "multipliers", "tokens_positive", "tokens_negative")}
+        names = (*ARRAYS, "multipliers", "tokens_positive", "tokens_negative")
+        arrays = {name: array for name in names if (array := getattr(value, name)) is not None}
         np.savez(folder / "sweep.npz", allow_pickle=False, pairs=np.array(value.pairs, dtype=str), **arrays)
 
     def load(self, folder: Path) -> Sweep:
@@ -115,15 +118,18 @@ class _Cells:
 
     grid: Float[ndarray, " m"]
     columns: dict[tuple[str, str, str], list[int]]
-    values: dict[str, Float[ndarray, "m pairs"]]
+    values: dict[str, Any]
+    """By multiplier and pair, the last axes."""
     tokens: Int[ndarray, "2 pairs"]
 
     @classmethod
-    def empty(cls, grid: Float[ndarray, " m"], pairs: Pairs) -> "_Cells":
+    def empty(cls, grid: Float[ndarray, " m"], pairs: Pairs, n_sites: int) -> "_Cells":
         columns: dict[tuple[str, str, str], list[int]] = {}
         for column, pair in enumerate(pairs):
             columns.setdefault(_texts(pair), []).append(column)
-        values = {name: np.full((len(grid), len(pairs)), np.nan) for name in ARRAYS}
+        shape = (len(grid), len(pairs))
+        shapes = dict.fromkeys(CELLS, shape) | ({"site_shifts": (n_sites, *shape)} if n_sites > 1 else {})
+        values = {name: np.full(whole, np.nan) for name, whole in shapes.items()}
         return cls(grid, columns, values, np.zeros((2, len(pairs)), np.int64))
 
     def put(self, sweep: Sweep, pairs: Sequence[PolarityPair]) -> None:
@@ -131,8 +137,9 @@ class _Cells:
         _, rows, from_rows = np.intersect1d(self.grid, sweep.multipliers, return_indices=True)
         both = [(source, column) for source, pair in enumerate(pairs) for column in self.columns.get(_texts(pair), ())]
         from_columns, columns = np.array(both, dtype=np.int64).reshape(-1, 2).T
-        for name in ARRAYS:
-            self.values[name][np.ix_(rows, columns)] = getattr(sweep, name)[np.ix_(from_rows, from_columns)]
+        here, there = (..., *np.ix_(rows, columns)), (..., *np.ix_(from_rows, from_columns))
+        for name, values in self.values.items():
+            values[here] = getattr(sweep, name)[there]
         self.tokens[:, columns] = np.stack([sweep.tokens_positive, sweep.tokens_negative])[:, from_columns]
 
     def missing(self) -> list[tuple[list[float], list[int]]]:

@@ -68,7 +68,7 @@ def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
         "method": sweep.method,
         "form": sweep.form,
         "site": sweep.key.sites,
-        "hook": sweep.site.hook,
+        "hook": sweep.hooks,
         "positions": sweep.key.positions,
         "multipliers": rounded(sweep.multipliers, DIGITS),
         "relative_shift": rounded(sweep.relative_shift.mean(axis=1), DIGITS),

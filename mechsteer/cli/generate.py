@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ..models.sites import write_sites
 from .options import (
     AnyModelOption,
     DeviceOption,
@@ -14,7 +15,9 @@ from .options import (
     LearnedFormatOption,
     LearnedPositionsOption,
     ModelOption,
+    RuleOption,
     SeedOption,
+    acting_by,
     open_model,
     running,
     steers,
@@ -31,6 +34,7 @@ def generate(
         list[float], steers("--multiplier", "-m", help="Repeat it for several, side by side.", metavar="M")
     ] = [0.0],  # noqa: B006
     positions: LearnedPositionsOption = None,
+    rule: RuleOption = None,
     any_model: AnyModelOption = False,
     max_new_tokens: Annotated[int, running(help="Tokens to write at most.", min=1, metavar="N")] = 48,
     temperature: Annotated[float, running(help="0 always takes the likeliest token.", min=0, metavar="T")] = 0.0,
@@ -44,7 +48,7 @@ def generate(
     import mechsteer as ms
 
     opened = open_model(model, device, dtype)
-    steer = ms.load_intervention(intervention, None if any_model else opened)
+    steer = acting_by(rule, ms.load_intervention(intervention, None if any_model else opened))
     prompt_format = prompt_format or steer.origin.prompt_format
     shifts, written = [], []
     for value in multiplier:
@@ -53,9 +57,12 @@ def generate(
                 opened, prompts, prompt_format=prompt_format, max_new_tokens=max_new_tokens, temperature=temperature,
                 seed=seed,
             )  # fmt: skip
-        shifts.append(audit.mean_relative_shift)
+        shifts.append(audit.median_relative_shift)
         written.append([text.strip() for text in texts])
-    made = {"method": steer.origin.method, "form": steer.form, "site": str(steer.site), "hook": steer.site.hook}
+    made = {
+        "method": steer.origin.method, "form": steer.form, "rule": str(steer.rule), "site": write_sites(steer.sites),
+        "hook": ",".join(site.hook for site in steer.sites),
+    }  # fmt: skip
     by_prompt = {
         prompt: list(zip(multiplier, shifts, texts, strict=True))
         for prompt, texts in zip(prompts, zip(*written, strict=True), strict=True)
@@ -68,7 +75,7 @@ def generate(
     echo(
         Table(
             f"{made['method']} {made['form']} at {made['site']} ({made['hook']})",
-            ("m", "‖mΔh‖/‖h‖", "text"),
+            ("m", "‖shift‖/‖h‖", "text"),
             {
                 prompt: [(f"{m:g}", number(shift), text) for m, shift, text in rows]
                 for prompt, rows in by_prompt.items()

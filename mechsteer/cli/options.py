@@ -2,15 +2,19 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from ..errors import InputError
-from ..families import FORMATS
+from ..families import FORMATS, RULES
+from ..models.hooks import PLACES
+
+if TYPE_CHECKING:
+    from ..interventions import Intervention
 
 what = partial(typer.Option, rich_help_panel="Model and pairs")
 steers = partial(typer.Option, rich_help_panel="Steers")
@@ -65,6 +69,22 @@ InterventionOption = Annotated[
 LearnedPositionsOption = Annotated[
     str | None,
     steers(help="all, completion or query; by default those with which the steer was learned.", metavar="POSITIONS"),
+]
+SiteOption = Annotated[
+    str,
+    steers(
+        help=f"Where to steer: layers from 0, places {', '.join(PLACES)}; several, with commas, act together.",
+        metavar="LAYER:PLACE,...",
+    ),
+]
+RuleOption = Annotated[
+    str | None,
+    steers(
+        help="How m·Δh is applied, and what m is: "
+        + "; ".join(f"{name}, {member.get('STRENGTH', 'its strength')}" for name, member in RULES.members().items())
+        + ". By default as the steer's file says, else add.",
+        metavar="RULE",
+    ),
 ]
 AnyModelOption = Annotated[bool, steers("--any-model", help="Use the steer on a model that it was not made for.")]
 SeedOption = Annotated[int, running(help="The same seed gives the same numbers.", metavar="N")]
@@ -152,6 +172,11 @@ def open_model(model: str, device: str | None, dtype: str | None) -> Any:
     opened = ms.load_model(model, device=device, dtype=dtype)
     ms.use_threads_for(opened)
     return opened
+
+
+def acting_by(rule: str | None, steer: "Intervention") -> "Intervention":
+    """The steer, by another rule than its own if one is named."""
+    return steer if rule is None else replace(steer, rule=RULES.load(rule)())
 
 
 def read_pairs(pairs: str, columns: str, group: str | None) -> Any:

@@ -7,6 +7,7 @@ from analyses.claims import CLAIMS
 
 from ..families import FORMS
 from ..methods.learning import methods as all_methods
+from ..models.hooks import PLACES
 from ..progress import say
 from . import summary
 from .options import (
@@ -20,6 +21,7 @@ from .options import (
     ModelOption,
     MultipliersOption,
     PairsOption,
+    RuleOption,
     SeedOption,
     judging,
     learning,
@@ -44,11 +46,12 @@ def study(
     site: Annotated[
         str,
         steers(
-            help="Where to steer: layers from 0, places mlp.out, attn.o, resid_pre, resid_mid, resid_post; "
+            help=f"Where to steer: layers from 0, places {', '.join(PLACES)}; several, with commas, act together; "
             "'auto' compares them all.",
-            metavar="LAYER:PLACE",
+            metavar="LAYER:PLACE,...",
         ),
     ] = "auto",
+    rule: RuleOption = None,
     multipliers: MultipliersOption = "auto",
     methods: Annotated[
         str,
@@ -105,7 +108,7 @@ def study(
     from figures.page import write_report
 
     settings = Settings(
-        model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site,
+        model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site, rule=rule or "add",
         multipliers=multipliers, format=prompt_format, methods=split_list(methods), forms=split_list(forms),
         seeds=seeds, steps=steps, other_pairs=split_list(other_pairs), claims=split_list(claims),
         seed=seed, device=device, dtype=dtype, extend=split_list(extend), store=store, retry=retry,

@@ -18,6 +18,8 @@ from .options import (
     ModelOption,
     MultipliersOption,
     PairsOption,
+    RuleOption,
+    acting_by,
     open_model,
     read_pairs,
     running,
@@ -35,6 +37,7 @@ def sweep(
     prompt_format: LearnedFormatOption = None,
     multipliers: MultipliersOption = "auto",
     positions: LearnedPositionsOption = None,
+    rule: RuleOption = None,
     any_model: AnyModelOption = False,
     batch_tokens: Annotated[
         int | None,
@@ -57,7 +60,7 @@ def sweep(
     if out.suffix != ".parquet":
         raise InputError(f"--out is {str(out)!r}. Name a file that ends in .parquet.")
     opened = open_model(model, device, dtype)
-    steer = ms.load_intervention(intervention, None if any_model else opened)
+    steer = acting_by(rule, ms.load_intervention(intervention, None if any_model else opened))
     measured = read_pairs(pairs, columns, group)
     if grid is None:
         grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)
@@ -74,7 +77,7 @@ def sweep(
         )
     ]
     content = {
-        "out": str(out), "steer": found.key.steer, "hook": found.site.hook, "n_pairs": len(found.pairs),
+        "out": str(out), "steer": found.key.steer, "hook": found.hooks, "n_pairs": len(found.pairs),
         "pairs_without_utility": int((~defined).sum()), "means": rows,
     }  # fmt: skip
     if as_json:
@@ -82,8 +85,8 @@ def sweep(
         return
     echo(
         Table.of(
-            f"{found.key.steer} ({found.site.hook}): nats, means over {len(found.pairs)} pairs",
-            ("m", "‖mΔh‖/‖h‖", "preference", "utility"),
+            f"{found.key.steer} ({found.hooks}): nats, means over {len(found.pairs)} pairs",
+            ("m", "‖shift‖/‖h‖", "preference", "utility"),
             [
                 (
                     number(row["multiplier"], 4),

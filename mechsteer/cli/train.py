@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..families import FORMS, OBJECTIVES
 from ..methods.learning import check_method, is_trained, learn, methods
 from ..methods.settings import TrainSettings
-from ..models.sites import Site
+from ..models.sites import parse_sites, write_sites
 from .options import (
     ColumnsOption,
     DeviceOption,
@@ -18,6 +18,8 @@ from .options import (
     JsonOption,
     ModelOption,
     PairsOption,
+    RuleOption,
+    SiteOption,
     learning,
     open_model,
     read_pairs,
@@ -30,13 +32,7 @@ from .printing import echo, echo_json
 
 @with_settings(TrainSettings, learning)
 def train(
-    site: Annotated[
-        str,
-        steers(
-            help="Where to steer: layers from 0, places mlp.out, attn.o, resid_pre, resid_mid, resid_post.",
-            metavar="LAYER:PLACE",
-        ),
-    ],
+    site: SiteOption,
     out: Annotated[
         Path,
         running(help="The .safetensors file to write; the history goes beside it as parquet.", metavar="FILE"),
@@ -50,6 +46,7 @@ def train(
     method: Annotated[
         str, steers(help=f"{', '.join(methods())}; the first need no training.", metavar="METHOD")
     ] = "SPLIT",
+    rule: RuleOption = None,
     reference: Annotated[
         bool,
         learning("--reference", help="Use the settings of the paper's public code instead of our defaults."),
@@ -68,7 +65,7 @@ def train(
     """
     if reference and (given.keys() - {"learning_rate", "seed", "prompt_format", "positions"}):
         raise InputError("--reference brings its own steps and batch size. Leave out --steps and --batch-size.")
-    place = Site.parse(site)
+    sites = parse_sites(site)
     check_method(method, form)
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {str(out)!r}. Name a file that ends in .safetensors.")
@@ -82,14 +79,15 @@ def train(
     teaching = read_pairs(pairs, columns, group)
     checkpoint = out.with_name(f".{out.name}.partial")
     learned = learn(
-        opened, teaching, place, method, form, settings, objective=objective, checkpoint=checkpoint,
+        opened, teaching, sites, method, form, settings, rule=rule or "add", objective=objective, checkpoint=checkpoint,
         validation=None if validation is None else read_pairs(validation, columns, group),
     )  # fmt: skip
     learned.intervention.save(out)
     content = {
-        "out": str(out), "method": method, "form": form, "site": str(place), "hook": place.hook, "n_pairs": len(teaching),
+        "out": str(out), "method": method, "form": form, "rule": rule or "add",
+        "site": write_sites(sites), "hook": ",".join(site.hook for site in sites), "n_pairs": len(teaching),
     }  # fmt: skip
-    words = f"{out}: {method} {form} at {place} ({place.hook}) from {len(teaching)} pairs"
+    words = f"{out}: {method} {form} at {content['site']} ({content['hook']}) from {len(teaching)} pairs"
     if is_trained(method):
         from ..store.atomic import write_atomically
 

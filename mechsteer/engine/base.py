@@ -33,11 +33,11 @@ class Engine(ABC):
         *,
         batch_tokens: int | None = None,
         advance: Callable[[], None] = lambda: None,
-    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
-        """Losses (nats) of the positive and the negative completions of one batch, and relative shifts ‖mΔh‖/‖h‖.
+    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "sites 4 m pairs"]]:
+        """Losses (nats) of the positive and the negative completions of one batch, and relative shifts ‖shift‖/‖h‖.
 
-        Relative shifts are means over a text's steered tokens and over both texts. `advance` is called for each
-        multiplier that is done.
+        Of these, at each of the intervention's sites, the `STATISTICS` over the steered tokens of both texts
+        (relative_shift.py). `advance` is called for each multiplier that is done.
         """
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Engine(ABC):
         """What stands at each site, the shift included, at some tokens of one batch: (pair, 0 or 1, position in its text).
 
         0 is a pair's positive text, 1 its negative one. Sites come in the order in which a forward passes them, none
-        before the intervention's.
+        before the intervention's first.
         """
 
     @abstractmethod
@@ -68,13 +68,14 @@ class Engine(ABC):
         multipliers: Float[Tensor, " pairs"],
         positions: str,
         *,
-        nulls_out: bool = False,
         prefixes: Sequence[Prefix] | None = None,
     ) -> AbstractContextManager[Float[Tensor, "2 pairs"]]:
         """Losses (nats, float64) with gradients to the intervention's tensors, each pair under its own multiplier.
 
-        `nulls_out` takes the delta's direction out where the multiplier is negative. The backward pass belongs inside
-        the block: with gradient checkpointing it runs the blocks, and their hooks, again.
+        Args:
+            prefixes: of these pairs, at the intervention's first site.
+
+        The backward pass belongs inside the block: with gradient checkpointing it runs the blocks, and their hooks, again.
         """
 
 

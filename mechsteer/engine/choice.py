@@ -6,7 +6,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from ..interventions import SteeringVector
+from ..interventions import Intervention, SteeringVector
+from ..interventions.relative_shift import STATISTICS
 from ..models.model import Model
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
@@ -17,6 +18,8 @@ from .plain import Plain
 from .prefix import is_hooked
 from .vocabulary import Unembedding
 
+MEDIAN = STATISTICS.index("median")
+
 _log = logging.getLogger("mechsteer")
 
 # By model, why the fast engine does not serve a place ("" where it does), and what has been said.
@@ -24,15 +27,18 @@ _TRIED: WeakKeyDictionary[Model, dict[str, str]] = WeakKeyDictionary()
 _SAID: WeakKeyDictionary[Model, set[str]] = WeakKeyDictionary()
 
 
-def engine_for(model: Model, site: Site) -> Engine:
+def engine_for(model: Model, intervention: Intervention) -> Engine:
     """The fast engine, or the plain one with a line in the log that says why, once for each model.
 
     A hook that somebody has put on the model sees whole texts, as it would without an engine.
     """
     if model.device.type == "cpu":
         keep_freed_memory()
+    site, rule = intervention.sites[0], intervention.rule
     fast, why_not = None, ""
-    if is_hooked(model, model.bridge) or is_hooked(model, model.hf):
+    if not rule.is_per_token:
+        why_not = f"the rule {rule.name} looks beyond single tokens"
+    elif is_hooked(model, model.bridge) or is_hooked(model, model.hf):
         why_not = "somebody else's hooks stand on it"
     elif (unembedding := Unembedding.of(model)) is None:
         why_not = "its last module is not a linear map in memory"
@@ -62,7 +68,7 @@ def _try(fast: Fast, site: Site) -> str:
         EncodedPair("short", 2, tuple(tokens[4:8]), (*tokens[4:6], tokens[0])),
     ]
     try:
-        _, shift = plain.sweep(vector, pairs, np.ones(1), "all")
+        shift = plain.sweep(vector, pairs, np.ones(1), "all")[1][:, MEDIAN]
         for positions in ("all", "completion"):
             multipliers = np.array([0.0, 0.5]) / max(float(shift.mean()), 1e-6)
             expected, _ = plain.sweep(vector, pairs, multipliers, positions)

@@ -15,8 +15,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from ..interventions import Intervention
-from ..interventions.shift import relative_size, scaled
+from ..interventions.relative_shift import STATISTICS, TokenShifts, statistics
+from ..interventions.rules.base import Moment, applied, without_zeros
 from ..interventions.steering import steer
+from ..models.model import Hook
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
 from ..models.survey import Look
@@ -48,11 +50,12 @@ class Fast(Engine):
         *,
         batch_tokens: int | None = None,
         advance: Callable[[], None] = lambda: None,
-    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
+    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "sites 4 m pairs"]]:
         forward, n = self._reading(pairs), len(pairs)
         rows, at = forward.rows, forward.rows.predictions()
-        start, value = self._start(intervention, forward, positions)
-        shift = _relative_shift(start.delta, value, rows, rows.steered(positions, self.model.bos_token))
+        start, *read = self._start(intervention, forward, positions)
+        shifts = np.zeros((len(intervention.sites), len(STATISTICS), len(multipliers), n))
+        shifts[0] = start.relative_shifts(multipliers, *read)
         # Where completions alone are steered, nothing that a query computes depends on the multiplier; what it predicts,
         # each first token, included.
         is_fixed = (at.column < rows.begin[at.row]) & (positions == "completion")
@@ -62,19 +65,20 @@ class Fast(Engine):
             keys = QueryKeys(rows.queries())
             with start.prefix.resumed(self.model):
                 waiting.add(replace(forward, keys=keys).states(first), first.target)
-        kept = Kept.where(rows.needed(positions))
+        # Later sites are looked at as they are passed, at the last tokens too, which nothing is predicted from.
+        kept = Kept.where(rows.needed(positions, with_last=len(intervention.sites) > 1))
         start, at = start.take(kept, keys), at.take(kept)
 
         def run(forward: RowForward, times: int) -> None:
             here = at.repeat(times, n)
             waiting.add(forward.states(here), here.target)
 
-        self._by_multiplier(start, torch.from_numpy(multipliers), run, batch_tokens, advance)
+        later = self._by_multiplier(start, torch.from_numpy(multipliers), run, batch_tokens, advance)
+        for number, found in enumerate(later, 1):
+            shifts[number] = np.concatenate(found, axis=1) if found else 0.0
         once, each = waiting.all().tensor_split([len(first.row)])
         losses = first.sums(once, n) + at.sums(each.view(len(multipliers), len(at.row)), n)
-        sizes, shifts = np.abs(multipliers)[:, None], np.zeros((len(multipliers), n))
-        # Added as it is, a shift is |m| times as long as at m = 1; and at m = 0 it is none, even if the delta is infinite.
-        return losses.cpu().numpy(), np.multiply(sizes, shift.cpu().numpy(), out=shifts, where=sizes > 0)
+        return losses.cpu().numpy(), shifts
 
     @torch.no_grad()
     def activations(
@@ -87,7 +91,7 @@ class Fast(Engine):
         tokens: Int[ndarray, "n 3"],
     ) -> list[Float[ndarray, "m n _"]]:
         forward = self._reading(pairs)
-        start, _ = self._start(intervention, forward, positions)
+        start, *_ = self._start(intervention, forward, positions)
         row, text, position = torch.from_numpy(tokens).to(self.model.device).T
         column = forward.rows.column(row, text == 1, position)
 
@@ -111,23 +115,28 @@ class Fast(Engine):
         run: Callable[[RowForward, int], None],
         batch_tokens: int | None = None,
         advance: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Calls `run` under the steer, each time for as many multipliers side by side as there is room for."""
+    ) -> list[list[Float[ndarray, "4 _ pairs"]]]:
+        """Calls `run` under the steer, each time for as many multipliers side by side as there is room for.
+
+        Relative shifts at the sites after the first come back, for each forward one.
+        """
+        later: list[list[ndarray]] = [[] for _ in start.intervention.sites[1:]]
         n_tokens = start.forward.rows.tokens.numel()
         if n_tokens == 0:
             # Nothing depends on the multiplier.
             for _ in multipliers:
                 advance()
-            return
+            return later
         room = max(1, (batch_tokens or default_batch_tokens(self.model)) // n_tokens)
         for times, shares in groupby(multipliers.tensor_split(ceil(len(multipliers) / room)), key=len):
             stack = start.repeat(times)
             with stack.prefix.resumed(self.model):
                 for share in shares:
-                    with self.model.hooks(stack.prefix.site.hooks(stack.shifting(share))):
+                    with self.model.hooks(stack.hooks(share, later)):
                         run(stack.forward, times)
                     for _ in share:
                         advance()
+        return later
 
     @torch.no_grad()
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
@@ -152,22 +161,17 @@ class Fast(Engine):
         multipliers: Float[Tensor, " pairs"],
         positions: str,
         *,
-        nulls_out: bool = False,
         prefixes: Sequence[Prefix] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
         whole = self._reading(pairs)
         kept = Kept.where(whole.rows.needed("all"))
         forward, at = whole.take(kept, None), whole.rows.predictions().take(kept)
         prefix = Prefix.join(
-            prefixes or self.prefixes(pairs, intervention.site),
+            prefixes or self.prefixes(pairs, intervention.sites[0]),
             lambda tensors: torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True),
         )
         steered = forward.rows.steered(positions, self.model.bos_token)
-        null_out = multipliers < 0 if nulls_out else None
-        with (
-            prefix.resumed(self.model),
-            steer(self.model, intervention, multipliers.float(), steered, null_out=null_out),
-        ):
+        with prefix.resumed(self.model), steer(self.model, intervention, multipliers.float(), steered):
             yield at.sums(self.unembedding.losses(forward.states(at), at.target), len(pairs))
 
     def _reading(self, pairs: Sequence[EncodedPair]) -> RowForward:
@@ -175,45 +179,96 @@ class Fast(Engine):
 
     def _start(
         self, intervention: Intervention, forward: RowForward, positions: str
-    ) -> tuple["_Start", Float[Tensor, "pairs pos d_out"]]:
-        """What forwards of these rows go on from, and the value that they shift."""
-        prefix = Prefix.record(self.model, intervention.site, forward.run)
+    ) -> tuple["_Start", Float[Tensor, "rows pos d_in"], Float[Tensor, "rows pos d_out"]]:
+        """What forwards of these rows go on from; and h and the value at the intervention's first site."""
+        prefix = Prefix.record(self.model, intervention.sites[0], forward.run)
         seen: list[Tensor] = []
         with prefix.resumed(self.model), stopping(self.model, prefix.site.hooks(lambda *both: seen.extend(both))):
             forward.run()
         h, value = seen
-        delta, steered = intervention.delta(h), forward.rows.steered(positions, self.model.bos_token)
-        return _Start(prefix, torch.where(steered.to(delta.device)[..., None], delta, 0.0), forward), value
+        steered = forward.rows.steered(positions, self.model.bos_token)
+        start = _Start(intervention, prefix, forward, steered, intervention.shifts[prefix.site].delta(h))
+        if intervention.rule.is_linear:
+            start = replace(start, shift=start.applied(h, value, torch.ones(len(h))))
+        return start, h, value
 
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """What the forwards of a sweep go on from, row by row; `delta` is zero at tokens that are not steered."""
+    """What the forwards of a sweep go on from, row by row: what leads to the intervention's first site, and what it does there.
+    Sites after it depend on the multiplier and are live."""
 
+    intervention: Intervention
     prefix: Prefix
-    delta: Float[Tensor, "rows pos d_out"]
     forward: RowForward
+    steered: Bool[Tensor, "rows pos"]
+    shift: Float[Tensor, "rows pos d_out"]
+    """Where the rule is linear, what it adds under multiplier one, else Δh."""
+
+    def relative_shifts(
+        self,
+        multipliers: Float[ndarray, " m"],
+        h: Float[Tensor, "rows pos d_in"],
+        value: Float[Tensor, "rows pos d_out"],
+    ) -> Float[ndarray, "4 m pairs"]:
+        """At the first site."""
+        if self.intervention.rule.is_linear:
+            once = self._statistics(self.shift, value, 1)
+            sizes = np.abs(multipliers)[:, None]
+            # At m = 0 nothing is added, even if the shift under one is infinite.
+            return np.multiply(sizes, once, out=np.zeros((len(once), len(sizes), once.shape[-1])), where=sizes > 0)
+        shifts = (self.applied(h, value, torch.full((len(h),), float(m))) for m in multipliers)
+        return np.concatenate([self._statistics(shift, value, 1) for shift in shifts], axis=1)
 
     def take(self, kept: Kept, keys: QueryKeys | None) -> "_Start":
         """These columns alone; `keys` are what they ask besides."""
-        return _Start(self.prefix.map(kept.of), kept.of(self.delta), self.forward.take(kept, keys))
+        forward = self.forward.take(kept, keys)
+        steered = kept.of(self.steered) & forward.rows.present
+        return _Start(self.intervention, self.prefix.map(kept.of), forward, steered, kept.of(self.shift))
 
     def repeat(self, times: int) -> "_Start":
         """For so many multipliers side by side."""
         prefix = self.prefix.map(lambda tensor: repeated(tensor, times))
-        return _Start(prefix, repeated(self.delta, times), self.forward.repeat(times))
+        steered, shift = (repeated(tensor, times) for tensor in (self.steered, self.shift))
+        return _Start(self.intervention, prefix, self.forward.repeat(times), steered, shift)
 
-    def shifting(self, multipliers: Float[Tensor, " times"]) -> Look:
-        """m·Δh for the hooks of the site."""
-        m = multipliers.float().repeat_interleave(len(self.delta) // len(multipliers))
-        return lambda h, value: scaled(m, self.delta).to(value.dtype)
+    def hooks(self, multipliers: Float[Tensor, " times"], later: list[list[ndarray]]) -> list[Hook]:
+        """What acts at the sites; at those after the first, relative shifts are added to `later`."""
+        m = multipliers.float().repeat_interleave(len(self.shift) // len(multipliers))
+        rule = self.intervention.rule
 
+        def first(h: Tensor, value: Tensor) -> Tensor:
+            if not rule.is_linear:
+                return self.applied(h, value, m).to(value.dtype)
+            return without_zeros(m.to(value.device)[:, None, None] * self.shift, m).to(value.dtype)
 
-def _relative_shift(delta: Tensor, value: Tensor, rows: PairRows, steered: Bool[Tensor, "pairs pos"]) -> Tensor:
-    """‖Δh‖/‖h‖ of each pair: means over each text's steered tokens, and of both texts."""
-    ratio = relative_size(delta, value)
-    means = []
-    for part in (POSITIVE, NEGATIVE):
-        own = steered.to(ratio.device) & ((rows.part < POSITIVE) | (rows.part == part)).to(ratio.device)
-        means.append(torch.where(own, ratio, 0.0).sum(dim=1) / own.sum(dim=1).clamp(min=1))
-    return (means[0] + means[1]).double() / 2
+        def live(site: Site, found: list[ndarray]) -> Look:
+            def look(h: Tensor, value: Tensor) -> Tensor:
+                delta = self.intervention.shifts[site].delta(h)
+                shift = applied(rule, Moment(site, h, value, delta, m, self.steered))
+                found.append(self._statistics(shift, value, len(multipliers)))
+                return shift.to(value.dtype)
+
+            return look
+
+        sites = self.intervention.sites
+        looks = [first, *(live(site, found) for site, found in zip(sites[1:], later, strict=True))]
+        return [hook for site, look in zip(sites, looks, strict=True) for hook in site.hooks(look)]
+
+    def applied(
+        self,
+        h: Float[Tensor, "rows pos d_in"],
+        value: Float[Tensor, "rows pos d_out"],
+        multipliers: Float[Tensor, " rows"],
+    ) -> Float[Tensor, "rows pos d_out"]:
+        """By the rule, at the first site, while `shift` is Δh."""
+        moment = Moment(self.prefix.site, h, value, self.shift, multipliers, self.steered)
+        return applied(self.intervention.rule, moment)
+
+    def _statistics(
+        self, shift: Float[Tensor, "rows pos d_out"], value: Float[Tensor, "rows pos d_out"], times: int
+    ) -> Float[ndarray, "4 times pairs"]:
+        rows = self.forward.rows
+        seen = TokenShifts.of(shift, value, self.steered, rows.positions == 0)
+        both = statistics(*(seen.where(rows.of_text(part)) for part in (POSITIVE, NEGATIVE)))
+        return rearrange(both, "four (times pairs) -> four times pairs", times=times).double().cpu().numpy()

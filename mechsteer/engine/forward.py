@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from ..models.hooks import BEFORE_UNEMBEDDING, FINAL_NORM
 from ..models.model import Model
+from ..models.sites import Site
 from .prefix import forward_replaced, is_hooked
 from .rows import Kept, PairRows, Predictions, repeated, visible
 
@@ -99,8 +100,13 @@ class RowForward:
     def _last_block_at(self, at: Predictions) -> Iterator[None]:
         """The last block's MLP works on the positions that something is predicted from, and nowhere else."""
         mlp: Any = getattr(self.model.bridge.blocks[-1], "mlp", None)
-        # Not where it has no module of its own, is finished already, or holds the steer.
-        if getattr(mlp, "name", None) is None or "forward" in vars(mlp) or is_hooked(self.model, mlp):
+        leaving = self.model.hook_points[Site(self.model.n_layers - 1, "resid_post").hook]
+        # Not where it has no module of its own, is finished already, or what it makes is looked at everywhere.
+        if (
+            getattr(mlp, "name", None) is None
+            or "forward" in vars(mlp)
+            or any(is_hooked(self.model, part) for part in (mlp, leaving))
+        ):
             yield
             return
         here = (at.row * self.rows.tokens.shape[1] + at.column).unique()

@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from ..interventions import Intervention
+from ..interventions.relative_shift import statistics
 from ..interventions.steering import steer
 from ..models.model import pad_batch
 from ..models.prompts import EncodedPair
@@ -38,16 +39,17 @@ class Plain(Engine):
         *,
         batch_tokens: int | None = None,
         advance: Callable[[], None] = lambda: None,
-    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "m pairs"]]:
-        batch = pad_batch(pair_texts(pairs), self.model.padding_token)
+    ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "sites 4 m pairs"]]:
+        batch, n = pad_batch(pair_texts(pairs), self.model.padding_token), len(pairs)
         losses, shifts = [], []
         for multiplier in multipliers:
             with steer(self.model, intervention, float(multiplier), positions) as audit:
                 loss, _ = completion_losses(self.model, batch)
             losses.append(rearrange(loss, "(side pairs) -> side pairs", side=2).cpu().numpy())
-            shifts.append(rearrange(audit.last, "(side pairs) -> side pairs", side=2).mean(dim=0).cpu().numpy())
+            seen = [one.seen[-1] for one in audit.at.values()]
+            shifts.append([statistics(part.rows(slice(n)), part.rows(slice(n, None))).cpu().numpy() for part in seen])
             advance()
-        return np.stack(losses), np.stack(shifts).astype(np.float64)
+        return np.stack(losses), rearrange(np.array(shifts, np.float64), "m sites four pairs -> sites four m pairs")
 
     @torch.no_grad()
     def activations(
@@ -81,11 +83,9 @@ class Plain(Engine):
         multipliers: Float[Tensor, " pairs"],
         positions: str,
         *,
-        nulls_out: bool = False,
         prefixes: Sequence[Prefix] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
         batch = pad_batch(pair_texts(pairs), self.model.padding_token)
-        m = torch.cat([multipliers, multipliers])
-        with steer(self.model, intervention, m, positions, null_out=m < 0 if nulls_out else None):
+        with steer(self.model, intervention, torch.cat([multipliers, multipliers]), positions):
             losses, _ = completion_losses(self.model, batch)
             yield rearrange(losses, "(side pairs) -> side pairs", side=2)

@@ -165,7 +165,7 @@ def _ending(model: Model, site: Site) -> Ending | None:
     ending, block = site.ending, model.bridge.blocks[site.layer]
     if ending is None:
         return None
-    modules = [getattr(block, name, None) for name in (ending.module, *ending.finished) if name]
+    modules = [getattr(block, name, None) for name in (ending.module, *ending.finished, *ending.within) if name]
     # A component without a name of its own, such as OPT's MLP, is a view of modules that the block itself runs.
     return ending if all(getattr(module, "name", None) for module in modules) else None
 
@@ -194,8 +194,8 @@ def is_hooked(model: Model, module: nn.Module) -> bool:
 
 
 def _captures(function: Any) -> bool:
-    """Whether this is a hook by which a bridge remembers a block's inputs; they come with its first forward."""
-    return str(getattr(function, "__qualname__", "")).startswith("BlockBridge.")
+    """Whether this is a hook by which a bridge remembers a block's inputs, or scales them; they come with its first forward."""
+    return "BlockBridge." in str(getattr(function, "__qualname__", ""))
 
 
 class _Stop(Exception):

@@ -68,6 +68,10 @@ class PairRows:
     def present(self) -> Bool[Tensor, "pairs pos"]:
         return self.part != PADDING
 
+    def of_text(self, part: int) -> Bool[Tensor, "pairs pos"]:
+        """The tokens of the texts that end with this part, `POSITIVE` or `NEGATIVE`."""
+        return (self.part < POSITIVE) | (self.part == part)
+
     def steered(self, positions: str, bos_token: int | None) -> Bool[Tensor, "pairs pos"]:
         """The tokens that `steer` means by "all", "completion" or "query"."""
         begins = begins_with(bos_token, self.tokens, self.positions == 0)
@@ -87,13 +91,16 @@ class PairRows:
         part = torch.where(self.part[:, :width] == QUERY, QUERY, PADDING)
         return PairRows(self.tokens[:, :width], self.positions[:, :width], part)
 
-    def needed(self, positions: str) -> Bool[Tensor, "pairs pos"]:
-        """What depends on a steer of these positions and something is predicted from: not the last token of a text, nor,
-        where completions alone are steered, the query."""
+    def needed(self, positions: str, *, with_last: bool = False) -> Bool[Tensor, "pairs pos"]:
+        """What depends on a steer of these positions and something is predicted from: not the last token of a text, unless it is
+        asked for, nor, where completions alone are steered, the query."""
+        read = self.is_completion if positions == "completion" else self.present
+        if with_last:
+            return read
         own = (self.part == POSITIVE) | (self.part == NEGATIVE)
         beyond = torch.full_like(self.part[:, :1], PADDING)
         is_last = own & (self.part != torch.cat([self.part[:, 1:], beyond], dim=1))
-        return (self.is_completion if positions == "completion" else self.present) & ~is_last
+        return read & ~is_last
 
     def take(self, kept: "Kept") -> "PairRows":
         tokens, positions, part = (kept.of(values) for values in (self.tokens, self.positions, self.part))

@@ -1,10 +1,10 @@
-"""What every intervention is: Δh = ΔW h + Δb at a site (arXiv 2602.02343, eq. 4)."""
+"""What every intervention is: shifts Δh = ΔW h + Δb at sites, and a rule by which m·Δh is applied (arXiv 2602.02343, eq. 4)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,8 +12,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..models.model import Model
-from ..models.sites import Site
+from ..models.sites import Site, write_sites
 from ..store.keys import digest
+from .rules.add import Add
+from .rules.base import Rule
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,81 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Intervention(ABC):
-    """An affine change at a site; its forms are the final classes of this room, and of files that extend it.
+    """A mapping of sites to shifts, with a rule that says how m·Δh is applied and an origin that says how it was learned.
 
-    The multiplier means the same in all of them: steering adds m·delta(h).
+    A `Shift` is the mapping of one; `join` makes one of many.
     """
 
-    site: Site
+    rule: Rule = field(default_factory=Add, kw_only=True)
     origin: Origin = field(default_factory=Origin, kw_only=True)
 
-    form: ClassVar[str]
+    @property
+    @abstractmethod
+    def shifts(self) -> Mapping[Site, "Shift"]:
+        """In the order in which a forward passes the sites; at least one."""
+
+    @property
+    @abstractmethod
+    def form(self) -> str:
+        """What its shifts look like: the name of their form, or "mixed"."""
+
+    @abstractmethod
+    def each(self, function: Callable[["Shift"], "Shift"]) -> "Intervention":
+        """The same with every shift put through `function`."""
+
+    @abstractmethod
+    def named(self, values: Callable[["Shift"], Mapping[str, T]]) -> dict[str, T]:
+        """What `values` says of each shift's tensors, by the names that they have in `parameters`."""
+
+    @abstractmethod
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> "Intervention":
+        """The same intervention with other tensors."""
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where it acts, in the order in which a forward passes them."""
+        return tuple(self.shifts)
+
+    @property
+    def name(self) -> str:
+        """What tables call it: method, form, sites, the rule if it is another than adding, and seed."""
+        seed = "" if self.origin.seed is None else f" seed {self.origin.seed}"
+        rule = "" if self.rule == Add() else f" by {self.rule}"
+        return f"{self.origin.method} {self.form} {write_sites(self.sites)}{rule}{seed}"
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensors by name; where there are several sites, a name begins with its site."""
+        return self.named(lambda shift: shift.tensors)
+
+    def to(self, device: torch.device | str) -> "Intervention":
+        return self.with_parameters({name: value.to(device) for name, value in self.parameters.items()})
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file that says everything needed to use it again."""
+        from ..formats.loading import save_intervention  # which knows every form, and so this room
+
+        return save_intervention(self, path)
+
+    def check_widths(self, model: Model) -> None:
+        """Raise one sentence if the tensors do not fit the sites of this model."""
+        for site, shift in self.shifts.items():
+            d_in, d_out = site.widths(model)
+            own_in, own_out = shift.widths
+            if own_out != d_out or own_in not in (None, d_in):
+                raise InputError(
+                    f"This {shift.form} maps width {own_in or 'any'} to {own_out}, but the site {site} of {model.name} "
+                    f"maps {d_in} to {d_out}. Use the model and site that it was made for."
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Shift(Intervention):
+    """An affine map Δh = ΔW h + Δb at one site; its forms are the final classes of this room, and of files that extend it."""
+
+    site: Site
+
+    form: ClassVar[str]  # pyright: ignore
 
     @abstractmethod
     def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
@@ -57,7 +127,7 @@ class Intervention(ABC):
 
     @classmethod
     @abstractmethod
-    def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Intervention":
+    def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Shift":
         """The member from which training starts: its delta is zero, or nearly so."""
 
     @abstractmethod
@@ -77,36 +147,20 @@ class Intervention(ABC):
         """(d_in, d_out); d_in is None where any width of h will do."""
 
     @property
-    def name(self) -> str:
-        """What tables call it: method, form, site and seed."""
-        seed = "" if self.origin.seed is None else f" seed {self.origin.seed}"
-        return f"{self.origin.method} {self.form} {self.site}{seed}"
+    def shifts(self) -> Mapping[Site, "Shift"]:
+        return {self.site: self}
 
     @property
-    def parameters(self) -> dict[str, Tensor]:
-        """The tensors by name."""
+    def tensors(self) -> dict[str, Tensor]:
+        """By the names of its fields."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
-    def with_parameters(self, parameters: Mapping[str, Tensor]) -> "Intervention":
-        """The same intervention with other tensors."""
+    def each(self, function: Callable[["Shift"], "Shift"]) -> "Shift":
+        return replace(function(self), rule=self.rule, origin=self.origin)
+
+    def named(self, values: Callable[["Shift"], Mapping[str, T]]) -> dict[str, T]:
+        return dict(values(self))
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> "Shift":
         return replace(self, **parameters)
-
-    def to(self, device: torch.device | str) -> "Intervention":
-        return self.with_parameters({name: value.to(device) for name, value in self.parameters.items()})
-
-    def save(self, path: str | Path) -> Path:
-        """Write a safetensors file that says everything needed to use it again."""
-        from ..formats.loading import save_intervention  # which knows every form, and so this room
-
-        return save_intervention(self, path)
-
-    def check_widths(self, model: Model) -> None:
-        """Raise one sentence if the tensors do not fit the site of this model."""
-        d_in, d_out = self.site.widths(model)
-        own_in, own_out = self.widths
-        if own_out != d_out or own_in not in (None, d_in):
-            raise InputError(
-                f"This {self.form} maps width {own_in or 'any'} to {own_out}, but the site {self.site} of {model.name} "
-                f"maps {d_in} to {d_out}. Use the model and site that it was made for."
-            )

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..models.sites import Site
-from .base import Intervention
+from .base import Shift
 
 NAME = "local_weight"
 TITLE = "local weight"
@@ -26,7 +26,7 @@ REFERENCE = {
 
 @final
 @dataclass(frozen=True, eq=False)
-class LocalWeight(Intervention):
+class LocalWeight(Shift):
     """Adds m·(ΔW h + Δb), as editing the site's own weight and bias would."""
 
     weight: Float[Tensor, "d_out d_in"]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..models.sites import Site
-from .base import Intervention
+from .base import Shift
 
 NAME = "lora"
 TITLE = "LoRA"
@@ -27,7 +27,7 @@ REFERENCE = {
 
 @final
 @dataclass(frozen=True, eq=False)
-class LoRA(Intervention):
+class LoRA(Shift):
     """Adds m·B A h; `down` is A and `up` is B. There is no alpha/r: a factor would be a second multiplier."""
 
     down: Float[Tensor, "rank d_in"]

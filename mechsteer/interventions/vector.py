@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..models.sites import Site
-from .base import Intervention, Origin
+from .base import Origin, Shift
 
 NAME = "vector"
 TITLE = "vector"
@@ -27,7 +27,7 @@ REFERENCE = {
 
 @final
 @dataclass(frozen=True, eq=False)
-class SteeringVector(Intervention):
+class SteeringVector(Shift):
     """Adds m·v to every steered position. Vectors of one site add up and scale: `a + b`, `a - b`, `2 * a`, `-a`."""
 
     direction: Float[Tensor, " d_out"]
@@ -61,6 +61,8 @@ class SteeringVector(Intervention):
             raise InputError(
                 f"A vector of width {len(self.direction)} cannot be added to one of width {len(other.direction)}."
             )
+        if str(self.rule) != str(other.rule):
+            raise InputError(f"A vector that acts by {self.rule} cannot be added to one that acts by {other.rule}.")
         ours, theirs = self.origin, other.origin
         if ours.fingerprint and theirs.fingerprint and ours.fingerprint != theirs.fingerprint:
             raise InputError(f"A vector made for {ours.model!r} cannot be added to one made for {theirs.model!r}.")

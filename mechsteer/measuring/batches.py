@@ -45,19 +45,27 @@ class Batches:
         return batches
 
     def take(
-        self, batch: Sequence[int], losses: Float[ndarray, "m 2 pairs"], shifts: Float[ndarray, "m pairs"]
+        self,
+        batch: Sequence[int],
+        losses: Float[ndarray, "m 2 pairs"],
+        shifts: Float[ndarray, "sites 4 m pairs"],
     ) -> bool:
         """Whether this very batch was measured; if so, it is put in its place."""
         found = self.found.get(tuple(self.pairs[index] for index in batch))
         if found is not None:
-            losses[:, :, batch], shifts[:, batch] = found
+            losses[..., batch], shifts[..., batch] = found
         return found is not None
 
-    def add(self, batch: Sequence[int], losses: Float[ndarray, "m 2 pairs"], shifts: Float[ndarray, "m pairs"]) -> None:
+    def add(
+        self,
+        batch: Sequence[int],
+        losses: Float[ndarray, "m 2 pairs"],
+        shifts: Float[ndarray, "sites 4 m pairs"],
+    ) -> None:
         """Count a batch as measured, and now and then bring what has been measured to the disk."""
         if self.folder is None:
             return
-        self.waiting.append((tuple(self.pairs[index] for index in batch), losses[:, :, batch], shifts[:, batch]))
+        self.waiting.append((tuple(self.pairs[index] for index in batch), losses[..., batch], shifts[..., batch]))
         if time.monotonic() - self.since < KEEP_EVERY:
             return
         arrays: dict[str, ndarray] = {"grid": self.grid}

@@ -10,14 +10,16 @@ from numpy import ndarray
 from ..engine import batches_to_sweep, engine_for
 from ..errors import InputError
 from ..interventions import Intervention
+from ..interventions.relative_shift import STATISTICS
 from ..models.model import Model
 from ..models.prompts import EncodedPair, encode_pairs
+from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from ..store.keys import Key
 from .batches import Batches
 from .log_odds import utility_log_odds
-from .sweeps import Sweep
+from .sweeps import Sweep, shifts_of
 
 
 def run_sweep(
@@ -70,19 +72,21 @@ def sweep_encoded(
         raise InputError("No pairs came, so there is nothing to measure. Pass at least one.")
     if batch_tokens is not None and batch_tokens < 1:
         raise InputError(f"batch_tokens is {batch_tokens}. Pass at least one, or leave it out.")
-    losses, shifts = np.zeros((len(grid), 2, len(pairs))), np.zeros((len(grid), len(pairs)))
-    method, site = intervention.origin.method, intervention.site
-    engine = engine_for(model, site)
+    sites = intervention.sites
+    losses, shifts = (
+        np.zeros((len(grid), 2, len(pairs))),
+        np.zeros((len(sites), len(STATISTICS), len(grid), len(pairs))),
+    )
+    engine = engine_for(model, intervention)
     work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
     kept = Batches.of(checkpoint, grid, [pair.id for pair in pairs])
     done = [some for some in work if kept.take(some, losses, shifts)]
-    with progress_bar(
-        f"Sweep of {method} at {site}", len(work) * len(grid), done=len(done) * len(grid), show=progress
-    ) as bar:
+    label = f"Sweep of {intervention.origin.method} at {write_sites(sites)}"
+    with progress_bar(label, len(work) * len(grid), done=len(done) * len(grid), show=progress) as bar:
         for some in work:
             if some in done:
                 continue
-            losses[:, :, some], shifts[:, some] = engine.sweep(
+            losses[..., some], shifts[..., some] = engine.sweep(
                 intervention, [pairs[index] for index in some], grid, positions,
                 batch_tokens=batch_tokens, advance=bar.advance,
             )  # fmt: skip
@@ -94,7 +98,7 @@ def sweep_encoded(
         loss_negative=losses[:, 1],
         tokens_positive=np.array([len(pair.positive) - pair.begin for pair in pairs]),
         tokens_negative=np.array([len(pair.negative) - pair.begin for pair in pairs]),
-        relative_shift=shifts,
+        **shifts_of(shifts),
         key=key_of(model, intervention, of, positions, prompt_format),
     )
 
@@ -103,8 +107,8 @@ def key_of(model: Model, intervention: Intervention, pairs: Pairs | None, positi
     """What a steer on these pairs is."""
     origin, identity = intervention.origin, model.identity
     return Key(
-        method=origin.method, form=intervention.form, rule="add", sites=str(intervention.site), seed=origin.seed,
-        settings=origin.id, positions=positions, prompt_format=prompt_format,
+        method=origin.method, form=intervention.form, rule=str(intervention.rule), sites=write_sites(intervention.sites),
+        seed=origin.seed, settings=origin.id, positions=positions, prompt_format=prompt_format,
         pairs="" if pairs is None else pairs.name, pairs_content="" if pairs is None else pairs.fingerprint,
         model=identity.name, weights=identity.weights, tokenizer=identity.tokenizer, dtype=identity.dtype,
         quantisation=identity.quantisation,
@@ -136,8 +140,8 @@ def find_multipliers(
     """n multipliers from no effect to collapse on both sides, found by looking at a few pairs.
 
     A side has collapsed where mean utility is no better than that of guessing every token evenly from the vocabulary.
-    Where that is not reached at shifts 128 times as large as the activation, the side ends once 95 % of the utility
-    lost there is lost. Points lie closer together near zero, where curves bend most.
+    Where that is not reached at shifts 128 times as large as the activation, or at the largest strength that the rule knows,
+    the side ends once 95 % of the utility lost there is lost. Points lie closer together near zero, where curves bend most.
     """
     encoded = encode_pairs(model, pairs[:max_pairs], prompt_format or intervention.origin.prompt_format)
     positions = positions or intervention.origin.positions
@@ -145,14 +149,18 @@ def find_multipliers(
     def look(multipliers: ndarray) -> Sweep:
         return sweep_encoded(model, intervention, encoded, multipliers, positions=positions)
 
-    unit = look(np.array([1.0]))
+    rule = intervention.rule
+    unit = look(np.array([1.0 if rule.largest is None else rule.largest / 2]))
     if not unit.relative_shift.mean() > 0:
         raise InputError(
             "The intervention changes nothing at these pairs: its shift is zero. Learn it from other pairs."
         )
     guess = np.log(model.d_vocab)
     chance = utility_log_odds(unit.tokens_positive * guess, unit.tokens_negative * guess).mean()
+    # Where nobody knows how the shift grows with m, as if it did so evenly: more is looked at than is needed.
     sizes = np.geomspace(1 / 8, 128, 21) / unit.relative_shift.mean()
+    if rule.largest is not None:
+        sizes = np.linspace(0, rule.largest, 22)[1:]
     reach = []
     for sign in (-1.0, 1.0):
         utility = _mean_of_defined(look(sign * np.append(0.0, sizes)).utility)[:: int(sign)]

@@ -11,12 +11,14 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ..errors import InputError
-from ..models.sites import Site
+from ..models.sites import Site, parse_sites
 from ..store.atomic import write_atomically
 from ..store.keys import Key, keys_in, labelled, split_by_key
 from .log_odds import preference_log_odds, utility_log_odds
 
-CELLS = ("relative_shift", "loss_positive", "loss_negative")
+LOSSES = ("loss_positive", "loss_negative")
+SHIFTS = ("relative_shift", "relative_shift_low", "relative_shift_high", "relative_shift_mean")
+CELLS = (*SHIFTS, *LOSSES)
 """What a sweep's table says of a multiplier and a pair."""
 COUNTS = ("tokens_positive", "tokens_negative")
 """What it says of a pair."""
@@ -26,9 +28,11 @@ COUNTS = ("tokens_positive", "tokens_negative")
 class Sweep:
     """Summed losses (nats) by multiplier and pair, and what they say of preference and utility.
 
-    `relative_shift` is ‖mΔh‖/‖h‖ at the site, averaged over the steered positions of a pair's two texts: the axis
-    on which forms with different natural multipliers can be compared. It is measured at each multiplier; nothing here takes
-    it for linear in m.
+    `relative_shift` is ‖shift‖/‖h‖, the median over the steered tokens of a pair's two texts, without those that begin a text and
+    without sinks (interventions/relative_shift.py); `relative_shift_low` and `_high` are their 5 % and 95 % quantiles,
+    `relative_shift_mean` the mean over all that are steered. Where there are several sites, each cell is of the one with the
+    largest median, and `site_shifts` holds the medians of all. It is the axis on which forms with different natural
+    multipliers can be compared. It is measured at each multiplier; nothing here takes it for linear in m.
     """
 
     multipliers: Float[ndarray, " m"]
@@ -40,6 +44,11 @@ class Sweep:
     relative_shift: Float[ndarray, "m pairs"]
     key: Key
     """What the sweep is of."""
+    relative_shift_low: Float[ndarray, "m pairs"] | None = None
+    relative_shift_high: Float[ndarray, "m pairs"] | None = None
+    relative_shift_mean: Float[ndarray, "m pairs"] | None = None
+    site_shifts: Float[ndarray, "sites m pairs"] | None = None
+    """In the order of `sites`; None where there is one."""
 
     def __post_init__(self):
         if np.any(np.diff(self.multipliers) <= 0):
@@ -56,8 +65,14 @@ class Sweep:
         return self.key.form
 
     @property
-    def site(self) -> Site:
-        return Site.parse(self.key.sites)
+    def sites(self) -> tuple[Site, ...]:
+        """Where it steers, in the order of a forward."""
+        return parse_sites(self.key.sites)
+
+    @property
+    def hooks(self) -> str:
+        """TransformerLens's names of the hooks there."""
+        return ",".join(site.hook for site in self.sites)
 
     @cached_property
     def preference(self) -> Float[ndarray, "m pairs"]:
@@ -107,10 +122,10 @@ class Sweep:
         n_multipliers, n_pairs = self.loss_positive.shape
         frame = pd.DataFrame(
             {
-                "hook": self.site.hook,
+                "hook": self.hooks,
                 "multiplier": np.repeat(self.multipliers, n_pairs),
                 "pair": np.tile(np.array(self.pairs, dtype=object), n_multipliers),
-                **{name: getattr(self, name).ravel() for name in CELLS},
+                **{name: values.ravel() for name, values in self.cells.items()},
                 **{name: np.tile(getattr(self, name), n_multipliers) for name in COUNTS},
                 "preference": self.preference.ravel(),
                 "utility": self.utility.ravel(),
@@ -137,13 +152,25 @@ class Sweep:
                 "Sweep again, or mend the table."
             )
         values = {}
-        for name in CELLS:
-            values[name] = np.empty(cells.shape)
-            values[name][row, column] = frame[name].to_numpy(np.float64)
+        for name in (*CELLS, *(_at(site) for site in parse_sites(keys[0].sites))):
+            if name in frame:
+                values[name] = np.empty(cells.shape)
+                values[name][row, column] = frame[name].to_numpy(np.float64)
+        at_sites = [values.pop(name) for name in list(values) if name not in CELLS]
+        if at_sites:
+            values["site_shifts"] = np.stack(at_sites)
         for name in COUNTS:
             values[name] = np.empty(len(pairs), dtype=np.int64)
             values[name][column] = frame[name].to_numpy(np.int64)
         return cls(multipliers=multipliers, pairs=tuple(pairs.tolist()), key=keys[0], **values)
+
+    @property
+    def cells(self) -> dict[str, Float[ndarray, "m pairs"]]:
+        """What the table says of each multiplier and pair, by the names of its columns."""
+        found = {name: getattr(self, name) for name in CELLS if getattr(self, name) is not None}
+        if self.site_shifts is not None:
+            found |= {_at(site): values for site, values in zip(self.sites, self.site_shifts, strict=True)}
+        return found
 
     def save(self, path: str | Path) -> Path:
         """Write the table as parquet."""
@@ -153,6 +180,20 @@ class Sweep:
     def load(cls, path: str | Path) -> "Sweep":
         """Read a table of one sweep."""
         return cls.from_frame(_read(path))
+
+
+def shifts_of(measured: Float[ndarray, "sites 4 m pairs"]) -> dict[str, Float[ndarray, "..."]]:
+    """A sweep's relative shifts, by its fields, from the `STATISTICS` that an engine has measured at each site."""
+    low, median, high, mean = measured.swapaxes(0, 1)
+    largest = median.argmax(axis=0)[None]
+    cells = (np.take_along_axis(values, largest, axis=0)[0] for values in (median, low, high, mean))
+    found = dict(zip(SHIFTS, cells, strict=True))
+    return found | ({"site_shifts": median} if len(median) > 1 else {})
+
+
+def _at(site: Site) -> str:
+    """The column with the relative shift at one of several sites."""
+    return f"relative_shift at {site}"
 
 
 def save_sweeps(sweeps: Iterable[Sweep], path: str | Path) -> Path:

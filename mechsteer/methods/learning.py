@@ -1,10 +1,11 @@
 """Every method of learning by its name: those of this room, and each objective, by which the trainer learns."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..families import FORMS, METHODS, OBJECTIVES
+from ..families import FORMS, METHODS, OBJECTIVES, RULES
 from ..registry import Member
 from .settings import TrainSettings
 
@@ -40,31 +41,36 @@ def check_method(method: str, form: str) -> None:
 def learn(
     model: "Model",
     pairs: "Pairs",
-    site: "Site",
+    sites: "Sequence[Site]",
     method: str,
     form: str,
     settings: TrainSettings,
     *,
+    rule: str = "add",
     objective: "Objective | None" = None,
     validation: "Pairs | None" = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> "Trained":
-    """Learn a steer of this form by this method.
+    """Learn a steer of this form by this method, at one site or at several of them together.
 
     Args:
+        rule: how it will act; what is trained is trained by it.
         objective: the method's objective with other weights than its own defaults.
         validation, checkpoint: as in `train`, for what is trained.
     """
     import pandas as pd
     import torch
 
+    from ..interventions import join
     from .trainer import Trained, train
 
     check_method(method, form)
+    acting = RULES.load(rule)()
     if not is_trained(method):
-        return Trained(METHODS.load(method).learn(model, pairs, site, settings), pd.DataFrame())
-    generator = torch.Generator().manual_seed(settings.seed)
-    start = FORMS.load(form).init(site, *site.widths(model), generator=generator)
+        found = [METHODS.load(method).learn(model, pairs, site, settings) for site in sites]
+        return Trained(join(found, rule=acting), pd.DataFrame())
+    generator, kind = torch.Generator().manual_seed(settings.seed), FORMS.load(form)
+    start = join([kind.init(site, *site.widths(model), generator=generator) for site in sites], rule=acting)
     chosen: Objective = OBJECTIVES.load(method)() if objective is None else objective
     return train(model, start, pairs, chosen, settings, validation=validation, checkpoint=checkpoint, progress=progress)

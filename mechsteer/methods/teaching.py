@@ -21,7 +21,7 @@ from .objectives.base import BatchLosses
 
 @dataclass(frozen=True, eq=False)
 class Teaching:
-    """Encoded pairs, what leads to the site in each, and their losses under the unsteered model."""
+    """Encoded pairs, what leads to the first site in each, and their losses under the unsteered model."""
 
     engine: Engine
     pairs: Sequence[EncodedPair]
@@ -31,8 +31,8 @@ class Teaching:
 
     @classmethod
     @torch.no_grad()
-    def read(cls, model: Model, pairs: Sequence[EncodedPair], site: Site) -> "Teaching":
-        engine = engine_for(model, site)
+    def read(cls, model: Model, pairs: Sequence[EncodedPair], intervention: Intervention) -> "Teaching":
+        engine, site = engine_for(model, intervention), intervention.sites[0]
         unsteered = SteeringVector(site, torch.zeros(site.widths(model)[1]))
         base = torch.zeros(2, len(pairs), dtype=torch.float64)
         for some in batches_of_pairs(pairs, default_batch_tokens(model)):
@@ -53,8 +53,6 @@ class Teaching:
         chosen: Int[Tensor, " pairs"],
         multipliers: Float[Tensor, " pairs"],
         positions: str,
-        *,
-        nulls_out: bool,
     ) -> Iterator[BatchLosses]:
         """Losses of these pairs' winners and losers, each pair under its own signed multiplier.
 
@@ -62,10 +60,8 @@ class Teaching:
         """
         indices = chosen.tolist()
         prefixes = None if self.prefixes is None else [self.prefixes[index] for index in indices]
-        with self.engine.losses(
-            intervention, [self.pairs[index] for index in indices], multipliers, positions,
-            nulls_out=nulls_out, prefixes=prefixes,
-        ) as losses:  # fmt: skip
+        pairs = [self.pairs[index] for index in indices]
+        with self.engine.losses(intervention, pairs, multipliers, positions, prefixes=prefixes) as losses:
             yield _by_role(losses, self.n_tokens[:, chosen], self.base[:, chosen], (multipliers < 0).to(losses.device))
 
 

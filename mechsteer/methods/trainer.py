@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import nn
 
 from ..errors import InputError
-from ..interventions import Intervention, Origin
+from ..interventions import Intervention, Origin, Shift
 from ..measuring.log_odds import utility_log_odds
 from ..models.model import Model
 from ..models.prompts import encode_pairs
+from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from .dropout import Dropout
@@ -63,7 +64,9 @@ def train(
     """Learn an intervention's tensors from pairs, by AdamW with linear decay and gradients clipped at norm one.
 
     Args:
-        intervention: where to start, such as `LoRA.init(site, *site.widths(model))`; its form and site are kept.
+        intervention: where to start, such as `LoRA.init(site, *site.widths(model))`, or several of them, joined; its
+            forms, sites and rule are kept. By a rule that speaks of a direction, one whose delta is zero starts from a
+            direction that the seed draws.
         validation: pairs on which the objective is measured every `settings.evaluate_every` steps; the best state is
             returned, and with `settings.patience` the run ends after so many measurements without a better one.
         checkpoint: a file to keep the run in, at most half a minute behind; a run of the same settings goes on from it to
@@ -74,13 +77,13 @@ def train(
     if settings.patience is not None and validation is None:
         raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
     intervention.check_widths(model)
-    site, prompt_format, positions = intervention.site, settings.prompt_format, settings.positions
+    prompt_format, positions = settings.prompt_format, settings.positions
     multipliers, accumulate, seed = settings.multipliers, settings.accumulate, settings.seed
     encoded = encode_pairs(model, pairs, prompt_format)
-    teaching = Teaching.read(model, encoded, site)
+    teaching = Teaching.read(model, encoded, intervention)
     held_out = None
     if validation is not None:
-        held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), site)
+        held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), intervention)
     n_steps = settings.n_steps(len(encoded))
     made_by = {
         "objective": repr(objective), "multipliers": list(multipliers), "steps": n_steps,
@@ -91,10 +94,15 @@ def train(
 
     units = dict.fromkeys(intervention.parameters, 1.0)
     if settings.relative:
-        units = intervention.units(*sizes_at(model, encoded, site))
+        sizes = {site: sizes_at(model, encoded, site) for site in intervention.sites}
+        units = intervention.named(lambda shift: shift.units(*sizes[shift.site]))
+    start = intervention.parameters
+    if intervention.rule.needs_direction and not any(map(_has_direction, intervention.shifts.values())):
+        drawn = torch.Generator().manual_seed(seed)
+        start = {name: units[name] * torch.randn(value.shape, generator=drawn) for name, value in start.items()}
     parameters = {
         name: nn.Parameter(value.detach().to(model.device, torch.float32) / units[name])
-        for name, value in intervention.parameters.items()
+        for name, value in start.items()
     }
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / n_steps))
@@ -102,8 +110,13 @@ def train(
     run = Run(parameters, optimizer, schedule, identity, None if checkpoint is None else Path(checkpoint))
     run.resume()
 
+    taught = replace(intervention, rule=objective.learning_rule(intervention.rule))
+
     def current() -> Intervention:
-        return intervention.with_parameters({name: value * units[name] for name, value in parameters.items()})
+        return taught.with_parameters({name: value * units[name] for name, value in parameters.items()})
+
+    def dropping(noise: torch.Generator) -> Intervention:
+        return current().each(lambda shift: Dropout(shift.site, shift, settings.dropout, noise))
 
     label, kept = f"{objective.name} {intervention.form}", time.monotonic()
     with (
@@ -119,10 +132,8 @@ def train(
                 # The objective is a mean over pairs, so pairs of like length go together and few lie in memory at once.
                 for some in teaching.batches(draw.pairs):
                     share = len(some) / (len(draw.pairs) * accumulate)
-                    steered = Dropout(site, current(), settings.dropout, noise) if settings.dropout else current()
-                    with teaching.losses(
-                        steered, draw.pairs[some], draw.multipliers[some], positions, nulls_out=objective.nulls_out
-                    ) as losses:
+                    steered = dropping(noise) if settings.dropout else current()
+                    with teaching.losses(steered, draw.pairs[some], draw.multipliers[some], positions) as losses:
                         loss = objective(losses)
                         (loss * share).backward()
                     parts.append(_record(loss, losses))
@@ -160,6 +171,12 @@ def train(
     return Trained(replace(intervention.with_parameters(learned), origin=origin), pd.DataFrame(run.history))
 
 
+def _has_direction(shift: Shift) -> bool:
+    """Whether its delta is anything but zero."""
+    d_in, d_out = shift.widths
+    return any(bool(part.any()) for part in shift.as_weights(d_in or d_out, d_out))
+
+
 def _record(loss: torch.Tensor, losses: BatchLosses) -> dict[str, float]:
     """What a step shows of itself (nats, means over its pairs)."""
     win, lose = losses.win.detach().cpu().numpy(), losses.lose.detach().cpu().numpy()
@@ -190,7 +207,7 @@ def _validate(
     for pairs in torch.arange(len(held_out.pairs)).split(batch_size):
         for m in (median, -median):
             multiplier = torch.full((len(pairs),), m)
-            with held_out.losses(intervention, pairs, multiplier, positions, nulls_out=objective.nulls_out) as losses:
+            with held_out.losses(intervention, pairs, multiplier, positions) as losses:
                 scores += [float(objective(losses))] * len(pairs)
     return float(np.mean(scores))
 
@@ -224,7 +241,9 @@ def _stop_if_not_finite(loss: float, step: int, learning_rate: float, multiplier
 
 def _identity(model: Model, intervention: Intervention, pairs: Pairs, validation: Pairs | None, *settings: Any) -> str:
     """What a checkpoint must share with the run that goes on from it."""
-    digest = hashlib.sha256(f"{model.fingerprint} {intervention.form} {intervention.site} {pairs.fingerprint}".encode())
+    sites = write_sites(intervention.sites)
+    digest = hashlib.sha256(f"{model.fingerprint} {intervention.form} {sites} {pairs.fingerprint}".encode())
+    digest.update(str(intervention.rule).encode())
     digest.update(f"{validation and validation.fingerprint} {settings}".encode())
     for name, value in intervention.parameters.items():
         digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())

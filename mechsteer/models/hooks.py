@@ -4,11 +4,15 @@ Layers count from 0. An intervention adds m·(ΔW h + Δb) to what leaves its pl
 
 | place      | h, what ΔW reads                    | what the shift is added to                  | W               |
 |------------|-------------------------------------|---------------------------------------------|-----------------|
-| mlp.out    | input of the down-projection        | output of the down-projection               | down-projection |
-| attn.o     | heads' outputs, side by side        | output of attention's output projection     | that projection |
 | resid_pre  | residual entering the block         | the same                                    | identity        |
+| attn.o     | heads' outputs, side by side        | output of attention's output projection     | that projection |
 | resid_mid  | residual between attention and MLP  | the same                                    | identity        |
+| mlp.out    | input of the down-projection        | output of the down-projection               | down-projection |
+| mlp.bypass | input of the down-projection        | residual leaving the block                  | none            |
 | resid_post | residual leaving the block          | the same                                    | identity        |
+
+`mlp.bypass` is where the public code of arXiv 2602.02343 adds the shift of a LoRA or a local weight. Gemma 2 and 3 norm what the
+MLP gives, and a shift there passes that norm by; elsewhere it is a shift of the down-projection's output.
 """
 
 from dataclasses import dataclass
@@ -22,11 +26,12 @@ FINAL_NORM, SECOND_NORM = "ln_final", "ln2"
 @dataclass(frozen=True)
 class Ending:
     """What need not run again for a steer at a place: the block's module that ends with it, "" for the block itself, which
-    then only fires these hooks, and modules that a steer there leaves alone."""
+    then only fires these hooks, modules that a steer there leaves alone, and those in which such hooks stand."""
 
     module: str
     hooks: tuple[str, ...]
     finished: tuple[str, ...]
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,20 +45,22 @@ class Place:
 
 
 PLACES = {
-    "mlp.out": Place(
-        # Not hook_mlp_out: Gemma 2 normalises between the down-projection and it.
-        "mlp.out.hook_out", "mlp.out.hook_in", Ending("mlp", ("mlp.out.hook_in", "mlp.out.hook_out"), ("attn",)),
-    ),
+    "resid_pre": Place("hook_in", None, None),
     "attn.o": Place(
         "attn.o.hook_out", "attn.o.hook_in", Ending("attn", ("attn.o.hook_in", "attn.o.hook_out"), ()),
     ),
-    "resid_pre": Place("hook_in", None, None),
     # Not hook_resid_mid: it is the input of the second norm, beside the residual stream, so a shift added there reaches the
     # MLP only. What attention adds to the residual is where both can be shifted. And the ending is not hook_attn_out:
     # Gemma 2 normalises between the two, and its hook fires after the module.
     "resid_mid": Place("hook_attn_out", "hook_in", Ending("attn", ("attn.hook_out",), ())),
+    "mlp.out": Place(
+        # Not hook_mlp_out: Gemma 2 normalises between the down-projection and it.
+        "mlp.out.hook_out", "mlp.out.hook_in", Ending("mlp", ("mlp.out.hook_in", "mlp.out.hook_out"), ("attn",)),
+    ),
+    "mlp.bypass": Place("hook_out", "mlp.out.hook_in", Ending("", ("mlp.out.hook_in", "hook_out"), (), ("mlp",))),
     "resid_post": Place("hook_out", None, Ending("", ("hook_out",), ())),
 }  # fmt: skip
+"""In the order in which a forward passes them."""
 
 
 def in_block(layer: int, name: str) -> str:

@@ -1,5 +1,6 @@
 """A site: the layer and the place at which an intervention acts. `hooks.py` says what the places are."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,16 @@ from .hooks import PLACES, Ending, in_block
 POSITIONS = ("all", "completion", "query")
 """Tokens that a steer at a site may be of; positions.py says which these are."""
 
+_ORDER = {place: number for number, place in enumerate(PLACES)}
+
 if TYPE_CHECKING:
     from .model import Hook, Model
     from .survey import Look
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Site:
-    """A place of a 0-based layer, written "3:resid_post"."""
+    """A place of a 0-based layer, written "3:resid_post". Sites are ordered as a forward passes them."""
 
     layer: int
     place: str
@@ -37,6 +40,9 @@ class Site:
 
     def __str__(self) -> str:
         return f"{self.layer}:{self.place}"
+
+    def __lt__(self, other: "Site") -> bool:
+        return (self.layer, _ORDER[self.place]) < (other.layer, _ORDER[other.place])
 
     @property
     def hook(self) -> str:
@@ -66,3 +72,17 @@ class Site:
         from .survey import hooks
 
         return hooks(self, look)
+
+
+def parse_sites(text: str) -> tuple[Site, ...]:
+    """Read "LAYER:PLACE,LAYER:PLACE,...", one at least; they come in the order of a forward, each once."""
+    sites = sorted(Site.parse(part) for part in text.split(","))
+    twice = [site for site in sites if sites.count(site) > 1]
+    if twice:
+        raise InputError(f"The site {twice[0]} came twice in {text!r}. Name each site once.")
+    return tuple(sites)
+
+
+def write_sites(sites: Iterable[Site]) -> str:
+    """What `parse_sites` reads."""
+    return ",".join(map(str, sites))

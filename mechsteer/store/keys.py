@@ -25,7 +25,7 @@ class Key:
     method: str = ""
     form: str = ""
     rule: str = ""
-    """How m·Δh is applied: "add"."""
+    """How m·Δh is applied, such as "add"."""
     sites: str = ""
     """Such as "3:resid_mid"; several are joined by commas, in the order of a forward."""
     seed: int | None = None
@@ -70,9 +70,10 @@ class Key:
 
     @property
     def steer(self) -> str:
-        """For reading: "SPLIT lora 3:resid_mid seed 0"."""
+        """For reading: "SPLIT lora 3:resid_mid seed 0"; the rule is named where it is another than adding."""
         seed = "" if self.seed is None else f"seed {self.seed}"
-        return " ".join(part for part in (self.method, self.form, self.sites, seed) if part)
+        rule = "" if self.rule in ("", "add") else f"by {self.rule}"
+        return " ".join(part for part in (self.method, self.form, self.sites, rule, seed) if part)
 
     @property
     def slug(self) -> str:

@@ -19,6 +19,10 @@ JUDGED = {"sentiment": ("DiffMean-vector",), "tense": ("DiffMean-vector", "SPLIT
 STEPS, N_PAIRS = 6, 48
 LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
 """Random draws and a map: many numbers that say little."""
+REDEFINED = {"table": ("one_operation",), "column": ("relative_shift_negative", "relative_shift_positive")}
+"""A relative shift is a median since, and was a mean. Sweeps still have the mean, which is compared; a frontier's shift, and the
+multiplier at which weights are edited, have become others, and so has the shift at which utility peaks."""
+REDEFINED_CLAIMS = ('"claim": "one_operation"', '"part": "peak"')
 IDENTITIES = {"layer", "seed", "n_seeds", "resample"}
 """Whole numbers that say which row it is."""
 
@@ -47,12 +51,21 @@ def long(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def departures(found: pd.DataFrame, expected: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """Rows whose numbers differ by more than the tolerance, relative where they exceed one, or that only one side has."""
+    expected, found = (_comparable(rows) for rows in (expected, found))
     both = expected.merge(found, on=["table", "row", "n", "column"], how="outer", suffixes=("_expected", "_found"))
     one, other = both.value_expected.to_numpy(), both.value_found.to_numpy()
     with np.errstate(invalid="ignore"):
         equal = np.isclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
     both["difference"] = np.abs(one - other)
     return both.loc[~equal]
+
+
+def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that mean today what they meant then."""
+    other = rows.row.str.contains("|".join(REDEFINED_CLAIMS))
+    for name, values in REDEFINED.items():
+        other |= rows[name].isin(values)
+    return rows.loc[~other]
 
 
 def _word(value):
@@ -103,7 +116,10 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
     """Without what the reference does not say."""
     unsaid = set(COLUMNS) - {"method", "form", "seed"} | {"hook", "unit", "control", "because", "p_value", "readout"}
     unsaid |= {"preference", "utility"} if "loss_positive" in table else set()
+    if "relative_shift_mean" in table:
+        unsaid |= {"relative_shift", "relative_shift_low", "relative_shift_high"}
     table = table.drop(columns=[name for name in table if name in unsaid])
+    table = table.rename(columns={"relative_shift_mean": "relative_shift"})
     return table.assign(seed=pd.array(table.seed, dtype="Int64")) if "seed" in table else table
 
 
@@ -129,8 +145,8 @@ KINDS = {
 VERSIONS = dict.fromkeys(
     ("steer", "range", "sites", "sweep", "fit", "frontier", "side effects", "answers", "edited weights", "texts", "evidence",
      "claim"), 1
-)  # fmt: skip
-"""Of each kind of unit, when the numbers here were frozen."""
+) | {"sweep": 2, "range": 2}  # fmt: skip
+"""Of each kind of unit, as it stands when its numbers are those that were frozen, apart from what was redefined."""
 
 
 def versions_now() -> dict[str, int]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...families import FORMS
+from ...interventions.rules.base import Rule
 from ..settings import TrainSettings
 
 
@@ -49,8 +50,10 @@ class Objective(ABC):
     """A small value; a new objective is a new file with one class that has a `__call__`, and nothing else changes."""
 
     name: ClassVar[str]
-    nulls_out: ClassVar[bool] = False
-    """Whether the negative side projects the steer's direction out instead of steering by -m."""
+
+    def learning_rule(self, rule: Rule) -> Rule:
+        """The rule by which it teaches a steer that will act by `rule`: as a rule the same."""
+        return rule
 
     @abstractmethod
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:

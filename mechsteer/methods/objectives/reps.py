@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...interventions.rules.base import Moment, Rule
+from ...interventions.rules.project_out import ProjectOut
 from .base import BatchLosses, Objective
 
 NAME = "RePS"
@@ -26,9 +28,26 @@ class RePS(Objective):
     least_weight: float = 1.0
 
     name = NAME
-    nulls_out = True
+
+    def learning_rule(self, rule: Rule) -> Rule:
+        """Where the negative completion should win, the delta's direction is taken out, whatever the size of m."""
+        return _OutBelowZero(rule)
 
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
         weight = (losses.base_win - losses.base_lose).clamp(min=self.least_weight)
         margin = losses.lose_per_token - weight * losses.win_per_token
         return -torch.nn.functional.logsigmoid(margin).mean()
+
+
+@final
+@dataclass(frozen=True)
+class _OutBelowZero(Rule):
+    """Another rule where m > 0; where m < 0, all along the delta is taken out."""
+
+    above: Rule
+
+    name = "out below zero"
+
+    def shift(self, moment: Moment) -> Float[Tensor, "rows pos d_out"]:
+        out = ProjectOut().shift(moment.at(torch.ones_like(moment.multiplier)))
+        return torch.where(moment.m < 0, out, self.above.shift(moment))
