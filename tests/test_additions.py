@@ -283,7 +283,7 @@ def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, study):
     folder, call = extended
     call(
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post,2:mlp.out", "--rule=match", "--multipliers=-1:1:3",
-        "--methods=Halved", "--forms=vector", "--device=cpu", "--out=ruled",
+        "--methods=Halved", "--forms=vector", "--claims=Halved-vector", "--device=cpu", "--out=ruled",
     )  # fmt: skip
     table = pd.read_parquet(folder / "ruled/sweeps.parquet")
     assert set(table.rule) == {"match"} and set(table.site if "site" in table else table.sites) == {
@@ -291,6 +291,9 @@ def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, study):
     }
     for site in ("1:resid_post", "2:mlp.out"):
         assert abs(table[f"relative_shift at {site}"] - table.multiplier.abs()).max() < 1e-5
+    claims = pd.read_json(folder / "ruled/claims.json")
+    undecided = claims[claims.because.str.contains("acts at 1:resid_post,2:mlp.out by the rule match")]
+    assert {"unlikely", "off_manifold"} <= set(undecided.claim) and set(undecided.outcome) == {"inconclusive"}
     page = (folder / "ruled/report.html").read_text()
     assert "1:resid_post,2:mlp.out by match" in page
     made = call(

@@ -241,6 +241,8 @@ def test_what_cannot_be_joined_is_refused_in_one_sentence(tiny):
         ms.join(
             [replace(part, origin=ms.Origin(model=name, fingerprint=name)) for part, name in ((one, "a"), (other, "b"))]
         )
+    with pytest.raises(ms.InputError, match="different positions: all, completion"):
+        ms.join([one, replace(other, origin=ms.Origin(positions="completion"))])
     with pytest.raises(ms.InputError, match="No shift came"):
         ms.join([])
     with pytest.raises(ms.InputError, match="0:mlp.out came twice"):

@@ -32,7 +32,7 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.models.positions import steered_in
 from mechsteer.models.prompts import EncodedPair
 
-from .evidence import Evidence, LayerActivations
+from .evidence import Evidence, LayerActivations, why_none
 from .side_effects import on_the_guestbook
 
 Texts = list[tuple[tuple[int, ...], int]]
@@ -63,11 +63,9 @@ def collect(
     """
     if sweep.pairs != tuple(pair.id for pair in testing):
         raise ms.InputError("The sweep is of other pairs than the test pairs that came. Pass those that it measured.")
-    if not isinstance(intervention, Shift) or str(intervention.rule) != "add":
-        raise ms.InputError(
-            f"Evidence is of m·Δh added at one site, and this steer acts at {len(intervention.sites)} by the rule "
-            f"{intervention.rule}. Pass one that adds at one site."
-        )
+    because = why_none(intervention.sites, str(intervention.rule))
+    if because or not isinstance(intervention, Shift):
+        raise ms.InputError(because)
     site, positions, prompt_format = intervention.site, sweep.key.positions, sweep.key.prompt_format
     encoded, encoded_learning = (ms.encode_pairs(model, pairs, prompt_format) for pairs in (testing, learning))
     unsteered = ms.run_sweep(

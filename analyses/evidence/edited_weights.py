@@ -62,7 +62,7 @@ def compare(
 @contextmanager
 def edited(model: ms.Model, intervention: Intervention, multiplier: float) -> Iterator[None]:
     """The model with m ΔW and m Δb added to the own map of every site; its weights come back bit for bit."""
-    if str(intervention.rule) != "add":
+    if intervention.rule != ms.Add():
         raise ms.InputError(
             f"The steer acts by the rule {intervention.rule}, which no edit of weights does. Pass one that adds m·Δh."
         )

@@ -1,6 +1,7 @@
 """Evidence: everything that the claims about one steer are judged by, as arrays, so that judging needs no model."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.models.sites import Site, write_sites
 from mechsteer.store.atomic import write_atomically
 from mechsteer.store.keys import Key, canonical
 
@@ -26,6 +28,16 @@ class LayerActivations:
     learning: Float[ndarray, "points d"]
     base: Float[ndarray, "tokens d"]
     steered: Float[ndarray, "k tokens d"]
+
+
+def why_none(sites: Sequence[Site], rule: str) -> str:
+    """Why there is no evidence of such a steer; "" where there is."""
+    if len(sites) == 1 and rule == "add":
+        return ""
+    return (
+        f"Evidence is of m·Δh added at one site, and this steer acts at {write_sites(sites)} by the rule {rule}. "
+        "Study one that adds at one site."
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ def judge_again(folder: Path, name: str) -> Result:
     CLAIMS.check(name)
     member = CLAIMS[name]
     paths = sorted((folder / "evidence").glob("[!.]*.npz"))
-    if not paths:
-        raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
     needs, once = member.get("NEEDS", "evidence"), member.get("SCOPE", "steer") != "steer"
+    if needs not in ("sweeps", "one_operation") and not paths:
+        raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
     if needs == "sweeps":
         given: list[Given] = [load_sweeps(folder / "sweeps.parquet")]
     elif needs == "one_operation":

@@ -96,7 +96,7 @@ def describe(plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: C
         "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
         "site": {"site": str(chosen), "hook": chosen.hooks, "because": chosen.because},
         "concept": checked_concept(plan.settings),
-        "judged": [unit.sweep.result.columns() for unit in plan.evidence],
+        "judged": [unit.sweep.result.columns() for unit in plan.texts],
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
         "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
         "summary": summarise(first, bench.get(plan.fits[0])) | {"comparison": told},

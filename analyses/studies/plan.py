@@ -16,6 +16,7 @@ from mechsteer.store.units import Unit
 from mechsteer.store.versions import MECHSTEER
 
 from ..claims import CLAIMS
+from ..evidence.evidence import why_none
 from ..units.looks import Answer, Collect, EditWeights, SideEffects, Write
 from ..units.steers import FindRange, Learn, PairSet, Tokens
 from ..units.sweeps import Compare, Fit, Measure
@@ -98,11 +99,10 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
     judged = tuple(s for s in first_seeds if f"{s.steer.method}-{s.steer.form}" in settings.claims)
     concept = checked_concept(settings)
     taught = PairSet.of(some_of(subjects.learning, seed))
-    # Evidence is of what m·Δh, added at one site, does there and later on.
-    is_one_shift = len(parse_sites(site)) == 1 and settings.rule == "add"
+    has_evidence = not why_none(parse_sites(site), settings.rule)
     evidence = tuple(
         Collect(sweep, Measure(sweep.steer, taught, sweep.multipliers), learning, concept, seed)
-        for sweep in (judged if is_one_shift else ())
+        for sweep in (judged if has_evidence else ())
     )
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
@@ -118,7 +118,7 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
         texts=tuple(Write(sweep, bool(concept)) for sweep in judged),
         evidence=evidence,
         edited=edited,
-        verdicts=tuple(verdicts(sweeps, evidence, edited, seed)) if judged else (),
+        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, seed)),
     )
 
 
@@ -147,9 +147,11 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 
 def verdicts(
-    sweeps: tuple[Measure, ...], evidence: tuple[Collect, ...], edited: tuple[EditWeights, ...], seed: int
+    sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...], seed: int
 ) -> Iterator[Judge]:
-    """Every claim on what it needs, in the order of the paper's argument."""
+    """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
+    if not evidence:
+        return
     for name, member in CLAIMS.members().items():
         match member.get("NEEDS", "evidence"):
             case "sweeps":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mechsteer.families import MANIFOLDS
+from mechsteer.models.sites import parse_sites
 from mechsteer.statistics.judging import Claim
 from mechsteer.store.atomic import write_json
 from mechsteer.store.units import Bench, Unit
@@ -14,8 +15,12 @@ from mechsteer.store.units import Bench, Unit
 from ..claims import CLAIMS
 from ..claims.result import Result, undecided
 from ..claims.verdict import judge
+from ..evidence.evidence import why_none
 from .looks import Collect, EditWeights
 from .sweeps import Measure
+
+Given = Collect | EditWeights | tuple[Measure, ...] | Measure
+"""What a claim is judged by; the sweep alone of a steer of which there can be no evidence."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,13 @@ class Judge(Unit[Result]):
     claim: str
     code: str
     """Of the claim's file: its version, or its content where it is from outside the tree, as any manifold's there."""
-    given: "Collect | EditWeights | tuple[Measure, ...]"
+    given: Given
     seed: int
 
     kind = "claim"
 
     @classmethod
-    def by(cls, claim: str, given: "Collect | EditWeights | tuple[Measure, ...]", seed: int) -> "Judge":
+    def by(cls, claim: str, given: Given, seed: int) -> "Judge":
         member = CLAIMS[claim]
         foreign = "".join(manifold.content for manifold in MANIFOLDS.members().values())
         return cls(claim, (member.content or str(member.get("VERSION", 1))) + foreign, given, seed)
@@ -48,6 +53,9 @@ class Judge(Unit[Result]):
             if found.because:
                 return Result((undecided(self.claim, "", self.given.sweep.result, "", found.because),))
             given = found.tables["one_operation"]
+        elif isinstance(self.given, Measure):
+            sites, rule = parse_sites(self.given.steer.sites), self.given.steer.rule
+            return Result((undecided(self.claim, "", self.given.result, "", why_none(sites, rule)),))
         else:
             given = at.get(self.given)
         return judge(CLAIMS[self.claim], given, self.seed)

@@ -47,7 +47,7 @@ def study(
         str,
         steers(
             help=f"Where to steer: layers from 0, places {', '.join(PLACES)}; several, with commas, act together; "
-            "'auto' compares them all.",
+            "'auto' compares mlp.out, attn.o, resid_mid and resid_post of every layer.",
             metavar="LAYER:PLACE,...",
         ),
     ] = "auto",

@@ -67,6 +67,12 @@ def join(parts: Iterable[Intervention], *, rule: Rule | None = None) -> Interven
     rules = {str(part.rule) for part in parts}
     if rule is None and len(rules) > 1:
         raise InputError(f"The rules differ: {', '.join(sorted(rules))}. Pass the one that all should act by.")
+    for said in ("positions", "prompt_format"):
+        if len(differing := {getattr(part.origin, said) for part in parts}) > 1:
+            raise InputError(
+                f"The interventions were learned with different {said}: {', '.join(sorted(differing))}. Learn them with the "
+                "same, or set the origin of one."
+            )
     models = {part.origin.fingerprint for part in parts if part.origin.fingerprint}
     if len(models) > 1:
         names = ", ".join(sorted({repr(part.origin.model) for part in parts}))
