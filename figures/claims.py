@@ -14,7 +14,7 @@ from .drawing.style import GREY, OUTCOMES, Look, form_title
 NAME = "claims"
 ORDER = 10
 
-UNITS = {"R²": "R²", "share": "", " / ": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖mΔh‖/‖h‖"}
+UNITS = {"R²": "R²", "share": "", " / ": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖shift‖/‖h‖"}
 """Short words for a unit that holds these."""
 
 

@@ -36,7 +36,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             gain, shift = shown.axes[2 * row : 2 * row + 2]
             _draw_form(gain, shift, table.loc[table.form == form], looks)
             gain.set_ylabel(f"{form_title(form)}\ngained (nats)")
-            shift.set_ylabel(r"$\|m\Delta h\|/\|h\|$")
+            shift.set_ylabel(r"$\|\mathrm{shift}\|/\|h\|$")
         for panel in shown.axes[-2:]:
             panel.set_xlabel("utility lost (nats)")
         shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()], columns=5)

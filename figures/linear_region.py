@@ -83,7 +83,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         near.set_ylim(inside.low.min() - margin, inside.high.max() + margin)
         near.set_title("around zero (slopes: nats per unit of $m$)")
         whole.set_title("the whole sweep")
-        near.set_xlabel(r"relative shift $\|m\Delta h\|/\|h\|$, with the sign of $m$")
+        near.set_xlabel(r"relative shift $\|\mathrm{shift}\|/\|h\|$, with the sign of $m$")
         ends = table.loc[table.kind == "line"].groupby("name").first()
         labels = {name: f"{name}: {ends.slope[name]:.2g}" for name in LOOKS if name in ends.index}
         shown.legend(

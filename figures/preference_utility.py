@@ -68,6 +68,8 @@ def _draw_quantity(ax: Axes, table: pd.DataFrame) -> None:
     for form, rows in table.groupby("form", sort=False):
         look, score = looks[str(form)], rows.held_out_r_squared.iloc[0]
         draw_curve(ax, rows, look, size=2.2)
-        label = form_title(str(form)) + (f", held-out $R^2$ {score:.3f}" if pd.notna(score) else "")
+        label = form_title(str(form)) + (f" {score:.3f}" if pd.notna(score) else "")
         keys.append(key(label, look, linestyle=look.line))
-    ax.legend(handles=keys, loc="best")
+    # Where a curve that rises, or one with a peak, leaves room.
+    loc = "lower right" if (table["quantity"] == "preference").all() else "lower center"
+    ax.legend(handles=keys, loc=loc, title="$R^2$ on unseen multipliers", title_fontsize=6.2)

@@ -381,8 +381,10 @@ def test_ctrl_c_is_one_sentence_and_what_was_done_is_kept(small_study, tmp_path)
         "--methods=DiffMean", "--site=3:resid_mid", "--multipliers=-12:12:5", "--claims=", "--out", str(tmp_path / "out"),
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # What runs in the background may have been told to pass the signal over.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("steers"):

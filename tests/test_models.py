@@ -45,6 +45,7 @@ def test_eager_attention_shows_its_patterns_and_native_attention_does_not_comput
     assert patterns(tiny("llama")) == []
 
 
+@pytest.mark.filterwarnings("ignore:A forward hook edited hook_scale/hook_normalized")
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
 def test_a_norm_runs_as_one_until_somebody_hooks_its_steps(tiny, family):
     """Looking changes nothing, and what a hook puts there reaches the logits."""

@@ -20,7 +20,7 @@ TITLES = {
 FIGURE = "utility_curve"
 SHIFT = "relative shift"
 NEAR = 0.1
-"""Relative shift ‖mΔh‖/‖h‖ within which a peak lies near zero: less than what changes an activation noticeably."""
+"""Relative shift ‖shift‖/‖h‖ within which a peak lies near zero: less than what changes an activation noticeably."""
 
 
 def run(evidence: Evidence) -> Result:

@@ -1,6 +1,6 @@
 """A steer's curve, as table and as lines: means over pairs, the paper's curve, and what it predicted while held out.
 
-The axis is the relative shift ‖mΔh‖/‖h‖ with the sign of m, on which forms with different scales of m can be compared.
+The axis is the relative shift ‖shift‖/‖h‖ with the sign of m, on which forms with different scales of m can be compared.
 It is read off the sweep, between multipliers on a straight line.
 """
 
@@ -84,4 +84,4 @@ def shift_axis(ax: Axes, table: pd.DataFrame, *, label: bool = True) -> None:
     wide_axis(ax.xaxis, 1.0, table.relative_shift, steps=(1, 2, 5))
     ax.set_xlim(1.1 * min(table.relative_shift.min(), 0), 1.1 * max(table.relative_shift.max(), 0))
     if label:
-        ax.set_xlabel(r"relative shift $\|m\Delta h\|/\|h\|$, with the sign of $m$")
+        ax.set_xlabel(r"relative shift $\|\mathrm{shift}\|/\|h\|$, with the sign of $m$")

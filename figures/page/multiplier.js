@@ -1,6 +1,6 @@
 /* The panels that follow the slider: curves, distance and map. A panel is {draw, move}. */
 
-const AXES = { multiplier: "multiplier m", shift: "relative shift ‖mΔh‖/‖h‖, with the sign of m", even: "multiplier m, evenly by steps of the sweep" };
+const AXES = { multiplier: "multiplier m", shift: "relative shift ‖shift‖/‖h‖, with the sign of m", even: "multiplier m, evenly by steps of the sweep" };
 
 /** What is looked at now: steer, multiplier and axis, and where a multiplier stands on that axis. */
 function viewOf(study) {

@@ -23,7 +23,9 @@ def utility_log_odds(
 
     Such a pair has no utility log-odds. It is left undefined, to be counted and reported, never clamped.
     """
-    log_useful = np.logaddexp(-np.asarray(loss_positive, np.float64), -np.asarray(loss_negative, np.float64))
+    # Of a loss that is not a number nothing is said; whoever made it says so.
+    with np.errstate(invalid="ignore"):
+        log_useful = np.logaddexp(-np.asarray(loss_positive, np.float64), -np.asarray(loss_negative, np.float64))
     defined = log_useful < 0
     safe = np.where(defined, log_useful, -1.0)
     # log(1 - e^x): each form is accurate on its own side of log 2 (Maechler 2012).

@@ -218,7 +218,9 @@ def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
     if not enabled:
         yield
         return
-    model.hf.gradient_checkpointing_enable({"use_reentrant": False})
+    # transformers 5.24 renamed it.
+    kind = "activation" if hasattr(model.hf, "activation_checkpointing_enable") else "gradient"
+    getattr(model.hf, f"{kind}_checkpointing_enable")({"use_reentrant": False})
     # Hugging Face checkpoints in training mode only; a model for training may have dropout of its own.
     model.hf.train()
     for module in model.hf.modules():
@@ -227,7 +229,7 @@ def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        model.hf.gradient_checkpointing_disable()
+        getattr(model.hf, f"{kind}_checkpointing_disable")()
         model.hf.eval()
 
 
