@@ -71,5 +71,5 @@ def _draw_quantity(ax: Axes, table: pd.DataFrame) -> None:
         label = form_title(str(form)) + (f" {score:.3f}" if pd.notna(score) else "")
         keys.append(key(label, look, linestyle=look.line))
     # Where a curve that rises, or one with a peak, leaves room.
-    loc = "lower right" if (table["quantity"] == "preference").all() else "lower center"
+    loc = "lower right" if set(table["quantity"]) == {"preference"} else "lower center"
     ax.legend(handles=keys, loc=loc, title="$R^2$ on unseen multipliers", title_fontsize=6.2)
