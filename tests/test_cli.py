@@ -1,5 +1,6 @@
 """The command line, as a person, a file and a program read it."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer.main
 
 import mechsteer as ms
 from mechsteer import cli, progress
@@ -21,7 +21,7 @@ from mechsteer.cli.printing import Table, echo, estimate, number
 from mechsteer.store.store import Store
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {verb.__name__: example for verbs in cli.CONTENTS.values() for verb, example in verbs.items()}
+LINES = {str(line.name): line for lines in cli.CONTENTS.values() for line in lines}
 BOXES_AND_COLOURS = re.compile(r"[\u2500-\u259f\x1b]")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -66,28 +66,72 @@ def test_help_is_a_table_of_contents_with_a_line_for_each_verb(mechsteer, termin
     _, shown, _ = terminal("--help")
     shown = without_colours(shown)
     assert code == 0 and "Options" in piped
-    for heading, verbs in cli.CONTENTS.items():
-        assert heading in shown
-        for verb in verbs:
-            first = str(verb.__doc__).splitlines()[0]
-            for text in (shown, piped):
-                assert re.search(rf"\b{verb.__name__} +{re.escape(first)}", text), first
+    assert all(heading in shown for heading in cli.CONTENTS)
+    for name, line in LINES.items():
+        first = str(line.verb().help).splitlines()[0]
+        for text in (shown, piped):
+            assert re.search(rf"\b{name} +{re.escape(first)}", text), first
     assert max(map(len, shown.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("verb", EXAMPLES)
+@pytest.mark.parametrize("verb", LINES)
 def test_every_verb_shows_an_example_that_can_be_copied(verb, mechsteer, terminal):
     for run in (mechsteer, terminal):
         _, text, _ = run(verb, "--help")
-        assert EXAMPLES[verb] in [line.strip(" `") for line in without_colours(text).splitlines()]
+        assert LINES[verb].example in [line.strip(" `") for line in without_colours(text).splitlines()]
 
 
-@pytest.mark.parametrize("command", [*EXAMPLES.values(), *commands_in("README.md", "docs/walkthrough.md")])
+@pytest.mark.parametrize(
+    "command", [*(line.example for line in LINES.values()), *commands_in("README.md", "docs/walkthrough.md")]
+)
 def test_every_example_parses(command):
     name, verb, *arguments = shlex.split(command)
-    verbs = typer.main.get_command(cli.app)
     assert name == "mechsteer"
-    verbs.commands[verb].make_context(verb, arguments)  # type: ignore[attr-defined]
+    LINES[verb].make_context(verb, arguments)
+
+
+def test_minus_h_is_help_and_no_verb_asks_which_there_are(mechsteer):
+    for verb in ((), ("train",), ("store",), ("store", "prune")):
+        assert mechsteer(*verb, "-h") == mechsteer(*verb, "--help")
+    assert mechsteer() == mechsteer("--help") and mechsteer("store") == mechsteer("store", "--help")
+
+
+def test_the_version_is_that_of_the_package(mechsteer):
+    assert mechsteer("--version") == (0, f"mechsteer {importlib.metadata.version('mechsteer')}\n", "")
+
+
+@pytest.mark.parametrize("verb", [(), ("study",), ("train",), ("show",), ("store",)])
+def test_help_imports_nothing_that_it_does_not_show(verb):
+    """Torch takes seconds; rich, pandas and pydantic, with which typer converts values, as long as all the rest of help."""
+    code = f"""
+import sys
+from mechsteer import cli
+sys.argv = ["mechsteer", *{verb!r}, "--help"]
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code
+sys.exit(", ".join({{"torch", "numpy", "pandas", "rich", "pydantic"}} & sys.modules.keys()) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("--foo", "No such option: --foo. See `mechsteer --help`."),
+        ("trian", "No such command 'trian'. Did you mean 'train'? See `mechsteer --help`."),
+        ("train --out v.safetensors", "Missing option '--site'. See `mechsteer train --help`."),
+        ("train --site", "Option '--site' requires an argument."),
+        ("train --site 1:mlp.out --out v.safetensors --steps none", "Invalid value for '--steps'"),
+        ("store prune --older-than=-1", "Invalid value for '--older-than'"),
+        ("show", "Missing argument 'DIR'. See `mechsteer show --help`."),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_sentence_that_says_where_they_are_described(command, words, mechsteer):
+    code, printed, error = mechsteer(*command.split())
+    assert code == 2 and not printed and words in error and error.startswith("mechsteer: ") and error.count("\n") == 1
 
 
 # Tables

@@ -2,57 +2,87 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from ..errors import InputError
 from .rooms import extend_early, our_rooms
-
-try:
-    # Before the verbs are read, whose help lists the members of families.
-    extend_early(sys.argv)
-except InputError as error:
-    print(f"mechsteer: {error}", file=sys.stderr)
-    sys.exit(2)
-our_rooms()
-
-from .generate import generate  # noqa: E402
-from .look import figures, report, show  # noqa: E402
-from .site import site  # noqa: E402
-from .store import store  # noqa: E402
-from .study import study  # noqa: E402
-from .sweep import sweep  # noqa: E402
-from .train import train  # noqa: E402
+from .verbs import Line, Several, one_sentence, table_of_contents
 
 CONTENTS = {
-    "The whole job": {
-        study: "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
-    },
-    "Look at a finished study": {
-        show: "mechsteer show results/guestbook --claim linear_region",
-        report: "mechsteer report results/guestbook results/gpt2 --out both.html",
-        figures: "mechsteer figures results/guestbook",
-    },
-    "One piece at a time": {
-        site: "mechsteer site --model gpt2 --pairs pairs.jsonl",
-        train: "mechsteer train --site 2:mlp.out --form lora --out lora.safetensors",
-        sweep: "mechsteer sweep --intervention lora.safetensors --out sweep.parquet",
-        generate: 'mechsteer generate --intervention lora.safetensors -m 1 "and the soup ?"',
-    },
-}
+    "The whole job": (
+        Line(
+            "study", "Learn steers, sweep them, fit the curves, compare, judge.",
+            "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
+        ),
+    ),
+    "Look at a finished study": (
+        Line(
+            "show", "Print a study's summary again, or open one claim.",
+            "mechsteer show results/guestbook --claim linear_region", "look",
+        ),
+        Line(
+            "report", "Write report.html: one study, or several side by side.",
+            "mechsteer report results/guestbook results/gpt2 --out both.html", "look",
+        ),
+        Line(
+            "figures", "Draw a study's figures again, as PDF and PNG.",
+            "mechsteer figures results/guestbook", "look",
+        ),
+    ),
+    "One piece at a time": (
+        Line(
+            "site", "Compare all sites, and recommend one and a multiplier.",
+            "mechsteer site --model gpt2 --pairs pairs.jsonl",
+        ),
+        Line(
+            "train", "Learn a vector, a LoRA or a local weight from pairs.",
+            "mechsteer train --site 2:mlp.out --form lora --out lora.safetensors",
+        ),
+        Line(
+            "sweep", "Measure preference and utility at every multiplier.",
+            "mechsteer sweep --intervention lora.safetensors --out sweep.parquet",
+        ),
+        Line(
+            "generate", "Show what the model writes at several multipliers.",
+            'mechsteer generate --intervention lora.safetensors -m 1 "and the soup ?"',
+        ),
+    ),
+    "Results that studies share": (
+        Line(
+            "store", "List, size or prune the results that studies keep and share.",
+            "mechsteer store size --store results/.store",
+        ),
+    ),
+}  # fmt: skip
 """Every verb under its heading, with an example."""
 
 app = typer.Typer(
+    cls=Several,
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Why does steering a language model work, and why does it fail?",
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with `mechsteer study`; every verb has an example in its `--help`.",
 )
-for heading, verbs in CONTENTS.items():
-    for verb, example in verbs.items():
-        app.command(rich_help_panel=heading, epilog=f"Example:\n\n`{example}`")(verb)
-app.add_typer(store, name="store", rich_help_panel="Results that studies share")
+
+
+def _say_version(asked: bool) -> bool:
+    if asked:
+        from ..store.versions import MECHSTEER
+
+        typer.echo(f"mechsteer {MECHSTEER}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which mechsteer this is.")
+    ] = False,
+) -> None:
+    """Why does steering a language model work, and why does it fail?"""
 
 
 def main() -> None:
@@ -61,19 +91,18 @@ def main() -> None:
     # at all costs a third where there is none. Read when torch starts.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    # What is piped has no boxes, and neither has help.
-    app.rich_markup_mode = "markdown" if sys.stdout.isatty() else None
     try:
-        app()
-    except InputError as error:
-        print(f"mechsteer: {error}", file=sys.stderr)
+        # Before a verb is read, whose help lists the members of families.
+        extend_early(sys.argv)
+        our_rooms()
+        code = table_of_contents(app, CONTENTS).main(prog_name="mechsteer", standalone_mode=False)
+    except (InputError, typer.TyperException) as error:
+        print(f"mechsteer: {error if isinstance(error, InputError) else one_sentence(error)}", file=sys.stderr)
         sys.exit(2)
-    except SystemExit as end:
-        # Typer turns Ctrl-C into this exit code, in silence.
-        if end.code == 130:
-            print("mechsteer: interrupted; a study or training goes on when the command is repeated.", file=sys.stderr)
-        raise
     except BrokenPipeError:
         # The reader of the output has gone; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if code == 130:  # as typer ends what Ctrl-C interrupts
+        print("mechsteer: interrupted; a study or training goes on when the command is repeated.", file=sys.stderr)
+    sys.exit(code)

@@ -7,12 +7,11 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import rich.table
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:
+    import rich.table
+    from rich.console import Console
 
 STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 """Of cells that say how a claim came out."""
@@ -38,6 +37,8 @@ class Table:
 
 def echo(*blocks: str | Table) -> None:
     """Print: a terminal wraps at words and colours, anything else gets whole lines and columns aligned by spaces."""
+    from rich.console import Console
+
     if sys.stdout.isatty():
         console = Console(highlight=False)
         for block in blocks:
@@ -70,7 +71,9 @@ def estimate(row: dict[str, Any], key: str = "estimate", digits: int = 3) -> str
     return f"{number(row[key], digits)} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
 
 
-def _print(console: Console, block: str | Table) -> None:
+def _print(console: "Console", block: str | Table) -> None:
+    from rich.text import Text
+
     if isinstance(block, str):
         # Never as markup: texts may come from data.
         console.print(block, markup=False)
@@ -87,8 +90,12 @@ def _print(console: Console, block: str | Table) -> None:
     console.print()
 
 
-def _drawn(console: Console, block: Table, rows: Sequence[Row], *, header: bool) -> rich.table.Table:
+def _drawn(console: "Console", block: Table, rows: Sequence[Row], *, header: bool) -> "rich.table.Table":
     """Some rows of a table, in columns that fit all of them."""
+    import rich.table
+    from rich.cells import cell_len
+    from rich.text import Text
+
     table = rich.table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header and any(block.columns))
     everything = [row for section in block.sections.values() for row in section]
     for index, name in enumerate(block.columns):

@@ -11,19 +11,21 @@ from ..errors import InputError
 from ..store.store import Record, Store
 from .options import JsonOption
 from .printing import Table, echo, echo_json
+from .verbs import Several
 
 MOST_RECORDS = 40
 
-store = typer.Typer(
-    no_args_is_help=True,
-    help="List, size or prune the results that studies keep and share.",
-    epilog="Example:\n\n`mechsteer store size --store results/.store`",
-)
+store = typer.Typer(cls=Several, add_completion=False)
 
 StoreOption = Annotated[
     Path | None,
     typer.Option("--store", help="The store's folder; by default MECHSTEER_STORE, else results/.store.", metavar="DIR"),
 ]
+
+
+@store.callback()
+def results() -> None:
+    """List, size or prune the results that studies keep and share."""
 
 
 @store.command("list")

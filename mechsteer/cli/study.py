@@ -8,7 +8,6 @@ from analyses.claims import CLAIMS
 from ..families import FORMS
 from ..methods.learning import methods as all_methods
 from ..models.hooks import PLACES
-from ..progress import say
 from . import summary
 from .options import (
     ColumnsOption,
@@ -106,6 +105,8 @@ def study(
     from analyses.studies.study import run
     from figures import draw_all
     from figures.page import write_report
+
+    from ..progress import say
 
     settings = Settings(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site, rule=rule or "add",
