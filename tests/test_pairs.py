@@ -205,8 +205,15 @@ def test_a_built_in_set_is_loaded_by_name():
         ({"query": None}, "`query` is missing"),
         ({"positive": float("nan")}, "`positive` is missing"),
         ({"negative": 3}, "`negative` is of type int, not text"),
-        ({"positive": [{"role": "user", "content": "hi"}]}, "`positive` is of type list, not text"),
-        ({"positive": " \ud83d"}, "`positive` holds half of a surrogate pair"),
+        ({"positive": ["hi"]}, "`positive` is of type list, not text"),
+        ({"positive": [{"role": "user", "content": "hi"}]}, "`positive` holds messages of user: a completion is one"),
+        ({"query": [{"role": "system", "content": "hi"}]}, "`query` holds messages of system: a query is one message"),
+        ({"positive": []}, "`positive` holds messages of nobody"),
+        ({"query": [{"role": "user", "content": "a"}] * 2}, "`query` is a conversation of several turns"),
+        ({"positive": [{"role": "assistant", "content": None}]}, "`positive` is of type list, not text"),
+        ({"positive": " \ud83d"}, "The positive holds half of a surrogate pair"),
+        ({"id": "\ud83d"}, "The id holds half of a surrogate pair"),
+        ({"group": ["a"]}, "`group` is of type list, not a label"),
     ],
 )
 def test_a_bad_row_is_named_with_its_reason_and_can_be_left_out(fault, reason, tmp_path):
@@ -293,10 +300,12 @@ def test_saved_pairs_load_equal(tmp_path):
     assert load_pairs(save_pairs(pairs, tmp_path / "new folder" / "pairs.jsonl")) == pairs
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = save_pairs(PAIRS, tmp_path / "pairs.jsonl")
+    monkeypatch.setattr(Pairs, "to_json_lines", lambda pairs: "\ud83d")
     with pytest.raises(UnicodeEncodeError):
-        save_pairs(Pairs((PolarityPair("\ud83d", " yes", " no"),), "unwritable"), path)
+        save_pairs(numbered(1), path)
+    monkeypatch.undo()
     assert load_pairs(path) == PAIRS
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,5 +1,6 @@
 """From the text of a pair to token ids, with the query's end on a token boundary, always."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -46,9 +47,8 @@ def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_for
     if prompt_format == "chat" and not tokenizer.chat_template:
         raise InputError(f"The tokenizer of {model.name} has no chat template. Use the format raw.")
     ids = [pair.id or str(index) for index, pair in enumerate(pairs)]
-    if len(set(ids)) < len(ids):
-        repeated = next(name for name in ids if ids.count(name) > 1)
-        raise InputError(f"Two pairs have the id {repeated!r}. Give each pair an id of its own, or none at all.")
+    if repeated := [name for name, n in Counter(ids).items() if n > 1]:
+        raise InputError(f"Two pairs have the id {repeated[0]!r}. Give each pair an id of its own, or none at all.")
     encoded = [_encode(tokenizer, replace(pair, id=name), prompt_format) for name, pair in zip(ids, pairs, strict=True)]
     for pair in encoded:
         model.check_length(max(len(pair.positive), len(pair.negative)), f"Pair {pair.id!r}")

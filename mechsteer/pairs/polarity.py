@@ -27,6 +27,9 @@ class PolarityPair:
     group: str = ""
 
     def __post_init__(self) -> None:
+        for name, text in vars(self).items():
+            if not text.isascii() and text.encode(errors="ignore").decode() != text:
+                raise InputError(f"The {name} holds half of a surrogate pair, which is no character.")
         for role, completion in (("positive", self.positive), ("negative", self.negative)):
             if not completion.strip():
                 raise InputError(f"The {role} completion is empty: write what the model would add to the query.")
@@ -39,6 +42,10 @@ class PolarityPair:
                 "do not exclude each other: end both in a way that tells them apart, for example with a full stop."
             )
 
+    def __repr__(self) -> str:
+        texts = (f"{name}={reprlib.repr(text)}" for name, text in vars(self).items() if text)
+        return f"PolarityPair({', '.join(texts)})"
+
 
 @dataclass(frozen=True)
 class Pairs(Sequence[PolarityPair]):
@@ -46,6 +53,10 @@ class Pairs(Sequence[PolarityPair]):
 
     items: tuple[PolarityPair, ...]
     name: str = field(compare=False)
+
+    def __repr__(self) -> str:
+        groups = f" in {len(self.groups)} groups" if self.groups else ""
+        return f"Pairs({reprlib.repr(self.name)}, {len(self)} pairs{groups})"
 
     def __len__(self) -> int:
         return len(self.items)
