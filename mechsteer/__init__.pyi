@@ -81,3 +81,4 @@ from .registry import extend as extend
 from .statistics.intervals import ConfidenceInterval as ConfidenceInterval
 from .statistics.judging import Claim as Claim
 from .statistics.judging import Outcome as Outcome
+from .store.versions import __version__ as __version__

@@ -69,9 +69,9 @@ app = typer.Typer(
 
 def _say_version(asked: bool) -> bool:
     if asked:
-        from ..store.versions import MECHSTEER
+        import mechsteer
 
-        typer.echo(f"mechsteer {MECHSTEER}")
+        typer.echo(f"mechsteer {mechsteer.__version__}")
         raise typer.Exit
     return asked
 

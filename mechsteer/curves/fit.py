@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from ..brief import brief
 from ..measuring.sweeps import Sweep
 from ..statistics.intervals import aicc, alternate_folds, constancy_p_value, r_squared, resampled_means
 from .forms import Curve, Form, curve_from, paper_form, rival_forms
@@ -81,6 +82,8 @@ class CurveFit:
     p_constant: float = np.nan
     properties: dict[str, Property] = field(default_factory=dict)
     at_bound: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     @property
     def ok(self) -> bool:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..brief import brief
 from ..models.model import Hook, Model
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
@@ -24,11 +25,14 @@ class Activations:
     pair: Int[Tensor, " points"]
     is_positive: Bool[Tensor, " points"]
 
+    __repr__ = brief
+
 
 def read_activations(
-    model: Model, pairs: Sequence[EncodedPair], sites: Sequence[Site], *, batch_size: int = 32
+    model: Model, pairs: Sequence[EncodedPair], sites: Sequence[Site | str], *, batch_size: int = 32
 ) -> Iterator[Activations]:
     """Activations at every completion token of the pairs' texts, a batch at a time, in the model's dtype."""
+    sites = [Site.of(site) for site in sites]
     for item in batches(pair_texts(pairs), batch_size, model.padding_token):
         completion = item.batch.completion_mask
         hooks, seen = collecting(sites, lambda value, here=completion: value[here.to(value.device)])

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..brief import brief, size
 from ..errors import InputError
 from ..models.model import Model
-from ..models.sites import Site, write_sites
+from ..models.sites import Site, SiteField, write_sites
 from ..store.keys import digest
 from .rules.add import Add
 from .rules.base import Rule
@@ -37,6 +38,8 @@ class Origin:
     unit: str = ""
     """Key of the unit that learned it, if a study did."""
 
+    __repr__ = brief
+
     @property
     def id(self) -> str:
         """Sixteen digits that say how and from which pairs it was learned."""
@@ -52,6 +55,14 @@ class Intervention(ABC):
 
     rule: Rule = field(default_factory=Add, kw_only=True)
     origin: Origin = field(default_factory=Origin, kw_only=True)
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.__repr__ = Intervention.__repr__  # before `dataclass`, which then writes none of its own
+
+    def __repr__(self) -> str:
+        tensors = (f"{name}={size(tensor)}" for name, tensor in self.parameters.items())
+        return f"{type(self).__name__}({', '.join([repr(self.name), *tensors])})"
 
     @property
     @abstractmethod
@@ -115,11 +126,23 @@ class Intervention(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Shift(Intervention):
-    """An affine map Δh = ΔW h + Δb at one site; its forms are the final classes of this room, and of files that extend it."""
+    """An affine map Δh = ΔW h + Δb at one site, which may be given as text ("3:resid_post").
 
-    site: Site
+    Its forms are the final classes of this room, and of files that extend it.
+    """
+
+    site: SiteField
 
     form: ClassVar[str]  # pyright: ignore
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "site", Site.of(self.site))
+
+    @classmethod
+    def at(cls, model: Model, site: Site | str, **more: Any) -> "Shift":
+        """The member from which training starts at a site of a model: `LoRA.at(model, "2:mlp.out", rank=8)`."""
+        site = Site.of(site)
+        return cls.init(site, *site.widths(model), **more)
 
     @abstractmethod
     def delta(self, h: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:

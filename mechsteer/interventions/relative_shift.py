@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..brief import brief
+
 SINK = 5.0
 """A token whose norm is so many times the median is a sink."""
 QUANTILES = (0.05, 0.5, 0.95)
@@ -26,6 +28,8 @@ class TokenShifts:
     value: Float[Tensor, "rows pos"]
     steered: Bool[Tensor, "rows pos"]
     begins: Bool[Tensor, "rows pos"]
+
+    __repr__ = brief
 
     @classmethod
     def of(

@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from ..brief import brief
 from ..errors import InputError
 from ..families import MANIFOLDS
 from .saving import load_value, save_value
@@ -29,6 +30,10 @@ class Manifold(ABC):
 
     unit: ClassVar[str]
     """What a distance is measured in: "activation" (as the activations are) or "standard deviations"."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.__repr__ = brief  # before `dataclass`, which then writes none of its own
 
     @classmethod
     @abstractmethod

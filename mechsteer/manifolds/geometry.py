@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from ..brief import brief
 from . import LocalTangent, Manifold
 
 
@@ -29,6 +30,8 @@ class ShiftGeometry:
     normal: Float[ndarray, " n"]
     """Length off the tangent at h."""
     distances: Mapping[str, tuple[Float[ndarray, " n"], Float[ndarray, " n"]]]
+
+    __repr__ = brief
 
     def to_frame(self) -> pd.DataFrame:
         """One row per activation."""

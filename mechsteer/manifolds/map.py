@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.sparse import csr_matrix
 
+from ..brief import brief
 from ..errors import InputError
 from .base import from_centre
 from .nearest import nearest_points
@@ -35,6 +36,8 @@ class Map:
     n_points: int
     n_duplicates: int
     seed: int
+
+    __repr__ = brief
 
     @classmethod
     def fit(

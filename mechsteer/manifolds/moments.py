@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ..brief import brief
 from ..errors import InputError
 from .stream import Points, distinct_blocks
 
@@ -18,6 +19,8 @@ class Moments:
     covariance: Float[ndarray, "d d"]
     n_points: int
     n_duplicates: int
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, activations: Points) -> "Moments":

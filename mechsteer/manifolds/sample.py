@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ..brief import brief
 from ..errors import InputError
 from .stream import Points, distinct_blocks
 
@@ -24,6 +25,8 @@ class Sample:
     n_points: int
     n_duplicates: int
     seed: int
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, activations: Points, n_kept: int, seed: int = 0) -> "Sample":

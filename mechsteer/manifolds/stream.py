@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt64
 from numpy import ndarray
 
+from ..brief import brief
 from ..errors import InputError
 
 Points = Float[ndarray, "points d"] | Iterable[Float[ndarray, "_ d"]]
@@ -23,6 +24,8 @@ class Block:
     points: Float[ndarray, "points d"]
     keys: UInt64[ndarray, " points"]
     n_duplicates: int
+
+    __repr__ = brief
 
 
 def distinct_blocks(activations: Points, seed: int = 0) -> Iterator[Block]:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.interpolate import PchipInterpolator
 
+from ..brief import brief
 from ..errors import InputError
 from ..statistics.intervals import ConfidenceInterval, percentile_interval
 from .sweeps import Sweep
@@ -35,6 +36,8 @@ class Frontier:
     multiplier: Float[ndarray, "sides budgets"]
     """Where each budget's gain is reached, below and above zero; the mean over seeds."""
     n_seeds: int
+
+    __repr__ = brief
 
     def interval(self, budget: float) -> ConfidenceInterval:
         """Of the gain at one budget."""

@@ -13,7 +13,7 @@ from ..models.prompts import encode_prompt
 
 def generate(
     model: Model,
-    queries: Sequence[str],
+    queries: str | Sequence[str],
     *,
     prompt_format: str = "raw",
     max_new_tokens: int = 48,
@@ -21,11 +21,13 @@ def generate(
     seed: int = 0,
     keep_special_tokens: bool = False,
 ) -> list[str]:
-    """Continue each query, by sampling at `temperature`, or greedily at 0. Inside a `steer` block it is steered.
+    """Continue each query, or the one that came, by sampling at `temperature`, or greedily at 0.
 
+    Inside a `steer` block it is steered.
     Queries of different length share a batch, padded on the left; the seed makes the sampling repeat.
     """
     tokenizer = model.require_tokenizer()
+    queries = [queries] if isinstance(queries, str) else queries
     if not queries:
         return []
     prompts = [encode_prompt(model, query, prompt_format) for query in queries]

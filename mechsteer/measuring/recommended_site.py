@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..brief import brief
 from ..models.sites import Site
 
 
@@ -18,6 +19,8 @@ class SiteChoice:
     site: Site
     because: str
     table: pd.DataFrame
+
+    __repr__ = brief
 
 
 def recommend_site(table: pd.DataFrame) -> SiteChoice:

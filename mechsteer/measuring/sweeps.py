@@ -50,6 +50,10 @@ class Sweep:
     site_shifts: Float[ndarray, "sites m pairs"] | None = None
     """In the order of `sites`; None where there is one."""
 
+    def __repr__(self) -> str:
+        ends = f"{self.multipliers[0]:g} to {self.multipliers[-1]:g}" if len(self.multipliers) else "none"
+        return f"Sweep({self.key.steer!r}, {len(self.pairs)} pairs of {self.key.pairs!r}, m {ends} in {len(self.multipliers)})"
+
     def __post_init__(self):
         if np.any(np.diff(self.multipliers) <= 0):
             raise InputError(

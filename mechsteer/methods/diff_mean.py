@@ -34,18 +34,20 @@ def learn(model: Model, pairs: Pairs, site: Site, settings: TrainSettings) -> St
 
 
 def diff_mean(
-    model: Model, pairs: Pairs, site: Site, *, prompt_format: str = "raw", batch_size: int = 32
+    model: Model, pairs: Pairs, site: Site | str, *, prompt_format: str = "raw", batch_size: int = 32
 ) -> SteeringVector:
-    """The DiffMean vector of the pairs at a site; m = 1 is the whole difference of the means."""
+    """The DiffMean vector of the pairs at a site, such as "2:mlp.out"; m = 1 is the whole difference of the means."""
+    site = Site.of(site)
     return diff_means(model, pairs, [site], prompt_format=prompt_format, batch_size=batch_size)[site].vector
 
 
 def diff_means(
-    model: Model, pairs: Pairs, sites: Sequence[Site], *, prompt_format: str = "raw", batch_size: int = 32
+    model: Model, pairs: Pairs, sites: Sequence[Site | str], *, prompt_format: str = "raw", batch_size: int = 32
 ) -> dict[Site, DiffMean]:
     """The DiffMean vectors at several sites, from one pass over the pairs."""
     if len(pairs) == 0:
         raise InputError("No pairs came, and a mean needs at least one. Pass more pairs.")
+    sites = [Site.of(site) for site in sites]
     for site in sites:
         site.widths(model)
     origin = Origin(

@@ -71,6 +71,6 @@ def learn(
         found = [METHODS.load(method).learn(model, pairs, site, settings) for site in sites]
         return Trained(join(found, rule=acting), pd.DataFrame())
     generator, kind = torch.Generator().manual_seed(settings.seed), FORMS.load(form)
-    start = join([kind.init(site, *site.widths(model), generator=generator) for site in sites], rule=acting)
-    chosen: Objective = OBJECTIVES.load(method)() if objective is None else objective
+    start = join([kind.at(model, site, generator=generator) for site in sites], rule=acting)
+    chosen = method if objective is None else objective
     return train(model, start, pairs, chosen, settings, validation=validation, checkpoint=checkpoint, progress=progress)

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from ..brief import brief
 from ..errors import InputError
 from ..interventions import Intervention, Origin, Shift
 from ..measuring.log_odds import utility_log_odds
@@ -49,12 +50,14 @@ class Trained:
     intervention: Intervention
     history: pd.DataFrame
 
+    __repr__ = brief
+
 
 def train(
     model: Model,
     intervention: Intervention,
     pairs: Pairs,
-    objective: Objective,
+    objective: Objective | type[Objective] | str,
     settings: TrainSettings = TrainSettings(),  # noqa: B008 (frozen)
     *,
     validation: Pairs | None = None,
@@ -64,9 +67,10 @@ def train(
     """Learn an intervention's tensors from pairs, by AdamW with linear decay and gradients clipped at norm one.
 
     Args:
-        intervention: where to start, such as `LoRA.init(site, *site.widths(model))`, or several of them, joined; its
+        intervention: where to start, such as `LoRA.at(model, "2:mlp.out")`, or several of them, joined; its
             forms, sites and rule are kept. By a rule that speaks of a direction, one whose delta is zero starts from a
             direction that the seed draws.
+        objective: what is minimised, such as `SPLIT(margin=1)`, `SPLIT` or "SPLIT".
         validation: pairs on which the objective is measured every `settings.evaluate_every` steps; the best state is
             returned, and with `settings.patience` the run ends after so many measurements without a better one.
         checkpoint: a file to keep the run in, at most half a minute behind; a run of the same settings goes on from it to
@@ -76,6 +80,7 @@ def train(
         raise InputError("No pairs came, so there is nothing to learn from. Pass more pairs.")
     if settings.patience is not None and validation is None:
         raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
+    objective = Objective.of(objective)
     intervention.check_widths(model)
     prompt_format, positions = settings.prompt_format, settings.positions
     multipliers, accumulate, seed = settings.multipliers, settings.accumulate, settings.seed

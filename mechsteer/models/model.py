@@ -14,6 +14,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..brief import brief
 from ..errors import InputError
 from .hooks import BEFORE_UNEMBEDDING
 from .identity import ModelReference, identify
@@ -28,6 +29,8 @@ class TokenBatch:
     tokens: Int[Tensor, "batch pos"]
     attention_mask: Bool[Tensor, "batch pos"]
     completion_mask: Bool[Tensor, "batch pos"]
+
+    __repr__ = brief
 
     def to(self, device: torch.device | str) -> "TokenBatch":
         return TokenBatch(*(t.to(device) for t in (self.tokens, self.attention_mask, self.completion_mask)))
@@ -48,6 +51,11 @@ class Model:
     own_hooks: frozenset[int]
     """Keys of the hooks that the bridge itself keeps on its modules; any other is a user's."""
     _reading: list[TokenBatch] = field(default_factory=list, repr=False)
+
+    def __repr__(self) -> str:
+        kind = type(self.hf).__name__
+        size = f"{self.n_layers} layers of width {self.d_model}"
+        return f"Model({self.name!r}, {kind}, {size}, {str(self.dtype).removeprefix('torch.')} on {self.device})"
 
     @property
     def hf(self) -> PreTrainedModel:

@@ -38,6 +38,11 @@ class Site:
             raise InputError(f"The site {text!r} is not LAYER:PLACE. Write for example 3:resid_post.")
         return cls(int(layer), place.strip())
 
+    @classmethod
+    def of(cls, site: "Site | str") -> "Site":
+        """A site, or the one that a text names."""
+        return cls.parse(site) if isinstance(site, str) else site
+
     def __str__(self) -> str:
         return f"{self.layer}:{self.place}"
 
@@ -72,6 +77,13 @@ class Site:
         from .survey import hooks
 
         return hooks(self, look)
+
+
+# What a frozen value that is given either holds is a Site, which is all that those who read it need to know.
+if TYPE_CHECKING:
+    SiteField = Site
+else:
+    SiteField = Site | str
 
 
 def parse_sites(text: str) -> tuple[Site, ...]:

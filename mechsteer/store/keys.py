@@ -12,6 +12,8 @@ import pandas as pd
 from jaxtyping import Int
 from numpy import ndarray
 
+from ..brief import brief
+
 
 @dataclass(frozen=True)
 class Key:
@@ -42,6 +44,8 @@ class Key:
     """Hash of the vocabulary, the special tokens and the chat template."""
     dtype: str = ""
     quantisation: str = ""
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Key":

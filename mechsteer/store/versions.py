@@ -11,7 +11,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-MECHSTEER = _version("mechsteer")
+MECHSTEER = __version__ = _version("mechsteer")
 
 PACKAGES = ("mechsteer", "torch", "transformers", "transformer-lens", "numpy", "scipy", "scikit-learn")
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...brief import brief
 from ...models.sites import Site
 
 
@@ -30,6 +31,8 @@ class Moment:
     steered: Bool[Tensor, "rows pos"]
     position: Int[Tensor, "rows pos"] | None = None
     is_completion: Bool[Tensor, "rows pos"] | None = None
+
+    __repr__ = brief
 
     @property
     def m(self) -> Float[Tensor, "rows 1 1"]:

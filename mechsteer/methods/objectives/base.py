@@ -7,8 +7,9 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...brief import brief
 from ...errors import InputError
-from ...families import FORMS
+from ...families import FORMS, OBJECTIVES
 from ...interventions.rules.base import Rule
 from ..settings import TrainSettings
 
@@ -27,6 +28,8 @@ class BatchLosses:
     lose_tokens: Int[Tensor, " pairs"]
     base_win: Float[Tensor, " pairs"]
     base_lose: Float[Tensor, " pairs"]
+
+    __repr__ = brief
 
     @property
     def win_per_token(self) -> Float[Tensor, " pairs"]:
@@ -54,6 +57,12 @@ class Objective(ABC):
     def learning_rule(self, rule: Rule) -> Rule:
         """The rule by which it teaches a steer that will act by `rule`: as a rule the same."""
         return rule
+
+    @staticmethod
+    def of(objective: "Objective | type[Objective] | str") -> "Objective":
+        """An objective, or one by the defaults of its class, which a name such as "SPLIT" finds."""
+        found = OBJECTIVES.load(objective) if isinstance(objective, str) else objective
+        return found() if isinstance(found, type) else found
 
     @abstractmethod
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
