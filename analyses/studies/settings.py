@@ -10,9 +10,8 @@ import numpy as np
 from mechsteer.errors import InputError
 from mechsteer.families import FORMS, METHODS, RULES
 from mechsteer.methods.learning import methods
+from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
-
-FORMATS = ("raw", "chat")
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class Settings:
         RULES.check(self.rule)
         if self.multipliers != "auto":
             parse_multipliers(self.multipliers)
-        if self.format not in FORMATS:
-            raise InputError(f"The format {self.format!r} is unknown. Choose {', '.join(FORMATS)}.")
+        object.__setattr__(self, "format", str(PromptFormat.parse(self.format)))
         known = methods()
         for name in self.methods:
             if name not in known:

@@ -11,6 +11,7 @@ from mechsteer import guestbook
 from mechsteer.errors import InputError
 from mechsteer.measuring.recommended_site import recommend_site
 from mechsteer.models.identity import ModelReference, identify, remember, remembered
+from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
@@ -48,6 +49,7 @@ def run(
     learning, testing = split_pairs(settings)
     opener = Opener(settings, store)
     subjects = Subjects(opener.reference([learning, testing]), learning, testing, tuple(other_pairs(settings)))
+    settings = replace(settings, format=opener.settled_format(subjects.model))
     store.prepare()
     opener.remember(subjects.model)
     with folder.held(store.folder / "locks"):
@@ -56,6 +58,8 @@ def run(
             bench.put(PairSet.of(pairs), pairs)
         model = subjects.model
         stages.done("model", f"{model.name}: {model.n_layers} layers of width {model.d_model}")
+        if settings.format != PromptFormat.parse(settings.format).name:
+            stages.done("format", settings.format)
         stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
         chosen = choose_site(settings, subjects, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
@@ -133,6 +137,16 @@ class Opener:
         for some in pairs:
             ms.encode_pairs(self._opened, some, self.settings.format)
         return identify(self._opened)
+
+    def settled_format(self, reference: ModelReference) -> str:
+        """The prompt format, with the date of a chat template that writes one; the model need not be opened for that."""
+        if PromptFormat.parse(self.settings.format).name == "raw" or not reference.asks_for_the_date:
+            return self.settings.format
+        from mechsteer.models.opening import load_tokenizer
+        from mechsteer.models.prompts import settled
+
+        tokenizer = load_tokenizer(str(self.source)) if self._opened is None else self._opened.tokenizer
+        return settled(tokenizer, self.settings.format)
 
     def remember(self, reference: ModelReference) -> None:
         """Spare the next study of the same files the opening."""

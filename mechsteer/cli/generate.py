@@ -17,10 +17,12 @@ from .options import (
     ModelOption,
     RuleOption,
     SeedOption,
+    TemplateOption,
     acting_by,
     open_model,
     running,
     steers,
+    with_template,
 )
 from .printing import Table, echo, echo_json, number
 
@@ -30,6 +32,7 @@ def generate(
     intervention: InterventionOption,
     model: ModelOption = "guestbook",
     prompt_format: LearnedFormatOption = None,
+    template_option: TemplateOption = None,
     multiplier: Annotated[
         list[float], steers("--multiplier", "-m", help="Repeat it for several, side by side.", metavar="M")
     ] = [0.0],  # noqa: B006
@@ -49,7 +52,7 @@ def generate(
 
     opened = open_model(model, device, dtype)
     steer = acting_by(rule, ms.load_intervention(intervention, None if any_model else opened))
-    prompt_format = prompt_format or steer.origin.prompt_format
+    prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
     shifts, written = [], []
     for value in multiplier:
         with ms.steer(opened, steer, value, positions) as audit:

@@ -12,6 +12,7 @@ import typer
 from ..errors import InputError
 from ..families import FORMATS, RULES
 from ..models.hooks import PLACES
+from ..models.prompt_format import PromptFormat, parse_options
 
 if TYPE_CHECKING:
     from ..interventions import Intervention
@@ -51,6 +52,15 @@ FormatOption = Annotated[
         "--format",
         help="'raw' adds nothing to a query; 'chat' uses the tokenizer's chat template.",
         metavar="FORMAT",
+    ),
+]
+TemplateOption = Annotated[
+    list[str] | None,
+    what(
+        "--template-option",
+        help="With chat, an option of the template (enable_thinking=false, chat_template=rag), system=TEXT for a system message, "
+        "or today=2026-11-26 where the template writes the date; repeat it for several.",
+        metavar="NAME=VALUE",
     ),
 ]
 LearnedFormatOption = Annotated[
@@ -172,6 +182,11 @@ def open_model(model: str, device: str | None, dtype: str | None) -> Any:
     opened = ms.load_model(model, device=device, dtype=dtype)
     ms.use_threads_for(opened)
     return opened
+
+
+def with_template(prompt_format: str, template_options: list[str] | None) -> str:
+    """The format with the template's options in it."""
+    return str(PromptFormat.parse(prompt_format).including(parse_options(template_options or ())))
 
 
 def acting_by(rule: str | None, steer: "Intervention") -> "Intervention":

@@ -10,8 +10,10 @@ from .options import (
     ModelOption,
     PairsOption,
     SeedOption,
+    TemplateOption,
     open_model,
     read_pairs,
+    with_template,
 )
 from .printing import Table, echo, echo_json, number
 
@@ -24,6 +26,7 @@ def site(
     columns: ColumnsOption = "",
     group: GroupOption = None,
     prompt_format: FormatOption = "raw",
+    template_option: TemplateOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -36,6 +39,7 @@ def site(
     import mechsteer as ms
 
     opened = open_model(model, device, dtype)
+    prompt_format = with_template(prompt_format, template_option)
     choice = ms.choose_site(opened, read_pairs(pairs, columns, group), prompt_format=prompt_format, seed=seed)
     best = choice.table.loc[choice.table.groupby(["layer", "place"])["gain_per_nat"].idxmax()]
     rows = best.sort_values("gain_per_nat", ascending=False).to_dict("records")

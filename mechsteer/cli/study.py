@@ -22,12 +22,14 @@ from .options import (
     PairsOption,
     RuleOption,
     SeedOption,
+    TemplateOption,
     judging,
     learning,
     running,
     split_list,
     steers,
     what,
+    with_template,
 )
 from .printing import echo, echo_json
 
@@ -42,6 +44,7 @@ def study(
     columns: ColumnsOption = "",
     group: GroupOption = None,
     prompt_format: FormatOption = "raw",
+    template_option: TemplateOption = None,
     site: Annotated[
         str,
         steers(
@@ -110,9 +113,10 @@ def study(
 
     settings = Settings(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site, rule=rule or "add",
-        multipliers=multipliers, format=prompt_format, methods=split_list(methods), forms=split_list(forms),
-        seeds=seeds, steps=steps, other_pairs=split_list(other_pairs), claims=split_list(claims),
-        seed=seed, device=device, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
+        multipliers=multipliers, format=with_template(prompt_format, template_option),
+        methods=split_list(methods), forms=split_list(forms), seeds=seeds, steps=steps,
+        other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
+        device=device, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
 

@@ -19,10 +19,12 @@ from .options import (
     MultipliersOption,
     PairsOption,
     RuleOption,
+    TemplateOption,
     acting_by,
     open_model,
     read_pairs,
     running,
+    with_template,
 )
 from .printing import Table, echo, echo_json, number
 
@@ -35,6 +37,7 @@ def sweep(
     columns: ColumnsOption = "",
     group: GroupOption = None,
     prompt_format: LearnedFormatOption = None,
+    template_option: TemplateOption = None,
     multipliers: MultipliersOption = "auto",
     positions: LearnedPositionsOption = None,
     rule: RuleOption = None,
@@ -61,6 +64,7 @@ def sweep(
         raise InputError(f"--out is {str(out)!r}. Name a file that ends in .parquet.")
     opened = open_model(model, device, dtype)
     steer = acting_by(rule, ms.load_intervention(intervention, None if any_model else opened))
+    prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
     measured = read_pairs(pairs, columns, group)
     if grid is None:
         grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)

@@ -20,12 +20,14 @@ from .options import (
     PairsOption,
     RuleOption,
     SiteOption,
+    TemplateOption,
     learning,
     open_model,
     read_pairs,
     running,
     steers,
     with_settings,
+    with_template,
 )
 from .printing import echo, echo_json
 
@@ -54,6 +56,7 @@ def train(
     validation: Annotated[
         str | None, learning(help="Pairs that choose the step whose state is kept.", metavar="PAIRS")
     ] = None,
+    template_option: TemplateOption = None,
     extend: ExtendOption = "",
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -69,6 +72,8 @@ def train(
     check_method(method, form)
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {str(out)!r}. Name a file that ends in .safetensors.")
+    if template_option:
+        given["prompt_format"] = with_template(given.get("prompt_format", "raw"), template_option)
     settings, objective = TrainSettings(**given), None
     if reference and is_trained(method):
         recipe = OBJECTIVES.load(method).reference(form)

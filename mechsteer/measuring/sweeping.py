@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..interventions import Intervention
 from ..interventions.relative_shift import STATISTICS
 from ..models.model import Model
-from ..models.prompts import EncodedPair, encode_pairs
+from ..models.prompts import EncodedPair, encode_pairs, settled
 from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
@@ -43,7 +43,7 @@ def run_sweep(
         checkpoint: a folder to keep measured batches in, at most half a minute behind; a sweep that asks for the same goes on
             from there to the same result.
     """
-    prompt_format = prompt_format or intervention.origin.prompt_format
+    prompt_format = settled(model.tokenizer, prompt_format or intervention.origin.prompt_format)
     positions = positions or intervention.origin.positions
     encoded = encode_pairs(model, pairs, prompt_format)
     return sweep_encoded(

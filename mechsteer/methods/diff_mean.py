@@ -9,7 +9,7 @@ from ..engine.activations import read_activations
 from ..errors import InputError
 from ..interventions import Origin, SteeringVector
 from ..models.model import Model
-from ..models.prompts import encode_pairs
+from ..models.prompts import encode_pairs, settled
 from ..models.sites import Site
 from ..pairs.polarity import Pairs
 from .settings import TrainSettings
@@ -50,6 +50,7 @@ def diff_means(
     sites = [Site.of(site) for site in sites]
     for site in sites:
         site.widths(model)
+    prompt_format = settled(model.tokenizer, prompt_format)
     origin = Origin(
         method="DiffMean",
         model=model.name,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import InputError
+from ..models.prompt_format import PromptFormat
 from ..models.sites import POSITIONS
 
 STEPS = 150
@@ -61,6 +62,7 @@ class TrainSettings:
             raise InputError(f"The learning rate is {self.learning_rate}. Pass a positive one, such as 0.03.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"The dropout is {self.dropout}. Pass a share from 0 up to, not including, 1.")
+        object.__setattr__(self, "prompt_format", str(PromptFormat.parse(self.prompt_format)))
         if self.positions not in POSITIONS:
             raise InputError(f"positions={self.positions!r} is unknown. Choose {', '.join(POSITIONS)}.")
 

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..interventions import Intervention, Origin, Shift
 from ..measuring.log_odds import utility_log_odds
 from ..models.model import Model
-from ..models.prompts import encode_pairs
+from ..models.prompts import encode_pairs, settled
 from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
@@ -82,7 +82,7 @@ def train(
         raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
     objective = Objective.of(objective)
     intervention.check_widths(model)
-    prompt_format, positions = settings.prompt_format, settings.positions
+    prompt_format, positions = settled(model.tokenizer, settings.prompt_format), settings.positions
     multipliers, accumulate, seed = settings.multipliers, settings.accumulate, settings.seed
     encoded = encode_pairs(model, pairs, prompt_format)
     teaching = Teaching.read(model, encoded, intervention)

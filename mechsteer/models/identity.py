@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ class ModelReference:
     n_layers: int = label(0)
     d_model: int = label(0)
     has_layer_norm: bool = label(False)
+    asks_for_the_date: bool = label(False)
+    """Whether the chat template may, so that a dialogue differs from one day to the next."""
 
 
 def identify(model: "Model") -> ModelReference:
@@ -46,6 +48,7 @@ def identify(model: "Model") -> ModelReference:
         n_layers=model.n_layers,
         d_model=model.d_model,
         has_layer_norm=model.has_layer_norm,
+        asks_for_the_date="strftime_now" in str(getattr(model.tokenizer, "chat_template", None)),
     )
 
 
@@ -84,9 +87,10 @@ def remember(store: Store, source: Path, dtype: str | None, reference: ModelRefe
 
 
 def _where(store: Store, source: Path, dtype: str | None) -> Path | None:
-    """By the folder's files, their sizes and times; None for what is not a folder on this disk."""
+    """By the folder's files, their sizes and times, and what is told of a model; None for what is no folder on this disk."""
     if not source.is_dir():
         return None
     stats = {path.name: path.stat() for path in sorted(source.iterdir()) if path.is_file()}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-    return store.folder / "models" / f"{digest([str(source.resolve()), dtype, files])[:32]}.json"
+    told = [item.name for item in fields(ModelReference)]
+    return store.folder / "models" / f"{digest([str(source.resolve()), dtype, files, told])[:32]}.json"

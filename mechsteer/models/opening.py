@@ -1,7 +1,7 @@
 """Opening a language model: a built-in one, a hub name, a folder in Hugging Face format, or one in memory."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def load_model(
         if tokenizer is None:
             tokenizer = source
     if isinstance(tokenizer, (str, Path)):
-        asked, tokenizer = str(tokenizer), _load_tokenizer(str(tokenizer), from_pretrained)
+        asked, tokenizer = str(tokenizer), load_tokenizer(str(tokenizer), from_pretrained)
         if tokenizer is None and (isinstance(model, PreTrainedModel) or asked != str(BUILT_IN.get(name, name))):
             raise InputError(f"No tokenizer could be opened at {asked!r}. Pass a tokenizer, its folder or a hub name.")
 
@@ -113,7 +113,8 @@ def _from_pretrained(source: str, dtype: torch.dtype | None, options: dict[str, 
             ) from error
 
 
-def _load_tokenizer(source: str, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
+def load_tokenizer(source: str, options: Mapping[str, Any] = {}) -> PreTrainedTokenizerBase | None:  # noqa: B006
+    """What lies beside a model; None where nothing can be opened."""
     kept = {key: options[key] for key in ("revision", "trust_remote_code", "token", "cache_dir") if key in options}
     with _quiet():
         try:

@@ -1,17 +1,22 @@
 """From the text of a pair to token ids, with the query's end on a token boundary, always."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..pairs.polarity import Pairs, PolarityPair
+from .chat import ChatTemplate
 from .model import Model
+from .prompt_format import PromptFormat
 
-FORMATS = ("raw", "chat")
-MARK = "\ue000"
+_log = logging.getLogger("mechsteer")
 
 
 @dataclass(frozen=True)
@@ -34,46 +39,107 @@ def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_for
     """Tokenize pairs.
 
     Args:
-        prompt_format: "raw" adds nothing to query and completion but the tokenizer's own first token. "chat" puts both
-            into the tokenizer's chat template, end of turn included.
+        prompt_format: "raw" adds nothing to query and completion but the tokenizer's own first token. "chat" is what the
+            tokenizer's chat template renders for the query and its answer, end of turn included, under the template's options:
+            'chat {"enable_thinking": false}' (`PromptFormat`).
 
     Query and completion are tokenized together, since many tokenizers put a space in front of what stands alone. Where
     the last token of the query then depends on what follows it, the completion begins at the last token that does not
     (`moved`): its log-likelihood then covers the query's last letters as well, for both completions alike.
     """
-    tokenizer = model.require_tokenizer()
-    if prompt_format not in FORMATS:
-        raise InputError(f"The prompt format {prompt_format!r} is unknown. Choose raw or chat.")
-    if prompt_format == "chat" and not tokenizer.chat_template:
-        raise InputError(f"The tokenizer of {model.name} has no chat template. Use the format raw.")
+    read = _reader(model, prompt_format)
     ids = [pair.id or str(index) for index, pair in enumerate(pairs)]
     if repeated := [name for name, n in Counter(ids).items() if n > 1]:
         raise InputError(f"Two pairs have the id {repeated[0]!r}. Give each pair an id of its own, or none at all.")
-    encoded = [_encode(tokenizer, replace(pair, id=name), prompt_format) for name, pair in zip(ids, pairs, strict=True)]
+    encoded = [read.pair(replace(pair, id=name)) for name, pair in zip(ids, pairs, strict=True)]
     for pair in encoded:
         model.check_length(max(len(pair.positive), len(pair.negative)), f"Pair {pair.id!r}")
     return encoded
 
 
 def encode_prompt(model: Model, query: str, prompt_format: str = "raw") -> list[int]:
-    """Token ids of a query that is to be continued."""
-    tokenizer = model.require_tokenizer()
-    ids = _ids(tokenizer, _chat_query(tokenizer, query) if prompt_format == "chat" else query, prompt_format)
+    """Token ids of a query that is to be continued; in chat, up to where the assistant begins to answer."""
+    ids = _reader(model, prompt_format).prompt(query)
     if not ids:
         raise InputError(f"The prompt {query!r} has no tokens for {model.name}. Write something that it can read.")
     return ids
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, pair: PolarityPair, prompt_format: str) -> EncodedPair:
-    if prompt_format == "chat":
-        query = _chat_query(tokenizer, pair.query)
-        texts = [query + _chat_answer(tokenizer, pair.query, answer) for answer in (pair.positive, pair.negative)]
-    else:
-        query = pair.query
-        texts = [pair.query + pair.positive, pair.query + pair.negative]
-    alone = _ids(tokenizer, query, prompt_format)
-    positive, negative = (_ids(tokenizer, text, prompt_format) for text in texts)
-    begin = min(_n_shared(alone, positive), _n_shared(alone, negative))
+def settled(tokenizer: PreTrainedTokenizerBase | None, prompt_format: str) -> str:
+    """The format with today's date in it, if its template writes the date: what is measured tomorrow is another thing."""
+    chosen = PromptFormat.parse(prompt_format)
+    if chosen.name == "chat" and tokenizer is not None and ChatTemplate(tokenizer, chosen).checked().writes_the_date:
+        chosen = chosen.including({"today": date.today().isoformat()})
+    return str(chosen)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """Texts as they are."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def prompt(self, query: str) -> list[int]:
+        return self.ids(query)
+
+    def pair(self, pair: PolarityPair) -> EncodedPair:
+        return _encoded(pair, *map(self.ids, (pair.query, pair.query + pair.positive, pair.query + pair.negative)))
+
+    def ids(self, text: str, *, with_special: bool = True) -> list[int]:
+        """As tokens, without the end token that some tokenizers append to every text: a query would never be a prefix."""
+        ids = cast(list[int], list(self.tokenizer(text, add_special_tokens=with_special)["input_ids"]))
+        n_written = text.endswith(str(self.tokenizer.eos_token))
+        if len(ids) > 1 + n_written and ids[-1 - n_written :] == [self.tokenizer.eos_token_id] * (1 + n_written):
+            ids.pop()
+        return ids
+
+
+@dataclass(frozen=True)
+class _Chat:
+    """Query and answer as the dialogue that the template renders."""
+
+    template: ChatTemplate
+    raw: _Raw
+
+    def prompt(self, query: str) -> list[int]:
+        turns = [("user", query), ("assistant", "Hello")]
+        prompt = self.template.prompt(turns[:1])
+        before = self.template.whole(turns)[: self.template.place(turns, -1).start]
+        n_shared = _n_shared(prompt, before)
+        if prompt[n_shared:].strip() or before[n_shared:].strip():
+            _say_once(
+                f"The chat template writes {prompt[n_shared:]!r} before an answer that is to be generated, and "
+                f"{before[n_shared:]!r} before one that is measured; a template option may make them the same."
+            )
+        return self._ids(prompt)
+
+    def pair(self, pair: PolarityPair) -> EncodedPair:
+        texts, befores = [], []
+        for answer in (pair.positive.strip(), pair.negative.strip()):
+            turns = [("user", pair.query), ("assistant", answer)]
+            text = self.template.whole(turns)
+            # A space before the answer is the answer's: in many vocabularies they are one token.
+            befores.append(text[: self.template.place(turns, -1).start].rstrip(" "))
+            texts.append(text.rstrip())
+        if befores[0] != befores[1]:
+            raise InputError(
+                f"Pair {pair.id!r}: the chat template writes something else before one answer than before the other. "
+                "Choose other template options, or the format raw."
+            )
+        return _encoded(pair, *map(self._ids, (befores[0], *texts)))
+
+    def _ids(self, text: str) -> list[int]:
+        # A template writes its own first token.
+        return self.raw.ids(text, with_special=False)
+
+
+def _reader(model: Model, prompt_format: str) -> _Raw | _Chat:
+    chosen, raw = PromptFormat.parse(prompt_format), _Raw(model.require_tokenizer())
+    return raw if chosen.name == "raw" else _Chat(ChatTemplate(raw.tokenizer, chosen).checked(), raw)
+
+
+def _encoded(pair: PolarityPair, query: list[int], positive: list[int], negative: list[int]) -> EncodedPair:
+    begin = min(_n_shared(query, positive), _n_shared(query, negative))
     if begin == 0:
         raise InputError(
             f"Pair {pair.id!r}: no token stands before the completion, so its first token has no probability. "
@@ -85,42 +151,15 @@ def _encode(tokenizer: PreTrainedTokenizerBase, pair: PolarityPair, prompt_forma
                 f"Pair {pair.id!r}: as tokens, one completion is the beginning of the other, so they do not exclude "
                 "each other. End both with the end token, or leave the pair out."
             )
-    return EncodedPair(pair.id, begin, tuple(positive), tuple(negative), moved=begin < len(alone))
+    return EncodedPair(pair.id, begin, tuple(positive), tuple(negative), moved=begin < len(query))
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str, prompt_format: str) -> list[int]:
-    # A chat template writes its own first token.
-    ids = list(tokenizer(text, add_special_tokens=prompt_format == "raw")["input_ids"])
-    # Some tokenizers append an end token to every text; a query would then never be a prefix.
-    n_written = text.endswith(str(tokenizer.eos_token))
-    if len(ids) > 1 + n_written and ids[-1 - n_written :] == [tokenizer.eos_token_id] * (1 + n_written):
-        ids.pop()
-    return ids
+@cache
+def _say_once(line: str) -> None:
+    _log.warning(line)
 
 
-def _n_shared(one: Sequence[int], other: Sequence[int]) -> int:
+def _n_shared(one: Sequence, other: Sequence) -> int:
     return next(
         (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )
-
-
-def _chat_query(tokenizer: PreTrainedTokenizerBase, query: str) -> str:
-    chat = [{"role": "user", "content": query}]
-    return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-
-
-def _chat_answer(tokenizer: PreTrainedTokenizerBase, query: str, answer: str) -> str:
-    """The answer and what the template writes after it, up to the end of turn."""
-    answer = answer.strip()
-
-    def render(content: str) -> str:
-        chat = [{"role": "user", "content": query}, {"role": "assistant", "content": content}]
-        return str(tokenizer.apply_chat_template(chat, tokenize=False))
-
-    # The answer itself may stand in the template's own words; a private-use character does not.
-    after = render(MARK).rpartition(MARK)[2]
-    if answer + after not in render(answer):
-        raise InputError(
-            "The chat template rewrites the answer, so its tokens cannot be told apart. Use the format raw."
-        )
-    return answer + after.rstrip()

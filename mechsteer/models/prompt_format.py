@@ -1,0 +1,77 @@
+"""How a query becomes what a model reads: as it is, or in the tokenizer's chat template. Needs no PyTorch."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from ..errors import InputError
+from ..store.keys import canonical
+
+NAMES = ("raw", "chat")
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """Written "raw", "chat", or "chat" with the template's options as JSON: 'chat {"enable_thinking":false}'.
+
+    "raw" adds nothing to query and completion but the tokenizer's own first token. "chat" is the dialogue that the
+    tokenizer's chat template makes of them. Two options are ours: `system`, the message that begins the dialogue, and `today`,
+    what a template that writes the date takes for it (2026-11-26). Any other is the template's, or `chat_template`, the
+    name of one where a tokenizer has several.
+    """
+
+    name: str = "raw"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.name not in NAMES:
+            raise InputError(f"The prompt format {self.name!r} is unknown. Choose {' or '.join(NAMES)}.")
+        if self.options and self.name != "chat":
+            raise InputError(f"Template options came ({', '.join(self.options)}) with the format raw. Choose chat.")
+        if not isinstance(self.options.get("system", ""), str):
+            raise InputError("The template option system is no text. Write what the system message says.")
+        if "today" in self.options:
+            try:
+                date.fromisoformat(self.options["today"])
+            except (TypeError, ValueError) as error:
+                came = self.options["today"]
+                raise InputError(f"The template option today is {came!r}. Write a date such as 2026-11-26.") from error
+
+    @classmethod
+    def parse(cls, text: str) -> "PromptFormat":
+        """Read what `str` writes."""
+        name, _, options = text.strip().partition(" ")
+        try:
+            read = json.loads(options or "{}")
+        except ValueError:
+            read = None
+        if not isinstance(read, dict):
+            raise InputError(
+                f"The prompt format {text!r} has no JSON object after its name. Write 'chat {{\"key\": 1}}'."
+            )
+        return cls(name, read)
+
+    def __str__(self) -> str:
+        return f"{self.name} {canonical(dict(self.options))}" if self.options else self.name
+
+    def including(self, options: Mapping[str, Any]) -> "PromptFormat":
+        """The same with these options besides, or instead."""
+        return PromptFormat(self.name, {**self.options, **options})
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, Any]:
+    """Read "NAME=VALUE"s; a value is JSON where it can be read so (false, 3, "a b"), else it is the text itself."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals):
+            raise InputError(
+                f"The template option {text!r} is not NAME=VALUE. Write for example enable_thinking=false."
+            )
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError:
+            found[name.strip()] = value
+    return found
