@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,19 @@ def test_a_known_direction_moves_real_pairs_as_far_as_is_known(stories, mood):
         positive, negative = losses.reshape(2, -1)
         found[multiplier] = (negative - positive).mean()
     assert_allclose([found[2.0], found[-2.0]], [2.82, -1.36], atol=0.006)
+
+
+def test_intervals_count_distinct_pairs(stories, mood):
+    """Twelve pairs, and the same twelve written eight times, which would narrow every interval almost threefold."""
+    vector, pairs, grid = ms.diff_mean(stories, mood[0], SITE), mood[1][:12], np.linspace(-4, 4, 9)
+    copied = [replace(pair, id=f"{pair.id} again {n}") for n in range(7) for pair in pairs]
+    once = ms.run_sweep(stories, vector, pairs, grid, progress=False)
+    with pytest.warns(UserWarning, match="84 of 96 pairs are copies of others"):
+        often = ms.run_sweep(stories, vector, ms.Pairs((*pairs, *copied), pairs.name), grid, progress=False)
+    assert often.key == once.key and often.pairs == once.pairs
+    assert_array_equal(often.preference, once.preference)
+    found = [ms.fit_preference(sweep, n_resamples=50).properties for sweep in (once, often)]
+    assert found[0] == found[1]
 
 
 def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):

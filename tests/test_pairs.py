@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -359,6 +360,37 @@ def test_a_sample_is_drawn_by_seed_without_repeats_and_in_order():
         pairs.sample(51)
 
 
+@pytest.mark.parametrize("n_pairs", [1, 7, 21, 60, 99])
+def test_a_balanced_sample_takes_as_many_of_each_group_as_there_are(n_pairs):
+    """Twenty-one of one group, six of another, three of none."""
+    items = (*numbered(21, 1), *(replace(pair, group="few") for pair in numbered(6)), *numbered(3))
+    pairs = Pairs(tuple(replace(pair, id=str(n)) for n, pair in enumerate(items)), "uneven")
+    drawn = pairs.balanced_sample(n_pairs, seed=1)
+    counts = Counter(pair.group for pair in drawn)
+    assert len(drawn) == sum(counts.values()) == min(n_pairs, 30) and drawn.name == pairs.name
+    left = {"g0": 21 - counts["g0"], "few": 6 - counts["few"], "": 3 - counts[""]}
+    most = max(counts.values())
+    assert all(counts[group] >= most - 1 for group in left if left[group]), "one had more to give"
+    order = [int(pair.id) for pair in drawn]
+    assert order == sorted(set(order))
+    assert drawn == pairs.balanced_sample(n_pairs, seed=1)
+    assert n_pairs > 21 or drawn != pairs.balanced_sample(n_pairs, seed=2)
+
+
+def test_a_sample_of_nothing_is_refused():
+    with pytest.raises(InputError, match="draw at least one"):
+        numbered(3).balanced_sample(0)
+
+
+def test_of_copies_the_first_is_kept():
+    pairs = Pairs(
+        (*numbered(3), *(replace(pair, id=f"again {pair.id}", group="other") for pair in numbered(3))), "twice"
+    )
+    assert pairs.distinct() == numbered(3) and pairs.distinct().name == "twice"
+    assert PAIRS.distinct() is PAIRS
+    assert len(Pairs((*numbered(3), *numbered(3).swapped()), "both ways").distinct()) == 6
+
+
 # Splitting
 
 
@@ -395,11 +427,79 @@ def test_a_group_never_stands_on_both_sides():
     assert set(first.groups) & set(rest.groups), "without groups, they would mix"
 
 
+def made(*texts: tuple[str, str, str], group: str = "") -> Pairs:
+    return Pairs(tuple(PolarityPair(*row, id=str(n), group=group) for n, row in enumerate(texts)), "made")
+
+
+@pytest.mark.parametrize("by_group", [None, False])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        made(*[(f"Question {n % 6}?", f" Yes {n % 6}.", f" No {n % 6}.") for n in range(24)]),
+        made(*[(f"Question {n % 12}?", f" Yes {n}.", f" No {n}.") for n in range(24)]),
+        made(*[(f"Question {n}?", f" Yes {n % 12}.", f" No {n}.") for n in range(24)]),
+        made(*[(f"Question {n}?", f" Yes {n % 12}." + " " * n, f" No {n}.") for n in range(24)]),
+        made(*[(f"Question {n}?", *(f" Yes {n % 12}.", f" No {n}.")[:: 1 if n < 12 else -1]) for n in range(24)]),
+    ],
+    ids=["copies", "queries", "completions", "spaces", "positive as negative"],
+)
+def test_equal_texts_stay_on_one_side(pairs, by_group):
+    def told(some: Pairs) -> set[str]:
+        return {text.strip() for pair in some for text in (pair.query, pair.positive, pair.negative)}
+
+    sides = [pairs.split(0.5, seed=seed, by_group=by_group) for seed in range(20)]
+    assert not any(told(first) & told(rest) for first, rest in sides)
+    assert len({first.fingerprint for first, _ in sides}) > 1
+
+
+def test_pairs_that_are_joined_in_turn_stay_on_one_side():
+    """The first shares its query with the second, the second a completion with the third."""
+    chain = [("a", " 1.", " 2."), ("a", " 3.", " 4."), ("b", " 5.", " 3.")]
+    pairs = made(*chain, *[(f"other {n}", f" x{n}.", f" y{n}.") for n in range(5)])
+    for seed in range(20):
+        assert sum(bool({"0", "1", "2"} & {pair.id for pair in side}) for side in pairs.split(seed=seed)) == 1
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        made(*[(f"Question {n}?", " (A)", " (B)") for n in range(20)]),
+        made(*[(f"Question {n}?", f" ({'ABCD'[n % 4]})", f" ({'ABCD'[(n + 1) % 4]})") for n in range(20)]),
+        made(*[("The day was", f" good {n}.", f" bad {n}.") for n in range(20)]),
+        made(*[("", f" good {n}.", f" bad {n}.") for n in range(20)]),
+    ],
+    ids=["two answers", "four answers", "one query", "no query"],
+)
+def test_answers_to_choose_from_and_a_prompt_that_all_share_join_nothing(pairs):
+    sizes = {len(first) for seed in range(5) for first in [pairs.split(0.3, seed=seed)[0]]}
+    assert sizes == {6}
+    copies = Pairs((*pairs, *pairs[:5]), "with copies")
+    for seed in range(10):
+        first, rest = ({(p.query, p.positive, p.negative) for p in side} for side in copies.split(seed=seed))
+        assert not first & rest, "copies stay together all the same"
+
+
+def test_a_group_of_pairs_that_are_copies_of_another_s_takes_these_along():
+    pairs = Pairs(tuple(replace(pair, group=f"g{n // 2}") for n, pair in enumerate((*PAIRS[:8], *PAIRS[:2]))), "groups")
+    for seed in range(20):
+        assert sum(bool({"g0", "g4"} & set(side.groups)) for side in pairs.split(seed=seed)) == 1
+
+
+def test_copies_of_one_pair_cannot_be_split():
+    pairs = Pairs(tuple(replace(pair, id=str(n)) for n, pair in enumerate([PAIRS[0]] * 160)), "copied")
+    with pytest.raises(
+        InputError, match="copied has 160 pairs, all copies of one: a split needs two or more that differ"
+    ):
+        pairs.split()
+    with pytest.raises(InputError, match="all copies of one"):
+        Pairs((*pairs, *pairs.swapped()), "both ways").split()
+
+
 def test_an_impossible_split_says_why():
     for pairs in (numbered(10), numbered(10, 1), Pairs((*numbered(6, 2), *numbered(3)), "partly")):
         with pytest.raises(InputError, match="needs a group on every pair"):
             pairs.split(by_group=True)
-    with pytest.raises(InputError, match="needs two or more"):
+    with pytest.raises(InputError, match="needs two or more that differ"):
         numbered(1).split()
     for fraction in (0.0, 1.0, -0.5):
         with pytest.raises(InputError, match="between 0 and 1"):

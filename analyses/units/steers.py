@@ -84,6 +84,7 @@ class ChooseSite(Unit[pd.DataFrame]):
     seed: int
 
     kind = "sites"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -120,6 +121,7 @@ class Learn(Unit):
     rule: str = "add"
 
     kind = "steer"
+    version = 2
 
     @property
     def words(self) -> str:

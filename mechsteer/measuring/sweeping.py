@@ -1,5 +1,6 @@
 """Measuring: the losses of polarity pairs at every multiplier of an intervention."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def run_sweep(
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Sweep:
-    """Steer at each multiplier and measure both completions of every pair.
+    """Steer at each multiplier and measure both completions of every pair; copies once, for intervals count what differs.
 
     Args:
         multipliers: any order; they are sorted, and each is measured once.
@@ -45,10 +46,15 @@ def run_sweep(
     """
     prompt_format = settled(model.tokenizer, prompt_format or intervention.origin.prompt_format)
     positions = positions or intervention.origin.positions
-    encoded = encode_pairs(model, pairs, prompt_format)
+    distinct = pairs.distinct()
+    if n_copies := len(pairs) - len(distinct):
+        warnings.warn(
+            f"{n_copies} of {len(pairs)} pairs are copies of others, and are not measured again.", stacklevel=2
+        )
+    encoded = encode_pairs(model, distinct, prompt_format)
     return sweep_encoded(
         model, intervention, encoded, multipliers, prompt_format=prompt_format, positions=positions,
-        batch_tokens=batch_tokens, checkpoint=checkpoint, of=pairs, progress=progress,
+        batch_tokens=batch_tokens, checkpoint=checkpoint, of=distinct, progress=progress,
     )  # fmt: skip
 
 

@@ -4,12 +4,14 @@ import hashlib
 import json
 import random
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
 from typing import overload
 
 from ..errors import InputError
+from .blocks import blocks_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Pairs(Sequence[PolarityPair]):
 
     items: tuple[PolarityPair, ...]
     name: str = field(compare=False)
+    group_columns: tuple[str, ...] = field(default=(), compare=False)
+    """Columns of its table that could say which pairs are alike, where no group does."""
 
     def __repr__(self) -> str:
         groups = f" in {len(self.groups)} groups" if self.groups else ""
@@ -93,7 +97,13 @@ class Pairs(Sequence[PolarityPair]):
     def swapped(self) -> "Pairs":
         """The same pairs with the roles of their completions exchanged."""
         items = tuple(replace(pair, positive=pair.negative, negative=pair.positive) for pair in self)
-        return Pairs(items, f"{self.name}-swapped")
+        return replace(self, items=items, name=f"{self.name}-swapped")
+
+    def distinct(self) -> "Pairs":
+        """Each pair once, the first of its copies, whatever their ids and groups; copies tell nothing new."""
+        texts = [(pair.query, pair.positive, pair.negative) for pair in self]
+        first = {text: row for row, text in reversed(list(enumerate(texts)))}
+        return self if len(first) == len(self) else self._select(first.values())
 
     def sample(self, n_pairs: int, *, seed: int = 0) -> "Pairs":
         """`n_pairs` of the pairs, drawn without replacement and kept in order."""
@@ -101,11 +111,23 @@ class Pairs(Sequence[PolarityPair]):
             raise InputError(f"Cannot draw {n_pairs} pairs from {self.name}, which has {len(self)}.")
         return self._select(random.Random(seed).sample(range(len(self)), n_pairs), f"sample{n_pairs}")
 
+    def balanced_sample(self, n_pairs: int, *, seed: int = 0) -> "Pairs":
+        """At most `n_pairs` of the pairs, drawn as evenly over their groups as these allow, and kept in order."""
+        if n_pairs < 1:
+            raise InputError(f"Cannot draw {n_pairs} pairs from {self.name}: draw at least one.")
+        rows = random.Random(seed).sample(range(len(self)), len(self))
+        drawn, turns = Counter[str](), {}
+        for row in rows:
+            turns[row] = drawn[self[row].group]
+            drawn[self[row].group] += 1
+        return self if n_pairs >= len(self) else self._select(sorted(rows, key=turns.__getitem__)[:n_pairs])
+
     def split(self, fraction: float = 0.5, *, seed: int = 0, by_group: bool | None = None) -> tuple["Pairs", "Pairs"]:
         """About `fraction` of the pairs, drawn at random, and the rest; both keep their order and hold at least one.
 
-        A group never stands on both sides, and a pair without a group may go anywhere, unless `by_group` is False.
-        By default pairs that are all of one group are split row by row; `by_group=True` refuses that.
+        Copies never stand on both sides, nor do equal queries and completions, unless they are common (`blocks_of`), nor a
+        group, unless `by_group` is False; a pair without a group may go anywhere. By default pairs that are all of one group
+        are split as if they had none; `by_group=True` refuses that.
         """
         if not 0 < fraction < 1:
             raise InputError(f"The fraction of a split lies between 0 and 1, not at {fraction}.")
@@ -115,19 +137,23 @@ class Pairs(Sequence[PolarityPair]):
                 f"{len(self.groups)}, and {sum(not pair.group for pair in self)} of its {len(self)} pairs have none. "
                 "Load it with group=<the column that names the topic or template>."
             )
-        units: dict[str | int, list[int]] = {}
-        for row, pair in enumerate(self):
-            units.setdefault(row if by_group is False else pair.group or row, []).append(row)
-        if len(units) == 1:
-            units = {row: [row] for row in range(len(self))}
-        if len(units) < 2:
-            raise InputError(f"{self.name} has {len(self)} pair(s): a split needs two or more.")
+        texts = [(pair.query, pair.positive, pair.negative) for pair in self]
+        blocks = blocks_of(texts, [] if by_group is False else [pair.group for pair in self])
+        if len(set(blocks)) == 1 and not by_group:
+            blocks = blocks_of(texts)
+        if len(set(blocks)) < 2:
+            has = f"{len(self)} pairs, all copies of one" if len(self) > 1 else f"{len(self)} pair"
+            raise InputError(f"{self.name} has {has}: a split needs two or more that differ.")
+        rows: dict[int, list[int]] = {}
+        for row, block in enumerate(blocks):
+            rows.setdefault(block, []).append(row)
 
-        shuffled = list(units.values())
+        shuffled = list(rows.values())
         random.Random(seed).shuffle(shuffled)
         sizes = list(accumulate(map(len, shuffled)))
         cut = 1 + min(range(len(shuffled) - 1), key=lambda last: abs(sizes[last] - fraction * len(self)))
         return self._select(chain(*shuffled[:cut]), "first"), self._select(chain(*shuffled[cut:]), "rest")
 
-    def _select(self, rows: Iterable[int], part: str) -> "Pairs":
-        return Pairs(tuple(self.items[row] for row in sorted(rows)), f"{self.name}-{part}")
+    def _select(self, rows: Iterable[int], part: str = "") -> "Pairs":
+        name = f"{self.name}-{part}" if part else self.name
+        return replace(self, items=tuple(self.items[row] for row in sorted(rows)), name=name)
