@@ -52,7 +52,7 @@ def test_a_multiplier_costs_little_more_than_the_arithmetic_that_depends_on_it(c
         for n in (2, 6)
     ]
     floor = sum(sign * (work.weights + work.unembedding) for sign, work in zip((-1, 1), floors, strict=True))
-    fast = engine_for(model, steer)
+    fast = engine_for(model, steer, pairs)
     assert isinstance(fast, Fast)
     ours, whole = (
         products(engine, steer, pairs, 6, positions) - products(engine, steer, pairs, 2, positions)

@@ -98,7 +98,7 @@ def test_the_fast_engine_gives_the_plain_one_s_numbers_at_several_sites(tiny, fa
     model, positions = tiny(family), itertools.cycle(["all", "completion", "query"])
     for parts in SEVERAL:
         steer = joint(model, *parts)
-        fast = engine_for(model, steer)
+        fast = engine_for(model, steer, PAIRS)
         assert isinstance(fast, Fast)
         for steered in (next(positions), next(positions)):
             losses, shifts = Plain(model).sweep(steer, PAIRS, GRID, steered)
@@ -117,7 +117,7 @@ def test_activations_under_several_sites_are_those_of_whole_texts(tiny, family):
     sites = [ms.Site(0, "mlp.out"), ms.Site(1, "mlp.out"), ms.Site(2, "resid_post")]
     tokens = np.array([(0, 0, 3), (1, 1, 4), (2, 0, 2), (4, 1, 5)])
     expected = Plain(model).activations(steer, PAIRS, GRID, "all", sites, tokens)
-    found = engine_for(model, steer).activations(steer, PAIRS, GRID, "all", sites, tokens)
+    found = engine_for(model, steer, PAIRS).activations(steer, PAIRS, GRID, "all", sites, tokens)
     for one, other in zip(found, expected, strict=True):
         assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
@@ -128,7 +128,10 @@ def test_gradients_reach_the_tensors_of_every_site(tiny, family):
     model, exact = tiny(family), ms.load_model(build_hf(family, dtype=torch.float64), device="cpu")
     start = joint(model, ("vector", "0:mlp.out"), ("lora", "1:attn.o"), ("local_weight", "2:mlp.bypass"))
     multipliers, gradients = torch.tensor([0.5, -0.7, 0.3, -0.2, 1.0]), []
-    for engine, groups in ((Plain(exact), [[i] for i in range(5)]), (engine_for(model, start), [list(range(5))])):
+    for engine, groups in (
+        (Plain(exact), [[i] for i in range(5)]),
+        (engine_for(model, start, PAIRS), [list(range(5))]),
+    ):
         dtype = engine.model.dtype
         free = {name: value.to(dtype, copy=True).requires_grad_() for name, value in start.parameters.items()}
         for some in groups:

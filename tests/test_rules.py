@@ -90,7 +90,7 @@ def test_the_fast_engine_gives_the_plain_one_s_numbers_by_every_rule(tiny, famil
         [("vector", "1:resid_post")], [("lora", "1:mlp.out")], [("vector", "0:mlp.out"), ("local_weight", "2:resid_post")],
     ):  # fmt: skip
         steer = replace(joint(model, *parts), rule=rule)
-        fast, steered = engine_for(model, steer), next(positions)
+        fast, steered = engine_for(model, steer, PAIRS), next(positions)
         assert isinstance(fast, Fast)
         losses, shifts = Plain(model).sweep(steer, PAIRS, GRID, steered)
         found, found_shifts = fast.sweep(steer, PAIRS, GRID, steered)
@@ -172,7 +172,7 @@ def test_a_rule_may_remember_and_is_then_measured_on_whole_texts(caplog):
     model = ms.load_model(build_hf("llama"), device="cpu")
     steer = replace(random_intervention("vector", ms.Site(1, "resid_post"), model), rule=Fading())
     with caplog.at_level(logging.WARNING):
-        assert isinstance(engine_for(model, steer), Plain)
+        assert isinstance(engine_for(model, steer, PAIRS), Plain)
     assert "the rule fading looks beyond single tokens" in caplog.text
     # What is swept is read at once, so nothing has faded.
     added = replace(steer, rule=ms.Add())

@@ -22,7 +22,7 @@ from numpy import ndarray
 from torch import Tensor
 
 import mechsteer as ms
-from mechsteer.engine import batches_of_pairs, batches_to_sweep, default_batch_tokens, engine_for
+from mechsteer.engine import Plain, batches_of_pairs, batches_to_sweep, default_batch_tokens, engine_for
 from mechsteer.engine.losses import batches, pair_texts
 from mechsteer.engine.prefix import stopping
 from mechsteer.interventions import Intervention, Shift
@@ -169,7 +169,7 @@ def _read(
     sites: Sequence[ms.Site],
 ) -> list[Float[ndarray, "k tokens _"]]:
     """What stands at each site, the shift included, at these tokens of the pairs' texts under each multiplier."""
-    engine = engine_for(model, intervention)
+    engine = engine_for(model, intervention, pairs)
     found = [np.zeros((len(multipliers), len(tokens), site.widths(model)[1]), np.float32) for site in sites]
     text, pair = np.divmod(tokens[:, 0], len(pairs))
     chosen = np.unique(pair)
@@ -237,9 +237,11 @@ class _Slopes:
 def _slopes(model: ms.Model, intervention: Shift, positions: str, pairs: Sequence[EncodedPair]) -> _Slopes:
     """A backward pass for each text of a batch's pairs: pairs do not see each other, so a sum's gradient holds each
     one's own."""
-    engine, width = engine_for(model, intervention), intervention.site.widths(model)[1]
+    engine, width = engine_for(model, intervention, pairs), intervention.site.widths(model)[1]
     losses, slopes, gradients = np.zeros((2, len(pairs))), np.zeros((2, len(pairs))), np.zeros((2, len(pairs), width))
-    for rows in batches_of_pairs(pairs, default_batch_tokens(model, with_gradients=True)):
+    # Where every text has a forward of its own, so has every pair's shift.
+    room = 1 if isinstance(engine, Plain) and engine.alone else default_batch_tokens(model, with_gradients=True)
+    for rows in batches_of_pairs(pairs, room):
         n = len(rows)
         start = _FromZero(
             intervention.site,

@@ -1,33 +1,42 @@
-"""Which engine serves a model: the fast one where it gives the plain one's numbers on a small example, else the plain one."""
+"""Which engine serves a model: the fast one where it gives the numbers of whole texts in a trial, else the plain one."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-import numpy as np
-import torch
-
-from ..interventions import Intervention, SteeringVector
-from ..interventions.relative_shift import STATISTICS
+from ..interventions import Intervention
 from ..models.model import Model
+from ..models.others import is_hooked
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
+from ..models.switches import passed
 from .base import Engine
 from .fast import Fast
 from .memory import keep_freed_memory
 from .plain import Plain
-from .prefix import is_hooked
+from .rows import n_tokens
+from .trial import Trial, longest, pair_like, short_pairs
 from .vocabulary import Unembedding
-
-MEDIAN = STATISTICS.index("median")
 
 _log = logging.getLogger("mechsteer")
 
-# By model, why the fast engine does not serve a place ("" where it does), and what has been said.
-_TRIED: WeakKeyDictionary[Model, dict[str, str]] = WeakKeyDictionary()
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a trial was of: a place, and every number of the configuration that texts and rows of the pairs pass."""
+
+    place: str
+    by_texts: frozenset[int]
+    by_rows: frozenset[int]
+
+
+# By model: the engine that a trial chose and why it was not a faster one, and what has been said.
+_TRIED: WeakKeyDictionary[Model, dict[_Asked, tuple[Engine, str]]] = WeakKeyDictionary()
 _SAID: WeakKeyDictionary[Model, set[str]] = WeakKeyDictionary()
 
 
-def engine_for(model: Model, intervention: Intervention) -> Engine:
+def engine_for(model: Model, intervention: Intervention, pairs: Sequence[EncodedPair]) -> Engine:
     """The fast engine, or the plain one with a line in the log that says why, once for each model.
 
     A hook that somebody has put on the model sees whole texts, as it would without an engine.
@@ -35,47 +44,56 @@ def engine_for(model: Model, intervention: Intervention) -> Engine:
     if model.device.type == "cpu":
         keep_freed_memory()
     site, rule = intervention.sites[0], intervention.rule
-    fast, why_not = None, ""
-    if not rule.is_per_token:
-        why_not = f"the rule {rule.name} looks beyond single tokens"
-    elif is_hooked(model, model.bridge) or is_hooked(model, model.hf):
-        why_not = "somebody else's hooks stand on it"
-    elif (unembedding := Unembedding.of(model)) is None:
-        why_not = "its last module is not a linear map in memory"
+    if is_hooked(model, model.bridge) or is_hooked(model, model.hf):
+        engine, why = Plain(model), "somebody else's hooks stand on it"
+    else:
+        engine, why = _tried(model, site, pairs)
+        if isinstance(engine, Fast) and not rule.is_per_token:
+            engine, why = Plain(model), f"the rule {rule.name} looks beyond single tokens"
+    if why and why not in _SAID.setdefault(model, set()):
+        _SAID[model].add(why)
+        _log.warning("%s is measured by whole texts, several times slower: %s.", model.name, why)
+    return engine
+
+
+def _tried(model: Model, site: Site, pairs: Sequence[EncodedPair]) -> tuple[Engine, str]:
+    """By a trial on short pairs and, where those that are to be measured pass a switch that these do not, on pairs as long."""
+    short = short_pairs(model)
+    texts, rows = ([max(map(length, some)) for some in (pairs, short)] for length in (_longer_text, n_tokens))
+    # What the last token of a text sees reaches no loss, so that short pairs show less than their lengths.
+    asked = _Asked(site.place, *(passed(model, given, beyond=tried - 2) for given, tried in (texts, rows)))
+    tried = _TRIED.setdefault(model, {})
+    if asked not in tried:
+        more = longest(pairs) if asked.by_texts or asked.by_rows else []
+        tried[asked] = _try(Trial(model, site, [*short, *(pair_like(model, pair) for pair in more)]))
+    return tried[asked]
+
+
+def _longer_text(pair: EncodedPair) -> int:
+    return max(len(pair.positive), len(pair.negative))
+
+
+def _try(trial: Trial) -> tuple[Engine, str]:
+    model, place = trial.model, trial.site.place
+    unembedding = Unembedding.of(model)
+    if unembedding is None:
+        why = "its last module is not a linear map in memory"
     else:
         fast = Fast(model, unembedding)
-        tried = _TRIED.setdefault(model, {})
-        if site.place not in tried:
-            tried[site.place] = _try(fast, site)
-        why_not = tried[site.place]
-    if fast is not None and not why_not:
-        return fast
-    if why_not not in _SAID.setdefault(model, set()):
-        _SAID[model].add(why_not)
-        _log.warning("%s is measured by whole texts, several times slower: %s.", model.name, why_not)
-    return Plain(model)
-
-
-def _try(fast: Fast, site: Site) -> str:
-    """Both engines on two small pairs, under a vector as large as what it is added to; why they differ, or nothing."""
-    model = fast.model
-    plain = Plain(model)
-    direction = torch.randn(site.widths(model)[1], generator=torch.Generator().manual_seed(0))
-    vector = SteeringVector(site, direction)
-    tokens = np.random.default_rng(0).integers(model.d_vocab, size=9).tolist()
-    pairs = [
-        EncodedPair("long", 3, tuple(tokens[:5]), (*tokens[:3], *tokens[6:9])),
-        EncodedPair("short", 2, tuple(tokens[4:8]), (*tokens[4:6], tokens[0])),
-    ]
-    try:
-        shift = plain.sweep(vector, pairs, np.ones(1), "all")[1][:, MEDIAN]
-        for positions in ("all", "completion"):
-            multipliers = np.array([0.0, 0.5]) / max(float(shift.mean()), 1e-6)
-            expected, _ = plain.sweep(vector, pairs, multipliers, positions)
-            found, _ = fast.sweep(vector, pairs, multipliers, positions)
-            tolerance = max(1e-4, 4 * torch.finfo(model.dtype).eps) * np.abs(expected).max()
-            if not np.allclose(found, expected, rtol=0, atol=tolerance):
-                return f"at {site.place} a shortened forward gives other numbers"
-    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError) as error:
-        return f"at {site.place} a shortened forward fails ({type(error).__name__})"
-    return ""
+        try:
+            if not trial.fails(fast):
+                return fast, ""
+            why = f"at {place} a shortened forward gives other numbers"
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            KeyError,
+            IndexError,
+            NotImplementedError,
+        ) as error:
+            why = f"at {place} a shortened forward fails ({type(error).__name__})"
+    if trial.fails(Plain(model)):
+        return Plain(model, alone=True), f"{why}, and what a batch holds besides a text reaches its losses"
+    return Plain(model), why

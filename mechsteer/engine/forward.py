@@ -15,8 +15,9 @@ from transformers import DynamicCache
 
 from ..models.hooks import BEFORE_UNEMBEDDING, FINAL_NORM
 from ..models.model import Model
+from ..models.others import is_hooked
 from ..models.sites import Site
-from .prefix import forward_replaced, is_hooked
+from .prefix import forward_replaced
 from .rows import Kept, PairRows, Predictions, repeated, visible
 
 Masks = Tensor | dict[str, Tensor]

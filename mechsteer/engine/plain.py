@@ -11,11 +11,12 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..interventions import Intervention
-from ..interventions.relative_shift import statistics
+from ..interventions.relative_shift import TokenShifts, statistics
 from ..interventions.steering import steer
-from ..models.model import pad_batch
+from ..models.model import TokenBatch, pad_batch
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
 from .activations import collecting
@@ -29,6 +30,9 @@ from .prefix import Prefix
 class Plain(Engine):
     """Any model, and any hooks that others have put on it."""
 
+    alone: bool = False
+    """Whether every text has a forward of its own, because what stands beside it would reach its losses."""
+
     @torch.no_grad()
     def sweep(
         self,
@@ -40,13 +44,12 @@ class Plain(Engine):
         batch_tokens: int | None = None,
         advance: Callable[[], None] = lambda: None,
     ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "sites 4 m pairs"]]:
-        batch, n = pad_batch(pair_texts(pairs), self.model.padding_token), len(pairs)
+        parts, n = self._parts(pairs), len(pairs)
         losses, shifts = [], []
         for multiplier in multipliers:
             with steer(self.model, intervention, float(multiplier), positions) as audit:
-                loss, _ = completion_losses(self.model, batch)
-            losses.append(rearrange(loss, "(side pairs) -> side pairs", side=2).cpu().numpy())
-            seen = [one.seen[-1] for one in audit.at.values()]
+                losses.append(self._losses(parts).cpu().numpy())
+            seen = [TokenShifts.join(one.seen) for one in audit.at.values()]
             shifts.append([statistics(part.rows(slice(n)), part.rows(slice(n, None))).cpu().numpy() for part in seen])
             advance()
         return np.stack(losses), rearrange(np.array(shifts, np.float64), "m sites four pairs -> sites four m pairs")
@@ -61,16 +64,19 @@ class Plain(Engine):
         sites: Sequence[Site],
         tokens: Int[ndarray, "n 3"],
     ) -> list[Float[ndarray, "m n _"]]:
-        batch = pad_batch(pair_texts(pairs), self.model.padding_token)
+        parts = self._parts(pairs)
         pair, text, position = torch.from_numpy(tokens).T
-        reading, found = collecting(
-            sites, lambda value: value.cpu()[text * len(pairs) + pair, position].float().numpy()
-        )
+        by_multiplier: list[list[Tensor]] = [[] for _ in sites]
         for multiplier in multipliers:
+            reading, found = collecting(sites, lambda value: value.float().cpu())
             # The hooks that read come after the steer's, so they see what it has made.
             with steer(self.model, intervention, float(multiplier), positions), self.model.hooks(reading):
-                self.model.logits(batch, at=torch.zeros_like(batch.completion_mask))
-        return [np.stack(found[site]) for site in sites]
+                for part in parts:
+                    self.model.logits(part, at=torch.zeros_like(part.completion_mask))
+            for values, site in zip(by_multiplier, sites, strict=True):
+                whole = pad_sequence([row for value in found[site] for row in value], batch_first=True)
+                values.append(whole[text * len(pairs) + pair, position])
+        return [torch.stack(values).numpy() for values in by_multiplier]
 
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> None:
         return None
@@ -85,7 +91,14 @@ class Plain(Engine):
         *,
         prefixes: Sequence[Prefix] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
-        batch = pad_batch(pair_texts(pairs), self.model.padding_token)
         with steer(self.model, intervention, torch.cat([multipliers, multipliers]), positions):
-            losses, _ = completion_losses(self.model, batch)
-            yield rearrange(losses, "(side pairs) -> side pairs", side=2)
+            yield self._losses(self._parts(pairs))
+
+    def _parts(self, pairs: Sequence[EncodedPair]) -> list[TokenBatch]:
+        """Positive texts, then negative ones."""
+        whole = pad_batch(pair_texts(pairs), self.model.padding_token)
+        return [whole.alone(row) for row in range(len(whole.tokens))] if self.alone else [whole]
+
+    def _losses(self, parts: Sequence[TokenBatch]) -> Float[Tensor, "2 pairs"]:
+        losses = torch.cat([completion_losses(self.model, part)[0] for part in parts])
+        return rearrange(losses, "(side pairs) -> side pairs", side=2)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..models.hooks import Ending
 from ..models.model import Hook, Model
+from ..models.others import is_hooked
 from ..models.sites import Site
 
 Forward = Callable[[], Any]
@@ -183,19 +184,6 @@ def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator
             object.__delattr__(module, "forward")
         else:
             object.__setattr__(module, "forward", before)
-
-
-def is_hooked(model: Model, module: nn.Module) -> bool:
-    """Whether a hook stands on the module, or inside it, that is not the bridge's own."""
-    kept = [hooks for part in module.modules() for hooks in (part._forward_hooks, part._forward_pre_hooks)]
-    return any(
-        key not in model.own_hooks and not _captures(function) for hooks in kept for key, function in hooks.items()
-    )
-
-
-def _captures(function: Any) -> bool:
-    """Whether this is a hook by which a bridge remembers a block's inputs, or scales them; they come with its first forward."""
-    return "BlockBridge." in str(getattr(function, "__qualname__", ""))
 
 
 class _Stop(Exception):

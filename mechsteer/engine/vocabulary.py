@@ -21,11 +21,12 @@ ROWS = 512
 
 @dataclass(frozen=True, eq=False)
 class Unembedding:
-    """The map from the last normed residual to logits: softcap·tanh((W h + b) / softcap), or W h + b without a softcap."""
+    """The map from the last normed residual to logits: softcap·tanh((W h + b) / softcap), or scale·W h + b without a softcap."""
 
     weight: Float[Tensor, "d_vocab d_model"]
     bias: Float[Tensor, " d_vocab"] | None
     softcap: float | None
+    scale: float = 1.0
 
     @classmethod
     def of(cls, model: Model) -> "Unembedding | None":
@@ -33,13 +34,17 @@ class Unembedding:
         linear = getattr(model.bridge.unembed, "original_component", None)
         if type(linear) is not nn.Linear or linear.weight.is_meta:
             return None
-        softcap = getattr(model.hf.config.get_text_config(), "final_logit_softcapping", None)
+        config = model.hf.config.get_text_config()
+        softcap = getattr(config, "final_logit_softcapping", None)
+        # Cohere multiplies by the one, Granite divides by the other.
+        scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1.0)
         # A bridge gives every model a bias; where the model has none, it is zero.
         bias = None if linear.bias is None or not linear.bias.any() else linear.bias.detach()
-        return cls(linear.weight.detach(), bias, softcap)
+        return cls(linear.weight.detach(), bias, softcap, scale)
 
     def losses(self, states: Float[Tensor, "n d_model"], targets: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """-log P(target) in nats, float64; gradients reach the states."""
+        states = states if self.scale == 1 else states * self.scale
         losses, _ = _Losses.apply(states, targets.to(states.device), self)  # pyright: ignore
         return losses
 

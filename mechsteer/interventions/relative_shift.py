@@ -5,11 +5,13 @@ attention sinks, those whose ‖h‖ is more than five times the median of its s
 hundreds of times as large as the rest, so that a few of them rule a mean, which is kept beside it, over all steered tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..brief import brief
 
@@ -50,6 +52,14 @@ class TokenShifts:
 
     def rows(self, chosen: slice) -> "TokenShifts":
         return TokenShifts(self.shift[chosen], self.value[chosen], self.steered[chosen], self.begins[chosen])
+
+    @staticmethod
+    def join(parts: "Sequence[TokenShifts]") -> "TokenShifts":
+        """The rows of all, filled up with tokens that are not steered."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return TokenShifts(
+            *(pad_sequence([row for part in column for row in part], batch_first=True) for column in columns)
+        )
 
     @property
     def ratio(self) -> Float[Tensor, "rows pos"]:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import InputError
-from ..models.model import Model
+from ..models.model import Model, TokenBatch
 from ..models.positions import begins_with, steered
 from ..models.sites import POSITIONS
 from .audit import Audit, SiteAudit
@@ -45,14 +47,16 @@ def steer(
     audit = Audit({site: SiteAudit(site) for site in intervention.sites})
     rule = intervention.rule.begin()
     forward: list[_Read] = []
+    lengths = _Lengths()
 
     def remember(module: object, args: tuple, kwargs: dict) -> None:
-        forward[:] = [_Read.of(model, kwargs["input_ids"] if "input_ids" in kwargs else args[0], kwargs, chosen)]
+        tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        forward[:] = [_Read.of(model, tokens, _present(tokens, kwargs, lengths), chosen)]
 
     def acting(shift: Shift, one: SiteAudit):
         def look(h: Float[Tensor, "batch pos d_in"], value: Float[Tensor, "batch pos d_out"]) -> Tensor:
             read = forward[0]
-            return _act(rule, shift, one, read, h, value, multiplier.expand(_rows(multiplier, read.steered)))
+            return _act(rule, shift, one, read, h, value, _of_rows(multiplier, len(read.steered), model.batch))
 
         return look
 
@@ -91,9 +95,14 @@ class _Read:
     is_completion: Bool[Tensor, "batch pos"] | None
 
     @classmethod
-    def of(cls, model: Model, tokens: Int[Tensor, "batch pos"], kwargs: dict, positions: str | Tensor) -> "_Read":
+    def of(
+        cls,
+        model: Model,
+        tokens: Int[Tensor, "batch pos"],
+        present: Int[Tensor, "batch all"],
+        positions: str | Tensor,
+    ) -> "_Read":
         n_rows, n_new = tokens.shape
-        present = _present(tokens, kwargs)
         place = (present.cumsum(dim=1) - 1)[:, -n_new:]
         here = present[:, -n_new:].bool()
         is_completion = None
@@ -122,16 +131,36 @@ class _Read:
         return cls(steered(positions, present=here, begins=begins, is_completion=is_completion), place, is_completion)
 
 
-def _present(tokens: Int[Tensor, "batch pos"], kwargs: dict) -> Int[Tensor, "batch all"]:
+class _Lengths:
+    """How many tokens stand in each cache."""
+
+    def __init__(self):
+        self.read: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+    def before(self, cache: Any, n_new: int) -> int:
+        """When so many more are about to be read."""
+        if cache is None:
+            return 0
+        try:
+            n_before = int(cache.get_seq_length())
+        except ValueError:
+            # One of recurrent layers alone does not know.
+            n_before = self.read.get(cache, 0)
+        self.read[cache] = n_before + n_new
+        return n_before
+
+
+def _present(tokens: Int[Tensor, "batch pos"], kwargs: dict, lengths: _Lengths) -> Int[Tensor, "batch all"]:
     """Which tokens are no padding, those in a cache first."""
+    n_rows, n_new = tokens.shape
+    named = (kwargs.get(name) for name in ("cache", "past_key_values", "cache_params"))
+    n_before = lengths.before(next((cache for cache in named if cache is not None), None), n_new)
     mask = kwargs.get("attention_mask")
     if isinstance(mask, Tensor) and mask.ndim == 2:
         return mask.to(tokens.device).long()
     # One of more axes, or one for each kind of layer, says who sees whom, not what is padding; and where nothing is padded,
     # `generate` leaves the mask out.
-    cache = kwargs.get("cache", kwargs.get("past_key_values"))
-    n_before = 0 if cache is None else int(cache.get_seq_length())
-    return tokens.new_ones(tokens.shape[0], n_before + tokens.shape[1])
+    return tokens.new_ones(n_rows, n_before + n_new)
 
 
 def _finite(multiplier: float | Float[Tensor, " batch"]) -> Float[Tensor, "*batch"]:
@@ -141,10 +170,11 @@ def _finite(multiplier: float | Float[Tensor, " batch"]) -> Float[Tensor, "*batc
     return values
 
 
-def _rows(multiplier: Float[Tensor, "*batch"], steered: Bool[Tensor, "batch pos"]) -> int:
-    n_rows = steered.shape[0]
+def _of_rows(multiplier: Float[Tensor, "*batch"], n_rows: int, batch: TokenBatch | None) -> Float[Tensor, " rows"]:
+    if multiplier.ndim > 0 and batch is not None and batch.row is not None:
+        return multiplier[batch.row, None]
     if multiplier.ndim > 0 and len(multiplier) != n_rows:
         raise InputError(
             f"{len(multiplier)} multipliers came for a batch of {n_rows} rows. Pass one number, or one for each row."
         )
-    return n_rows
+    return multiplier.expand(n_rows)

@@ -1,14 +1,13 @@
 """What the model writes, steered or not."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Sequence
 
 import torch
 from transformers import GenerationConfig
 
 from ..models.model import Model, pad_batch
 from ..models.prompts import encode_prompt
+from .ways import way_for
 
 
 def generate(
@@ -24,7 +23,8 @@ def generate(
     """Continue each query, or the one that came, by sampling at `temperature`, or greedily at 0.
 
     Inside a `steer` block it is steered.
-    Queries of different length share a batch, padded on the left; the seed makes the sampling repeat.
+    Queries of different length share a batch, padded on the left, unless the model reads padding (ways.py); the seed makes the
+    sampling repeat.
     """
     tokenizer = model.require_tokenizer()
     queries = [queries] if isinstance(queries, str) else queries
@@ -40,27 +40,16 @@ def generate(
         eos_token_id=model.hf.generation_config.eos_token_id if model.hf.generation_config else tokenizer.eos_token_id,
         pad_token_id=model.padding_token,
     )
-    with torch.no_grad(), torch.random.fork_rng(), model.reading(batch), _settings_of_our_own(model):
+    way = way_for(model, prompts, max_new_tokens)
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
-        tokens = cast(Any, model.hf).generate(
-            input_ids=batch.tokens,
-            attention_mask=batch.attention_mask.long(),
-            generation_config=settings,
-        )
+        written = way.write(model, batch, settings)
     ends = settings.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
-    written = [_to_end(row, ends) for row in tokens[:, batch.tokens.shape[1] :].tolist()]
-    return tokenizer.batch_decode(written, skip_special_tokens=not keep_special_tokens)
-
-
-@contextmanager
-def _settings_of_our_own(model: Model) -> Iterator[None]:
-    """Without the checkpoint's: its penalties and cut-offs fill what a call leaves open, and would hide the steer."""
-    own, model.hf.generation_config = model.hf.generation_config, GenerationConfig()
-    try:
-        yield
-    finally:
-        model.hf.generation_config = own
+    rows = [row for part in written for row in part.sequences.tolist()]
+    begins = [batch.tokens.shape[1]] * len(rows) if way.side_by_side else [len(ids) for ids in prompts]
+    texts = [_to_end(row[begin:], ends) for row, begin in zip(rows, begins, strict=True)]
+    return tokenizer.batch_decode(texts, skip_special_tokens=not keep_special_tokens)
 
 
 def _to_end(tokens: list[int], ends: set[int | None]) -> list[int]:

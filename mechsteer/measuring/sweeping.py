@@ -83,7 +83,7 @@ def sweep_encoded(
         np.zeros((len(grid), 2, len(pairs))),
         np.zeros((len(sites), len(STATISTICS), len(grid), len(pairs))),
     )
-    engine = engine_for(model, intervention)
+    engine = engine_for(model, intervention, pairs)
     work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
     kept = Batches.of(checkpoint, grid, [pair.id for pair in pairs])
     done = [some for some in work if kept.take(some, losses, shifts)]
@@ -96,6 +96,7 @@ def sweep_encoded(
                 intervention, [pairs[index] for index in some], grid, positions,
                 batch_tokens=batch_tokens, advance=bar.advance,
             )  # fmt: skip
+            _check_base(model, losses[grid == 0][..., some])
             kept.add(some, losses, shifts)
     return Sweep(
         multipliers=grid,
@@ -119,6 +120,15 @@ def key_of(model: Model, intervention: Intervention, pairs: Pairs | None, positi
         model=identity.name, weights=identity.weights, tokenizer=identity.tokenizer, dtype=identity.dtype,
         quantisation=identity.quantisation,
     )  # fmt: skip
+
+
+def _check_base(model: Model, losses: Float[ndarray, "zeros 2 pairs"]) -> None:
+    """Raise one sentence if the model itself, without a steer, has no losses."""
+    if not np.isfinite(losses).all():
+        raise InputError(
+            f"Without a steer, {model.name} in {str(model.dtype)[6:]} has losses that are not finite. "
+            "Try another dtype, such as float32; else its weights are damaged."
+        )
 
 
 def _grid(multipliers: Sequence[float] | ndarray) -> Float[ndarray, " m"]:

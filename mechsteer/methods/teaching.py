@@ -32,7 +32,7 @@ class Teaching:
     @classmethod
     @torch.no_grad()
     def read(cls, model: Model, pairs: Sequence[EncodedPair], intervention: Intervention) -> "Teaching":
-        engine, site = engine_for(model, intervention), intervention.sites[0]
+        engine, site = engine_for(model, intervention, pairs), intervention.sites[0]
         unsteered = SteeringVector(site, torch.zeros(site.widths(model)[1]))
         base = torch.zeros(2, len(pairs), dtype=torch.float64)
         for some in batches_of_pairs(pairs, default_batch_tokens(model)):

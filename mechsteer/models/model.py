@@ -29,11 +29,21 @@ class TokenBatch:
     tokens: Int[Tensor, "batch pos"]
     attention_mask: Bool[Tensor, "batch pos"]
     completion_mask: Bool[Tensor, "batch pos"]
+    row: int | None = None
+    """Which one of a larger batch this is, where rows are read one at a time; a steer then knows the row's own multiplier."""
 
     __repr__ = brief
 
     def to(self, device: torch.device | str) -> "TokenBatch":
-        return TokenBatch(*(t.to(device) for t in (self.tokens, self.attention_mask, self.completion_mask)))
+        return self._of(lambda tensor: tensor.to(device), self.row)
+
+    def alone(self, row: int) -> "TokenBatch":
+        """One row without its padding."""
+        present = self.attention_mask[row]
+        return self._of(lambda tensor: tensor[row][present][None], row)
+
+    def _of(self, made: Callable[[Tensor], Tensor], row: int | None) -> "TokenBatch":
+        return TokenBatch(made(self.tokens), made(self.attention_mask), made(self.completion_mask), row)
 
 
 @dataclass(frozen=True, eq=False)

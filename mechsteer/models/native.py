@@ -33,9 +33,10 @@ def _attend_natively(attn: Any) -> None:
     original = attn.original_component
     # In GPT-2's family the bridge's output projection stands beside the original one: put it in its place, so that
     # the hooks of `attn.o` fire.
+    projection = getattr(attn, "o", None)
     for name, child in list(original.named_children()):
-        if child is attn.o.original_component:
-            setattr(original, name, attn.o)
+        if projection is not None and child is projection.original_component:
+            setattr(original, name, projection)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         if "hidden_states" in kwargs:

@@ -27,7 +27,7 @@ def widths(site: Site, model: Model) -> tuple[int, int]:
         raise InputError(f"The site {site} does not exist: {model.name} has layers 0 to {model.n_layers - 1}.")
     found = _survey(model)
     if site not in found:
-        available = ", ".join(other.place for other in found if other.layer == site.layer)
+        available = ", ".join(other.place for other in found if other.layer == site.layer) or "none that can be steered"
         raise InputError(f"The site {site} does not exist: layer {site.layer} of {model.name} has {available}.")
     return found[site]
 
@@ -78,7 +78,7 @@ def _survey(model: Model) -> dict[Site, tuple[int, int]]:
 
 
 def _look_for(model: Model, sites: list[Site]) -> dict[Site, tuple[int, int]]:
-    """Which of the sites fire exactly once in a forward, and how wide they are."""
+    """Which of the sites fire exactly once in a forward, on vectors by position, and how wide they are."""
     names = model.hook_points
     seen: dict[Site, list[tuple[Tensor, Tensor]]] = {}
     norms: dict[Site, list[Tensor]] = {}
@@ -91,7 +91,8 @@ def _look_for(model: Model, sites: list[Site]) -> dict[Site, tuple[int, int]]:
         if site.place == "resid_mid" and norm in names:
             hooks.append((norm, lambda tensor, hook, site=site: norms.setdefault(site, []).append(tensor)))
     _probe(model, hooks)
-    once = [site for site in sites if len(seen.get(site, [])) == 1]
+    # Some families carry several residual streams side by side, [batch pos stream d_model]: no shift of ours fits them.
+    once = [site for site in sites if [value.ndim for _, value in seen.get(site, [])] == [3]]
     return {
         site: (seen[site][0][0].shape[-1], seen[site][0][1].shape[-1])
         for site in once
