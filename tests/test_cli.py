@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -293,6 +294,34 @@ def test_a_sweep_reads_unusual_columns_and_its_table_is_its_json(small_study, ve
     assert [row["preference"] for row in means] == pytest.approx(found.preference.mean(axis=1))
 
 
+def test_a_steer_finds_its_model_and_multipliers_may_be_a_list(small_study, vector, tmp_path, mechsteer):
+    pairs = small_study.parent / "pairs.jsonl"
+    found = []
+    for nth, written in enumerate((("--multipliers", "-4:4:3"), ("-m", "4,-4"), ("--multipliers=-4,0,4,4",))):
+        out = tmp_path / f"{nth}.parquet"
+        code, _, error = mechsteer(
+            "sweep", "--intervention", vector, "--pairs", pairs, "--device=cpu", "--out", out, *written
+        )
+        assert code == 0, error
+        found.append(pd.read_parquet(out))
+    assert found[0].equals(found[1]) and found[0].equals(found[2])
+    assert sorted(found[0].multiplier.unique()) == [-4, 0, 4]
+    asked = ("generate", "--intervention", vector, "--device=cpu", "--json", "and the soup ?")
+    by_list, by_many = mechsteer(*asked, "-m", "4,-4"), mechsteer(*asked, "-m", "4", "--multiplier", "-4")
+    answers = json.loads(by_list[1])["answers"]["and the soup ?"]
+    assert by_list == by_many and [answer["multiplier"] for answer in answers] == [4, -4]
+
+
+def test_a_steer_that_names_no_model_or_one_that_is_gone_asks_for_it(vector, tmp_path, mechsteer):
+    steer = ms.load_intervention(vector)
+    for name, words in {"": "does not say which model", "./gone": "another needs --model"}.items():
+        path = tmp_path / "v.safetensors"
+        replace(steer, origin=replace(steer.origin, model=name)).save(path)
+        code, printed, error = mechsteer("generate", "--intervention", path, "and the soup ?")
+        assert code == 2 and not printed and words in error and "--model" in error
+        assert mechsteer("generate", "--intervention", path, "--model=guestbook", "and the soup ?")[0] == 0
+
+
 def test_a_group_is_a_column_of_the_file(tmp_path, mechsteer):
     pairs = ms.load_pairs("guestbook/sentiment")[:4]
     rows = [{"query": pair.query, "positive": pair.positive, "negative": pair.negative} for pair in pairs]
@@ -396,7 +425,10 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
     )  # fmt: skip
     content = json.loads(printed)
     assert code == 0 and content["folder"] == "results/guestbook-pairs"
-    assert [line.split()[0] for line in error.splitlines()][:5] == ["model", "pairs", "site", "tokens", "steers"]
+    assert [line.split()[0] for line in error.splitlines()][:6] == [
+        "multipliers", "model", "pairs", "site", "tokens", "steers",
+    ]  # fmt: skip
+    assert "5 are too few to fit the paper's curves, which need 18 or more" in error.splitlines()[0]
     assert list(content["seconds"])[-1] == "finish"
     assert "--columns=positive=good,negative=bad --group=theme" in content["command"]
     assert Path(content["report"]).is_file() and all(Path(figure).is_file() for figure in content["figures"])

@@ -256,7 +256,7 @@ def test_an_empty_file_is_called_empty(suffix, tmp_path):
         ("a.json", "{'query': 1}", "is not JSON"),
         ("a.json", '["q"]', r"row 0 \(from 0\) is of type str"),
         ("a.json", "3", "type int"),
-        ("a.json", '{"pos": -2, "layer": 10}', "1 row with the columns pos, layer, .*columns="),
+        ("a.json", '{"pos": -2, "layer": 10}', "1 row with the columns pos, layer, .*in `columns`: query="),
         ("a.csv", "query,positive,negative\n", "is empty"),
         ("a.csv", "query,positive,negative\nq,a,b\nq, a, b, c\n", r"row 1 \(from 0\) has 4 cells"),
         ("a.csv", 'query,positive,negative\nq,"a,b\n', r"line 2 \(from 1\) has misplaced quotes"),

@@ -307,7 +307,7 @@ def test_what_cannot_be_steered_is_refused_in_one_sentence(tiny):
         ms.steer(model, ms.SteeringVector(site, torch.ones(7)), 1),
     ):
         pass
-    with pytest.raises(ms.InputError, match="positions='middle'"), ms.steer(model, vector, 1, "middle"):
+    with pytest.raises(ms.InputError, match="`positions` 'middle'"), ms.steer(model, vector, 1, "middle"):
         pass
     with pytest.raises(ms.InputError, match="did not say"), ms.steer(model, vector, 1, "completion"):
         model.hf(input_ids=torch.tensor([[1, 5, 6]]))

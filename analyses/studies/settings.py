@@ -13,6 +13,8 @@ from mechsteer.methods.learning import methods
 from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
 
+MOST_MULTIPLIERS = 10_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -69,6 +71,21 @@ class Settings:
         if self.seeds < 1 or self.steps < 1:
             raise InputError(f"{self.seeds} seeds of {self.steps} steps came. Both must be at least one.")
 
+    @property
+    def few_multipliers(self) -> str:
+        """What a study with so few multipliers will not tell, in a sentence; "" where there are enough."""
+        if self.multipliers == "auto":
+            return ""
+        from mechsteer.curves.forms import paper_form  # which needs scipy; settings are read without
+        from mechsteer.curves.preference import PreferenceCurve
+        from mechsteer.curves.utility import UtilityCurve
+
+        grid = parse_multipliers(self.multipliers)
+        least = max(paper_form(curve, "continuous", grid).least_points for curve in (PreferenceCurve, UtilityCurve))
+        if len(grid) >= least:
+            return ""
+        return f"{len(grid)} are too few to fit the paper's curves, which need {least} or more; claims about them stay open"
+
     def steers(self) -> list[tuple[str, str]]:
         """Method and form of all that is compared: what needs no training first."""
         known = methods()
@@ -113,15 +130,26 @@ def parse_columns(columns: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def parse_multipliers(text: str) -> np.ndarray:
-    """Read "LO:HI:N", N evenly spaced multipliers from LO to HI; zero, the base model, always comes along."""
+def read_multipliers(text: str) -> np.ndarray:
+    """N evenly spaced multipliers from LO to HI, of "LO:HI:N", or those of a list such as "-8,0,8", in its order."""
+    example = "Write for example -4:4:41 or -8,0,8."
+    is_range = ":" in text
     try:
-        low, high, n = text.split(":")
-        grid = np.linspace(float(low), float(high), int(n))
+        numbers = [float(part) for part in text.split(":" if is_range else ",")]
     except ValueError as error:
-        raise InputError(f"The multipliers {text!r} are not LO:HI:N. Write for example -4:4:41, or auto.") from error
-    if not np.isfinite(grid).all() or len(grid) < 2 or grid[0] >= grid[-1]:
+        raise InputError(f"The multipliers {text!r} are neither LO:HI:N nor a list of numbers. {example}") from error
+    if not np.isfinite(numbers).all():
+        raise InputError(f"The multipliers {text!r} are not all finite. {example}")
+    if not is_range:
+        return np.array(numbers)
+    low, high, n = numbers if len(numbers) == 3 else (0.0, 0.0, 0.0)
+    if not low < high or n not in range(2, MOST_MULTIPLIERS + 1):
         raise InputError(
-            f"The multipliers {text!r} do not rise from LO to HI in N >= 2 steps. Write for example -4:4:41."
+            f"The multipliers {text!r} do not rise from LO to HI in N steps, 2 to {MOST_MULTIPLIERS}. {example}"
         )
-    return np.union1d(grid, [0.0])
+    return np.linspace(low, high, int(n))
+
+
+def parse_multipliers(text: str) -> np.ndarray:
+    """The same for a sweep: in order, each once; zero, the base model, always comes along."""
+    return np.union1d(read_multipliers(text), [0.0])

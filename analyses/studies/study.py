@@ -41,6 +41,8 @@ def run(
 
     One part of the pairs teaches the steers, chooses the site and finds ranges; the other part is measured.
     """
+    if few := settings.few_multipliers:
+        report(f"{'multipliers':<13}{few}")
     stages = Stages(report)
     for path in settings.extend:
         extend(path)

@@ -14,12 +14,11 @@ from .options import (
     JsonOption,
     LearnedFormatOption,
     LearnedPositionsOption,
-    ModelOption,
     RuleOption,
     SeedOption,
+    SteeredModelOption,
     TemplateOption,
-    acting_by,
-    open_model,
+    open_steered,
     running,
     steers,
     with_template,
@@ -30,12 +29,13 @@ from .printing import Table, echo, echo_json, number
 def generate(
     prompts: Annotated[list[str], typer.Argument(help="Texts to continue.", metavar="PROMPT")],
     intervention: InterventionOption,
-    model: ModelOption = "guestbook",
+    model: SteeredModelOption = None,
     prompt_format: LearnedFormatOption = None,
     template_option: TemplateOption = None,
-    multiplier: Annotated[
-        list[float], steers("--multiplier", "-m", help="Repeat it for several, side by side.", metavar="M")
-    ] = [0.0],  # noqa: B006
+    multipliers: Annotated[
+        list[str],
+        steers("--multipliers", "--multiplier", "-m", help="One or several, shown side by side.", metavar="M,..."),
+    ] = ["0"],  # noqa: B006
     positions: LearnedPositionsOption = None,
     rule: RuleOption = None,
     any_model: AnyModelOption = False,
@@ -49,12 +49,13 @@ def generate(
 ) -> None:
     """Show what the model writes at several multipliers."""
     import mechsteer as ms
+    from analyses.studies.settings import read_multipliers
 
-    opened = open_model(model, device, dtype)
-    steer = acting_by(rule, ms.load_intervention(intervention, None if any_model else opened))
+    grid = [float(value) for item in multipliers for value in read_multipliers(item)]
+    opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, device=device, dtype=dtype)
     prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
     shifts, written = [], []
-    for value in multiplier:
+    for value in grid:
         with ms.steer(opened, steer, value, positions) as audit:
             texts = ms.generate(
                 opened, prompts, prompt_format=prompt_format, max_new_tokens=max_new_tokens, temperature=temperature,
@@ -67,7 +68,7 @@ def generate(
         "hook": ",".join(site.hook for site in steer.sites),
     }  # fmt: skip
     by_prompt = {
-        prompt: list(zip(multiplier, shifts, texts, strict=True))
+        prompt: list(zip(grid, shifts, texts, strict=True))
         for prompt, texts in zip(prompts, zip(*written, strict=True), strict=True)
     }
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import summary
-from .options import JsonOption
+from .options import JsonOption, check_output
 from .printing import echo, echo_json
 
 FolderArgument = Annotated[Path, typer.Argument(help="The --out folder of a study.", metavar="DIR")]
@@ -45,6 +45,8 @@ def report(
     """Write report.html: one study, or several side by side."""
     from figures.page import write_report
 
+    if out is not None:
+        check_output(out, ".html")
     print(write_report(folders, out))
 
 

@@ -1,6 +1,7 @@
 """Options that several verbs share, and what they stand for."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from functools import partial
@@ -16,6 +17,7 @@ from ..models.prompt_format import PromptFormat, parse_options
 
 if TYPE_CHECKING:
     from ..interventions import Intervention
+    from ..models.model import Model
 
 what = partial(typer.Option, rich_help_panel="Model and pairs")
 steers = partial(typer.Option, rich_help_panel="Steers")
@@ -67,8 +69,17 @@ LearnedFormatOption = Annotated[
     str | None,
     what("--format", help="raw or chat; by default the one with which the steer was learned.", metavar="FORMAT"),
 ]
+SteeredModelOption = Annotated[
+    str | None, what("--model", help="By default the one that the steer's file names.", metavar="MODEL")
+]
 MultipliersOption = Annotated[
-    str, steers(help="Evenly spaced; 'auto' finds the range from no effect to collapse.", metavar="LO:HI:N")
+    str,
+    steers(
+        "--multipliers",
+        "-m",
+        help="Evenly spaced, or a list such as -8,0,8; 'auto' finds the range from no effect to collapse.",
+        metavar="LO:HI:N",
+    ),
 ]
 InterventionOption = Annotated[
     Path,
@@ -170,16 +181,14 @@ def _read(item: Field, value: Any) -> Any:
     try:
         return tuple(float(part) for part in split_list(value))
     except ValueError as error:
-        raise InputError(
-            f"{item.name.replace('_', ' ')}: {value!r} is no list of numbers. Write for example 0.5,1,2."
-        ) from error
+        raise InputError(f"The `{item.name}` {value!r} are no list of numbers. Write for example 0.5,1,2.") from error
 
 
-def open_model(model: str, device: str | None, dtype: str | None) -> Any:
+def open_model(model: str, device: str | None, dtype: str | None, **options: Any) -> Any:
     """The model, on as many threads as do it good."""
     import mechsteer as ms
 
-    opened = ms.load_model(model, device=device, dtype=dtype)
+    opened = ms.load_model(model, device=device, dtype=dtype, **options)
     ms.use_threads_for(opened)
     return opened
 
@@ -189,9 +198,42 @@ def with_template(prompt_format: str, template_options: list[str] | None) -> str
     return str(PromptFormat.parse(prompt_format).including(parse_options(template_options or ())))
 
 
-def acting_by(rule: str | None, steer: "Intervention") -> "Intervention":
-    """The steer, by another rule than its own if one is named."""
-    return steer if rule is None else replace(steer, rule=RULES.load(rule)())
+def open_steered(
+    path: Path, model: str | None, *, rule: str | None, any_model: bool, device: str | None, dtype: str | None
+) -> "tuple[Model, Intervention]":
+    """The steer of a file, by another rule than its own if one is named, and the model that it was made for."""
+    from ..formats.loading import check_model, load_intervention
+
+    steer = load_intervention(path)
+    if rule is not None:
+        steer = replace(steer, rule=RULES.load(rule)())
+    if model is not None:
+        opened = open_model(model, device, dtype)
+    elif origin := steer.origin.model:
+        revision = {"revision": steer.origin.revision} if steer.origin.revision else {}
+        try:
+            opened = open_model(origin, device, dtype, **revision)
+        except InputError as error:
+            raise InputError(f"{error} That is the model that {str(path)!r} names; another needs --model.") from error
+    else:
+        raise InputError(f"{str(path)!r} does not say which model it was made for. Name one with --model.")
+    if not any_model:
+        check_model(steer, opened)
+    return opened, steer
+
+
+def check_output(out: Path, suffix: str) -> None:
+    """One sentence, before anything is computed, if no file of this kind could be written there."""
+    if out.suffix != suffix:
+        raise InputError(f"--out is {str(out)!r}. Name a file that ends in {suffix}.")
+    try:
+        if out.is_dir():
+            raise InputError(f"--out is the folder {str(out)!r}. Name a file.")
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+    except OSError as error:
+        raise InputError(f"--out cannot be {str(out)[:60]!r} ({error.strerror}). Name another file.") from error
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"--out is {str(out)!r}, and nothing can be written in {str(above)!r}. Name another file.")
 
 
 def read_pairs(pairs: str, columns: str, group: str | None) -> Any:

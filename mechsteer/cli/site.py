@@ -38,9 +38,10 @@ def site(
     """
     import mechsteer as ms
 
+    compared = read_pairs(pairs, columns, group)
     opened = open_model(model, device, dtype)
     prompt_format = with_template(prompt_format, template_option)
-    choice = ms.choose_site(opened, read_pairs(pairs, columns, group), prompt_format=prompt_format, seed=seed)
+    choice = ms.choose_site(opened, compared, prompt_format=prompt_format, seed=seed)
     best = choice.table.loc[choice.table.groupby(["layer", "place"])["gain_per_nat"].idxmax()]
     rows = best.sort_values("gain_per_nat", ascending=False).to_dict("records")
     because = f"{choice.site} ({choice.site.hook}): {choice.because}; there m = {rows[0]['multiplier']:.3g}."

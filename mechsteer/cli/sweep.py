@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import InputError
 from .options import (
     AnyModelOption,
     ColumnsOption,
@@ -15,13 +14,13 @@ from .options import (
     JsonOption,
     LearnedFormatOption,
     LearnedPositionsOption,
-    ModelOption,
     MultipliersOption,
     PairsOption,
     RuleOption,
+    SteeredModelOption,
     TemplateOption,
-    acting_by,
-    open_model,
+    check_output,
+    open_steered,
     read_pairs,
     running,
     with_template,
@@ -32,7 +31,7 @@ from .printing import Table, echo, echo_json, number
 def sweep(
     intervention: InterventionOption,
     out: Annotated[Path, running(help="The .parquet file to write.", metavar="FILE")],
-    model: ModelOption = "guestbook",
+    model: SteeredModelOption = None,
     pairs: PairsOption = "guestbook/sentiment",
     columns: ColumnsOption = "",
     group: GroupOption = None,
@@ -60,12 +59,10 @@ def sweep(
     from analyses.studies.settings import parse_multipliers
 
     grid = None if multipliers == "auto" else parse_multipliers(multipliers)
-    if out.suffix != ".parquet":
-        raise InputError(f"--out is {str(out)!r}. Name a file that ends in .parquet.")
-    opened = open_model(model, device, dtype)
-    steer = acting_by(rule, ms.load_intervention(intervention, None if any_model else opened))
-    prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
+    check_output(out, ".parquet")
     measured = read_pairs(pairs, columns, group)
+    opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, device=device, dtype=dtype)
+    prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
     if grid is None:
         grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)
     found = ms.run_sweep(

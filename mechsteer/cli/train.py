@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..errors import InputError
-from ..families import FORMS, OBJECTIVES
+from ..families import FORMS, OBJECTIVES, RULES
 from ..methods.learning import check_method, is_trained, learn, methods
 from ..methods.settings import TrainSettings
 from ..models.sites import parse_sites, write_sites
@@ -21,6 +21,7 @@ from .options import (
     RuleOption,
     SiteOption,
     TemplateOption,
+    check_output,
     learning,
     open_model,
     read_pairs,
@@ -70,8 +71,8 @@ def train(
         raise InputError("--reference brings its own steps and batch size. Leave out --steps and --batch-size.")
     sites = parse_sites(site)
     check_method(method, form)
-    if out.suffix != ".safetensors":
-        raise InputError(f"--out is {str(out)!r}. Name a file that ends in .safetensors.")
+    RULES.check(rule or "add")
+    check_output(out, ".safetensors")
     if template_option:
         given["prompt_format"] = with_template(given.get("prompt_format", "raw"), template_option)
     settings, objective = TrainSettings(**given), None
@@ -80,12 +81,13 @@ def train(
         settings, objective = replace(recipe.settings, **given), recipe.objective
     if not is_trained(method) and settings.positions != "all":
         raise InputError(f"{method} reads completion tokens and is for all positions. Leave out --positions.")
-    opened = open_model(model, device, dtype)
     teaching = read_pairs(pairs, columns, group)
+    held_out = None if validation is None else read_pairs(validation, columns, group)
+    opened = open_model(model, device, dtype)
     checkpoint = out.with_name(f".{out.name}.partial")
     learned = learn(
         opened, teaching, sites, method, form, settings, rule=rule or "add", objective=objective, checkpoint=checkpoint,
-        validation=None if validation is None else read_pairs(validation, columns, group),
+        validation=held_out,
     )  # fmt: skip
     learned.intervention.save(out)
     content = {

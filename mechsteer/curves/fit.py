@@ -199,7 +199,7 @@ def fit_curve(
     )
     if not defined.any():
         return unfitted
-    if len(multipliers) // 2 <= form.n_parameters:
+    if len(multipliers) < form.least_points:
         return replace(unfitted, status=FitStatus.TOO_FEW_POINTS)
 
     solution, score, held_out_predictions = _judge(form, scaled, unfitted.mean, n_starts, seed)

@@ -35,6 +35,11 @@ class Form:
     ranges: dict[str, tuple[float, float]]
 
     @property
+    def least_points(self) -> int:
+        """So many multipliers are needed to fit it to half of them, and judge it on the rest."""
+        return 2 * self.n_parameters + 2
+
+    @property
     def bounds(self) -> Float[ndarray, "shape 2"]:
         """Least and largest value of each shape parameter."""
         return np.array(list(self.ranges.values())).reshape(-1, 2)

@@ -43,7 +43,7 @@ def steer(
     chosen = intervention.origin.positions if positions is None else positions
     multiplier = _finite(multiplier)
     if isinstance(chosen, str) and chosen not in POSITIONS:
-        raise InputError(f"positions={chosen!r} is unknown. Choose {', '.join(POSITIONS)}, or pass a mask.")
+        raise InputError(f"The `positions` {chosen!r} are unknown. Choose {', '.join(POSITIONS)}.")
     audit = Audit({site: SiteAudit(site) for site in intervention.sites})
     rule = intervention.rule.begin()
     forward: list[_Read] = []

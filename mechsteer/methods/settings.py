@@ -51,20 +51,20 @@ class TrainSettings:
     def __post_init__(self):
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
         if self.steps is not None and self.epochs is not None:
-            raise InputError("Both steps and epochs came. Pass one of them.")
+            raise InputError("Both `steps` and `epochs` came. Pass one of them.")
         if (self.steps is not None and self.steps < 1) or (self.epochs is not None and self.epochs < 1):
-            raise InputError("Training needs at least one step. Raise steps or epochs.")
+            raise InputError("Training needs at least one step. Raise `steps` or `epochs`.")
         if min(self.batch_size, self.accumulate, self.evaluate_every) < 1:
-            raise InputError("batch_size, accumulate and evaluate_every must be at least one.")
+            raise InputError("`batch_size`, `accumulate` and `evaluate_every` must be at least one.")
         if not self.multipliers or not all(math.isfinite(m) and m > 0 for m in self.multipliers):
-            raise InputError(f"The multipliers {self.multipliers} must be positive sizes; signs are drawn apart.")
+            raise InputError(f"The `multipliers` {self.multipliers} must be positive sizes; signs are drawn apart.")
         if not self.learning_rate > 0:
             raise InputError(f"The learning rate is {self.learning_rate}. Pass a positive one, such as 0.03.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"The dropout is {self.dropout}. Pass a share from 0 up to, not including, 1.")
         object.__setattr__(self, "prompt_format", str(PromptFormat.parse(self.prompt_format)))
         if self.positions not in POSITIONS:
-            raise InputError(f"positions={self.positions!r} is unknown. Choose {', '.join(POSITIONS)}.")
+            raise InputError(f"The `positions` {self.positions!r} are unknown. Choose {', '.join(POSITIONS)}.")
 
     def n_steps(self, n_pairs: int) -> int:
         """How many steps it makes with so many pairs."""

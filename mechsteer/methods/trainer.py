@@ -79,7 +79,7 @@ def train(
     if len(pairs) == 0:
         raise InputError("No pairs came, so there is nothing to learn from. Pass more pairs.")
     if settings.patience is not None and validation is None:
-        raise InputError("patience waits for validation scores, and no validation pairs came. Pass validation=...")
+        raise InputError("`patience` waits for validation scores, and no pairs came for it. Pass `validation`.")
     objective = Objective.of(objective)
     intervention.check_widths(model)
     prompt_format, positions = settled(model.tokenizer, settings.prompt_format), settings.positions

@@ -22,7 +22,7 @@ def steered(
     the completion's own tokens or those generated, and "query" the rest.
     """
     if positions not in POSITIONS:
-        raise InputError(f"positions={positions!r} is unknown. Choose {', '.join(POSITIONS)}, or pass a mask.")
+        raise InputError(f"The `positions` {positions!r} are unknown. Choose {', '.join(POSITIONS)}.")
     every = present & ~begins
     return {"all": every, "completion": every & is_completion, "query": every & ~is_completion}[positions]
 

@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 from ..errors import InputError
-from ..store.keys import canonical
 
 NAMES = ("raw", "chat")
 
@@ -54,7 +53,11 @@ class PromptFormat:
         return cls(name, read)
 
     def __str__(self) -> str:
-        return f"{self.name} {canonical(dict(self.options))}" if self.options else self.name
+        if not self.options:
+            return self.name
+        from ..store.keys import canonical  # whose pandas every help would wait for
+
+        return f"{self.name} {canonical(dict(self.options))}"
 
     def including(self, options: Mapping[str, Any]) -> "PromptFormat":
         """The same with these options besides, or instead."""

@@ -15,6 +15,7 @@ from ..pairs.polarity import Pairs, PolarityPair
 from .chat import ChatTemplate
 from .model import Model
 from .prompt_format import PromptFormat
+from .vocabulary import check_known
 
 _log = logging.getLogger("mechsteer")
 
@@ -54,6 +55,8 @@ def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_for
     encoded = [read.pair(replace(pair, id=name)) for name, pair in zip(ids, pairs, strict=True)]
     for pair in encoded:
         model.check_length(max(len(pair.positive), len(pair.negative)), f"Pair {pair.id!r}")
+    whole = [f"{pair.query}{pair.positive} {pair.negative}" for pair in pairs]
+    check_known(model, whole, [pair.positive + pair.negative for pair in encoded], "pairs")
     return encoded
 
 
@@ -62,6 +65,7 @@ def encode_prompt(model: Model, query: str, prompt_format: str = "raw") -> list[
     ids = _reader(model, prompt_format).prompt(query)
     if not ids:
         raise InputError(f"The prompt {query!r} has no tokens for {model.name}. Write something that it can read.")
+    check_known(model, [query], [ids], "prompts")
     return ids
 
 

@@ -75,7 +75,7 @@ def load_pairs(
     if faults:
         summary = f"{what}: {len(faults)} of {len(rows)} rows are no pairs. {' '.join(faults[:3])}"
         if not (items and skip_invalid):
-            way_on = "correct them, or leave them out with skip_invalid=True" if items else "check the columns"
+            way_on = "correct them, or leave them out with `skip_invalid`" if items else "check the columns"
             raise InputError(f"{summary} Rows count from 0; {way_on}.")
         warnings.warn(f"{summary} They are left out; rows count from 0.", stacklevel=2)
     return Pairs(tuple(items), name)
@@ -125,8 +125,10 @@ def _find_columns(what: str, rows: list[Row], chosen: Mapping[str, str]) -> dict
     for role in [role for role in ALIASES if role not in chosen]:
         named = [alias for alias in ALIASES[role] if alias in present]
         if len(named) > 1 and role not in named:
-            choice = f"columns={{'{role}': '{named[0]}'}}"
-            raise InputError(f"{content}: {' and '.join(named)} could each be the {role}; pass {choice} or another.")
+            choice = f"{role}={named[0]}"
+            raise InputError(
+                f"{content}: {' and '.join(named)} could each be the {role}; say which in `columns`, such as {choice}."
+            )
         if named:
             found[role] = role if role in named else named[0]
 
@@ -136,7 +138,7 @@ def _find_columns(what: str, rows: list[Row], chosen: Mapping[str, str]) -> dict
                 raise InputError(f"{content}: {why}. Write a table of query, positive and negative from it first.")
         raise InputError(
             f"{content}, none of them known to be the {' or the '.join(missing)} completion. If they are pairs, "
-            "say how with columns={'query': ..., 'positive': ..., 'negative': ...}."
+            "say how in `columns`: query=..., positive=..., negative=...."
         )
     return found
 
