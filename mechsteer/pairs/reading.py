@@ -75,7 +75,7 @@ def load_pairs(
     if faults:
         summary = f"{what}: {len(faults)} of {len(rows)} rows are no pairs. {' '.join(faults[:3])}"
         if not (items and skip_invalid):
-            way_on = "correct them, or leave them out with `skip_invalid`" if items else "check the columns"
+            way_on = "correct them or take them out (in Python, `skip_invalid` does)" if items else "check the columns"
             raise InputError(f"{summary} Rows count from 0; {way_on}.")
         warnings.warn(f"{summary} They are left out; rows count from 0.", stacklevel=2)
     return Pairs(tuple(items), name)
