@@ -147,7 +147,9 @@ class Opener:
         from mechsteer.models.opening import load_tokenizer
         from mechsteer.models.prompts import settled
 
-        tokenizer = load_tokenizer(str(self.source)) if self._opened is None else self._opened.tokenizer
+        tokenizer = (
+            load_tokenizer(str(self.source), self.settings.dtype) if self._opened is None else self._opened.tokenizer
+        )
         return settled(tokenizer, self.settings.format)
 
     def remember(self, reference: ModelReference) -> None:

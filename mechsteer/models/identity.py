@@ -70,7 +70,7 @@ def tokenizer_hash(tokenizer: Any) -> str:
 
 
 def remembered(store: Store, source: Path, dtype: str | None) -> ModelReference | None:
-    """What the files of a folder were found to be when it was last opened, if they are still the same files."""
+    """What a folder or a file was found to be when it was last opened, if its files are still the same."""
     path = _where(store, source, dtype)
     if path is None or not path.is_file():
         return None
@@ -81,16 +81,17 @@ def remembered(store: Store, source: Path, dtype: str | None) -> ModelReference 
 
 
 def remember(store: Store, source: Path, dtype: str | None, reference: ModelReference) -> None:
-    """Let the next study of this folder know its model without opening it."""
+    """Let the next study of these files know their model without opening it."""
     if (path := _where(store, source, dtype)) is not None:
         write_json(asdict(reference), path)
 
 
 def _where(store: Store, source: Path, dtype: str | None) -> Path | None:
-    """By the folder's files, their sizes and times, and what is told of a model; None for what is no folder on this disk."""
-    if not source.is_dir():
+    """By the files, their sizes and times, and what is told of a model; None for what is not on this disk."""
+    if not source.exists():
         return None
-    stats = {path.name: path.stat() for path in sorted(source.iterdir()) if path.is_file()}
+    paths = sorted(source.iterdir()) if source.is_dir() else [source]
+    stats = {path.name: path.stat() for path in paths if path.is_file()}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     told = [item.name for item in fields(ModelReference)]
     return store.folder / "models" / f"{digest([str(source.resolve()), dtype, files, told])[:32]}.json"

@@ -19,6 +19,12 @@ from ..errors import InputError
 from .hooks import BEFORE_UNEMBEDDING
 from .identity import ModelReference, identify
 
+CONTEXT_LENGTHS = (
+    "max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_seq_length",
+    "max_sequence_length", "max_target_positions", "context_length",
+)  # fmt: skip
+"""What configurations call the longest text that their model reads."""
+
 Hook = tuple[str, Callable[..., Tensor | None]]
 
 
@@ -97,7 +103,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the token ids go in."""
-        return cast(Tensor, self.hf.get_input_embeddings().weight).device
+        return embedding(self.hf).device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -119,7 +125,8 @@ class Model:
 
     def check_length(self, n_tokens: int, what: str) -> None:
         """Raise one sentence if a text has more tokens than the model has positions for."""
-        longest = getattr(self.hf.config.get_text_config(), "max_position_embeddings", None)
+        config = self.hf.config.get_text_config()
+        longest = next((n for name in CONTEXT_LENGTHS if isinstance(n := getattr(config, name, None), int)), None)
         if longest is not None and n_tokens > longest:
             raise InputError(f"{what} has {n_tokens} tokens, and {self.name} reads {longest} at most. Shorten it.")
 
@@ -169,9 +176,9 @@ class Model:
 
     @property
     def padding_token(self) -> int:
-        """Any id will do: padding is masked. The tokenizer's own, else its end token, else 0."""
+        """Any id that the model has will do: padding is masked. The tokenizer's own, else its end token, else 0."""
         candidates = (getattr(self.tokenizer, "pad_token_id", None), getattr(self.tokenizer, "eos_token_id", None), 0)
-        return next(token for token in candidates if token is not None)
+        return next(token for token in candidates if token is not None and token < len(embedding(self.hf)))
 
     @property
     def bos_token(self) -> int | None:
@@ -179,6 +186,11 @@ class Model:
         if self.tokenizer is not None:
             return cast(int | None, self.tokenizer.bos_token_id)
         return getattr(self.hf.config, "bos_token_id", None)
+
+
+def embedding(hf: PreTrainedModel) -> Float[Tensor, "d_vocab d_model"]:
+    """A row for each token that a model knows."""
+    return cast(Tensor, hf.get_input_embeddings().weight)
 
 
 def pad_batch(rows: Sequence[tuple[Sequence[int], int]], padding_token: int, side: str = "right") -> TokenBatch:

@@ -1,21 +1,24 @@
-"""Opening a language model: a built-in one, a hub name, a folder in Hugging Face format, or one in memory."""
+"""Opening a language model: a built-in one, a hub name, a folder in Hugging Face format, a GGUF file, or one in memory."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
-from .model import Model
+from .checkpoint import check_causal, open_checkpoint
+from .gguf import unpacked
+from .model import Model, embedding
 from .native import run_natively
+from .source import WHERE, Source, first_line
+from .tokenizer import check_fits, open_tokenizer
 
 BUILT_IN = {"guestbook": Path(__file__).parents[1] / "guestbook" / "model"}
 
@@ -29,12 +32,12 @@ def load_model(
     attention: str = "native",
     **from_pretrained: Any,
 ) -> Model:
-    """Open a causal language model: "guestbook", a hub name, a folder, or a Hugging Face model in memory.
+    """Open a causal language model: "guestbook", a hub name, a folder, a GGUF file, or a Hugging Face model in memory.
 
     Args:
         tokenizer: a tokenizer, or where one lies; by default what lies beside the model, if it is not in memory.
         device: by default a GPU where there is one, else the CPU; leave it out when you pass `device_map`.
-        dtype: by default that of the checkpoint.
+        dtype: by default that of the checkpoint; float32 for a GGUF file.
         attention: "native" computes attention and norms as Hugging Face does (SDPA where the family has it); "eager" lets
             TransformerLens recompute them step by step, so that attention scores and patterns have hooks.
         from_pretrained: whatever else `AutoModelForCausalLM.from_pretrained` takes (`device_map`, `revision`,
@@ -44,22 +47,29 @@ def load_model(
     """
     if attention not in ("native", "eager"):
         raise InputError(f"attention={attention!r} is unknown. Choose 'native' or 'eager'.")
+    if device is not None and "device_map" in from_pretrained:
+        raise InputError(f"device={str(device)!r} and a device map came. Choose one.")
     dtype = _dtype(dtype)
     if isinstance(model, PreTrainedModel):
         name, hf = model.config.name_or_path or type(model).__name__, model
         _move(hf, None if device is None else _device(device), dtype)
     else:
         name = str(model)
-        source = str(BUILT_IN.get(name, name))
-        hf = _from_pretrained(source, dtype, from_pretrained)
-        if "device_map" not in from_pretrained:
-            _move(hf, _device(device))
-        if tokenizer is None:
-            tokenizer = source
+        place = None if "device_map" in from_pretrained else _device(device)
+        source, options = _found(str(BUILT_IN.get(name, name)), dtype, from_pretrained)
+        hf = open_checkpoint(source, dtype, options)
+        if place is not None:
+            _move(hf, place)
+        tokenizer = open_tokenizer(source, options) if tokenizer is None else tokenizer
     if isinstance(tokenizer, (str, Path)):
-        asked, tokenizer = str(tokenizer), load_tokenizer(str(tokenizer), from_pretrained)
-        if tokenizer is None and (isinstance(model, PreTrainedModel) or asked != str(BUILT_IN.get(name, name))):
-            raise InputError(f"No tokenizer could be opened at {asked!r}. Pass a tokenizer, its folder or a hub name.")
+        asked = str(tokenizer)
+        tokenizer = load_tokenizer(asked, dtype, {k: v for k, v in from_pretrained.items() if k != "gguf_file"})
+        if tokenizer is None:
+            raise InputError(f"No tokenizer lies at {asked!r}. Pass a tokenizer, its folder or a hub name.")
+    hf.eval()
+    check_causal(hf, name)
+    if tokenizer is not None:
+        check_fits(tokenizer, len(embedding(hf)), name)
 
     fingerprint = _fingerprint(hf)
     bridge = _bridge(hf, attention)
@@ -70,6 +80,21 @@ def load_model(
         for key in hooks
     )
     return Model(bridge, tokenizer, name, from_pretrained.get("revision"), fingerprint, own_hooks)
+
+
+def load_tokenizer(
+    source: str, dtype: str | torch.dtype | None = None, options: Mapping[str, Any] = MappingProxyType({})
+) -> PreTrainedTokenizerBase | None:
+    """What lies beside a model, which is not opened; None where no vocabulary does."""
+    return open_tokenizer(*_found(source, _dtype(dtype), options))
+
+
+def _found(name: str, dtype: torch.dtype | None, options: Mapping[str, Any]) -> tuple[Source, Mapping[str, Any]]:
+    """Where files in Hugging Face format lie, and the options that hold there; a GGUF file is unpacked for it."""
+    source = Source.at(name, options)
+    if not source.gguf:
+        return source, options
+    return unpacked(source, dtype), {key: value for key, value in options.items() if key not in (*WHERE, "gguf_file")}
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -84,7 +109,8 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _move(hf: nn.Module, device: torch.device | None, dtype: torch.dtype | None = None) -> None:
-    hf.to(device=device, dtype=dtype)
+    # A quantised model refuses a dtype, even None.
+    hf.to(device) if dtype is None else hf.to(device, dtype)
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
@@ -94,50 +120,6 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
             raise InputError(f"The dtype {dtype!r} is unknown. Choose float32, bfloat16 or float16.")
         return found
     return dtype
-
-
-def _from_pretrained(source: str, dtype: torch.dtype | None, options: dict[str, Any]) -> PreTrainedModel:
-    folder = Path(source)
-    if folder.is_file():
-        raise InputError(f"{source!r} is a file, not a model. Pass the folder that holds its config.json.")
-    if folder.is_dir() and not (folder / "config.json").exists():
-        raise InputError(f"The folder {source!r} holds no config.json, so it is no Hugging Face model.")
-    with _quiet():
-        try:
-            # "auto" is the checkpoint's own dtype.
-            return AutoModelForCausalLM.from_pretrained(source, dtype="auto" if dtype is None else dtype, **options)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"No model could be opened at {source!r} ({_first_line(error)}). "
-                "Pass 'guestbook', a folder with a Hugging Face model, or a hub name that this machine can reach."
-            ) from error
-
-
-def load_tokenizer(source: str, options: Mapping[str, Any] = {}) -> PreTrainedTokenizerBase | None:  # noqa: B006
-    """What lies beside a model; None where nothing can be opened."""
-    kept = {key: options[key] for key in ("revision", "trust_remote_code", "token", "cache_dir") if key in options}
-    with _quiet():
-        try:
-            return AutoTokenizer.from_pretrained(source, **kept)
-        except (OSError, ValueError, KeyError, TypeError):
-            # A model may be opened without one; whoever needs text asks for it by `require_tokenizer`.
-            return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hugging Face's progress bars for loading weights say nothing about a study."""
-    was_enabled = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers.utils.logging.enable_progress_bar()
 
 
 def _fingerprint(hf: PreTrainedModel) -> str:
@@ -159,7 +141,7 @@ def _bridge(hf: PreTrainedModel, attention: str) -> TransformerBridge:
     try:
         bridge = build_bridge_from_module(hf, architecture=architecture, hf_config=hf.config, tokenizer=None)
     except ValueError as error:
-        raise InputError(f"TransformerLens cannot open a {architecture} ({_first_line(error)}).") from error
+        raise InputError(f"TransformerLens cannot open a {architecture} ({first_line(error)}).") from error
     bridge.eval()
     # After bridging: GPT-2 and NeoX get fresh trainable query, key and value parameters by it.
     bridge.requires_grad_(False)
