@@ -94,6 +94,15 @@ def test_a_saved_model_is_opened_from_its_folder(tmp_path, tiny):
         ms.encode_pairs(model, [ms.PolarityPair("a", " b", " c")])
 
 
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_a_device_map_changes_where_a_model_lies_and_nothing_else(device_map, tmp_path, tiny):
+    build_hf("llama").save_pretrained(tmp_path)
+    batch, model = random_batch(), ms.load_model(tmp_path, device_map=device_map)
+    with torch.no_grad():
+        assert_allclose(model.logits(batch).cpu(), tiny("llama").logits(batch), atol=1e-5)
+    assert model.identity.weights == tiny("llama").identity.weights
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [("nowhere/at-all", "No model could be opened"), (__file__, "is a file"), (".", "holds no config.json")],
@@ -107,8 +116,12 @@ def test_a_wrong_source_is_named_in_one_sentence(monkeypatch, tmp_path, source, 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"dtype": "int8"}, "dtype"), ({"attention": "flash"}, "attention"), ({"device": "abacus"}, "device")],
-)
+    [
+        ({"dtype": "int8"}, "dtype"), ({"attention": "flash"}, "attention"), ({"device": "abacus"}, "device"),
+        ({"device_map": "abacus"}, "The device 'abacus' cannot be used here"), ({"device_map": "cuda:9"}, "cuda:9"),
+        ({"device_map": "auto", "device": "cpu"}, "Choose one"),
+    ],
+)  # fmt: skip
 def test_an_option_that_is_unknown_is_named(options, message):
     with pytest.raises(ms.InputError, match=message):
         ms.load_model(build_hf("llama"), **options)

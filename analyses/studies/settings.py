@@ -39,6 +39,7 @@ class Settings:
     claims: tuple[str, ...] = ("DiffMean-vector",)
     seed: int = 0
     device: str | None = None
+    device_map: str | None = None
     dtype: str | None = None
     extend: tuple[str, ...] = ()
     """Files of members from outside the tree."""

@@ -166,7 +166,8 @@ class Opener:
     def _load(self) -> "Model":
         import mechsteer as ms
 
-        model = ms.load_model(self.settings.model, device=self.settings.device, dtype=self.settings.dtype)
+        asked = self.settings
+        model = ms.load_model(asked.model, device=asked.device, dtype=asked.dtype, device_map=asked.device_map)
         ms.use_threads_for(model)
         if self.settings.site != "auto":
             for site in parse_sites(self.settings.site):

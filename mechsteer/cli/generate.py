@@ -7,6 +7,7 @@ import typer
 from ..models.sites import write_sites
 from .options import (
     AnyModelOption,
+    DeviceMapOption,
     DeviceOption,
     DtypeOption,
     ExtendOption,
@@ -43,6 +44,7 @@ def generate(
     temperature: Annotated[float, running(help="0 always takes the likeliest token.", min=0, metavar="T")] = 0.0,
     seed: SeedOption = 0,
     device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
     dtype: DtypeOption = None,
     extend: ExtendOption = "",
     as_json: JsonOption = False,
@@ -52,7 +54,8 @@ def generate(
     from analyses.studies.settings import read_multipliers
 
     grid = [float(value) for item in multipliers for value in read_multipliers(item)]
-    opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, device=device, dtype=dtype)
+    place = {"device": device, "device_map": device_map, "dtype": dtype}
+    opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, **place)
     prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
     shifts, written = [], []
     for value in grid:

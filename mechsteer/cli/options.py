@@ -112,6 +112,13 @@ SeedOption = Annotated[int, running(help="The same seed gives the same numbers."
 DeviceOption = Annotated[
     str | None, running(help="cpu, cuda or cuda:1; by default a GPU if there is one.", metavar="DEVICE")
 ]
+DeviceMapOption = Annotated[
+    str | None,
+    running(
+        help="Put the model on several devices: auto, balanced or sequential; instead of --device.",
+        metavar="DEVICE_MAP",
+    ),
+]
 DtypeOption = Annotated[
     str | None, running(help="float32, bfloat16 or float16; by default the model's own.", metavar="DTYPE")
 ]
@@ -199,7 +206,14 @@ def with_template(prompt_format: str, template_options: list[str] | None) -> str
 
 
 def open_steered(
-    path: Path, model: str | None, *, rule: str | None, any_model: bool, device: str | None, dtype: str | None
+    path: Path,
+    model: str | None,
+    *,
+    rule: str | None,
+    any_model: bool,
+    device: str | None,
+    device_map: str | None,
+    dtype: str | None,
 ) -> "tuple[Model, Intervention]":
     """The steer of a file, by another rule than its own if one is named, and the model that it was made for."""
     from ..formats.loading import check_model, load_intervention
@@ -208,11 +222,11 @@ def open_steered(
     if rule is not None:
         steer = replace(steer, rule=RULES.load(rule)())
     if model is not None:
-        opened = open_model(model, device, dtype)
+        opened = open_model(model, device, dtype, device_map=device_map)
     elif origin := steer.origin.model:
         revision = {"revision": steer.origin.revision} if steer.origin.revision else {}
         try:
-            opened = open_model(origin, device, dtype, **revision)
+            opened = open_model(origin, device, dtype, device_map=device_map, **revision)
         except InputError as error:
             raise InputError(f"{error} That is the model that {str(path)!r} names; another needs --model.") from error
     else:

@@ -2,6 +2,7 @@
 
 from .options import (
     ColumnsOption,
+    DeviceMapOption,
     DeviceOption,
     DtypeOption,
     FormatOption,
@@ -29,6 +30,7 @@ def site(
     template_option: TemplateOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -39,7 +41,7 @@ def site(
     import mechsteer as ms
 
     compared = read_pairs(pairs, columns, group)
-    opened = open_model(model, device, dtype)
+    opened = open_model(model, device, dtype, device_map=device_map)
     prompt_format = with_template(prompt_format, template_option)
     choice = ms.choose_site(opened, compared, prompt_format=prompt_format, seed=seed)
     best = choice.table.loc[choice.table.groupby(["layer", "place"])["gain_per_nat"].idxmax()]

@@ -11,6 +11,7 @@ from ..models.hooks import PLACES
 from . import summary
 from .options import (
     ColumnsOption,
+    DeviceMapOption,
     DeviceOption,
     DtypeOption,
     ExtendOption,
@@ -83,6 +84,7 @@ def study(
     ] = "",
     seed: SeedOption = 0,
     device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
     dtype: DtypeOption = None,
     extend: ExtendOption = "",
     store: Annotated[
@@ -116,7 +118,7 @@ def study(
         multipliers=multipliers, format=with_template(prompt_format, template_option),
         methods=split_list(methods), forms=split_list(forms), seeds=seeds, steps=steps,
         other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
-        device=device, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
+        device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
 

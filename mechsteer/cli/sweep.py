@@ -6,6 +6,7 @@ from typing import Annotated
 from .options import (
     AnyModelOption,
     ColumnsOption,
+    DeviceMapOption,
     DeviceOption,
     DtypeOption,
     ExtendOption,
@@ -48,6 +49,7 @@ def sweep(
         ),
     ] = None,
     device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
     dtype: DtypeOption = None,
     extend: ExtendOption = "",
     as_json: JsonOption = False,
@@ -61,7 +63,8 @@ def sweep(
     grid = None if multipliers == "auto" else parse_multipliers(multipliers)
     check_output(out, ".parquet")
     measured = read_pairs(pairs, columns, group)
-    opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, device=device, dtype=dtype)
+    place = {"device": device, "device_map": device_map, "dtype": dtype}
+    opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, **place)
     prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
     if grid is None:
         grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)

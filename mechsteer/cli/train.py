@@ -11,6 +11,7 @@ from ..methods.settings import TrainSettings
 from ..models.sites import parse_sites, write_sites
 from .options import (
     ColumnsOption,
+    DeviceMapOption,
     DeviceOption,
     DtypeOption,
     ExtendOption,
@@ -60,6 +61,7 @@ def train(
     template_option: TemplateOption = None,
     extend: ExtendOption = "",
     device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,7 +85,7 @@ def train(
         raise InputError(f"{method} reads completion tokens and is for all positions. Leave out --positions.")
     teaching = read_pairs(pairs, columns, group)
     held_out = None if validation is None else read_pairs(validation, columns, group)
-    opened = open_model(model, device, dtype)
+    opened = open_model(model, device, dtype, device_map=device_map)
     checkpoint = out.with_name(f".{out.name}.partial")
     learned = learn(
         opened, teaching, sites, method, form, settings, rule=rule or "add", objective=objective, checkpoint=checkpoint,

@@ -20,6 +20,8 @@ from .native import run_natively
 from .source import WHERE, Source, first_line
 from .tokenizer import check_fits, open_tokenizer
 
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""Which devices are used is left to accelerate; any other word is a device."""
 BUILT_IN = {"guestbook": Path(__file__).parents[1] / "guestbook" / "model"}
 
 
@@ -47,15 +49,17 @@ def load_model(
     """
     if attention not in ("native", "eager"):
         raise InputError(f"attention={attention!r} is unknown. Choose 'native' or 'eager'.")
-    if device is not None and "device_map" in from_pretrained:
-        raise InputError(f"device={str(device)!r} and a device map came. Choose one.")
+    if (device_map := from_pretrained.get("device_map")) is not None and device is not None:
+        raise InputError(f"The device {str(device)!r} and the device map {device_map!r} came. Choose one.")
+    if isinstance(device_map, (str, torch.device)) and device_map not in DEVICE_MAPS:
+        _device(device_map)
     dtype = _dtype(dtype)
     if isinstance(model, PreTrainedModel):
         name, hf = model.config.name_or_path or type(model).__name__, model
         _move(hf, None if device is None else _device(device), dtype)
     else:
         name = str(model)
-        place = None if "device_map" in from_pretrained else _device(device)
+        place = None if device_map is not None else _device(device)
         source, options = _found(str(BUILT_IN.get(name, name)), dtype, from_pretrained)
         hf = open_checkpoint(source, dtype, options)
         if place is not None:
