@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mechsteer.errors import InputError
 from mechsteer.statistics.judging import Claim
+from mechsteer.text import visible
 
 from .claims import CLAIMS
 from .studies.again import judge_again
@@ -25,9 +26,10 @@ def summary() -> str:
 def lines(claim: Claim) -> Text:
     """A claim in words: what, of which steer, how it came out, and why."""
     interval = f"[{claim.interval.low:.3g}, {claim.interval.high:.3g}]"
-    words = Text(f"{claim.name}, {claim.key}: ")
+    words = Text(visible(f"{claim.name}, {claim.key}: "))
     words.append(claim.outcome.value, style=COLOURS[claim.outcome.value])
-    words.append(f", {claim.estimate:.3g} {interval} {claim.unit}, against {claim.control}.\n{claim.because}\n")
+    found = f", {claim.estimate:.3g} {interval} {claim.unit}, against {claim.control}.\n{claim.because}\n"
+    words.append(visible(found))
     return words
 
 

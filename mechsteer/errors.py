@@ -2,12 +2,18 @@
 
 import reprlib
 
+from .text import shortened, visible
+
 
 class InputError(ValueError):
     """Something given to mechsteer cannot be used; the text says what came and what to do next.
 
-    The command line prints the text alone. Every other exception is a defect and keeps its traceback.
+    The command line prints the text alone. Every other exception is a defect and keeps its traceback. Whatever data are quoted
+    in it, the text is one line of bounded length without control codes.
     """
+
+    def __init__(self, sentence: str):
+        super().__init__(shortened(visible(" ".join(sentence.splitlines()))))
 
 
 def shown(value: object, most: int = 80) -> str:

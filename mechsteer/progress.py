@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from .text import visible
+
 LINE_EVERY = 60.0
 """Seconds between two lines of one piece of work where nobody watches, so that short work says nothing there."""
 
@@ -24,12 +26,12 @@ class Bar:
     """One piece of work under way."""
 
     def __init__(self, description: str, done: int, show: Show):
-        self._description, self._done, self._show = description, done, show
+        self._description, self._done, self._show = visible(description), done, show
 
     def advance(self, note: str | None = None) -> None:
         """Count one unit, and show `note` as the description if given."""
         self._done += 1
-        self._description = note or self._description
+        self._description = visible(note or self._description)
         self._show(self._description, self._done)
 
 
@@ -45,7 +47,7 @@ def progress_bar(description: str, total: int, *, done: int = 0, show: bool = Tr
         yield Bar(description, done, _lines(total, done))
     else:
         with _bars() as bars:
-            task = bars.add_task(description, total=total, completed=done)
+            task = bars.add_task(visible(description), total=total, completed=done)
             try:
                 yield Bar(description, done, lambda words, n: bars.update(task, completed=n, description=words))
             finally:
@@ -54,6 +56,7 @@ def progress_bar(description: str, total: int, *, done: int = 0, show: bool = Tr
 
 def say(line: str, *, indent: int = 0) -> None:
     """A line on standard error, above the bars; a terminal wraps it at words, `indent` columns in."""
+    line = visible(line)
     if _console.is_terminal:
         line = textwrap.fill(line, _console.width, subsequent_indent=" " * indent, break_long_words=False)
     _console.print(line, markup=False, soft_wrap=True)

@@ -29,6 +29,7 @@ from mechsteer.store.keys import Key, labelled
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 ATTACK = "</script><script>window.attacked = true</script><img src=x onerror='window.attacked = true'> & \u2028 say"
+QUERIES = ("=HYPERLINK(1)", "-1.5", "@SUM(1)", "-is this a list ?")
 N_PAIRS, MULTIPLIERS = 15, np.linspace(-4, 4, 9)
 BAD, LOCAL = ("error", "warning"), ("file:", "data:", "blob:")
 PANELS = ("preference", "utility", "distance", "map", "effects", "pair")
@@ -92,8 +93,8 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         return folder
 
     pairs = [
-        {"id": f"pair-{i}", "query": f"{ATTACK} {i}" if i == 0 else f"query {i}", "positive": " yes", "negative": " no"}
-        for i in range(N_PAIRS)
+        {"id": f"pair-{i}", "query": query, "positive": " yes", "negative": " no"}
+        for i, query in enumerate([f"{ATTACK} 0", *QUERIES, *(f"query {i}" for i in range(5, N_PAIRS))])
     ]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
     claims = [
@@ -421,7 +422,9 @@ def test_every_table_is_handed_over_whole(visit, study, page):
     with tab.expect_download() as download:
         tab.locator('[data-part="tables"] [data-save="pairs"]').click()
     with open(download.value.path(), encoding="utf-8", newline="") as file:
-        assert next(csv.DictReader(file))["query"] == f"{ATTACK} 0"
+        queries = [row["query"] for row in csv.DictReader(file)]
+    assert queries[0] == f"{ATTACK} 0"
+    assert queries[1:5] == ["'=HYPERLINK(1)", "-1.5", "'@SUM(1)", "'-is this a list ?"], "no cell is a formula"
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")], ids=["laptop", "phone"])

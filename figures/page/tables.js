@@ -27,9 +27,14 @@ function rowsWhere(table, name, test) {
   return [...Array(table.rows).keys()].filter((row) => test(values[row]));
 }
 
+/** Words that a spreadsheet would take for a formula are saved with an apostrophe before them; numbers stay numbers. */
+function noFormula(value) {
+  return typeof value === "string" && /^[=+\-@\t\r]/.test(value) && Number.isNaN(Number(value)) ? `'${value}` : value;
+}
+
 function toCsv(columns, rows) {
   const cell = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
+    const text = value === null || value === undefined ? "" : String(noFormula(value));
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [columns.map((column) => cell(column.name)).join(",")];

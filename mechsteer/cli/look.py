@@ -47,7 +47,7 @@ def report(
 
     if out is not None:
         check_output(out, ".html")
-    print(write_report(folders, out))
+    echo(str(write_report(folders, out)))
 
 
 def figures(
@@ -60,5 +60,4 @@ def figures(
     from analyses.studies.finished import Study
     from figures import draw_all
 
-    for path in draw_all(Study.load(folder), out or folder / "figures"):
-        print(path)
+    echo(*map(str, draw_all(Study.load(folder), out or folder / "figures")))

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..text import visible, visible_json
+
 if TYPE_CHECKING:
     import rich.table
     from rich.console import Console
@@ -34,9 +36,22 @@ class Table:
         """A table in one piece."""
         return cls(title, tuple(columns), {"": rows})
 
+    @property
+    def visible(self) -> "Table":
+        """The same, with control codes spelled out."""
+
+        def said(row: Row) -> Row:
+            return tuple(map(visible, row))
+
+        sections = {visible(heading): [said(row) for row in rows] for heading, rows in self.sections.items()}
+        return Table(visible(self.title), said(self.columns), sections)
+
 
 def echo(*blocks: str | Table) -> None:
-    """Print: a terminal wraps at words and colours, anything else gets whole lines and columns aligned by spaces."""
+    """Print: a terminal wraps at words and colours, anything else gets whole lines and columns aligned by spaces.
+
+    Words and numbers may come from data, so nothing in them is markup, and control codes are spelled out.
+    """
     from rich.console import Console
 
     if sys.stdout.isatty():
@@ -54,7 +69,7 @@ def echo(*blocks: str | Table) -> None:
 
 def echo_json(content: dict[str, Any]) -> None:
     """Print one JSON document."""
-    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    print(visible_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -75,9 +90,9 @@ def _print(console: "Console", block: str | Table) -> None:
     from rich.text import Text
 
     if isinstance(block, str):
-        # Never as markup: texts may come from data.
-        console.print(block, markup=False)
+        console.print(visible(block), markup=False)
         return
+    block = block.visible
     if block.title:
         console.print(Text(block.title, style="bold"))
     if not any(block.sections):
