@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from mechsteer.errors import InputError
+from mechsteer.errors import InputError, refused
 from mechsteer.statistics.judging import Claim
 from mechsteer.text import visible
 
@@ -44,8 +44,8 @@ def judge(
     """Print the claims."""
     try:
         result = judge_again(study, name)
-    except InputError as error:
-        print(f"analyses: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"analyses: {refused(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         raise typer.Exit(2) from error
     for claim in result.claims:
         Console().print(lines(claim))

@@ -40,6 +40,7 @@ def draw_one(study: "Study", name: str, folder: Path) -> list[Path]:
             written.append(
                 write_atomically(folder / f"{stem}.csv", lambda path, table=numbers: table.to_csv(path, index=False))
             )
+    study.wrote(written)
     return written
 
 

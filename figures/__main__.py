@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from analyses.studies.finished import Study
-from mechsteer.errors import InputError
+from mechsteer.errors import InputError, refused
 
 from . import all_figures, draw_one
 
@@ -45,8 +45,8 @@ def draw(
     try:
         for path in write(name, study, out):
             print(path)
-    except InputError as error:
-        print(f"figures: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"figures: {refused(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         raise typer.Exit(2) from error
 
 

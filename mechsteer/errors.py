@@ -21,3 +21,11 @@ def shown(value: object, most: int = 80) -> str:
     short = reprlib.Repr()
     short.maxstring = most
     return short.repr(str(value))[1:-1]
+
+
+def refused(error: OSError, path: object = None) -> InputError:
+    """The sentence on what the system would not do: a disk that is full or read-only, a name that is too long."""
+    where = next((str(name) for name in (path, error.filename, error.filename2) if name is not None), "a file")
+    return InputError(
+        f"{where!r} cannot be used ({error.strerror or error}). Mend that, or name another place; what is finished is kept."
+    )

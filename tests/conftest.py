@@ -149,6 +149,7 @@ def small_study(tmp_path_factory) -> Path:
     from mechsteer.statistics.judging import Claim, Outcome
     from mechsteer.store.atomic import write_json
     from mechsteer.store.keys import labelled
+    from mechsteer.store.sums import write_sums
 
     folder = tmp_path_factory.mktemp("study")
     pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
@@ -177,4 +178,5 @@ def small_study(tmp_path_factory) -> Path:
     ends = {"low": [-9.5, -9.0, -0.553], "high": [9.5, 9.25, 0.212], "slope": [1.18, 1.2, 0.4]}
     (out / "claims").mkdir(exist_ok=True)
     labelled(pd.DataFrame(ends | lines), key).to_parquet(out / "claims" / "linear_region-regions.parquet", index=False)
+    write_sums(out)
     return out

@@ -20,6 +20,7 @@ from mechsteer import cli, progress
 from mechsteer.cli import summary
 from mechsteer.cli.printing import Table, echo, estimate, number
 from mechsteer.store.store import Store
+from mechsteer.store.sums import write_sums
 
 ROOT = Path(__file__).parents[1]
 LINES = {str(line.name): line for lines in cli.CONTENTS.values() for line in lines}
@@ -438,6 +439,7 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
 
 def test_figures_and_report_are_made_again_without_a_model(small_study, tmp_path, monkeypatch, mechsteer):
     study = shutil.copytree(small_study, tmp_path / "study", ignore=shutil.ignore_patterns("claims*"))
+    write_sums(study)
     monkeypatch.setattr("mechsteer.models.opening.load_model", None)
     code, printed, _ = mechsteer("figures", study)
     drawn = [Path(line) for line in printed.splitlines()]

@@ -365,7 +365,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_result(guestbook, tmp_path, mo
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(fast.Fast, "sweep", stop_at_the_third)
         ms.run_sweep(guestbook, vector, pairs, checkpoint=tmp_path / "parts", **asked)
-    (tmp_path / "parts/00007.npz").write_bytes(b"damaged")
+    (tmp_path / "parts/00007.part").write_bytes(b"damaged")
     with monkeypatch.context() as patch:
         patch.setattr(fast.Fast, "sweep", lambda self, *a, **m: calls.append(a[1]) or measured(self, *a, **m))
         resumed = ms.run_sweep(guestbook, vector, pairs, checkpoint=tmp_path / "parts", **asked)

@@ -146,12 +146,34 @@ def test_what_a_living_process_writes_is_left_alone(bench):
     assert mine.is_dir()
 
 
+@pytest.mark.parametrize("name", ["value.json", "record.json", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("2.0"), lambda path: path.unlink()])
+def test_what_has_changed_in_the_store_is_not_read_but_made_again(bench, name, damage):
+    unit = Number(1.0)
+    bench.get(unit)
+    damage(bench.store.place(unit.key) / name)
+    again = Bench(bench.store)
+    bench.store.prepare()
+    assert again.get(unit) == 1.0 and again.computed == [unit]
+    assert bench.store.is_whole(unit.key)
+
+
 def test_a_folder_of_other_files_is_no_store(tmp_path):
     (tmp_path / "diary.txt").write_text("")
     with pytest.raises(InputError, match="holds other files"):
         Store(tmp_path).prepare()
     with pytest.raises(InputError, match="No results can be kept"):
         Store(tmp_path / "diary.txt" / "store").prepare()
+
+
+def test_a_disk_that_is_full_is_no_failure_of_a_unit(bench, monkeypatch):
+    def full(self, at):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Number, "compute", full)
+        bench.get(Number(1.0))
+    assert bench.get(Number(1.0)) == 1.0
 
 
 def test_results_are_listed_and_removed(bench):

@@ -28,7 +28,7 @@ WRITTEN = {
     "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
     "side_effects.parquet", "interventions/diffmean-vector.safetensors", "figures/preference_utility.png",
     "figures/preference_utility.pdf", "figures/frontier.png", "figures/frontier.pdf", "pairs.jsonl", "texts.parquet",
-    "report.html",
+    "report.html", "SHA256SUMS",
 }  # fmt: skip
 
 

@@ -7,27 +7,32 @@ import pandas as pd
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import load_sweeps
 from mechsteer.store.keys import split_by_key
+from mechsteer.store.sums import Sums
+from mechsteer.store.tables import read_table
 
 from ..claims import CLAIMS
 from ..claims.result import Result
 from ..claims.verdict import Given, judge
 from ..evidence.evidence import Evidence
+from .tables import COLUMNS_OF
 
 
 def judge_again(folder: Path, name: str) -> Result:
     """One analysis on what a study's folder holds."""
     CLAIMS.check(name)
-    member = CLAIMS[name]
-    paths = sorted((folder / "evidence").glob("[!.]*.npz"))
+    member, sums = CLAIMS[name], Sums.of(folder)
+    paths = sums.names("evidence/*.npz")
     needs, once = member.get("NEEDS", "evidence"), member.get("SCOPE", "steer") != "steer"
     if needs not in ("sweeps", "one_operation") and not paths:
         raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
     if needs == "sweeps":
-        given: list[Given] = [load_sweeps(folder / "sweeps.parquet")]
+        given: list[Given] = [load_sweeps(sums.path("sweeps.parquet"))]
     elif needs == "one_operation":
-        given = list(split_by_key(pd.read_parquet(folder / "evidence" / "one_operation.parquet")).values())
+        name = "evidence/one_operation"
+        table = read_table(sums.path(f"{name}.parquet"), COLUMNS_OF[name])
+        given = list(split_by_key(table).values())
     else:
-        given = [Evidence.load(path) for path in (paths[:1] if once else paths)]
+        given = [Evidence.load(sums.path(path)) for path in (paths[:1] if once else paths)]
     results = [judge(member, item) for item in given]
     tables: dict[str, list[pd.DataFrame]] = {}
     for result in results:

@@ -174,7 +174,7 @@ def _write(table: pd.DataFrame | None, path: Path) -> None:
 def _copy(bench: Bench, unit: Any, name: str, path: Path) -> None:
     """A copy, not a link: what is changed in a study's folder must not change the store."""
     path.parent.mkdir(exist_ok=True)
-    shutil.copyfile(bench.store.place(unit.key) / name, path)
+    shutil.copyfile(bench.place(unit) / name, path)
 
 
 def _about(pairs: Pairs) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""A finished study, read from its folder; nothing here needs the model."""
+"""A finished study, read from its folder, as it was written there or not at all; nothing here needs the model."""
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +10,15 @@ import pandas as pd
 
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep, load_sweeps
-from mechsteer.statistics.judging import Claim
+from mechsteer.statistics.judging import CLAIM, Claim
 from mechsteer.store.keys import Key
+from mechsteer.store.reading import damaged, read_json
+from mechsteer.store.schema import misfit
+from mechsteer.store.sums import Sums, write_sums
+from mechsteer.store.tables import read_table
 
 from .folder import read_manifest
+from .tables import COLUMNS_OF, FITS, TOLD
 
 Fits = dict[str, dict[str, Any]]
 """By quantity ("preference", "utility"): `CurveFit.to_dict()`."""
@@ -30,23 +35,33 @@ class Study:
     """Of one training seed."""
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Study":
-        """Read a study's folder."""
+    def load(cls, folder: str | Path, *, with_sweeps: bool = True) -> "Study":
+        """Read a study's folder; the sweeps are what takes long."""
         folder = Path(folder)
         if not (folder / "study.json").is_file():
             raise InputError(f"{str(folder)!r} holds no study.json. Pass the --out folder of a finished study.")
-        summary = read_manifest(folder / "study.json")
-        fits = json.loads((folder / "fits.json").read_text(encoding="utf-8"))
+        summary, sums = read_manifest(folder / "study.json"), Sums.of(folder)
+        fits = read_json(sums.path("fits.json"), FITS)
         return cls(
             folder,
             summary,
-            tuple(load_sweeps(folder / "sweeps.parquet")),
+            tuple(load_sweeps(sums.path("sweeps.parquet"))) if with_sweeps else (),
             {Key.of(row["key"]): {name: fit for name, fit in row.items() if name != "key"} for row in fits},
         )
 
+    @property
+    def sums(self) -> Sums:
+        """The folder's files, each of which is given only if it is as it was written."""
+        return Sums.of(self.folder)
+
+    def wrote(self, paths: Iterable[Path]) -> None:
+        """Count files as the study's own that were drawn anew in its folder."""
+        inside = self.folder.resolve()
+        write_sums(self.folder, [path for path in paths if inside in path.resolve().parents])
+
     def table(self, name: str) -> pd.DataFrame:
         """A table of the folder, such as "frontier" or "sites"."""
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        return read_table(self.sums.path(f"{name}.parquet"), COLUMNS_OF.get(name))
 
     def sweep_of(self, key: Key) -> Sweep:
         """The sweep of a steer."""
@@ -54,6 +69,19 @@ class Study:
             if sweep.key == key:
                 return sweep
         raise InputError(f"The study holds no sweep of {key}. Its tables are of another study: run that one again.")
+
+    def fits_of(self, key: Key) -> Fits:
+        """The fits of a steer's sweep."""
+        if key not in self.fits:
+            raise InputError(f"The study in {str(self.folder)!r} holds no curves of {key}. Run it again.")
+        return self.fits[key]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The summary, with all that is told of a study."""
+        if wrong := misfit(self.summary, TOLD):
+            raise damaged(self.folder / "study.json", wrong)
+        return self.summary
 
     @property
     def judged(self) -> list[Key]:
@@ -63,6 +91,5 @@ class Study:
     @cached_property
     def claims(self) -> list[Claim]:
         """Every claim, corrected for how many they are; none where nothing was judged."""
-        path = self.folder / "claims.json"
-        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        rows = read_json(self.sums.path("claims.json"), [CLAIM]) if self.sums.has("claims.json") else []
         return [Claim.from_dict(row) for row in rows]

@@ -1,7 +1,6 @@
 """A study's folder: made from the store beside its place, and swapped in whole."""
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,9 +12,14 @@ from typing import Any
 from mechsteer.errors import InputError
 from mechsteer.store.atomic import to_disk
 from mechsteer.store.keys import digest
+from mechsteer.store.reading import damaged, read_json
+from mechsteer.store.schema import misfit
+from mechsteer.store.sums import Sums
 
 FORMAT = 2
 """Of the folder; rises when what reads it could misread an older one."""
+MANIFEST = {"format": int, "files": [str]}
+"""What every study.json says; what is told of a study is in tables.py."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,15 @@ class StudyFolder:
         path = self.out / "study.json"
         return read_manifest(path) if path.is_file() else {}
 
+    def is_whole(self) -> bool:
+        """Whether every file of the study there is as it was written."""
+        try:
+            sums = Sums.of(self.out)
+            sums.check()
+        except InputError:
+            return False
+        return all(sums.has(name) for name in self.manifest()["files"])
+
     def replace(self, fill: Callable[[Path], None]) -> None:
         """Let `fill` make the folder beside its place, then swap it in whole."""
         work, old = (self.out.with_name(f".{self.out.name}.{os.getpid()}.{which}.partial") for which in ("new", "old"))
@@ -89,17 +102,19 @@ class StudyFolder:
 def read_manifest(path: Path) -> dict[str, Any]:
     """study.json, if this version wrote it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{str(path)!r} is damaged, so it cannot be told what the folder holds. Delete or move it.")
+        found = read_json(Sums.of(path.parent).path(path.name), {})
+    except InputError as error:
+        raise InputError(
+            f"It cannot be told what {str(path.parent)!r} holds: {error} Or move the folder away."
+        ) from error
     if found.get("format") != FORMAT:
         made = found.get("mechsteer", "unknown")
         raise InputError(
             f"{str(path.parent)!r} was made by another version (mechsteer {made}). Run its study again into another folder; "
             "steers in its interventions/ still open."
         )
+    if wrong := misfit(found, MANIFEST):
+        raise damaged(path, wrong)
     return found
 
 

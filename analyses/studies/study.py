@@ -19,6 +19,7 @@ from mechsteer.progress import progress_bar
 from mechsteer.registry import extend
 from mechsteer.store.atomic import write_json
 from mechsteer.store.store import Store
+from mechsteer.store.sums import LIST, write_sums
 from mechsteer.store.units import Bench, Unit
 
 from ..units.steers import ChooseSite, PairSet
@@ -80,7 +81,9 @@ def run(
             if finish is not None:
                 finish(work)
                 stages.done("finish", "figures and the page")
-            write_json(about | {"seconds": stages.seconds, "files": files_of(work)}, work / "study.json")
+            files = sorted({*files_of(work), LIST})
+            write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
+            write_sums(work)
 
         folder.replace(make)
     return Study.load(out)
@@ -103,7 +106,7 @@ class Stages:
 
     def compute(self, stage: str, units: Sequence[Unit], bench: Bench) -> None:
         """A stage's units: what the store lacks."""
-        there = sum(unit.key in bench.store for unit in units)
+        there = sum(bench.holds(unit.key) for unit in units)
         with progress_bar(stage.capitalize(), len(units), done=there) as bar:
 
             def each(unit: Unit, was_there: bool) -> None:
@@ -183,8 +186,7 @@ def store_folder(settings: Settings, out: Path) -> Path:
 
 def is_done(folder: StudyFolder, plan_id: str) -> bool:
     """Whether the folder holds all that the plan would leave."""
-    found = folder.manifest()
-    return found.get("plan") == plan_id and all((folder.out / name).is_file() for name in found["files"])
+    return folder.manifest().get("plan") == plan_id and folder.is_whole()
 
 
 def split_pairs(settings: Settings) -> tuple[Pairs, Pairs]:

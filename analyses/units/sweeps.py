@@ -18,6 +18,7 @@ from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.polarity import Pairs, PolarityPair
 from mechsteer.store.atomic import write_json
 from mechsteer.store.keys import Key, digest
+from mechsteer.store.sums import read_sealed, write_sealed
 from mechsteer.store.units import Bench, Unit
 
 from ..evidence import comparison
@@ -100,14 +101,14 @@ class Measure(Unit[Sweep]):
         """Finished sweeps of the same steer with each one's pairs. Which they are is settled when this one first begins, so
         that after an interruption it goes on to what it would have become without."""
         plan = at.parts(self) / "taken-from.json"
-        if not plan.is_file():
-            write_json([key for key in at.store.marked(self.group) if key != self.key], plan)
+        if (kept := read_sealed(plan)) is None:
+            kept = json.dumps([key for key in at.store.marked(self.group) if key != self.key]).encode()
+            write_sealed(kept, plan)
         found = []
-        for key in json.loads(plan.read_text(encoding="utf-8")):
-            if key not in at.store:
+        for key in json.loads(kept):
+            if not at.holds(key) or not at.holds(of := at.store.record(key)["said"]["pairs"]["unit"]):
                 continue
-            said = at.store.record(key)["said"]
-            pairs = self.pairs.load(at.store.place(said["pairs"]["unit"]))
+            pairs = self.pairs.load(at.store.place(of))
             found.append((self.load(at.store.place(key)), pairs))
         return found
 

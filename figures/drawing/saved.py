@@ -14,7 +14,7 @@ N_RESAMPLES = 1000
 
 def saved(study: Study, name: str) -> pd.DataFrame | None:
     """A table of the study's folder; None where there is none, or nothing in it."""
-    if not (study.folder / f"{name}.parquet").is_file():
+    if not study.sums.has(f"{name}.parquet"):
         return None
     table = study.table(name)
     return None if table.empty else table

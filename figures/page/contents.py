@@ -1,6 +1,5 @@
 """What the page carries of a study: curves of every steer, values of every pair, and every table."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy import ndarray
 from analyses.studies.finished import Study
 from mechsteer.curves.reading import read_curve
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.reading import json_of, read_bytes
 
 from ..drawing.saved import means
 from .looks import page_looks
@@ -19,6 +19,7 @@ from .tables import all_tables
 
 QUANTITIES = ("preference", "utility")
 CURVE_POINTS_PER_STEP = 6
+PAIR = {"id": str, "query": str, "positive": str, "negative": str}
 DIGITS = 5
 """Of what curves are drawn from; single pairs have four."""
 
@@ -114,11 +115,11 @@ def _fit(fit: dict[str, Any], sweep: Sweep) -> dict[str, Any]:
 
 def _pairs(study: Study) -> dict[str, list[str]]:
     """The test pairs' texts, in the order of the sweeps; empty texts where the study has kept none."""
-    path = study.folder / "pairs.jsonl"
     known: dict[str, dict[str, str]] = {}
-    if path.is_file():
+    if study.sums.has("pairs.jsonl"):
+        path = study.sums.path("pairs.jsonl")
         # Not splitlines: it also breaks at characters that JSON allows within a text.
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        rows = [json_of(line, PAIR, path) for line in read_bytes(path).split(b"\n") if line]
         known = {row["id"]: row for row in rows}
     ids = study.sweeps[0].pairs
     texts = {name: [known.get(pair, {}).get(name, "") for pair in ids] for name in ("query", "positive", "negative")}

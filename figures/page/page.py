@@ -31,10 +31,13 @@ def write_report(folders: Sequence[Path], path: Path | None = None) -> Path:
     """Write the page of these studies, by default as report.html in the first one's folder."""
     if not folders:
         raise InputError("No study came. Pass the folder of at least one finished study.")
-    text = render([Study.load(folder) for folder in folders])
-    return write_atomically(
+    studies = [Study.load(folder) for folder in folders]
+    text = render(studies)
+    path = write_atomically(
         path or Path(folders[0]) / "report.html", lambda temporary: temporary.write_text(text, encoding="utf-8")
     )
+    studies[0].wrote([path])
+    return path
 
 
 def render(studies: Sequence[Study]) -> str:

@@ -31,11 +31,10 @@ SHOWN = ("method", "form", "sites", "seed")
 def all_tables(study: Study) -> list[dict[str, Any]]:
     """The tables of the folder, those that come from JSON files first."""
     frames = {"claims": _claims(study), "fits": _fits(study)}
-    paths = sorted(study.folder.glob("[!.]*.parquet")) + sorted(study.folder.glob("[!.]*/[!.]*.parquet"))
-    for path in paths:
-        name = path.relative_to(study.folder).with_suffix("").as_posix()
+    for path in (*study.sums.names("*.parquet"), *study.sums.names("*/*.parquet")):
+        name = path.removesuffix(".parquet")
         if name != "sweeps":
-            frames[name] = pd.read_parquet(path)
+            frames[name] = study.table(name)
     return [
         {"name": name, "about": ABOUT.get(name, ""), "rows": len(frame), "columns": _columns(_shortened(frame))}
         for name, frame in frames.items()

@@ -68,7 +68,7 @@ def _paragraphs(docstring: str) -> list[str]:
 
 
 def _numbers(study: Study, analysis: str) -> list[PurePath]:
-    return sorted((study.folder / "claims").glob(f"{analysis}-*.parquet"))
+    return [PurePath(path) for path in study.sums.names(f"claims/{analysis}-*.parquet")]
 
 
 def _row(claim: Claim) -> dict[str, Any]:

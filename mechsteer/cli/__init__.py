@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, refused
 from .rooms import extend_early, our_rooms
 from .verbs import Line, Several, one_sentence, table_of_contents
 
@@ -103,6 +103,9 @@ def main() -> None:
         # The reader of the output has gone; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        print(f"mechsteer: {refused(error)}", file=sys.stderr)
+        sys.exit(2)
     if code == 130:  # as typer ends what Ctrl-C interrupts
         print("mechsteer: interrupted; a study or training goes on when the command is repeated.", file=sys.stderr)
     sys.exit(code)

@@ -1,6 +1,5 @@
 """What a finished study found: `read` gives it to programs, `told` turns that into words and tables for people."""
 
-import json
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -17,28 +16,24 @@ MOST_ROWS, WIDTH = 12, 80
 
 def read(folder: Path) -> dict[str, Any]:
     """The summary of a study from its folder; neither a model nor torch is needed."""
-    import pandas as pd
-
-    from analyses.studies.folder import read_manifest
+    from analyses.studies.finished import Study
 
     from ..store.keys import Key
 
-    _json(folder, "study.json")
-    study = read_manifest(folder / "study.json")
+    found = Study.load(folder, with_sweeps=False)
+    study, sums = found.told, found.sums
     summary = study["summary"]
     key = Key.of(summary["key"])
-    fits = next(row for row in _json(folder, "fits.json") if Key.of(row.pop("key")) == key)
-    frontier = folder / "frontier.parquet"
     return {
         "folder": str(folder),
         **{key: study[key] for key in ("command", "mechsteer", "model", "pairs", "site")},
-        "curves": {"steer": key.steer} | {name: _curve(fit) for name, fit in fits.items()},
-        "frontier": records(pd.read_parquet(frontier)) if frontier.exists() else [],
-        "claims": _json(folder, "claims.json") if (folder / "claims.json").exists() else [],
+        "curves": {"steer": key.steer} | {name: _curve(fit) for name, fit in found.fits_of(key).items()},
+        "frontier": records(found.table("frontier")) if sums.has("frontier.parquet") else [],
+        "claims": [claim.to_dict() for claim in found.claims],
         "summary": summary,
         "seconds": study["seconds"],
-        "report": str(folder / "report.html") if (folder / "report.html").exists() else None,
-        "figures": sorted(str(path) for path in (folder / "figures").glob("[!.]*.png")),
+        "report": str(folder / "report.html") if sums.has("report.html") else None,
+        "figures": list(map(str, sums.paths("figures/*.png"))),
     }
 
 
@@ -78,13 +73,12 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
 
 def read_claim(folder: Path, name: str) -> dict[str, Any]:
     """One claim, or all claims of one analysis: why, against what, on which numbers, in which figure."""
-    import pandas as pd
-
     from analyses.claims import CLAIMS
     from analyses.studies.finished import Study
     from figures import all_figures
 
-    claims = Study.load(folder).claims if (folder / "claims.json").exists() else []
+    study = Study.load(folder, with_sweeps=False)
+    claims, sums = study.claims, study.sums
     chosen = [claim for claim in claims if name in (claim.name, claim.claim)]
     if not chosen:
         known = ", ".join(dict.fromkeys(claim.claim for claim in claims)) or "none: the study judged none"
@@ -92,13 +86,14 @@ def read_claim(folder: Path, name: str) -> dict[str, Any]:
     analysis = chosen[0].claim
     member = CLAIMS.members().get(analysis)
     figure = member.get("FIGURE", "") if member else ""
-    tables = sorted((folder / "claims").glob(f"{analysis}-*.parquet"))
-    drawn = folder / "figures"
-    figures = [*drawn.glob(f"{figure}.png"), *drawn.glob(f"{figure}-*.png")] if figure in all_figures() else ()
+    tables = sums.names(f"claims/{analysis}-*.parquet")
+    drawn = (f"figures/{figure}.png", f"figures/{figure}-*.png") if figure in all_figures() else ()
     return {
         "claims": [_said(claim) for claim in chosen],
-        "tables": [{"file": str(path), "rows": records(pd.read_parquet(path))} for path in tables],
-        "figures": sorted(map(str, figures)),
+        "tables": [
+            {"file": str(folder / path), "rows": records(study.table(path.removesuffix(".parquet")))} for path in tables
+        ],
+        "figures": sorted(str(path) for pattern in drawn for path in sums.paths(pattern)),
     }
 
 
@@ -129,12 +124,6 @@ def told_claim(content: dict[str, Any]) -> Iterator[str | Table]:
 def records(frame: Any) -> list[dict[str, Any]]:
     """A table's rows, ready for JSON."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
-
-
-def _json(folder: Path, name: str) -> Any:
-    if not (folder / name).is_file():
-        raise InputError(f"{str(folder)!r} holds no {name}. Pass the --out folder of a finished study.")
-    return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def _curve(fit: dict[str, Any]) -> dict[str, Any]:
@@ -226,7 +215,8 @@ def _rows(file: str, rows: list[dict[str, Any]]) -> Table:
     title = f"{file}: {len(rows)} rows"
     if len(rows) > MOST_ROWS or len(shown) < len(varying):
         title += f", of which {min(len(rows), MOST_ROWS)}, and {len(shown)} of {len(varying)} columns"
-    names, *cells = zip(*shown, strict=True)
+    # A table may have no rows, or none that differ.
+    names, *cells = zip(*shown, strict=True) if shown else ((),)
     return Table.of(title, names, cells)
 
 

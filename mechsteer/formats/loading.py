@@ -1,10 +1,12 @@
 """Steers from files of any known format, for the model that they were made for, and into them."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..families import FORMATS
+from ..store.sums import check_listed
 
 if TYPE_CHECKING:
     from ..interventions.base import Intervention
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
 def load_intervention(path: str | Path, model: "Model | None" = None) -> "Intervention":
     """Read an intervention; given a model, refuse one that was made for another and say which field differs."""
     path = Path(path)
-    if not path.exists():
+    # Not path.exists(), which raises where a name is too long to be one.
+    if not os.path.exists(path):
         raise InputError(f"There is no intervention at {str(path)!r}. Pass a .safetensors file that mechsteer wrote.")
+    check_listed(path)
     # Our own format says what is wrong with a file that none recognises.
     formats = [FORMATS.load(name) for name in FORMATS.members()]
     intervention = next((form for form in formats if form.recognises(path)), FORMATS.load("mechsteer")).read(path)
@@ -31,7 +35,7 @@ def save_intervention(intervention: "Intervention", path: str | Path, format: st
 
 def check_model(intervention: "Intervention", model: "Model") -> None:
     """Raise one sentence that names each field in which `model` differs from the one the intervention was made for."""
-    intervention.check_widths(model)
+    intervention.check_fits(model)
     origin = intervention.origin
     # Names may differ for one model (a hub name, a folder); the weights decide.
     if origin.fingerprint and origin.fingerprint != model.fingerprint:

@@ -4,16 +4,18 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import InputError
 from ..families import FORMS, RULES
 from ..interventions.base import Intervention, Origin
 from ..interventions.joint import join
-from ..models.sites import Site
-from ..store.tensors import write_tensors
+from ..models.sites import POSITIONS, Site
+from ..store.keys import canonical
+from ..store.reading import damaged, json_of
+from ..store.tensors import read_metadata, read_tensors, write_tensors
 from ..store.versions import MECHSTEER
 
 NAME = "mechsteer"
@@ -27,19 +29,21 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> Intervention:
-    """The intervention, in float32 or as it was saved."""
+    """The intervention, in float32 or as it was saved; its content is what was written, and every number is one."""
+    if not {"form", "shifts"} & read_metadata(path).keys():
+        raise InputError(
+            f"{str(path)!r} is no mechsteer intervention: its metadata name no form and no shifts. Build one from its tensors "
+            "instead: SteeringVector(Site(layer, place), direction)."
+        )
+    metadata, content = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise InputError(f"{str(path)!r} is not a safetensors file ({error}).") from error
-    try:
-        return _of(metadata, tensors)
+        found = _of(metadata, load(content))
+        found.check_finite()
     except InputError as error:
         raise InputError(f"{str(path)!r} is no mechsteer intervention that can be read here: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is a damaged mechsteer intervention ({error!r}). Make it again.") from error
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise damaged(path, repr(error)) from error
+    return found
 
 
 def _of(metadata: dict[str, str], tensors: dict[str, Tensor]) -> Intervention:
@@ -47,24 +51,27 @@ def _of(metadata: dict[str, str], tensors: dict[str, Tensor]) -> Intervention:
         # Of the first version: one site, and m·Δh is added.
         shifts, rule = [{"site": metadata["site"], "form": metadata["form"]}], {"name": "add", "settings": {}}
         tensors = {f"{metadata['site']}.{name}": tensor for name, tensor in tensors.items()}
-    elif "shifts" in metadata:
-        shifts, rule = json.loads(metadata["shifts"]), json.loads(metadata["rule"])
     else:
-        raise InputError(
-            "its metadata name no form and no shifts. Build it from its tensors instead: "
-            "SteeringVector(Site(layer, place), direction)."
-        )
+        shifts = json_of(metadata["shifts"], [{"site": str, "form": str}], "its list of shifts")
+        rule = json_of(metadata["rule"], {"name": str, "settings": {str: object}}, "its rule")
     parts = []
     for shift in shifts:
         start = f"{shift['site']}."
-        own = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
-        parts.append(FORMS.load(shift["form"])(Site.parse(shift["site"]), **own))
+        own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(start)}
+        site, form = Site.parse(shift["site"]), FORMS.load(shift["form"])
+        parts.append(form(site, **{name.removeprefix(start): tensor for name, tensor in own.items()}))
+    if tensors:
+        raise InputError(f"it holds the tensor {next(iter(tensors))!r}, which belongs to none of its sites.")
     whole = join(parts, rule=RULES.load(rule["name"])(**rule["settings"]))
-    return replace(whole, origin=Origin(**json.loads(metadata["origin"])))
+    origin = Origin(**json_of(metadata["origin"], {}, "its origin"))
+    if origin.positions not in POSITIONS:
+        raise InputError(f"its positions are {origin.positions!r}, not one of {', '.join(POSITIONS)}.")
+    return replace(whole, origin=origin)
 
 
 def write(intervention: Intervention, path: str | Path) -> Path:
     """The file, whole or not at all; equal interventions give equal bytes."""
+    intervention.check_finite()
     rule = intervention.rule
     shifts = [
         {"site": str(site), "hook": site.hook, "form": shift.form, "d_in": shift.widths[0], "d_out": shift.widths[1]}
@@ -75,9 +82,9 @@ def write(intervention: Intervention, path: str | Path) -> Path:
         "mechsteer": MECHSTEER,
         "operation": "output + what the rule makes of multiplier and dW h + db, at each site",
         "shifts": json.dumps(shifts),
-        "rule": json.dumps({"name": rule.name, "settings": dict(rule.settings)}),
+        "rule": canonical({"name": rule.name, "settings": dict(rule.settings)}),
         "layer_convention": "0-based transformer block",
-        "origin": json.dumps(asdict(intervention.origin)),
+        "origin": canonical(asdict(intervention.origin)),
     }
     tensors = {
         f"{site}.{name}": value.detach().cpu().contiguous()

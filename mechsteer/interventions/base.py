@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, get_origin
 
 import torch
-from jaxtyping import Float
+from jaxtyping import AbstractArray, Float, jaxtyped
 from torch import Tensor
 
 from ..brief import brief, size
@@ -39,6 +40,12 @@ class Origin:
     """Key of the unit that learned it, if a study did."""
 
     __repr__ = brief
+
+    def __post_init__(self):
+        for item in fields(self):
+            kind: Any = item.type if isinstance(item.type, type | UnionType) else get_origin(item.type)
+            if not isinstance(value := getattr(self, item.name), kind):
+                raise InputError(f"The origin's {item.name} is {value!r}. Pass one of type {item.type}.")
 
     @property
     def id(self) -> str:
@@ -112,8 +119,18 @@ class Intervention(ABC):
 
         return save_intervention(self, path)
 
-    def check_widths(self, model: Model) -> None:
-        """Raise one sentence if the tensors do not fit the sites of this model."""
+    def check_finite(self) -> None:
+        """Raise one sentence if a tensor holds what is no number, or is infinite."""
+        for name, value in self.parameters.items():
+            if n := int((~value.isfinite()).sum()):
+                raise InputError(
+                    f"{n} of {value.numel()} entries of {name} in this {self.form} at {write_sites(self.sites)} are NaN or "
+                    "infinite, so nothing can be steered by it. Learn it again, or look where they arose."
+                )
+
+    def check_fits(self, model: Model) -> None:
+        """Raise one sentence if this model cannot be steered by it: its numbers are none, or its widths are other ones."""
+        self.check_finite()
         for site, shift in self.shifts.items():
             d_in, d_out = site.widths(model)
             own_in, own_out = shift.widths
@@ -136,7 +153,17 @@ class Shift(Intervention):
     form: ClassVar[str]  # pyright: ignore
 
     def __post_init__(self) -> None:
+        """A site may come as text; the tensors are of the shapes that their fields declare, together."""
         object.__setattr__(self, "site", Site.of(self.site))
+        with jaxtyped("context"):
+            for item in fields(self):
+                kind, value = item.type, getattr(self, item.name)
+                if isinstance(kind, type) and issubclass(kind, AbstractArray) and not isinstance(value, kind):
+                    came = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+                    raise InputError(
+                        f"The {item.name} of a {self.form} is {came}. Pass a tensor of floats whose shape is "
+                        f"({kind.dim_str.strip()}), where equal names are equal lengths."
+                    )
 
     @classmethod
     def at(cls, model: Model, site: Site | str, **more: Any) -> "Shift":

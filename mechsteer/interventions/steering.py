@@ -39,7 +39,7 @@ def steer(
 
     Steers nest: an inner one reads what the outer ones have made. Hooks never outlive the block.
     """
-    intervention.check_widths(model)
+    intervention.check_fits(model)
     chosen = intervention.origin.positions if positions is None else positions
     multiplier = _finite(multiplier)
     if isinstance(chosen, str) and chosen not in POSITIONS:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from ..errors import InputError
 from ..store import versions
-from ..store.tensors import write_tensors
+from ..store.reading import damaged, json_of
+from ..store.tensors import read_tensors, write_tensors
 
 
 def save_value(value: Any, path: str | Path) -> Path:
@@ -31,15 +32,14 @@ def save_value(value: Any, path: str | Path) -> Path:
 
 def load_value(path: str | Path, classes: Mapping[str, Callable[[], type]]) -> Any:
     """Read a value of one of the classes, each by its name and as what gives it."""
-    if not Path(path).is_file():
-        raise InputError(f"There is no file at {str(path)!r}. Pass one that mechsteer wrote.")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise InputError(f"{str(path)!r} is not a safetensors file ({error}).") from error
+    metadata, content = read_tensors(path)
     name = metadata.get("class", "")
     if name not in classes:
         raise InputError(f"{str(path)!r} holds the class {name!r}. Pass a file that holds one of {sorted(classes)}.")
-    return classes[name]()(**arrays, **json.loads(metadata["settings"]))
+    try:
+        arrays = {
+            item: array.copy() for item, array in load(content).items()
+        }  # which are of their own, and can be written to
+        return classes[name]()(**arrays, **json_of(metadata["settings"], {}, "its settings"))
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise damaged(path, repr(error)) from error

@@ -1,16 +1,16 @@
 """The batches that an unfinished sweep has measured, kept in a folder, so that an interruption loses half a minute."""
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from ..store.atomic import write_atomically
+from ..store.sums import read_sealed, write_sealed
 
 KEEP_EVERY = 30.0
 """Seconds between two files; a sweep that takes less keeps nothing."""
@@ -31,12 +31,11 @@ class Batches:
     def of(cls, folder: str | Path | None, grid: Float[ndarray, " m"], pairs: Sequence[str]) -> "Batches":
         """Reads what an interrupted sweep has kept; files that are damaged, or of another grid, are passed over."""
         batches = cls(None if folder is None else Path(folder), grid, pairs)
-        for path in sorted(batches.folder.glob("[0-9]*.npz")) if batches.folder is not None else ():
-            try:
-                with np.load(path, allow_pickle=False) as file:
-                    kept = dict(file)
-            except (OSError, ValueError, BadZipFile):
+        for path in sorted(batches.folder.glob("[0-9]*.part")) if batches.folder is not None else ():
+            if (content := read_sealed(path)) is None:
                 continue
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                kept = dict(file)
             if not np.array_equal(kept.pop("grid"), grid):
                 continue
             for number in range(len(kept) // 3):
@@ -75,6 +74,8 @@ class Batches:
                 f"losses{number}": some_losses,
                 f"shifts{number}": some_shifts,
             }
-        number = len(list(self.folder.glob("[0-9]*.npz")))
-        write_atomically(self.folder / f"{number:05d}.npz", lambda path: np.savez(path, allow_pickle=False, **arrays))
+        number = len(list(self.folder.glob("[0-9]*.part")))
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **arrays)
+        write_sealed(content.getvalue(), self.folder / f"{number:05d}.part")
         self.waiting, self.since = [], time.monotonic()

@@ -52,10 +52,12 @@ def run_sweep(
             f"{n_copies} of {len(pairs)} pairs are copies of others, and are not measured again.", stacklevel=2
         )
     encoded = encode_pairs(model, distinct, prompt_format)
-    return sweep_encoded(
+    found = sweep_encoded(
         model, intervention, encoded, multipliers, prompt_format=prompt_format, positions=positions,
         batch_tokens=batch_tokens, checkpoint=checkpoint, of=distinct, progress=progress,
     )  # fmt: skip
+    found.check_finite()
+    return found
 
 
 def sweep_encoded(
@@ -73,7 +75,7 @@ def sweep_encoded(
 ) -> Sweep:
     """`run_sweep` for pairs that are tokenized already; `of` are the same as texts, to say which they were."""
     grid = _grid(multipliers)
-    intervention.check_widths(model)
+    intervention.check_fits(model)
     if not pairs:
         raise InputError("No pairs came, so there is nothing to measure. Pass at least one.")
     if batch_tokens is not None and batch_tokens < 1:

@@ -14,6 +14,8 @@ from ..errors import InputError
 from ..models.sites import Site, parse_sites
 from ..store.atomic import write_atomically
 from ..store.keys import Key, keys_in, labelled, split_by_key
+from ..store.sums import check_listed
+from ..store.tables import Columns, counts, finite, read_table, words
 from .log_odds import preference_log_odds, utility_log_odds
 
 LOSSES = ("loss_positive", "loss_negative")
@@ -22,6 +24,11 @@ CELLS = (*SHIFTS, *LOSSES)
 """What a sweep's table says of a multiplier and a pair."""
 COUNTS = ("tokens_positive", "tokens_negative")
 """What it says of a pair."""
+COLUMNS: Columns = {
+    "sites": words, "multiplier": finite, "pair": words, "relative_shift": finite,
+    **dict.fromkeys(LOSSES, finite), **dict.fromkeys(COUNTS, counts),
+}  # fmt: skip
+"""What a file of sweeps must hold at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +66,23 @@ class Sweep:
             raise InputError(
                 "The multipliers of a sweep must increase without repeats. Sort them and drop the doubles."
             )
+
+    def check_finite(self) -> None:
+        """Raise one sentence that says where a loss or a shift is no number."""
+        for name in ("relative_shift", *LOSSES):
+            strange = ~np.isfinite(values := getattr(self, name))
+            if strange.any():
+                row, column = np.argwhere(strange)[0]
+                m = self.multipliers[row]
+                remedy = (
+                    "Nothing is steered there, so look at the model: its weights, or its dtype (float32 and bfloat16 reach far)."
+                    if m == 0
+                    else "Sweep a narrower range, or in float32."
+                )
+                raise InputError(
+                    f"The {name.replace('_', ' ')} of pair {self.pairs[column]!r} is {values[row, column]} at m = {m:g}, as in "
+                    f"{strange.sum()} of {strange.size} cells. {remedy}"
+                )
 
     @property
     def method(self) -> str:
@@ -201,8 +225,10 @@ def _at(site: Site) -> str:
 
 
 def save_sweeps(sweeps: Iterable[Sweep], path: str | Path) -> Path:
-    """Write several sweeps into one parquet table."""
+    """Write several sweeps into one parquet table; every loss in it is a number."""
     sweeps = list(sweeps)
+    for sweep in sweeps:
+        sweep.check_finite()
     keys = [sweep.key for sweep in sweeps]
     if len(set(keys)) < len(keys):
         raise InputError(f"Two sweeps are of the same steer and pairs, {max(keys, key=keys.count)}. Keep one of them.")
@@ -225,6 +251,6 @@ def _along(x: Float[ndarray, " n"], y: Float[ndarray, " n"], at: Float[ndarray, 
 
 
 def _read(path: str | Path) -> pd.DataFrame:
-    if not Path(path).is_file():
-        raise InputError(f"There is no table of sweeps at {str(path)!r}. Pass a .parquet file that mechsteer wrote.")
-    return pd.read_parquet(path)
+    """The table of a file, which can be one of sweeps."""
+    check_listed(Path(path))
+    return read_table(path, COLUMNS)

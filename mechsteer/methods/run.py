@@ -1,5 +1,6 @@
 """The state of a training run: what it draws, what it keeps, and where an interrupted one goes on."""
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..store.atomic import write_atomically
+from ..store.sums import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ class Run:
     best: dict[str, Tensor] | None = None
 
     def resume(self) -> None:
-        """Go on from the file, if it is there and belongs to the same run."""
-        if self.path is None or not self.path.is_file():
+        """Go on from the file, if it is there, whole, and belongs to the same run."""
+        if self.path is None or (kept := read_sealed(self.path)) is None:
             return
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(kept), map_location="cpu", weights_only=True)
         if state["identity"] != self.identity:
             raise InputError(
                 f"The checkpoint {str(self.path)!r} belongs to a run with other settings. Delete it, or name another."
@@ -75,7 +76,9 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        write_atomically(self.path, lambda temporary: torch.save(state, temporary))
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_sealed(content.getvalue(), self.path)
 
     def add(self, record: dict[str, float]) -> None:
         """Count a step, and keep its parameters if their validation is the best so far."""

@@ -81,7 +81,7 @@ def train(
     if settings.patience is not None and validation is None:
         raise InputError("`patience` waits for validation scores, and no pairs came for it. Pass `validation`.")
     objective = Objective.of(objective)
-    intervention.check_widths(model)
+    intervention.check_fits(model)
     prompt_format, positions = settled(model.tokenizer, settings.prompt_format), settings.positions
     multipliers, accumulate, seed = settings.multipliers, settings.accumulate, settings.seed
     encoded = encode_pairs(model, pairs, prompt_format)

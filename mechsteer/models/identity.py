@@ -75,15 +75,17 @@ def remembered(store: Store, source: Path, dtype: str | None) -> ModelReference 
     if path is None or not path.is_file():
         return None
     try:
-        return ModelReference(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return ModelReference(**found) if found.pop("checksum") == digest(found) else None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
 
 
 def remember(store: Store, source: Path, dtype: str | None, reference: ModelReference) -> None:
     """Let the next study of these files know their model without opening it."""
     if (path := _where(store, source, dtype)) is not None:
-        write_json(asdict(reference), path)
+        said = asdict(reference)
+        write_json(said | {"checksum": digest(said)}, path)
 
 
 def _where(store: Store, source: Path, dtype: str | None) -> Path | None:

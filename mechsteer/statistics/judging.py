@@ -19,6 +19,13 @@ class Outcome(Enum):
     INCONCLUSIVE = "inconclusive"
 
 
+CLAIM = {
+    **dict.fromkeys(("claim", "part", "against", "unit", "control", "outcome", "because"), str),
+    **dict.fromkeys(("estimate", "low", "high", "p_value"), float | None),
+}
+"""Fields of a row that `Claim.to_dict` wrote, beside those of its key."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """One row of a study's verdict."""

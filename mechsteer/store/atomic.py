@@ -3,32 +3,38 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, refused
+from .schema import not_finite
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file in the same folder, then move it to `path`; on any failure leave nothing."""
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Nothing can be written to {str(path.parent)!r} ({error.strerror}). Name another.") from error
     # The suffix stays: pandas, matplotlib and others choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         to_disk(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        raise refused(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
 def write_json(value: Any, path: Path) -> Path:
     """Write indented JSON, whole or not at all; NaN and infinity are refused, since JSON has none."""
+    if strange := not_finite(value):
+        raise InputError(
+            f"{strange}, so {path.name} cannot be written. Look where that number arose, or measure less far."
+        )
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 

@@ -1,6 +1,6 @@
 """The store: a folder of finished results, each under the key of the unit that made it. What is there is finished.
 
-    ab/ab12…/           a unit's result: its files, and record.json, which says what made it
+    ab/ab12…/           a unit's result: its files, record.json, which says what made it, and the checksums of all
     parts/ab12…/        of a unit that is not finished: what it has kept so far
     failed/ab12….json   why a unit could not be finished, and how often it was tried
     groups/…/           marks by which results that share something are found
@@ -9,7 +9,8 @@
     tmp/…               what is being written
 
 A result is written in tmp, brought to the disk, and moved into place, so a reader sees all of it or nothing, whenever a process
-is killed. Two writers of one key do no harm: the first one's result stays. Nothing needs a lock.
+is killed; one that has changed since is not read, but made again. Two writers of one key do no harm: the first one's result
+stays. Nothing needs a lock.
 """
 
 import json
@@ -26,10 +27,15 @@ from typing import Any
 
 from ..errors import InputError
 from .atomic import to_disk, write_atomically
+from .reading import read_json
+from .schema import misfit
+from .sums import Sums, write_sums
 
 MARK = "mechsteer-store-1"
 """The file that says that a folder is a store, and of which layout."""
 ROOMS = ("tmp", "parts", "failed", "groups", "models", "locks")
+RECORD = {"kind": str, "words": str, "seconds": float, "made": float}
+FAILURE = {"words": str, "error": str, "tried": int}
 ABANDONED = 86_400.0
 """Seconds after which what another machine was writing counts as left behind."""
 
@@ -70,11 +76,11 @@ class Store:
             (self.folder / MARK).touch()
             for name in ROOMS:
                 (self.folder / name).mkdir(exist_ok=True)
+            self._remove_left_behind()
         except OSError as error:
             raise InputError(
                 f"No results can be kept in {str(self.folder)!r} ({error.strerror}). Name another folder with --store."
             ) from error
-        self._remove_left_behind()
 
     def place(self, key: str) -> Path:
         """Where a result lies, or will lie."""
@@ -83,12 +89,23 @@ class Store:
     def __contains__(self, key: str) -> bool:
         return (self.place(key) / "record.json").is_file()
 
+    def is_whole(self, key: str) -> bool:
+        """Whether a result is there, every file of which is as it was written; this reads all of them."""
+        try:
+            sums = Sums.of(self.place(key))
+            sums.check()
+        except InputError:
+            return False
+        # One of an older version has no checksums.
+        return key in self and sums.known is not None
+
     def add(self, key: str, record: dict[str, Any], write: Callable[[Path], object]) -> Path:
         """Let `write` fill a folder, then move it to the key's place; on any failure nothing is there."""
         place = self.place(key)
         with self._temporary() as folder:
             write(folder)
             (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+            write_sums(folder)
             for path in sorted(folder.rglob("*")):
                 to_disk(path)
             to_disk(folder)
@@ -115,12 +132,13 @@ class Store:
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Why a unit could not be finished, if it could not."""
-        return _read(self.folder / "failed" / f"{key}.json")
+        found = _read(self.folder / "failed" / f"{key}.json")
+        return None if found is None or misfit(found, FAILURE) else found
 
     def failures(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What could not be finished, and why."""
         for path in sorted((self.folder / "failed").glob("[0-9a-f]*.json")):
-            if (found := _read(path)) is not None:
+            if (found := self.failure(path.stem)) is not None:
                 yield path.stem, found
 
     def forgive(self, key: str) -> None:
@@ -149,16 +167,21 @@ class Store:
         """Every finished result."""
         for path in sorted(self.folder.glob("[0-9a-f][0-9a-f]/*/record.json")):
             found, folder = _read(path), path.parent
-            if found is not None:
-                size = sum(file.stat().st_size for file in folder.iterdir())
-                kind, words = str(found.get("kind")), str(found.get("words"))
-                seconds, made = float(found.get("seconds", 0)), float(found.get("made", 0))
-                yield Record(folder.name, kind, words, seconds, made, size, folder)
+            if found is not None and not misfit(found, RECORD):
+                size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+                yield Record(
+                    folder.name, found["kind"], found["words"], found["seconds"], found["made"], size, folder
+                )  # fmt: skip
 
     def used_by(self, studies: Path) -> set[str]:
-        """The keys of all that the studies in a folder are made of, with what that was made from."""
+        """The keys of all that the studies in a folder are made of, with what that was made from.
+
+        One sentence if a study is damaged: what it is made of might go.
+        """
         found: set[str] = set()
-        todo = [key for path in studies.glob("*/study.json") for key in (_read(path) or {}).get("units", [])]
+        todo = []
+        for path in studies.glob("*/study.json"):
+            todo += read_json(Sums.of(path.parent).path(path.name), {"units": [str]})["units"]
         while todo:
             if (key := todo.pop()) not in found:
                 found.add(key)
@@ -167,8 +190,8 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Take a result away; its record goes first, so that half of it is never taken for the whole."""
-        (self.place(key) / "record.json").unlink(missing_ok=True)
-        shutil.rmtree(self.place(key), ignore_errors=True)
+        _clear(self.place(key) / "record.json")
+        _clear(self.place(key))
         self.forgive(key)
 
     @contextmanager
@@ -187,11 +210,19 @@ class Store:
             with suppress(OSError):
                 old = time.time() - path.stat().st_mtime > ABANDONED
                 if is_dead(rest) if host == _HOST else old:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _clear(path)
         # A result whose move into place was cut short is not one, and its place must be free.
         for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
             if len(path.name) == KEY_DIGITS and not (path / "record.json").is_file():
-                shutil.rmtree(path, ignore_errors=True)
+                _clear(path)
+
+
+def _clear(path: Path) -> None:
+    """Remove what stands there, of whatever kind."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 KEY_DIGITS = 64

@@ -127,6 +127,8 @@ class Bench:
         self._open_model, self._models = open_model, {}
         self.computed: list[Unit] = []
         """What this bench has computed rather than found."""
+        self._whole: set[str] = set()
+        """Keys of results that were found to be as they were written."""
 
     def model(self, reference: Any) -> Any:
         """The open model."""
@@ -136,22 +138,35 @@ class Bench:
             self._models = {reference: self._open_model(reference)}
         return self._models[reference]
 
+    def holds(self, key: str) -> bool:
+        """Whether the store has a result; one that is damaged is taken out of it, to be made anew."""
+        if key not in self._whole and key in self.store:
+            if self.store.is_whole(key):
+                self._whole.add(key)
+            else:
+                self.store.remove(key)
+        return key in self._whole
+
     def put(self, unit: Unit[T], value: T) -> None:
         """Keep what somebody gave as the result of a unit that is not computed."""
-        if unit.key not in self.store:
+        if not self.holds(unit.key):
             self._keep(unit, value, 0.0)
 
-    def get(self, unit: Unit[T]) -> T:
-        """The unit's result, from the store, or computed now and kept there."""
-        if unit.key not in self.store:
+    def place(self, unit: Unit) -> Path:
+        """The folder of the unit's result, from the store, or computed now and kept there."""
+        if not self.holds(unit.key):
             self._compute(unit)
+        return self.store.place(unit.key)
+
+    def get(self, unit: Unit[T]) -> T:
+        """The unit's result."""
         # Loaded in either case, so that a run which goes on sees the same numbers as one that never stopped.
-        return unit.load(self.store.place(unit.key))
+        return unit.load(self.place(unit))
 
     def run(self, units: Iterable[Unit], each: Callable[[Unit, bool], None] = lambda unit, was_there: None) -> None:
         """Compute what is missing, inputs first; `each` is told of every unit once it is there, and whether it was before."""
         for unit in in_order(units):
-            was_there = unit.key in self.store
+            was_there = self.holds(unit.key)
             if not was_there:
                 self._compute(unit)
             each(unit, was_there)
@@ -171,8 +186,10 @@ class Bench:
         try:
             value = unit.compute(self)
         except Exception as error:
-            sentence = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}."
-            self.store.fail(unit.key, {"words": unit.words, "error": sentence, "traceback": traceback.format_exc()})
+            # A disk that is full, or gone, is no failure of the unit.
+            if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+                sentence = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}."
+                self.store.fail(unit.key, {"words": unit.words, "error": sentence, "traceback": traceback.format_exc()})
             raise
         self._keep(unit, value, time.perf_counter() - began)
         self.computed.append(unit)

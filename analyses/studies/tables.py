@@ -1,0 +1,45 @@
+"""What the files of a study's folder must be like to be told and drawn again: fields of the JSON, columns of the tables."""
+
+from mechsteer.store.tables import Columns, finite, numbers, words
+
+_FIT = {
+    "quantity": str,
+    "ok": bool,
+    "score": {str: float | int | str | None},
+    "held_out_predictions": [float | None],
+    "properties": {str: {"estimate": float | None, "interval": {"low": float | None, "high": float | None}}},
+}
+FITS = [{"key": {}, "preference": _FIT, "utility": _FIT}]
+"""fits.json."""
+_PAIRS = {"name": str, "n": int, "fingerprint": str}
+TOLD = {
+    "command": str,
+    "mechsteer": str,
+    "model": {"name": str, "dtype": str, "n_layers": int, "d_model": int},
+    "pairs": {"learning": _PAIRS, "testing": _PAIRS},
+    "site": {"site": str, "hook": str, "because": str},
+    "seconds": {str: float},
+    "summary": {
+        "key": {},
+        "preference_at_zero": float,
+        "utility_at_zero": float,
+        "largest_preference_within_one_nat_of_utility": float,
+        "multiplier_of_it": float,
+        "relative_shift_of_it": float,
+        "pairs_without_utility": int,
+        "comparison": [str],
+    },
+}
+"""What study.json says, beside the manifest, to those who tell of the study."""
+
+_INTERVAL: Columns = {"low": numbers, "high": numbers}
+COLUMNS_OF: dict[str, Columns] = {
+    "sites": {"layer": finite, "place": words, "relative_shift": finite, "preference_gained": finite, "utility_lost": finite},
+    "frontier": {"method": words, "form": words, "budget": numbers, "gained": finite, **_INTERVAL},
+    "differences": {"method": words, "form": words, "against": words, "difference": finite, **_INTERVAL},
+    "side_effects": {"measured_on": words, "multiplier": finite, "preference_change": numbers, "utility_change": numbers},
+    "answers": {"multiplier": finite, "n_answers": finite, "valid": numbers},
+    "texts": {"multiplier": finite, "pair": words, "query": words, "text": words},
+    "evidence/one_operation": dict.fromkeys(("difference", "change", "reversed", "tolerance"), finite),
+}  # fmt: skip
+"""By the table's name; what claims leave has the columns that their files say."""
