@@ -1,8 +1,8 @@
 """What a study's folder holds: every table, steer and claim of its plan, from the store, under the names that people read."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
 from mechsteer.models.sites import Site, write_sites
+from mechsteer.pairs.checks import Finding, check_losses
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.statistics.judging import Claim, correct_for_many
 from mechsteer.store.atomic import write_json
@@ -65,7 +66,9 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
         _write(_named(differences, plan), work / "differences.parquet")
 
 
-def describe(plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: Chosen) -> dict[str, Any]:
+def describe(
+    plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: Chosen, findings: Sequence[Finding]
+) -> dict[str, Any]:
     """What study.json says, but for how long it took and which files there are."""
     first, model = bench.get(plan.sweeps[0]), subjects.model
     sweeps = [bench.get(sweep) for sweep in plan.sweeps]
@@ -93,6 +96,7 @@ def describe(plan: Plan, subjects: Subjects, work: Path, bench: Bench, chosen: C
             "testing": _about(subjects.testing),
             "others": [_about(pairs) for pairs in subjects.others],
         },
+        "findings": [asdict(finding) for finding in (*findings, *_leaning(first))],
         "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
         "site": {"site": str(chosen), "hook": chosen.hooks, "because": chosen.because},
         "concept": checked_concept(plan.settings),
@@ -121,6 +125,10 @@ def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "utility_held_out_r_squared": fits["utility"]["score"]["held_out_r_squared"],
         "pairs_without_utility": int(np.isnan(sweep.utility).any(axis=0).sum()),
     }
+
+
+def _leaning(sweep: Sweep) -> Iterator[Finding]:
+    return check_losses(sweep.loss_positive[sweep.zero], sweep.loss_negative[sweep.zero])
 
 
 def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:

@@ -26,6 +26,8 @@ class Settings:
     columns: tuple[str, ...] = ()
     """As "ours=theirs", of the files of pairs and of test pairs."""
     group: str | None = None
+    limit: int | None = None
+    """Of each file of pairs, at most so many, drawn evenly over groups."""
     site: str = "auto"
     """One, or several with commas, which every steer then acts at together."""
     rule: str = "add"

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mechsteer import guestbook
 from mechsteer.errors import InputError
@@ -13,6 +13,7 @@ from mechsteer.measuring.recommended_site import recommend_site
 from mechsteer.models.identity import ModelReference, identify, remember, remembered
 from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
+from mechsteer.pairs.checks import Checked, Finding, accept, check_pairs
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
 from mechsteer.progress import progress_bar
@@ -22,7 +23,7 @@ from mechsteer.store.store import Store
 from mechsteer.store.sums import LIST, write_sums
 from mechsteer.store.units import Bench, Unit
 
-from ..units.steers import ChooseSite, PairSet
+from ..units.steers import ChooseSite, PairSet, Tokens
 from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
@@ -49,7 +50,9 @@ def run(
         extend(path)
     folder = StudyFolder.at(out)
     store = Store(store_folder(settings, folder.out))
-    learning, testing = split_pairs(settings)
+    checked = checked_pairs(settings)
+    accept(checked.findings)
+    learning, testing = checked.learning, checked.testing
     opener = Opener(settings, store)
     subjects = Subjects(opener.reference([learning, testing]), learning, testing, tuple(other_pairs(settings)))
     settings = replace(settings, format=opener.settled_format(subjects.model))
@@ -64,6 +67,9 @@ def run(
         if settings.format != PromptFormat.parse(settings.format).name:
             stages.done("format", settings.format)
         stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
+        findings = accept([*checked.findings, *of_tokens(settings, subjects, bench)])
+        for finding in findings:
+            stages.done("check", str(finding))
         chosen = choose_site(settings, subjects, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
         planned = plan(settings, subjects, str(chosen))
@@ -75,7 +81,7 @@ def run(
 
         def make(work: Path) -> None:
             fill(work, planned, bench, chosen)
-            about = describe(planned, subjects, work, bench, chosen)
+            about = describe(planned, subjects, work, bench, chosen, findings)
             stages.done("tables", "put together from the store")
             write_json(about | {"seconds": stages.seconds, "files": []}, work / "study.json")
             if finish is not None:
@@ -136,11 +142,11 @@ class Opener:
         """Which model it is; one that is opened for it is tried on the pairs, before anything is computed or written."""
         if (found := remembered(self.store, self.source, self.settings.dtype)) is not None:
             return replace(found, name=self.settings.model)
-        import mechsteer as ms
+        from mechsteer.models.token_checks import check_tokens
 
         self._opened = self._load()
         for some in pairs:
-            ms.encode_pairs(self._opened, some, self.settings.format)
+            accept(check_tokens(self._opened, some, self.settings.format))
         return identify(self._opened)
 
     def settled_format(self, reference: ModelReference) -> str:
@@ -189,15 +195,25 @@ def is_done(folder: StudyFolder, plan_id: str) -> bool:
     return folder.manifest().get("plan") == plan_id and folder.is_whole()
 
 
-def split_pairs(settings: Settings) -> tuple[Pairs, Pairs]:
-    """The pairs to learn from and those to measure; one set is split in halves, by group where it has groups."""
-    columns: dict[str, Any] = {"columns": parse_columns(settings.columns), "group": settings.group}
-    pairs = load_pairs(settings.pairs, **columns)
-    if settings.test_pairs is not None:
-        return pairs, load_pairs(settings.test_pairs, **columns)
-    if len(pairs) < 8:
-        raise InputError(f"{pairs.name} holds {len(pairs)} pairs; a study needs at least eight, to split them.")
-    return pairs.split(0.5, seed=settings.seed)
+def checked_pairs(settings: Settings) -> Checked:
+    """The pairs to learn from and those to measure, and what is wrong with them; one set is split in halves."""
+    names = [settings.pairs] if settings.test_pairs is None else [settings.pairs, settings.test_pairs]
+    columns = parse_columns(settings.columns)
+    read = [limited(load_pairs(name, columns=columns, group=settings.group), settings) for name in names]
+    return check_pairs(*read, seed=settings.seed, prompt_format=settings.format)
+
+
+def of_tokens(settings: Settings, subjects: Subjects, bench: Bench) -> list[Finding]:
+    """What is wrong with the pairs as tokens."""
+    units = [
+        Tokens(subjects.model, PairSet.of(pairs), settings.format) for pairs in (subjects.learning, subjects.testing)
+    ]
+    return [Finding(**found) for unit in units for found in bench.get(unit)["findings"]]
+
+
+def limited(pairs: Pairs, settings: Settings) -> Pairs:
+    """As many of the pairs as were asked for."""
+    return pairs if settings.limit is None else pairs.balanced_sample(settings.limit, seed=settings.seed)
 
 
 def other_pairs(settings: Settings) -> list[Pairs]:
@@ -206,7 +222,7 @@ def other_pairs(settings: Settings) -> list[Pairs]:
     if not names and settings.pairs.startswith(f"{guestbook.NAME}/"):
         others = (concept for concept in guestbook.CONCEPTS if not settings.pairs.endswith(concept))
         names = tuple(f"{guestbook.NAME}/{concept}" for concept in others)
-    return [load_pairs(name) for name in names]
+    return [limited(load_pairs(name), settings).distinct() for name in names]
 
 
 def choose_site(settings: Settings, subjects: Subjects, bench: Bench) -> Chosen:

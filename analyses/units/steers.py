@@ -1,7 +1,7 @@
 """Pairs, the choice of a site, steers and their ranges of multipliers."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +49,14 @@ class PairSet(Unit[Pairs]):
 
 @dataclass(frozen=True)
 class Tokens(Unit[dict]):
-    """How pairs become tokens: in how many a token spans the query's end and the completion's beginning."""
+    """How pairs become tokens: in how many a token spans query and completion, and what is wrong with them."""
 
     model: ModelReference
     pairs: PairSet
     prompt_format: str
 
     kind = "tokens"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -63,9 +64,14 @@ class Tokens(Unit[dict]):
 
     def compute(self, at: Bench) -> dict:
         import mechsteer as ms
+        from mechsteer.models.token_checks import check_tokens
 
-        encoded = ms.encode_pairs(at.model(self.model), at.get(self.pairs), self.prompt_format)
-        return {"moved": sum(pair.moved for pair in encoded)}
+        model, pairs = at.model(self.model), at.get(self.pairs)
+        findings = [asdict(finding) for finding in check_tokens(model, pairs, self.prompt_format)]
+        if any(finding["refused"] for finding in findings):
+            return {"moved": 0, "findings": findings}
+        encoded = ms.encode_pairs(model, pairs, self.prompt_format)
+        return {"moved": sum(pair.moved for pair in encoded), "findings": findings}
 
     def save(self, value: dict, folder: Path) -> None:
         write_json(value, folder / "tokens.json")

@@ -33,6 +33,10 @@ CONTENTS = {
     ),
     "One piece at a time": (
         Line(
+            "pairs", "Check pairs: what is wrong with them, and what to do.",
+            "mechsteer pairs pairs.jsonl --model gpt2",
+        ),
+        Line(
             "site", "Compare all sites, and recommend one and a multiplier.",
             "mechsteer site --model gpt2 --pairs pairs.jsonl",
         ),

@@ -48,6 +48,14 @@ GroupOption = Annotated[
     str | None,
     what(help="The column of the pairs' topic or template, which a split keeps on one side.", metavar="COLUMN"),
 ]
+LimitOption = Annotated[
+    int | None,
+    what(
+        help="Of each file of pairs, at most so many, drawn by the seed as evenly as its groups allow.",
+        min=1,
+        metavar="N",
+    ),
+]
 FormatOption = Annotated[
     str,
     what(
@@ -250,12 +258,13 @@ def check_output(out: Path, suffix: str) -> None:
         raise InputError(f"--out is {str(out)!r}, and nothing can be written in {str(above)!r}. Name another file.")
 
 
-def read_pairs(pairs: str, columns: str, group: str | None) -> Any:
+def read_pairs(pairs: str, columns: str, group: str | None, limit: int | None, seed: int = 0) -> Any:
     """The pairs that a verb is asked to use."""
     import mechsteer as ms
     from analyses.studies.settings import parse_columns
 
-    return ms.load_pairs(pairs, columns=parse_columns(split_list(columns)), group=group)
+    found = ms.load_pairs(pairs, columns=parse_columns(split_list(columns)), group=group)
+    return found if limit is None else found.balanced_sample(limit, seed=seed)
 
 
 def split_list(text: str) -> tuple[str, ...]:

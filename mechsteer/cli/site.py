@@ -8,6 +8,7 @@ from .options import (
     FormatOption,
     GroupOption,
     JsonOption,
+    LimitOption,
     ModelOption,
     PairsOption,
     SeedOption,
@@ -26,6 +27,7 @@ def site(
     pairs: PairsOption = "guestbook/sentiment",
     columns: ColumnsOption = "",
     group: GroupOption = None,
+    limit: LimitOption = None,
     prompt_format: FormatOption = "raw",
     template_option: TemplateOption = None,
     seed: SeedOption = 0,
@@ -40,7 +42,7 @@ def site(
     """
     import mechsteer as ms
 
-    compared = read_pairs(pairs, columns, group)
+    compared = read_pairs(pairs, columns, group, limit, seed)
     opened = open_model(model, device, dtype, device_map=device_map)
     prompt_format = with_template(prompt_format, template_option)
     choice = ms.choose_site(opened, compared, prompt_format=prompt_format, seed=seed)

@@ -18,6 +18,7 @@ from .options import (
     FormatOption,
     GroupOption,
     JsonOption,
+    LimitOption,
     ModelOption,
     MultipliersOption,
     PairsOption,
@@ -44,6 +45,7 @@ def study(
     ] = None,
     columns: ColumnsOption = "",
     group: GroupOption = None,
+    limit: LimitOption = None,
     prompt_format: FormatOption = "raw",
     template_option: TemplateOption = None,
     site: Annotated[
@@ -114,8 +116,8 @@ def study(
     from ..progress import say
 
     settings = Settings(
-        model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, site=site, rule=rule or "add",
-        multipliers=multipliers, format=with_template(prompt_format, template_option),
+        model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, limit=limit,
+        site=site, rule=rule or "add", multipliers=multipliers, format=with_template(prompt_format, template_option),
         methods=split_list(methods), forms=split_list(forms), seeds=seeds, steps=steps,
         other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, retry=retry,

@@ -31,6 +31,7 @@ def read(folder: Path) -> dict[str, Any]:
         "frontier": records(found.table("frontier")) if sums.has("frontier.parquet") else [],
         "claims": [claim.to_dict() for claim in found.claims],
         "summary": summary,
+        "findings": study.get("findings", []),
         "seconds": study["seconds"],
         "report": str(folder / "report.html") if sums.has("report.html") else None,
         "figures": list(map(str, sums.paths("figures/*.png"))),
@@ -48,8 +49,10 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
     )
     yield (
         f"{pairs['learning']['n']} pairs of {pairs['learning']['name']} to learn from, "
-        f"{pairs['testing']['n']} of {pairs['testing']['name']} measured.\n"
+        f"{pairs['testing']['n']} of {pairs['testing']['name']} measured."
     )
+    yield from (f"- {finding['found']} {finding['advice']}" for finding in content["findings"])
+    yield ""
     yield _curves(content)
     if content["frontier"]:
         yield _frontier(content["frontier"])

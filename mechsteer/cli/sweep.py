@@ -15,6 +15,7 @@ from .options import (
     JsonOption,
     LearnedFormatOption,
     LearnedPositionsOption,
+    LimitOption,
     MultipliersOption,
     PairsOption,
     RuleOption,
@@ -36,6 +37,7 @@ def sweep(
     pairs: PairsOption = "guestbook/sentiment",
     columns: ColumnsOption = "",
     group: GroupOption = None,
+    limit: LimitOption = None,
     prompt_format: LearnedFormatOption = None,
     template_option: TemplateOption = None,
     multipliers: MultipliersOption = "auto",
@@ -62,7 +64,7 @@ def sweep(
 
     grid = None if multipliers == "auto" else parse_multipliers(multipliers)
     check_output(out, ".parquet")
-    measured = read_pairs(pairs, columns, group)
+    measured = read_pairs(pairs, columns, group, limit)
     place = {"device": device, "device_map": device_map, "dtype": dtype}
     opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, **place)
     prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)

@@ -17,6 +17,7 @@ from .options import (
     ExtendOption,
     GroupOption,
     JsonOption,
+    LimitOption,
     ModelOption,
     PairsOption,
     RuleOption,
@@ -46,6 +47,7 @@ def train(
     pairs: PairsOption = "guestbook/sentiment",
     columns: ColumnsOption = "",
     group: GroupOption = None,
+    limit: LimitOption = None,
     form: Annotated[str, steers(help=f"{', '.join(FORMS.members())}.", metavar="FORM")] = "vector",
     method: Annotated[
         str, steers(help=f"{', '.join(methods())}; the first need no training.", metavar="METHOD")
@@ -83,8 +85,8 @@ def train(
         settings, objective = replace(recipe.settings, **given), recipe.objective
     if not is_trained(method) and settings.positions != "all":
         raise InputError(f"{method} reads completion tokens and is for all positions. Leave out --positions.")
-    teaching = read_pairs(pairs, columns, group)
-    held_out = None if validation is None else read_pairs(validation, columns, group)
+    teaching = read_pairs(pairs, columns, group, limit, settings.seed)
+    held_out = None if validation is None else read_pairs(validation, columns, group, limit, settings.seed)
     opened = open_model(model, device, dtype, device_map=device_map)
     checkpoint = out.with_name(f".{out.name}.partial")
     learned = learn(

