@@ -31,9 +31,12 @@ from transformers import PreTrainedModel
 
 import mechsteer as ms
 from mechsteer.engine import engine_for
+from mechsteer.measuring.generation import generate
 from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.models.model import Model
+from mechsteer.models.opening import load_model
 from mechsteer.models.prompts import EncodedPair
+from mechsteer.models.sites import POSITIONS
 
 SECONDS = 240
 """After which a family is a row that says so."""
@@ -49,6 +52,11 @@ class Judge:
     hf: PreTrainedModel
     module: nn.Module
     direction: Tensor
+    seed: int | None = None
+
+    def rounding_otherwise(self, seed: int) -> "Judge":
+        """The same, but for the last bit of what leaves the module; where experts are chosen, that can change a loss by much."""
+        return replace(self, seed=seed)
 
     def exactly(self) -> "Judge":
         """The same weights in float32."""
@@ -65,7 +73,11 @@ class Judge:
             at = torch.arange(n_tokens)
             where = {"all": at > 0, "completion": at >= n_query, "query": (at > 0) & (at < n_query)}[positions]
             added = (multiplier * self.direction * where[:, None]).to(value.dtype).view(value.shape)
-            return (value + added, *output[1:]) if isinstance(output, tuple) else value + added
+            value = value + added
+            if self.seed is not None:
+                by = torch.rand(value.shape, generator=torch.Generator().manual_seed(self.seed)) - 0.5
+                value = (value.float() * (1 + torch.finfo(value.dtype).eps * by)).to(value.dtype)
+            return (value, *output[1:]) if isinstance(output, tuple) else value
 
         handle = self.module.register_forward_hook(shift)
         try:
@@ -101,7 +113,7 @@ PROMPTS = [PAIRS[0].positive, PAIRS[1].positive, PAIRS[2].positive]
 def judged(family: str, dtype: torch.dtype, place: str = "resid_post") -> "tuple[Model, Judge, ms.SteeringVector]":
     """A family opened by mechsteer, and its judge; the steer is as large as half of what it is added to."""
     plain, hf = build(family, dtype), build(family, dtype)
-    model = ms.load_model(hf, tokenizer=words_for_tokens(D_VOCAB, BOS), device="cpu")
+    model = load_model(hf, tokenizer=words_for_tokens(D_VOCAB, BOS), device="cpu")
     site = ms.Site(LAYER, place)
     mapping = model.bridge.adapter.component_mapping
     path = f"{mapping['blocks'].name}.{LAYER}"
@@ -121,9 +133,9 @@ def judged(family: str, dtype: torch.dtype, place: str = "resid_post") -> "tuple
 
 
 def sweep_error(
-    model: Model, judge: Judge, exact: Judge, steer: ms.SteeringVector, positions: str
+    model: Model, judges: Sequence[Judge], exact: Judge, steer: ms.SteeringVector, positions: str
 ) -> tuple[float, float]:
-    """The worst error of a sweep, in nats by token; and that of plain Hugging Face in the same dtype. Both against float32."""
+    """The worst error of a sweep, in nats by token; and that of plain Hugging Face, however it rounds. Both against float32."""
     sweep = sweep_encoded(model, steer, PAIRS, GRID, positions=positions)
     ours, theirs = [0.0], [0.0]
     with torch.no_grad():
@@ -133,7 +145,7 @@ def sweep_error(
                     asked = (ids, pair.begin, float(multiplier), positions)
                     truth, n = float(exact.loss(*asked)), len(ids) - pair.begin
                     ours.append(abs(found[row, index] - truth) / n)
-                    theirs.append(abs(float(judge.loss(*asked)) - truth) / n)
+                    theirs += [abs(float(one.loss(*asked)) - truth) / n for one in judges]
     return float(np.max(ours)), float(np.max(theirs))
 
 
@@ -152,18 +164,21 @@ def gradient_error(model: Model, judge: Judge, steer: ms.SteeringVector) -> floa
     return float((free.grad - own.grad).norm() / own.grad.norm())
 
 
-def regret(model: Model, exact: Judge, steer: ms.SteeringVector, positions: str) -> float:
-    """Of steered greedy generation: by how many nats the worst choice is less likely than the best one, step by step."""
+def regret(model: Model, judges: Sequence[Judge], steer: ms.SteeringVector, positions: str) -> float:
+    """Of steered greedy generation: by how many nats the worst choice is less likely than the best one, step by step.
+
+    The judge who likes the choice best decides, for where two are all but equal, rounding chooses."""
     texts = [" ".join(f"<{token}>" for token in prompt) for prompt in PROMPTS]
     with ms.steer(model, steer, 1.0, positions):
-        written = ms.generate(model, texts, temperature=0, max_new_tokens=N_WRITTEN, keep_special_tokens=True)
+        written = generate(model, texts, temperature=0, max_new_tokens=N_WRITTEN, keep_special_tokens=True)
     worst = [0.0]
     for prompt, text in zip(PROMPTS, written, strict=True):
         tokens = [int(word.strip("<>")) for word in text.split()]
         for step, token in enumerate(tokens):
             with torch.no_grad():
-                found = exact.log_probabilities([*prompt, *tokens[:step]], 1.0, len(prompt), positions)[-1]
-            worst.append(float(found.max() - found[token]))
+                read = ([*prompt, *tokens[:step]], 1.0, len(prompt), positions)
+                said = [judge.log_probabilities(*read)[-1] for judge in judges]
+            worst.append(min(float(found.max() - found[token]) for found in said))
     return float(np.max(worst))
 
 
@@ -196,10 +211,10 @@ def look_at(family: str) -> Row:
     try:
         for dtype in DTYPES:
             model, judge, steer = judged(family, dtype)
-            exact = judge.exactly()
-            found = [sweep_error(model, judge, exact, steer, positions) for positions in ("all", "completion", "query")]
+            judges = [judge, *(judge.rounding_otherwise(seed) for seed in range(3) if dtype != torch.float32)]
+            found = [sweep_error(model, judges, judge.exactly(), steer, positions) for positions in POSITIONS]
             ours, theirs = np.max(found, axis=0)
-            written = max(regret(model, exact, steer, positions) for positions in ("all", "completion", "query"))
+            written = max(regret(model, judges, steer, positions) for positions in POSITIONS)
             engine = engine_for(model, steer, PAIRS)
             engines.append(type(engine).__name__ + (" alone" if getattr(engine, "alone", False) else ""))
             if dtype == torch.float32:
@@ -209,7 +224,7 @@ def look_at(family: str) -> Row:
                 is_right &= bool(ours < 1e-4 and gradient < 1e-3 and written < 1e-3)
             else:
                 cells += [f"{ours:.1g}", f"{theirs:.1g}", f"{written:.1g}"]
-                is_right &= bool(ours < 2.5 * theirs + 1e-3 and written < 10 * theirs + 1e-2)
+                is_right &= bool(ours < 2.5 * theirs + 1e-3 and written < 10 * theirs)
     except ms.InputError as error:
         return Row(family, verdict="refused", why=str(error))
     except Exception as error:  # a row, not an end

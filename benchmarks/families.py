@@ -40,6 +40,7 @@ SIZES |= {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": EOS}
 _ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 MORE: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
+    "bert": {"is_decoder": True},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "recurrent_gemma": {"block_types": ["recurrent", "attention"]},

@@ -131,6 +131,22 @@ class _Read:
         return cls(steered(positions, present=here, begins=begins, is_completion=is_completion), place, is_completion)
 
 
+@contextmanager
+def telling_lengths(model: Model, lengths: list[int]) -> Iterator[None]:
+    """In every forward inside the block, how long the texts are of which a steer would take it to read the newest tokens."""
+    caches = _Lengths()
+
+    def tell(module: object, args: tuple, kwargs: dict) -> None:
+        tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        lengths.append(_present(tokens, kwargs, caches).shape[1])
+
+    handle = model.hf.register_forward_pre_hook(tell, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 class _Lengths:
     """How many tokens stand in each cache."""
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from ..engine.rounding import differ
+from ..interventions.steering import telling_lengths
 from ..models.model import Model, TokenBatch, pad_batch
 from ..models.others import unhooked
 from ..models.switches import passed
@@ -126,9 +127,15 @@ class _Trial:
     def fails(self, way: Way) -> bool:
         """Whether the way gives other probabilities than plain forwards."""
         settings = GenerationConfig(max_new_tokens=STEPS, do_sample=False, pad_token_id=self.model.padding_token)
+        lengths: list[int] = []
         try:
-            written = way.write(self.model, self.batch, settings, self.forced)
+            with telling_lengths(self.model, lengths):
+                written = way.write(self.model, self.batch, settings, self.forced)
         except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError):
+            return True
+        widths = [self.batch.tokens.shape[1]] if way.side_by_side else self.batch.attention_mask.sum(dim=1).tolist()
+        # A steer must know where in its text each token stands.
+        if lengths != [width + step for width in widths for step in range(STEPS)]:
             return True
         found = torch.cat([torch.stack(part.logits, dim=1) for part in written])
         return differ(self.model, _told(found), self.expected, self._plain)

@@ -8,16 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
+from .bridging import bridged
 from .checkpoint import check_causal, open_checkpoint
 from .gguf import unpacked
 from .model import Model, embedding
-from .native import run_natively
-from .source import WHERE, Source, first_line
+from .source import WHERE, Source
 from .tokenizer import check_fits, open_tokenizer
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -76,7 +74,7 @@ def load_model(
         check_fits(tokenizer, len(embedding(hf)), name)
 
     fingerprint = _fingerprint(hf)
-    bridge = _bridge(hf, attention)
+    bridge = bridged(hf, attention)
     own_hooks = frozenset(
         key
         for module in bridge.modules()
@@ -135,21 +133,3 @@ def _fingerprint(hf: PreTrainedModel) -> str:
         sample = values[:: max(1, len(values) // 1024)][:1024]
         digest.update(sample.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _bridge(hf: PreTrainedModel, attention: str) -> TransformerBridge:
-    architecture = type(hf).__name__
-    if hf.config.architectures is None:
-        hf.config.architectures = [architecture]
-    implementation = hf.config._attn_implementation or "eager"
-    try:
-        bridge = build_bridge_from_module(hf, architecture=architecture, hf_config=hf.config, tokenizer=None)
-    except ValueError as error:
-        raise InputError(f"TransformerLens cannot open a {architecture} ({first_line(error)}).") from error
-    bridge.eval()
-    # After bridging: GPT-2 and NeoX get fresh trainable query, key and value parameters by it.
-    bridge.requires_grad_(False)
-    if attention == "native":
-        hf.set_attn_implementation(implementation)
-        run_natively(bridge)
-    return bridge

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from transformers import PretrainedConfig
+
 from .model import Model
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
@@ -10,15 +12,16 @@ SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", 
 """What every family has, and what no length is compared with."""
 
 
-def passed(model: Model, length: int, beyond: int = 0) -> frozenset[int]:
-    """The whole numbers of the configuration that a text of so many tokens passes, and one of `beyond` tokens does not.
-
-    Few of them are switches, but no name says which.
-    """
-    config = model.hf.config.get_text_config()
+def numbers(config: PretrainedConfig) -> frozenset[int]:
+    """The whole numbers of the configuration of the texts, at any depth. Few of them are switches, but no name says which."""
+    config = config.get_text_config()
     sizes = {config.attribute_map.get(name, name) for name in SIZES}
-    numbers = _numbers({name: value for name, value in config.to_dict().items() if name not in sizes})
-    return frozenset(number for number in numbers if beyond <= number < length)
+    return frozenset(_numbers({name: value for name, value in config.to_dict().items() if name not in sizes}))
+
+
+def passed(model: Model, length: int, beyond: int = 0) -> frozenset[int]:
+    """Those that a text of so many tokens passes, and one of `beyond` tokens does not."""
+    return frozenset(number for number in numbers(model.hf.config) if beyond <= number < length)
 
 
 def _numbers(value: Any) -> Iterator[int]:
