@@ -15,6 +15,7 @@ from figures.page import write_report
 from figures.page.page import render
 from mechsteer.cli import summary
 from mechsteer.cli.printing import echo
+from mechsteer.store.sums import Sums
 
 
 def _shown(folder: Path) -> str:
@@ -53,7 +54,8 @@ def _judged(folder: Path) -> str:
 
 def _steers(folder: Path) -> str:
     """What `sweep` and `generate --intervention` open."""
-    steers = [ms.load_intervention(path) for path in sorted((folder / "interventions").iterdir())]
+    sums = Sums.of(folder)
+    steers = [ms.load_intervention(sums.path(name)) for name in sums.names("interventions/*")]
     tensors = [{name: value.tolist() for name, value in steer.parameters.items()} for steer in steers]
     return str([(steer.name, vars(steer.origin), values) for steer, values in zip(steers, tensors, strict=True)])
 
