@@ -88,7 +88,7 @@ def _of_set(pairs: Pairs, prompt_format: str) -> Iterator[Finding]:
     if doubled := [label for label, count in ids.items() if count > 1]:
         yield Finding(
             "ids",
-            f"Two pairs of {name} have the id {shown(doubled[0])!r}.",
+            f"Two pairs have the id {shown(doubled[0])!r}, both of {name}.",
             "Give each an id of its own, or none.",
             True,
         )
