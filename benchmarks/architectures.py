@@ -52,11 +52,12 @@ class Judge:
     hf: PreTrainedModel
     module: nn.Module
     direction: Tensor
-    seed: int | None = None
+    n_more: int = 0
 
-    def rounding_otherwise(self, seed: int) -> "Judge":
-        """The same, but for the last bit of what leaves the module; where experts are chosen, that can change a loss by much."""
-        return replace(self, seed=seed)
+    def reading_on(self, n_more: int) -> "Judge":
+        """The same on texts that go on for so many tokens, which changes nothing but the order of arithmetic. Where experts are
+        chosen, that can change a loss by much."""
+        return replace(self, n_more=n_more)
 
     def exactly(self) -> "Judge":
         """The same weights in float32."""
@@ -73,11 +74,7 @@ class Judge:
             at = torch.arange(n_tokens)
             where = {"all": at > 0, "completion": at >= n_query, "query": (at > 0) & (at < n_query)}[positions]
             added = (multiplier * self.direction * where[:, None]).to(value.dtype).view(value.shape)
-            value = value + added
-            if self.seed is not None:
-                by = torch.rand(value.shape, generator=torch.Generator().manual_seed(self.seed)) - 0.5
-                value = (value.float() * (1 + torch.finfo(value.dtype).eps * by)).to(value.dtype)
-            return (value, *output[1:]) if isinstance(output, tuple) else value
+            return (value + added, *output[1:]) if isinstance(output, tuple) else value + added
 
         handle = self.module.register_forward_hook(shift)
         try:
@@ -86,8 +83,9 @@ class Judge:
             handle.remove()
 
     def log_probabilities(self, ids: Sequence[int], multiplier: float | Tensor, n_query: int, positions: str) -> Tensor:
+        tokens = torch.tensor([[*ids, *[BOS] * self.n_more]])
         with self.steered(multiplier, n_query, positions):
-            return self.hf(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
+            return self.hf(input_ids=tokens, use_cache=False).logits[0, : len(ids)].double().log_softmax(-1)
 
     def loss(self, ids: Sequence[int], begin: int, multiplier: float | Tensor, positions: str) -> Tensor:
         found = self.log_probabilities(ids, multiplier, begin, positions)
@@ -211,7 +209,7 @@ def look_at(family: str) -> Row:
     try:
         for dtype in DTYPES:
             model, judge, steer = judged(family, dtype)
-            judges = [judge, *(judge.rounding_otherwise(seed) for seed in range(3) if dtype != torch.float32)]
+            judges = [judge, *(judge.reading_on(n) for n in (3, 7, 20) if dtype != torch.float32)]
             found = [sweep_error(model, judges, judge.exactly(), steer, positions) for positions in POSITIONS]
             ours, theirs = np.max(found, axis=0)
             written = max(regret(model, judges, steer, positions) for positions in POSITIONS)
