@@ -351,3 +351,10 @@ def test_a_name_that_is_too_long_is_one_sentence_of_the_command_line(small_study
     verb = [small_study if word == "STUDY" else word for word in verb]
     code, printed, said = mechsteer(*verb, tmp_path / ("x" * 300))
     assert code == 2 and not printed and said.count("\n") == 1 and "Traceback" not in said
+
+
+@pytest.mark.parametrize("line", ["", "no sum", "0" * 64 + "  a\0b", "0" * 64 + " a", "G" * 64 + "  a", "\x85"])
+def test_a_list_that_is_none_is_refused(tmp_path, line):
+    (tmp_path / LIST).write_text(f"{'0' * 64}  whole\n{line}\n" if line else "")
+    with pytest.raises(InputError, match=f"{LIST}.*no list of checksums"):
+        Sums.of(tmp_path)

@@ -6,6 +6,7 @@ What is read back is verified first, so a bit that has flipped within a number i
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from .atomic import write_atomically
 
 LIST = "SHA256SUMS"
 DIGITS = 64
+_LINE = re.compile(f"[0-9a-f]{{{DIGITS}}}  [^\\x00-\\x1f]+")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Sums:
         except (OSError, ValueError) as error:
             raise InputError(f"{str(path)!r} cannot be read ({error}). {_MEND}") from error
         known = {line[DIGITS + 2 :]: line[:DIGITS] for line in lines}
-        if not known or any(line[DIGITS : DIGITS + 2] != "  " for line in lines):
+        if not known or not all(_LINE.fullmatch(line) for line in lines):
             raise InputError(f"{str(path)!r} is damaged: it is no list of checksums. {_MEND}")
         return cls(Path(folder), known)
 
