@@ -427,7 +427,7 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
     content = json.loads(printed)
     assert code == 0 and content["folder"] == "results/guestbook-pairs"
     assert [line.split()[0] for line in error.splitlines()][:6] == [
-        "multipliers", "model", "pairs", "check", "site", "tokens",
+        "multipliers", "model", "pairs", "tokens", "check", "site",
     ]  # fmt: skip
     assert "5 are too few to fit the paper's curves, which need 18 or more" in error.splitlines()[0]
     assert list(content["seconds"])[-1] == "finish"

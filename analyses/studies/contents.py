@@ -104,7 +104,7 @@ def describe(
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
         "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
         "summary": summarise(first, bench.get(plan.fits[0])) | {"comparison": told},
-        "units": [unit.key for _, units in plan.stages for unit in units],
+        "units": [unit.key for unit in plan.units],
     }
 
 

@@ -63,8 +63,7 @@ class Plan:
 
     @property
     def stages(self) -> Iterator[tuple[str, tuple[Unit, ...]]]:
-        """The name of each stage, and its units."""
-        yield "tokens", self.tokens
+        """The name of each stage, and its units; how pairs become tokens is known before there is a plan."""
         yield "steers", self.sweeps
         yield "fits", self.fits
         yield "frontier", (self.comparison,)
@@ -73,9 +72,16 @@ class Plan:
         yield "claims", (*self.evidence, *self.edited, *self.verdicts)
 
     @property
+    def units(self) -> Iterator[Unit]:
+        """All that the study's folder rests on."""
+        yield from self.tokens
+        for _, units in self.stages:
+            yield from units
+
+    @property
     def id(self) -> str:
         """Differs where the study's folder would."""
-        keys = [unit.key for _, units in self.stages for unit in units]
+        keys = [unit.key for unit in self.units]
         return digest([FORMAT, MECHSTEER, self.settings.to_dict(), keys])
 
 
@@ -109,7 +115,7 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
     return Plan(
         settings=settings,
         site=site,
-        tokens=tuple(Tokens(model, pairs, settings.format) for pairs in (learning, testing)),
+        tokens=tokens_of(settings, subjects),
         sweeps=sweeps,
         fits=tuple(Fit(sweep, seed) for sweep in first_seeds),
         comparison=Compare(sweeps, seed),
@@ -119,6 +125,13 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
         evidence=evidence,
         edited=edited,
         verdicts=tuple(verdicts(sweeps, evidence or judged, edited, seed)),
+    )
+
+
+def tokens_of(settings: Settings, subjects: Subjects) -> tuple[Tokens, ...]:
+    """How the pairs become tokens, and what is wrong with them then."""
+    return tuple(
+        Tokens(subjects.model, PairSet.of(pairs), settings.format) for pairs in (subjects.learning, subjects.testing)
     )
 
 

@@ -23,11 +23,11 @@ from mechsteer.store.store import Store
 from mechsteer.store.sums import LIST, write_sums
 from mechsteer.store.units import Bench, Unit
 
-from ..units.steers import ChooseSite, PairSet, Tokens
+from ..units.steers import ChooseSite, PairSet
 from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
-from .plan import Subjects, plan, some_of
+from .plan import Subjects, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ def run(
         if settings.format != PromptFormat.parse(settings.format).name:
             stages.done("format", settings.format)
         stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
-        findings = accept([*checked.findings, *of_tokens(settings, subjects, bench)])
+        tokens = tokens_of(settings, subjects)
+        stages.compute("tokens", tokens, bench)
+        of_tokens = (Finding(**found) for unit in tokens for found in bench.get(unit)["findings"])
+        findings = accept([*checked.findings, *of_tokens])
         for finding in findings:
             stages.done("check", str(finding))
         chosen = choose_site(settings, subjects, bench)
@@ -201,14 +204,6 @@ def checked_pairs(settings: Settings) -> Checked:
     columns = parse_columns(settings.columns)
     read = [limited(load_pairs(name, columns=columns, group=settings.group), settings) for name in names]
     return check_pairs(*read, seed=settings.seed, prompt_format=settings.format)
-
-
-def of_tokens(settings: Settings, subjects: Subjects, bench: Bench) -> list[Finding]:
-    """What is wrong with the pairs as tokens."""
-    units = [
-        Tokens(subjects.model, PairSet.of(pairs), settings.format) for pairs in (subjects.learning, subjects.testing)
-    ]
-    return [Finding(**found) for unit in units for found in bench.get(unit)["findings"]]
 
 
 def limited(pairs: Pairs, settings: Settings) -> Pairs:
