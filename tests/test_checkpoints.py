@@ -184,7 +184,7 @@ def test_a_fault_of_a_model_ends_a_study_with_one_sentence_and_leaves_nothing(
     folder, message = faulty(fault)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    code, out, err = mechsteer("study", "--model", folder, "--site=1:mlp.out", "--multipliers=-1:1:3", "--device=cpu")
+    code, out, err = mechsteer("study", "--model", folder, "--site=1:mlp.out", "--multipliers=-1:1:21", "--device=cpu")
     assert (code, out) == (2, "")
     assert re.fullmatch(r"mechsteer: [^\n]+\.\n", err), err
     assert re.search(message, err), err

@@ -32,7 +32,9 @@ def tokenizer(*, merges=(), bos=True, eos=False, template=None) -> PreTrainedTok
 
 
 def model(tokenizer) -> ms.Model:
-    return ms.load_model(build_hf("llama"), tokenizer=tokenizer)
+    hf = build_hf("llama")
+    hf.resize_token_embeddings(len(tokenizer))
+    return ms.load_model(hf, tokenizer=tokenizer)
 
 
 def texts(tok, encoded):

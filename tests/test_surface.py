@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,4 +91,11 @@ def test_what_is_at_its_default_is_not_shown_and_what_is_equal_in_kind_alone_is(
     origin = ms.Origin(method="SPLIT", seed=0)
     assert brief(origin) == "Origin(method='SPLIT', seed=0)" == repr(origin)
     assert brief(ms.Origin()) == "Origin()" and {item.name for item in fields(origin)} > {"method", "seed"}
-    assert brief(ms.TrainSettings(relative=1)) == "TrainSettings(relative=1)"  # pyright: ignore
+
+
+def test_what_equals_its_default_in_another_kind_is_shown():
+    @dataclass
+    class Value:
+        flag: Any = True
+
+    assert brief(Value(1)) == "Value(flag=1)" and brief(Value()) == "Value()"
