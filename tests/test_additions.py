@@ -321,4 +321,5 @@ def test_their_content_is_part_of_what_they_make(extended, study):
 def test_a_steer_in_a_format_of_ones_own_is_opened(extended):
     folder, call = extended
     (folder / "v.lines").write_text("1:resid_post\n" + "\n".join(["0.0"] * 128))
-    assert "vector at 1:resid_post" in call("generate", "--intervention=v.lines", "--device=cpu", "how was the soup ?")
+    asked = ("--intervention=v.lines", "--model=guestbook", "--device=cpu", "how was the soup ?")
+    assert "vector at 1:resid_post" in call("generate", *asked)

@@ -159,7 +159,7 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(member, fitted):
 
 
 def test_only_files_that_hold_a_manifold_are_loaded(tmp_path):
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="cannot be read"):
         load_manifold(tmp_path / "absent")
     (tmp_path / "text").write_text("text")
     with pytest.raises(InputError, match="not a safetensors file"):
