@@ -1,6 +1,8 @@
 """The one error that is the caller's to mend."""
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .text import shortened, visible
 
@@ -25,7 +27,15 @@ def shown(value: object, most: int = 80) -> str:
 
 def refused(error: OSError, path: object = None) -> InputError:
     """The sentence on what the system would not do: a disk that is full or read-only, a name that is too long."""
-    where = next((str(name) for name in (path, error.filename, error.filename2) if name is not None), "a file")
-    return InputError(
-        f"{where!r} cannot be used ({error.strerror or error}). Mend that, or name another place; what is finished is kept."
-    )
+    named = next((repr(str(name)) for name in (path, error.filename, error.filename2) if name is not None), "A file")
+    why = error.strerror or error
+    return InputError(f"{named} cannot be used ({why}). Mend that, or name another place; what is finished is kept.")
+
+
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Inside the block something is written at a place; what the system will not do there is one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, path) from error

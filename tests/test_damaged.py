@@ -6,6 +6,8 @@ import random
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.models.prompts import EncodedPair
 from mechsteer.store.atomic import write_atomically, write_json
 from mechsteer.store.keys import Key
+from mechsteer.store.store import Store
 from mechsteer.store.sums import LIST, Sums, read_sealed, write_sealed, write_sums
 from mechsteer.store.tensors import read_tensors
 
@@ -163,6 +166,25 @@ def test_equal_steers_are_equal_files_whatever_the_order_of_their_settings(tmp_p
     steers = [ms.SteeringVector(SITE, torch.ones(4), origin=origin) for origin in origins]
     one, other = (steer.save(tmp_path / f"{at}.safetensors").read_bytes() for at, steer in enumerate(steers))
     assert one == other
+
+
+WRITE = """
+import sys, numpy as np, torch, mechsteer as ms
+from mechsteer.manifolds import Gaussian
+settings = {name: 1 for name in {"a", "b", "c", "d"}}
+vector = ms.SteeringVector("1:mlp.out", torch.ones(4), origin=ms.Origin(settings=settings))
+lora = ms.LoRA("2:mlp.out", torch.ones(1, 3), torch.ones(4, 1))
+ms.join([vector, lora], rule=ms.Rotate()).save(sys.argv[1] + ".safetensors")
+Gaussian.fit(np.random.default_rng(0).normal(size=(9, 4))).save(sys.argv[1] + "m.safetensors")
+"""
+
+
+def test_equal_values_are_equal_files_in_every_process(tmp_path):
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run([sys.executable, "-c", WRITE, tmp_path / seed], env=environment, check=True)
+    for end in (".safetensors", "m.safetensors"):
+        assert (tmp_path / f"1{end}").read_bytes() == (tmp_path / f"2{end}").read_bytes()
 
 
 def test_a_flipped_bit_of_a_manifold_is_noticed(tmp_path):
@@ -302,10 +324,10 @@ def test_a_table_of_sweeps_has_the_columns_that_it_must(tmp_path, change, said):
 
 
 @contextmanager
-def full_disk():
-    """No file may grow beyond ten bytes, as on a disk that is full."""
+def full_disk(most: int = 10):
+    """No file may grow beyond so many bytes, as on a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
     try:
         yield
     finally:
@@ -327,6 +349,38 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_study_on_a_full_disk_is_one_sentence_and_goes_on_where_it_stopped(tmp_path, mechsteer, monkeypatch):
+    monkeypatch.setattr("figures.draw_all", lambda study, folder: [])
+    command = ["study", "--limit", 48, "--site", "3:resid_mid", "--methods", "DiffMean,SFT", "--forms", "vector", "--steps", 2,
+               "--multipliers=-12:12:9", "--claims=", "--device", "cpu", "--out", tmp_path / "study", "--json"]  # fmt: skip
+    kept = 0
+    for most in (10, 1000, 10_000, 100_000):
+        with full_disk(most):
+            code, printed, error = mechsteer(*command)
+        said = [line for line in error.splitlines() if line.startswith("mechsteer: ")]
+        assert code == 2 and not printed and len(said) == 1 and "Traceback" not in error
+        assert f"{str(tmp_path)}/" in said[0] and "(File too large). Mend that" in said[0]
+        store = Store(tmp_path / ".store")
+        assert not (tmp_path / "study").exists() and not list(tmp_path.rglob("*.partial*"))
+        assert not list(store.failures()) and not list((store.folder / "tmp").glob("*"))
+        kept, before = len(list(store.records())), kept
+        assert kept >= before
+    assert kept > 5 and mechsteer(*command)[0] == 0
+    Sums.of(tmp_path / "study").check()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--version"], ["show"], ["show", "--json"]])
+def test_output_that_nobody_can_take_is_one_sentence(small_study, words, unbuffered):
+    more = [str(small_study)] if "show" in words else []
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mechsteer", *words, *more], stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("place", ["x" * 300, "file/inside"])
 def test_a_place_that_cannot_be_is_one_sentence(tmp_path, place):
     (tmp_path / "file").touch()
@@ -344,6 +398,14 @@ def test_every_file_has_the_mode_that_the_user_asks_for(tmp_path):
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+
+def test_every_file_of_a_study_and_of_its_store_has_one_mode(small_study):
+    umask = os.umask(0)
+    os.umask(umask)
+    paths = [path for path in small_study.parent.rglob("*") if path.is_file()]
+    assert {path.suffix for path in paths} >= {".parquet", ".json", ".npz", ".safetensors"}
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o666 & ~umask}
 
 
 @pytest.mark.parametrize("verb", [("show",), ("report",), ("figures",), ("report", "STUDY", "--out")])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mechsteer.errors import InputError
+from mechsteer.errors import InputError, writing
 from mechsteer.store.atomic import to_disk
 from mechsteer.store.keys import digest
 from mechsteer.store.reading import damaged, read_json
@@ -85,15 +85,16 @@ class StudyFolder:
     def replace(self, fill: Callable[[Path], None]) -> None:
         """Let `fill` make the folder beside its place, then swap it in whole."""
         work, old = (self.out.with_name(f".{self.out.name}.{os.getpid()}.{which}.partial") for which in ("new", "old"))
-        work.mkdir(parents=True)
         try:
-            fill(work)
-            for path in sorted(work.rglob("*")):
-                to_disk(path)
-            if self.out.exists():
-                os.rename(self.out, old)
-            os.rename(work, self.out)
-            to_disk(self.out.parent)
+            with writing(self.out):
+                work.mkdir(parents=True)
+                fill(work)
+                for path in sorted(work.rglob("*")):
+                    to_disk(path)
+                if self.out.exists():
+                    os.rename(self.out, old)
+                os.rename(work, self.out)
+                to_disk(self.out.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -89,6 +90,22 @@ def begin(
     """Why does steering a language model work, and why does it fail?"""
 
 
+def _end(sentence: object) -> NoReturn:
+    with suppress(OSError):
+        print(f"mechsteer: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _is_printed() -> bool:
+    """Whether the output has taken all that was printed; if not, Python does not try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's is one sentence and exit code 2."""
     # Threads wait busily for a moment only: beside a working neighbour, longer slows tiny models down many times, and not
@@ -100,16 +117,15 @@ def main() -> None:
         extend_early(sys.argv)
         our_rooms()
         code = table_of_contents(app, CONTENTS).main(prog_name="mechsteer", standalone_mode=False)
+        sys.stdout.flush()
     except (InputError, typer.TyperException) as error:
-        print(f"mechsteer: {error if isinstance(error, InputError) else one_sentence(error)}", file=sys.stderr)
-        sys.exit(2)
+        _end(error if isinstance(error, InputError) else one_sentence(error))
     except BrokenPipeError:
         # The reader of the output has gone; nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _is_printed()
         sys.exit(1)
     except OSError as error:
-        print(f"mechsteer: {refused(error)}", file=sys.stderr)
-        sys.exit(2)
+        _end(refused(error, None if _is_printed() else "standard output"))
     if code == 130:  # as typer ends what Ctrl-C interrupts
         print("mechsteer: interrupted; a study or training goes on when the command is repeated.", file=sys.stderr)
     sys.exit(code)

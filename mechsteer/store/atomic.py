@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, refused
+from ..errors import InputError, writing
 from .schema import not_finite
 
 
@@ -17,12 +17,11 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     # The suffix stays: pandas, matplotlib and others choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        to_disk(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise refused(error, path) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            to_disk(temporary)
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, writing
 from .atomic import to_disk, write_atomically
 from .reading import read_json
 from .schema import misfit
@@ -102,7 +102,7 @@ class Store:
     def add(self, key: str, record: dict[str, Any], write: Callable[[Path], object]) -> Path:
         """Let `write` fill a folder, then move it to the key's place; on any failure nothing is there."""
         place = self.place(key)
-        with self._temporary() as folder:
+        with writing(self.folder), self._temporary() as folder:
             write(folder)
             (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
             write_sums(folder)
