@@ -20,11 +20,13 @@ from conftest import build_hf, random_intervention
 from damages import one_damaged
 from looks import LOOKS
 from safetensors.torch import load_file, save_file
+from test_prompts import tokenizer
 
 import mechsteer as ms
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
 from mechsteer import InputError
+from mechsteer.engine.losses import unsteered_losses
 from mechsteer.manifolds import Gaussian, load_manifold
 from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.measuring.sweeps import Sweep
@@ -145,6 +147,19 @@ def test_tensors_of_a_form_fit_each_other(as_users_run_it):
         ms.SteeringVector(SITE, torch.zeros(2, 2))
     with pytest.raises(InputError, match=r"torch\.int64"):
         ms.SteeringVector(SITE, torch.arange(4))
+
+
+def test_an_origin_holds_numbers_alone():
+    with pytest.raises(InputError, match=r"settings\['rate'\] is nan"):
+        ms.Origin(settings={"rate": float("nan")})
+
+
+def test_a_steer_that_is_no_number_is_refused_in_every_format(tmp_path, monkeypatch):
+    path = ms.SteeringVector(SITE, torch.ones(4)).save(tmp_path / "steer.safetensors")
+    strange = ms.SteeringVector(SITE, torch.tensor([0.0, torch.nan]))
+    monkeypatch.setattr("mechsteer.formats.mechsteer.read", lambda path: strange)
+    with pytest.raises(InputError, match=r"steer\.safetensors' holds no steer .*1 of 2 entries of direction"):
+        ms.load_intervention(path)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -293,15 +308,40 @@ def test_a_loss_that_is_no_number_is_not_written_and_it_is_said_where_it_arose(t
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_gives_no_number_is_said_to():
-    hf = build_hf("gpt2")
+TEXTS = ms.Pairs(tuple(ms.PolarityPair(f"Day {i} was", " good.", " bad!", id=str(i)) for i in range(4)), "days")
+SAID = {
+    "a sweep with zero": ("losses", lambda model, steer: ms.run_sweep(model, steer, TEXTS, [0.0, 1.0], progress=False)),
+    "a sweep without": ("losses", lambda model, steer: ms.run_sweep(model, steer, TEXTS, [1.0], progress=False)),
+    "a range": ("losses", lambda model, steer: ms.find_multipliers(model, steer, TEXTS)),
+    "training": ("losses", lambda model, steer: ms.train(model, steer, TEXTS, "SPLIT", progress=False)),
+    "a check": ("losses", lambda model, steer: unsteered_losses(model, ms.encode_pairs(model, TEXTS))),
+    "a mean": ("activations at 2:resid_post", lambda model, steer: ms.diff_mean(model, TEXTS, "2:resid_post")),
+}
+"""What a use of a model says of it that gives no numbers."""
+
+
+@pytest.fixture(scope="module")
+def numberless():
+    """A model whose MLPs in the last block give infinity."""
+    tok = tokenizer()
+    hf = build_hf("llama")
+    hf.resize_token_embeddings(len(tok))
     with torch.no_grad():
-        hf.transformer.ln_f.weight[0] = torch.nan
-    model = ms.load_model(hf, device="cpu")
-    with pytest.raises(InputError, match="Without a steer.*losses that are not finite"):
-        sweep_encoded(
-            model, random_intervention("vector", SITE, model), [EncodedPair("a", 2, (1, 3, 4), (1, 3, 5))], [0.0]
-        )
+        hf.model.layers[2].mlp.down_proj.weight[0] = torch.inf
+    return ms.load_model(hf, tokenizer=tok, device="cpu")
+
+
+@pytest.mark.parametrize("use", SAID)
+def test_a_model_that_gives_no_number_is_said_to_and_no_steer_is_blamed(numberless, use):
+    what, call = SAID[use]
+    with pytest.raises(InputError, match=f"Without a steer, .* in float32 has {what} that are not finite"):
+        call(numberless, random_intervention("vector", SITE, numberless))
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_nothing_is_written_where_a_model_says_nothing(numberless, temperature):
+    with pytest.raises(InputError, match="logits of .* in float32 are NaN"):
+        ms.generate(numberless, ["It was", "They"], temperature=temperature)
 
 
 @pytest.mark.parametrize(

@@ -319,12 +319,25 @@ def test_nulling_out_takes_the_direction_out_where_the_activation_points_along_i
     ("options", "message"),
     [
         ({"epochs": 1}, "one of them"), ({"steps": 0}, "at least one step"), ({"multipliers": (-1.0,)}, "positive sizes"),
-        ({"learning_rate": 0.0}, "learning rate"), ({"dropout": 1.0}, "dropout"), ({"pairs": PAIRS[:0]}, "No pairs"),
+        ({"learning_rate": 0.0}, "learning rate"), ({"learning_rate": np.inf}, "learning rate"), ({"dropout": 1.0}, "dropout"),
+        ({"pairs": PAIRS[:0]}, "No pairs"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(toy, options, message):
     with pytest.raises(ms.InputError, match=message):
         fit(toy("llama"), **options)
+
+
+def test_a_gradient_that_is_no_number_reaches_no_steer(toy):
+    @dataclasses.dataclass(frozen=True)
+    class Steep(ms.Objective):
+        name = "steep"
+
+        def __call__(self, losses):
+            return (losses.win - losses.win.detach()).abs().sqrt().mean()
+
+    with pytest.raises(ms.InputError, match=r"size of the gradient became nan at step 1\. Lower the learning rate"):
+        fit(toy("llama"), objective=Steep())
 
 
 def test_a_new_objective_is_a_new_class_and_nothing_else(toy):

@@ -46,6 +46,7 @@ def unsteered_losses(model: Model, pairs: Sequence[EncodedPair], batch_size: int
     losses = np.zeros(len(texts))
     for some in batches(texts, batch_size, model.padding_token):
         losses[list(some.rows)] = completion_losses(model, some.batch)[0].cpu().numpy()
+    model.check_finite(losses, "losses")
     return losses.reshape(2, -1)
 
 

@@ -23,13 +23,18 @@ def load_intervention(path: str | Path, model: "Model | None" = None) -> "Interv
     # Our own format says what is wrong with a file that none recognises.
     formats = [FORMATS.load(name) for name in FORMATS.members()]
     intervention = next((form for form in formats if form.recognises(path)), FORMATS.load("mechsteer")).read(path)
+    try:
+        intervention.check_finite()
+    except InputError as error:
+        raise InputError(f"{str(path)!r} holds no steer that can be used: {error}") from error
     if model is not None:
         check_model(intervention, model)
     return intervention
 
 
 def save_intervention(intervention: "Intervention", path: str | Path, format: str = "mechsteer") -> Path:
-    """Write an intervention in a format, by default our own."""
+    """Write an intervention in a format, by default our own; every number must be one."""
+    intervention.check_finite()
     return FORMATS.load(format).write(intervention, Path(path))
 
 

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..models.model import Model
 from ..models.sites import Site, SiteField, write_sites
 from ..store.keys import digest
+from ..store.schema import not_finite
 from .rules.add import Add
 from .rules.base import Rule
 
@@ -46,6 +47,8 @@ class Origin:
             kind: Any = item.type if isinstance(item.type, type | UnionType) else get_origin(item.type)
             if not isinstance(value := getattr(self, item.name), kind):
                 raise InputError(f"The origin's {item.name} is {value!r}. Pass one of type {item.type}.")
+        if strange := not_finite(self.settings, "settings"):
+            raise InputError(f"Of an origin, {strange}. Pass finite numbers.")
 
     @property
     def id(self) -> str:

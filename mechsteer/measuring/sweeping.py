@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from ..engine import batches_to_sweep, engine_for
+from ..engine import Engine, batches_to_sweep, engine_for
 from ..errors import InputError
 from ..interventions import Intervention
 from ..interventions.relative_shift import STATISTICS
@@ -98,7 +98,9 @@ def sweep_encoded(
                 intervention, [pairs[index] for index in some], grid, positions,
                 batch_tokens=batch_tokens, advance=bar.advance,
             )  # fmt: skip
-            _check_base(model, losses[grid == 0][..., some])
+            if not np.isfinite(losses[..., some]).all():
+                # Of the steer, or of the model itself, which a grid without zero does not show?
+                _check_base(engine, intervention, [pairs[index] for index in some])
             kept.add(some, losses, shifts)
     return Sweep(
         multipliers=grid,
@@ -124,13 +126,10 @@ def key_of(model: Model, intervention: Intervention, pairs: Pairs | None, positi
     )  # fmt: skip
 
 
-def _check_base(model: Model, losses: Float[ndarray, "zeros 2 pairs"]) -> None:
+def _check_base(engine: Engine, intervention: Intervention, pairs: Sequence[EncodedPair]) -> None:
     """Raise one sentence if the model itself, without a steer, has no losses."""
-    if not np.isfinite(losses).all():
-        raise InputError(
-            f"Without a steer, {model.name} in {str(model.dtype)[6:]} has losses that are not finite. "
-            "Try another dtype, such as float32; else its weights are damaged."
-        )
+    losses, _ = engine.sweep(intervention, pairs, np.zeros(1), "all")
+    engine.model.check_finite(losses, "losses")
 
 
 def _grid(multipliers: Sequence[float] | ndarray) -> Float[ndarray, " m"]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from ..engine.rounding import differ
+from ..errors import InputError
 from ..interventions.steering import telling_lengths
 from ..models.model import Model, TokenBatch, pad_batch
 from ..models.others import unhooked
@@ -52,13 +53,13 @@ class Way:
             ]
         written = []
         for part, told in parts:
-            processors = LogitsProcessorList([] if told is None else [_Forced(told, part.tokens.shape[1])])
+            processor = _Finite(model) if told is None else _Forced(told, part.tokens.shape[1])
             with torch.no_grad(), model.reading(part), _settings_of_our_own(model):
                 written.append(
                     cast(Any, model.hf).generate(
                         input_ids=part.tokens, attention_mask=part.attention_mask.long(), generation_config=settings,
-                        use_cache=self.with_cache, logits_processor=processors, return_dict_in_generate=True,
-                        output_logits=told is not None,
+                        use_cache=self.with_cache, logits_processor=LogitsProcessorList([processor]),
+                        return_dict_in_generate=True, output_logits=told is not None,
                     )
                 )  # fmt: skip
         return written
@@ -166,6 +167,21 @@ class _Forced(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         told = self.tokens[:, input_ids.shape[1] - self.n_prompt, None].to(scores.device)
         return torch.full_like(scores, -torch.inf).scatter(1, told, 0.0)
+
+
+class _Finite(LogitsProcessor):
+    """Nothing is written where the model says nothing."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if scores.isnan().any():
+            raise InputError(
+                f"The logits of {self.model.name} in {str(self.model.dtype)[6:]} are NaN. Steer by a smaller multiplier, or try "
+                "another dtype, such as float32."
+            )
+        return scores
 
 
 def _told(logits: Float[Tensor, "rows steps d_vocab"]) -> Float[ndarray, "rows steps d_vocab"]:

@@ -71,6 +71,8 @@ def diff_means(
                 sums[site][polarity] += values[read.is_positive == bool(polarity)].sum(dim=0)
             norms[site] += float(torch.linalg.vector_norm(values, dim=1).sum())
         counts += torch.stack([(~read.is_positive).sum(), read.is_positive.sum()])
+    for site, total in sums.items():
+        model.check_finite(total, f"activations at {site}")
     return {
         site: DiffMean(
             SteeringVector(site, (total[1] / counts[1] - total[0] / counts[0]).float(), origin=origin),

@@ -38,6 +38,7 @@ class Teaching:
         for some in batches_of_pairs(pairs, default_batch_tokens(model)):
             losses, _ = engine.sweep(unsteered, [pairs[index] for index in some], np.zeros(1), "all")
             base[:, some] = torch.from_numpy(losses[0])
+        model.check_finite(base, "losses")
         counts = [[len(pair.positive) - pair.begin, len(pair.negative) - pair.begin] for pair in pairs]
         return cls(engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
 

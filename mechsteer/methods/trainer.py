@@ -144,14 +144,16 @@ def train(
                     parts.append(_record(loss, losses))
                     shares.append(share)
             record = {name: float(np.average([part[name] for part in parts], weights=shares)) for name in parts[0]}
-            _stop_if_not_finite(record["loss"], run.step, settings.learning_rate, multipliers)
-            nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+            _stop_if_not_finite("loss", record["loss"], run.step, settings)
+            norm = nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+            _stop_if_not_finite("size of the gradient", float(norm), run.step, settings)
             optimizer.step()
             schedule.step()
             is_due = (run.step + 1) % settings.evaluate_every == 0 or run.step + 1 == n_steps
             score = math.nan
             if held_out and is_due:
                 score = _validate(held_out, objective, current(), multipliers, settings.batch_size, positions)
+                _stop_if_not_finite("loss on the validation pairs", score, run.step, settings)
             run.add(record | {"validation": score})
             if is_due or time.monotonic() - kept > KEEP_EVERY:
                 run.save()
@@ -238,11 +240,11 @@ def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
         model.hf.eval()
 
 
-def _stop_if_not_finite(loss: float, step: int, learning_rate: float, multipliers: Sequence[float]) -> None:
-    if not math.isfinite(loss):
+def _stop_if_not_finite(what: str, value: float, step: int, settings: TrainSettings) -> None:
+    if not math.isfinite(value):
         raise InputError(
-            f"The loss became {loss} at step {step + 1}. Lower the learning rate (now {learning_rate:g}) or the largest "
-            f"multiplier (now {max(multipliers):g})."
+            f"The {what} became {value} at step {step + 1}. Lower the learning rate (now {settings.learning_rate:g}) or the "
+            f"largest multiplier (now {max(settings.multipliers):g})."
         )
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
@@ -129,6 +131,14 @@ class Model:
         longest = next((n for name in CONTEXT_LENGTHS if isinstance(n := getattr(config, name, None), int)), None)
         if longest is not None and n_tokens > longest:
             raise InputError(f"{what} has {n_tokens} tokens, and {self.name} reads {longest} at most. Shorten it.")
+
+    def check_finite(self, values: Tensor | ndarray, what: str) -> None:
+        """Raise one sentence if the model, without a steer, gives what is no number, or is infinite."""
+        if not np.isfinite(np.asarray(values)).all():
+            raise InputError(
+                f"Without a steer, {self.name} in {str(self.dtype)[6:]} has {what} that are not finite. "
+                "Try another dtype, such as float32; else its weights are damaged."
+            )
 
     def require_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, or one sentence that asks for it."""
