@@ -49,6 +49,19 @@ def texts(tok, encoded):
 PAIR = ms.PolarityPair("The day was", " good.", " bad!", id="row 7")
 
 
+def test_a_token_that_was_added_beyond_the_model_is_said_where_a_text_has_one():
+    opened, tok = model(tokenizer()), tokenizer()
+    tok.add_special_tokens({"pad_token": "[PAD]"})
+    beside = ms.load_model(opened.hf, tokenizer=tok)
+    assert ms.encode_pairs(beside, [PAIR]) == ms.encode_pairs(opened, [PAIR])
+    strange = ms.PolarityPair("The [PAD] day was", " good.", " bad!")
+    for read in (lambda: ms.encode_pairs(beside, [PAIR, strange]), lambda: ms.generate(beside, "A [PAD] day")):
+        with pytest.raises(
+            ms.InputError, match=rf"1 of \d (pairs|prompts) hold tokens .*'\[PAD\]' \(id {len(tok) - 1}; "
+        ):
+            read()
+
+
 def test_raw_adds_nothing_but_the_first_token():
     tok = tokenizer()
     encoded = ms.encode_pairs(model(tok), [PAIR])[0]

@@ -1,10 +1,10 @@
-"""Words that a tokenizer does not know: a model reads all of them as one token, and says nothing of it."""
+"""Words that a model does not know: the tokenizer makes one token of all of them, or one that the model lacks."""
 
 from collections.abc import Sequence
 from typing import cast
 
 from ..errors import InputError
-from .model import Model
+from .model import Model, embedding
 
 MOST_WORDS = 5
 """That a message names."""
@@ -12,7 +12,14 @@ MOST_WORDS = 5
 
 def check_known(model: Model, texts: Sequence[str], tokens: Sequence[Sequence[int]], what: str) -> None:
     """One sentence if any of the texts, whose tokens these are, was not read as it is written."""
-    tokenizer = model.require_tokenizer()
+    tokenizer, n_known = model.require_tokenizer(), len(embedding(model.hf))
+    if beyond := [ids for ids in tokens if max(ids, default=0) >= n_known]:
+        token = max(beyond[0])
+        raise InputError(
+            f"{len(beyond)} of {len(texts)} {what} hold tokens that {model.name} lacks, such as "
+            f"{tokenizer.convert_ids_to_tokens(token)!r} (id {token}; the model has {n_known}). Leave them out, or resize the "
+            "model's embedding."
+        )
     unknown = cast(int | None, tokenizer.unk_token_id)
     # In the vocabulary of GPT-2, which knows every text, it is the token that ends and begins one.
     if unknown is None or unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id):
