@@ -215,6 +215,20 @@ def test_the_same_study_gives_the_same_page(study, page, tmp_path):
     assert write_report([study], tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
+def test_the_page_says_what_was_found_of_the_pairs(tmp_path):
+    folder = make_study(tmp_path / "study", whole=False)
+    path = folder / "study.json"
+    assert "check of the pairs" not in write_report([folder]).read_text()
+    found = {"kind": "few", "found": "9 pairs are measured.", "advice": "Give 30 or more.", "refused": False}
+    more = found | {"kind": "copies", "found": "2 of 9 pairs are copies."}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": [found, more]}))
+    said = "The check of the pairs says: 9 pairs are measured. 2 of 9 pairs are copies."
+    assert said in write_report([folder]).read_text()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": [{"found": 3}]}))
+    with pytest.raises(InputError, match=r"study\.json.*'findings'\[0\] has no 'kind'"):
+        write_report([folder])
+
+
 def test_the_page_stands_in_the_folder_unless_told_otherwise(study, page):
     assert page == study / "report.html"
     with pytest.raises(InputError, match="No study came"):

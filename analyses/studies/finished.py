@@ -10,6 +10,7 @@ import pandas as pd
 
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep, load_sweeps
+from mechsteer.pairs.checks import Finding
 from mechsteer.statistics.judging import CLAIM, Claim
 from mechsteer.store.keys import Key
 from mechsteer.store.reading import damaged, read_json
@@ -18,7 +19,7 @@ from mechsteer.store.sums import Sums, write_sums
 from mechsteer.store.tables import read_table
 
 from .folder import read_manifest
-from .tables import COLUMNS_OF, FITS, TOLD
+from .tables import COLUMNS_OF, FINDINGS, FITS, TOLD
 
 Fits = dict[str, dict[str, Any]]
 """By quantity ("preference", "utility"): `CurveFit.to_dict()`."""
@@ -82,6 +83,14 @@ class Study:
         if wrong := misfit(self.summary, TOLD):
             raise damaged(self.folder / "study.json", wrong)
         return self.summary
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found of its pairs."""
+        findings = self.summary.get("findings", [])
+        if wrong := misfit(findings, FINDINGS, "'findings'"):
+            raise damaged(self.folder / "study.json", wrong)
+        return [Finding(**{name: finding[name] for name in FINDINGS[0]}) for finding in findings]
 
     @property
     def judged(self) -> list[Key]:

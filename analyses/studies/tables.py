@@ -31,6 +31,8 @@ TOLD = {
     },
 }
 """What study.json says, beside the manifest, to those who tell of the study."""
+FINDINGS = [{"kind": str, "found": str, "advice": str, "refused": bool}]
+"""What was found of its pairs."""
 
 _INTERVAL: Columns = {"low": numbers, "high": numbers}
 COLUMNS_OF: dict[str, Columns] = {

@@ -31,6 +31,7 @@ def lead(study: Study) -> list[str]:
         f"{'.' if because == 'as asked' else f', chosen because {because}.'} "
         f"{steers} learnt from {pairs['learning']['n']} pairs of {pairs['learning']['name']} and measured on "
         f"{pairs['testing']['n']} other pairs at {n} multipliers.",
+        *_of_pairs(study),
         f"{Key.of(best['key']).steer} raises preference from {signed(best['preference_at_zero'])} to "
         f"{signed(best['largest_preference_within_one_nat_of_utility'])} nats while utility falls by no more than one nat "
         f"(m = {shown(best['multiplier_of_it'])}, a relative shift of {shown(best['relative_shift_of_it'])}).",
@@ -41,3 +42,9 @@ def lead(study: Study) -> list[str]:
         listed = ", ".join(f"{counts[outcome]} {words}" for outcome, words in OUTCOMES.items())
         found.append(f"Of {len(claims)} claims that were judged, {listed}.")
     return found
+
+
+def _of_pairs(study: Study) -> list[str]:
+    """What their check found, in a sentence or two; nothing where nothing was found."""
+    found = " ".join(finding.found for finding in study.findings)
+    return [f"The check of the pairs says: {found}"] if found else []

@@ -1,6 +1,7 @@
 """What a finished study found: `read` gives it to programs, `told` turns that into words and tables for people."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def read(folder: Path) -> dict[str, Any]:
         "frontier": records(found.table("frontier")) if sums.has("frontier.parquet") else [],
         "claims": [claim.to_dict() for claim in found.claims],
         "summary": summary,
-        "findings": study.get("findings", []),
+        "findings": [asdict(finding) for finding in found.findings],
         "seconds": study["seconds"],
         "report": str(folder / "report.html") if sums.has("report.html") else None,
         "figures": list(map(str, sums.paths("figures/*.png"))),
