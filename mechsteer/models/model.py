@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
@@ -134,7 +133,7 @@ class Model:
 
     def check_finite(self, values: Tensor | ndarray, what: str) -> None:
         """Raise one sentence if the model, without a steer, gives what is no number, or is infinite."""
-        if not np.isfinite(np.asarray(values)).all():
+        if not torch.as_tensor(values).isfinite().all():
             raise InputError(
                 f"Without a steer, {self.name} in {str(self.dtype)[6:]} has {what} that are not finite. "
                 "Try another dtype, such as float32; else its weights are damaged."
