@@ -150,7 +150,7 @@ def test_gradients_are_those_of_float64(tiny, family):
     for site, objective in itertools.product([*sites, ms.Site(2, "mlp.out")], (ms.SFT(), ms.RePS())):
         form = {"mlp.out": "local_weight", "mlp.bypass": "local_weight", "attn.o": "lora"}.get(site.place, "vector")
         start = random_intervention(form, site, model)
-        start = replace(start, rule=objective.learning_rule(start.rule))
+        start = replace(start, rule=objective.learning_rule(start.rule, form))
         gradients = []
         # One pair at a time in float64: there, Hugging Face turns a padded row that a window hides into NaN.
         for engine, groups in (

@@ -89,16 +89,16 @@ def test_the_hinge_is_taken_pair_by_pair():
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "neox"])
 def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, family, form, method):
-    """The negative side of RePS is no edit of weights, so its gradient is compared at positive multipliers."""
+    """The negative side of RePS as a vector is no edit of weights, so its gradient is compared at positive multipliers."""
     model, objective = toy(family), OBJECTIVES.load(method)()
     start = random_intervention(form, SITE, model)
     start = start.with_parameters({name: 0.3 * value for name, value in start.parameters.items()})
     chosen, multipliers = torch.tensor([0, 3, 5]), torch.tensor([0.5, 0.5, 0.5], dtype=torch.float64)
-    if method != "RePS":
+    if (method, form) != ("RePS", "vector"):
         multipliers = -multipliers
     free = {name: value.clone().requires_grad_() for name, value in start.parameters.items()}
     texts = Teaching.read(model, ms.encode_pairs(model, PAIRS), start)
-    taught = dataclasses.replace(start.with_parameters(free), rule=objective.learning_rule(start.rule))
+    taught = dataclasses.replace(start.with_parameters(free), rule=objective.learning_rule(start.rule, form))
     with texts.losses(taught, chosen, multipliers, "all") as batch:
         objective(batch).backward()
 
@@ -179,8 +179,23 @@ def test_training_moves_preference_towards_the_completion_that_should_win(toy, f
     sweep = ms.run_sweep(model, trained.intervention, PAIRS, [-1, 0, 1], progress=False)
     low, zero, high = sweep.preference.mean(axis=1)
     assert high > zero + 0.5
-    # RePS learns its negative side by projection, so -m is not what it was taught.
-    assert low < zero - (0 if method == "RePS" else 0.5)
+    # RePS learns a vector's negative side by projection, so -m is not what it was taught.
+    assert low < zero - (0 if (method, form) == ("RePS", "vector") else 0.5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_reps_takes_the_direction_out_of_vectors_alone(toy, form):
+    """Taken out, nothing depends on how large m is; added, it does."""
+    model = toy("llama")
+    start = random_intervention(form, SITE, model)
+    taught = dataclasses.replace(start, rule=ms.RePS().learning_rule(start.rule, form))
+    sweep = ms.run_sweep(model, taught, PAIRS, [-2.0, -1.0, 0.0], progress=False)
+    plain = ms.run_sweep(model, start, PAIRS, [-2.0, -1.0, 0.0], progress=False)
+    if form == "vector":
+        assert_allclose(sweep.preference[0], sweep.preference[1], atol=1e-4)
+    else:
+        assert_allclose(sweep.preference, plain.preference, atol=1e-4)
+    assert np.abs(plain.preference[0] - plain.preference[1]).max() > 1e-2
 
 
 def test_swapping_every_pair_learns_the_steer_that_minus_m_gives(toy):

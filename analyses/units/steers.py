@@ -127,7 +127,7 @@ class Learn(Unit):
     rule: str = "add"
 
     kind = "steer"
-    version = 2
+    version = 3
 
     @property
     def words(self) -> str:

@@ -115,7 +115,7 @@ def train(
     run = Run(parameters, optimizer, schedule, identity, None if checkpoint is None else Path(checkpoint))
     run.resume()
 
-    taught = replace(intervention, rule=objective.learning_rule(intervention.rule))
+    taught = replace(intervention, rule=objective.learning_rule(intervention.rule, intervention.form))
 
     def current() -> Intervention:
         return taught.with_parameters({name: value * units[name] for name, value in parameters.items()})

@@ -145,7 +145,7 @@ KINDS = {
 VERSIONS = dict.fromkeys(
     ("steer", "range", "sites", "sweep", "fit", "frontier", "side effects", "answers", "edited weights", "texts", "evidence",
      "claim"), 1
-) | {"sweep": 2, "range": 2, "steer": 2, "sites": 2}  # fmt: skip
+) | {"sweep": 2, "range": 2, "steer": 3, "sites": 2}  # fmt: skip
 """Of each kind of unit, as it stands when its numbers are those that were frozen, apart from what was redefined."""
 
 

@@ -54,8 +54,8 @@ class Objective(ABC):
 
     name: ClassVar[str]
 
-    def learning_rule(self, rule: Rule) -> Rule:
-        """The rule by which it teaches a steer that will act by `rule`: as a rule the same."""
+    def learning_rule(self, rule: Rule, form: str) -> Rule:
+        """The rule by which it teaches a steer of this form that will act by `rule`: as a rule the same."""
         return rule
 
     @staticmethod

@@ -29,9 +29,12 @@ class RePS(Objective):
 
     name = NAME
 
-    def learning_rule(self, rule: Rule) -> Rule:
-        """Where the negative completion should win, the delta's direction is taken out, whatever the size of m."""
-        return _OutBelowZero(rule)
+    def learning_rule(self, rule: Rule, form: str) -> Rule:
+        """Where the negative completion should win, a vector's direction is taken out, whatever the size of m.
+
+        Of a LoRA or a local weight -m·Δh is added, as in the paper's equations and in the public code of arXiv 2602.02343.
+        """
+        return _OutBelowZero(rule) if form == "vector" else rule
 
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
         weight = (losses.base_win - losses.base_lose).clamp(min=self.least_weight)
