@@ -57,8 +57,9 @@ class Mechsteer:
     def draws(self, n_steps: int) -> list[Draw]:
         """The pairs and signed multipliers that `train` draws for its steps."""
         n_pairs = len(self.pairs)
-        drawn = [run.Draw.at(0, step, n_pairs, n_pairs, TRAINING_MULTIPLIERS) for step in range(n_steps)]
-        return [(draw.pairs.tolist(), draw.multipliers.tolist()) for draw in drawn]
+        recipe = ms.Recipe(batch_size=n_pairs, multipliers=TRAINING_MULTIPLIERS)
+        drawn = [run.Draw.at(0, step, n_pairs, recipe) for step in range(n_steps)]
+        return [(draw.pairs.tolist(), draw.multipliers[0].tolist()) for draw in drawn]
 
     def _intervention(self, steer: Steer) -> ms.Intervention:
         form, sites = FORMS.load(steer.form), (self.site, *self.more)

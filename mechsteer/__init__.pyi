@@ -58,10 +58,10 @@ from .measuring.sweeps import save_sweeps as save_sweeps
 from .methods.diff_mean import diff_mean as diff_mean
 from .methods.diff_mean import diff_means as diff_means
 from .methods.objectives.base import Objective as Objective
-from .methods.objectives.base import Recipe as Recipe
 from .methods.objectives.reps import RePS as RePS
 from .methods.objectives.sft import SFT as SFT
 from .methods.objectives.split import SPLIT as SPLIT
+from .methods.recipes.base import Recipe as Recipe
 from .methods.settings import TrainSettings as TrainSettings
 from .methods.trainer import Trained as Trained
 from .methods.trainer import train as train

@@ -18,6 +18,8 @@ OBJECTIVES = Family(
     "mechsteer.methods.objectives.base:Objective",
 )  # fmt: skip
 """What training minimises; each is a method of learning by its name."""
+RECIPES = Family("recipe", _HERE / "methods" / "recipes", "mechsteer.methods.recipes")
+"""How training goes about it, as switches by method and form."""
 METHODS = Family("method", _HERE / "methods", "mechsteer.methods")
 """Ways of learning without training: `FORMS` says which forms they give, `CONTROL` that they stand for chance."""
 MANIFOLDS = Family("manifold", _HERE / "manifolds", "mechsteer.manifolds", "mechsteer.manifolds.base:Manifold")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import mechsteer as ms
+
 ROOT = Path(__file__).parents[1]
 MEMBERS = {
     "objective": '''
@@ -81,6 +83,16 @@ class Scale(Shift):
     @property
     def widths(self):
         return len(self.factor), len(self.factor)
+''',
+    "recipe": '''
+"""Small steps."""
+
+FAMILY = "recipe"
+NAME = "gentle"
+
+
+def switches(method, form, experiment):
+    return {"learning_rate": 0.01}
 ''',
     "rule": '''
 """Adds Δh as long as h: m is the relative shift."""
@@ -235,6 +247,7 @@ def test_help_lists_them(extended):
     assert "Margin" in train and "Halved" in train and "scale" in train
     study = call("study", "--help")
     assert "Margin" in study and "unlikely" in study
+    assert all("gentle" in help for help in (train, study))
     assert "lines" in call("generate", "--help")
     for verb in ("study", "train", "sweep", "generate"):
         assert "match, the relative shift itself" in " ".join(call(verb, "--help").replace("│", " ").split())
@@ -249,7 +262,7 @@ def study(extended):
     subprocess.run([sys.executable, "make.py"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     call(
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
-        "--forms=vector,scale", "--claims=Halved-vector", "--steps=4", "--device=cpu", "--out=out",
+        "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--device=cpu", "--out=out",
     )  # fmt: skip
     return folder / "out"
 
@@ -265,6 +278,8 @@ def test_a_study_learns_sweeps_and_judges_by_them(study):
     assert set(claims.outcome[claims.claim == "unlikely"]) == {"supported"}
     distances = pd.read_parquet(study / "claims/off_manifold-distance.parquet")
     assert "ball" in set(distances.distance)
+    margin = ms.load_intervention(study / "interventions/margin-vector-seed0.safetensors")
+    assert margin.origin.settings["learning_rate"] == 0.01 and margin.origin.settings["recipe"] == "gentle"
     # A form of one's own is one operation, too.
     operations = claims[(claims.claim == "one_operation") & (claims.form == "scale")]
     assert set(operations.outcome) == {"supported"}
@@ -306,7 +321,7 @@ def test_their_content_is_part_of_what_they_make(extended, study):
     folder, call = extended
     asked = (
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
-        "--forms=vector,scale", "--claims=", "--steps=4", "--device=cpu", "--out=again",
+        "--forms=vector,scale", "--claims=", "--recipe=gentle", "--steps=4", "--device=cpu", "--out=again",
     )  # fmt: skip
     before = set((folder / ".store").glob("??/*"))
     call(*asked)

@@ -337,6 +337,22 @@ def test_a_group_is_a_column_of_the_file(tmp_path, mechsteer):
         assert code == 2 and words in error
 
 
+@pytest.mark.parametrize(("more", "site"), [((), "1:mlp.bypass"), (("--no-bypass", "--directions=half"), "1:mlp.out")])
+def test_train_by_a_recipe_but_for_what_is_asked(tmp_path, mechsteer, more, site):
+    pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(8), tmp_path / "pairs.jsonl")
+    out = tmp_path / "lora.safetensors"
+    code, printed, error = mechsteer(
+        "train", "--pairs", pairs, "--form=lora", "--site=1:mlp.out", "--recipe=public", "--steps=2", "--device=cpu",
+        "--json", "--out", out, *more,
+    )  # fmt: skip
+    assert code == 0 and not error and json.loads(printed)["site"] == site
+    said = ms.load_intervention(out).origin.settings
+    assert said["recipe"] == "public" and said["independent_multipliers"] and said["steps"] == 2
+    assert said["directions"] == ("half" if more else "add")
+    code, _, error = mechsteer("train", "--pairs", pairs, "--site=1:mlp.out", "--recipe=private", "--out", out)
+    assert code == 2 and "Choose ours, paper, public" in error
+
+
 def test_train_says_in_json_what_it_says_in_words(tmp_path, mechsteer):
     pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment")[:8], tmp_path / "pairs.jsonl")
     asked = (

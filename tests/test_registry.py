@@ -8,14 +8,14 @@ import pytest
 
 from mechsteer import InputError
 from mechsteer.engine.base import Engine
-from mechsteer.families import FORMATS, FORMS, MANIFOLDS, METHODS, OBJECTIVES
+from mechsteer.families import FORMATS, FORMS, MANIFOLDS, METHODS, OBJECTIVES, RECIPES
 from mechsteer.interventions.base import Intervention
 from mechsteer.manifolds.base import Manifold
 from mechsteer.methods.objectives.base import Objective
 from mechsteer.models.sites import Site
 from mechsteer.registry import Family, extend, forget_extensions
 
-FAMILIES = (FORMS, OBJECTIVES, METHODS, MANIFOLDS, FORMATS)
+FAMILIES = (FORMS, OBJECTIVES, METHODS, RECIPES, MANIFOLDS, FORMATS)
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from mechsteer import guestbook
 from mechsteer.errors import InputError
-from mechsteer.families import FORMS, RULES
+from mechsteer.families import FORMS, RECIPES, RULES
 from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.identity import ModelReference
-from mechsteer.models.sites import parse_sites
+from mechsteer.models.sites import parse_sites, write_sites
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.store.keys import digest
 from mechsteer.store.units import Unit
@@ -138,12 +138,14 @@ def tokens_of(settings: Settings, subjects: Subjects) -> tuple[Tokens, ...]:
 def learner(
     settings: Settings, model: ModelReference, pairs: PairSet, site: str, method: str, form: str, seed: int
 ) -> Learn:
-    """How one steer is learned: on the same pairs as every other, for as many steps, untuned."""
-    training = TrainSettings(seed=seed, prompt_format=settings.format)
-    if is_trained(method):
-        training = replace(training, steps=settings.steps)
-    rule = settings.rule
+    """How one steer is learned: on the same pairs as every other, as long as the recipe says, untuned."""
+    training, rule = TrainSettings(prompt_format=settings.format), settings.rule
     code = methods()[method].content + FORMS[form].content + RULES[rule].content
+    if is_trained(method):
+        training = settings.training
+        site = write_sites(training.settled(method, form).placed(parse_sites(site)))
+        code += RECIPES[settings.recipe.partition(":")[0]].content
+    training = replace(training, seed=seed)
     return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code, rule)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mechsteer.errors import InputError
 from mechsteer.families import FORMS, METHODS, RULES
-from mechsteer.methods.learning import methods
+from mechsteer.methods.learning import is_trained, methods
+from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
 
@@ -36,7 +37,9 @@ class Settings:
     methods: tuple[str, ...] = ("DiffMean", "Random", "SFT", "RePS", "SPLIT")
     forms: tuple[str, ...] = ("vector", "lora", "local_weight")
     seeds: int = 1
-    steps: int = 150
+    recipe: str = "ours"
+    steps: int | None = None
+    """Of each trained steer; None is as the recipe says."""
     other_pairs: tuple[str, ...] = ()
     claims: tuple[str, ...] = ("DiffMean-vector",)
     seed: int = 0
@@ -71,8 +74,16 @@ class Settings:
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
                 )
-        if self.seeds < 1 or self.steps < 1:
-            raise InputError(f"{self.seeds} seeds of {self.steps} steps came. Both must be at least one.")
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds came. There must be at least one.")
+        for method, form in self.steers():
+            if is_trained(method):
+                self.training.settled(method, form)
+
+    @property
+    def training(self) -> TrainSettings:
+        """How what is trained is trained, each by its own seed."""
+        return TrainSettings(recipe=self.recipe, steps=self.steps, prompt_format=self.format)
 
     @property
     def few_multipliers(self) -> str:

@@ -123,7 +123,7 @@ class Learn(Unit):
     """Which fifth: the same for every method and training seed of a study."""
     is_trained: bool
     code: str
-    """Of a method, form or rule from outside the tree, its content."""
+    """Of a method, form, rule or recipe from outside the tree, its content."""
     rule: str = "add"
 
     kind = "steer"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -163,7 +163,9 @@ def with_settings(settings: type, panel: Callable[..., Any]) -> Callable[[Callab
         def called(**arguments: Any) -> None:
             values = {item.name: arguments.pop(item.name) for item in fields(settings)}
             given = {
-                item.name: _read(item, value) for item in fields(settings) if (value := values[item.name]) is not None
+                item.name: _read(item, kinds[item.name], value)
+                for item in fields(settings)
+                if (value := values[item.name]) is not None
             }
             verb(**arguments, given=given)
 
@@ -181,17 +183,23 @@ def _option(item: Field, kind: Any, panel: Callable[..., Any]) -> Any:
     told = {
         name: item.metadata[name] for name in ("help", "metavar", "min") if item.metadata.get(name) not in (None, "")
     }
-    if isinstance(item.default, bool):
-        names = f"{flag}/--no-{flag.removeprefix('--')}" if item.default else flag
+    if kind == bool | None or kind is bool:
+        # What a recipe may say of itself can be asked for either way.
+        names = flag if item.default is False else f"{flag}/--no-{flag.removeprefix('--')}"
         return Annotated[bool | None, panel(names, **told)]
-    if isinstance(item.default, tuple):
+    if _is_list(kind):
         return Annotated[str | None, panel(flag, **told)]
     return Annotated[kind | None, panel(flag, **told)]
 
 
-def _read(item: Field, value: Any) -> Any:
+def _is_list(kind: Any) -> bool:
+    """Whether a setting is a list of numbers, or may be."""
+    return any(get_origin(one) is tuple for one in (kind, *get_args(kind)))
+
+
+def _read(item: Field, kind: Any, value: Any) -> Any:
     """A list as it is written on the command line, with commas."""
-    if not isinstance(item.default, tuple):
+    if not _is_list(kind):
         return value
     try:
         return tuple(float(part) for part in split_list(value))

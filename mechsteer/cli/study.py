@@ -7,6 +7,7 @@ from analyses.claims import CLAIMS
 
 from ..families import FORMS
 from ..methods.learning import methods as all_methods
+from ..methods.settings import ABOUT_RECIPES
 from ..models.hooks import PLACES
 from . import summary
 from .options import (
@@ -72,7 +73,13 @@ def study(
     seeds: Annotated[
         int, learning(help="Training seeds of each; three or more show their spread.", min=1, metavar="N")
     ] = 1,
-    steps: Annotated[int, learning(help="Training steps of each trained steer.", min=1, metavar="N")] = 150,
+    recipe: Annotated[str, learning(help=ABOUT_RECIPES, metavar="RECIPE")] = "ours",
+    steps: Annotated[
+        int | None,
+        learning(
+            help="Training steps of each trained steer, by default as the recipe says; ours 150.", min=1, metavar="N"
+        ),
+    ] = None,
     claims: Annotated[
         str,
         judging(
@@ -118,7 +125,7 @@ def study(
     settings = Settings(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, limit=limit,
         site=site, rule=rule or "add", multipliers=multipliers, format=with_template(prompt_format, template_option),
-        methods=split_list(methods), forms=split_list(forms), seeds=seeds, steps=steps,
+        methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, steps=steps,
         other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
     )  # fmt: skip

@@ -1,11 +1,10 @@
 """`mechsteer train`: one steer."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from ..errors import InputError
-from ..families import FORMS, OBJECTIVES, RULES
+from ..families import FORMS, RULES
 from ..methods.learning import check_method, is_trained, learn, methods
 from ..methods.settings import TrainSettings
 from ..models.sites import parse_sites, write_sites
@@ -53,10 +52,6 @@ def train(
         str, steers(help=f"{', '.join(methods())}; the first need no training.", metavar="METHOD")
     ] = "SPLIT",
     rule: RuleOption = None,
-    reference: Annotated[
-        bool,
-        learning("--reference", help="Use the settings of the paper's public code instead of our defaults."),
-    ] = False,
     validation: Annotated[
         str | None, learning(help="Pairs that choose the step whose state is kept.", metavar="PAIRS")
     ] = None,
@@ -71,18 +66,15 @@ def train(
 
     An interrupted run goes on when the command is repeated.
     """
-    if reference and (given.keys() - {"learning_rate", "seed", "prompt_format", "positions"}):
-        raise InputError("--reference brings its own steps and batch size. Leave out --steps and --batch-size.")
     sites = parse_sites(site)
     check_method(method, form)
     RULES.check(rule or "add")
     check_output(out, ".safetensors")
     if template_option:
         given["prompt_format"] = with_template(given.get("prompt_format", "raw"), template_option)
-    settings, objective = TrainSettings(**given), None
-    if reference and is_trained(method):
-        recipe = OBJECTIVES.load(method).reference(form)
-        settings, objective = replace(recipe.settings, **given), recipe.objective
+    settings = TrainSettings(**given)
+    if is_trained(method):
+        settings.settled(method, form)
     if not is_trained(method) and settings.positions != "all":
         raise InputError(f"{method} reads completion tokens and is for all positions. Leave out --positions.")
     teaching = read_pairs(pairs, columns, group, limit, settings.seed)
@@ -90,10 +82,10 @@ def train(
     opened = open_model(model, device, dtype, device_map=device_map)
     checkpoint = out.with_name(f".{out.name}.partial")
     learned = learn(
-        opened, teaching, sites, method, form, settings, rule=rule or "add", objective=objective, checkpoint=checkpoint,
-        validation=held_out,
+        opened, teaching, sites, method, form, settings, rule=rule or "add", checkpoint=checkpoint, validation=held_out,
     )  # fmt: skip
     learned.intervention.save(out)
+    sites = learned.intervention.sites
     content = {
         "out": str(out), "method": method, "form": form, "rule": rule or "add",
         "site": write_sites(sites), "hook": ",".join(site.hook for site in sites), "n_pairs": len(teaching),

@@ -183,6 +183,12 @@ class Shift(Intervention):
     def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Shift":
         """The member from which training starts: its delta is zero, or nearly so."""
 
+    @classmethod
+    def init_wide(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Shift":
+        """The one from which the public code of arXiv 2602.02343 starts, where that is another: A of a LoRA from U(±1/√rank),
+        a vector from U(±1/√d_out)."""
+        return cls.init(site, d_in, d_out, generator=generator)
+
     @abstractmethod
     def units(self, size_in: float, size_out: float) -> dict[str, float]:
         """Per tensor, the change of its entries that changes the delta by about `size_out`, where h is `size_in` large.

@@ -15,13 +15,6 @@ NAME = "local_weight"
 TITLE = "local weight"
 ORDER = 30
 STYLE = {"colour": "#009E73", "marker": "^", "line": "-."}
-REFERENCE = {
-    "learning_rate": 0.01,
-    "batch_size": 4,
-    "epochs": 2,
-    "multipliers": (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0),
-}
-"""The settings of the paper's public code (arXiv 2602.02343)."""
 
 
 @final

@@ -15,14 +15,6 @@ NAME = "lora"
 TITLE = "LoRA"
 ORDER = 20
 STYLE = {"colour": "#D55E00", "marker": "s", "line": "--"}
-REFERENCE = {
-    "learning_rate": 0.01,
-    "batch_size": 4,
-    "accumulate": 2,
-    "epochs": 2,
-    "multipliers": (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0),
-}
-"""The settings of the paper's public code (arXiv 2602.02343)."""
 
 
 @final
@@ -44,7 +36,19 @@ class LoRA(Shift):
         cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None, rank: int = 4
     ) -> "LoRA":
         # As in the paper of LoRA: A random (here Kaiming-uniform, as its code has it), B zero.
-        bound = 1 / math.sqrt(d_in)
+        return cls._drawn(site, d_in, d_out, rank, 1 / math.sqrt(d_in), generator)
+
+    @classmethod
+    def init_wide(
+        cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None, rank: int = 4
+    ) -> "LoRA":
+        # There A is stored as [d_in, rank], and Kaiming's bound is taken of the second length.
+        return cls._drawn(site, d_in, d_out, rank, 1 / math.sqrt(rank), generator)
+
+    @classmethod
+    def _drawn(
+        cls, site: Site, d_in: int, d_out: int, rank: int, bound: float, generator: torch.Generator | None
+    ) -> "LoRA":
         down = torch.empty(rank, d_in).uniform_(-bound, bound, generator=generator)
         return cls(site, down, torch.zeros(d_out, rank))
 

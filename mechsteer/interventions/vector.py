@@ -1,5 +1,6 @@
 """The steering vector: ΔW = 0, Δb = v."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -15,14 +16,6 @@ NAME = "vector"
 TITLE = "vector"
 ORDER = 10
 STYLE = {"colour": "#0072B2", "marker": "o", "line": "-"}
-REFERENCE = {
-    "learning_rate": 0.08,
-    "batch_size": 4,
-    "epochs": 2,
-    "multipliers": (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0),
-    "dropout": 0.1,
-}
-"""The settings of the paper's public code (arXiv 2602.02343)."""
 
 
 @final
@@ -41,6 +34,13 @@ class SteeringVector(Shift):
     @classmethod
     def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "SteeringVector":
         return cls(site, torch.zeros(d_out))
+
+    @classmethod
+    def init_wide(
+        cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None
+    ) -> "SteeringVector":
+        bound = 1 / math.sqrt(d_out)
+        return cls(site, torch.empty(d_out).uniform_(-bound, bound, generator=generator))
 
     def units(self, size_in: float, size_out: float) -> dict[str, float]:
         return {"direction": size_out}

@@ -1,11 +1,13 @@
 """Every method of learning by its name: those of this room, and each objective, by which the trainer learns."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..families import FORMS, METHODS, OBJECTIVES, RULES
+from ..models.sites import write_sites
 from ..registry import Member
 from .settings import TrainSettings
 
@@ -13,8 +15,9 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..models.sites import Site
     from ..pairs.polarity import Pairs
-    from .objectives.base import Objective
     from .trainer import Trained
+
+_log = logging.getLogger("mechsteer")
 
 
 def methods() -> dict[str, Member]:
@@ -47,16 +50,14 @@ def learn(
     settings: TrainSettings,
     *,
     rule: str = "add",
-    objective: "Objective | None" = None,
     validation: "Pairs | None" = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> "Trained":
-    """Learn a steer of this form by this method, at one site or at several of them together.
+    """Learn a steer of this form by this method, at one site or at several of them together, or where its recipe puts it.
 
     Args:
         rule: how it will act; what is trained is trained by it.
-        objective: the method's objective with other weights than its own defaults.
         validation, checkpoint: as in `train`, for what is trained.
     """
     import pandas as pd
@@ -70,7 +71,14 @@ def learn(
     if not is_trained(method):
         found = [METHODS.load(method).learn(model, pairs, site, settings) for site in sites]
         return Trained(join(found, rule=acting), pd.DataFrame())
-    generator, kind = torch.Generator().manual_seed(settings.seed), FORMS.load(form)
-    start = join([kind.at(model, site, generator=generator) for site in sites], rule=acting)
-    chosen = method if objective is None else objective
-    return train(model, start, pairs, chosen, settings, validation=validation, checkpoint=checkpoint, progress=progress)
+    recipe, generator = settings.settled(method, form), torch.Generator().manual_seed(settings.seed)
+    kind = FORMS.load(form)
+    init = kind.init_wide if recipe.wide_start else kind.init
+    placed = recipe.placed(sites)
+    if recipe.bypass and (others := [site for site in placed if site.place != "mlp.bypass"]):
+        _log.warning(
+            "A %s is to act at mlp.bypass, and %s is no MLP's output: there it acts where it was asked for.",
+            form, write_sites(others),
+        )  # fmt: skip
+    start = join([init(site, *site.widths(model), generator=generator) for site in placed], rule=acting)
+    return train(model, start, pairs, method, settings, validation=validation, checkpoint=checkpoint, progress=progress)

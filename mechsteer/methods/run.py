@@ -2,7 +2,6 @@
 
 import io
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..store.sums import read_sealed, write_sealed
+from .recipes.base import Recipe
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,30 @@ class Draw:
     """The pairs of one forward and their signed multipliers: a function of seed and index alone, so runs can go on."""
 
     pairs: Int[Tensor, " pairs"]
-    multipliers: Float[Tensor, " pairs"]
+    multipliers: Float[Tensor, "2 pairs"]
+    """Of the winner and of the loser."""
     seed: int
 
     @classmethod
-    def at(cls, seed: int, index: int, n_pairs: int, batch_size: int, sizes: Sequence[float]) -> "Draw":
-        epoch, batch = divmod(index, math.ceil(n_pairs / batch_size))
+    def at(cls, seed: int, index: int, n_pairs: int, recipe: Recipe) -> "Draw":
+        epoch, batch = divmod(index, math.ceil(n_pairs / recipe.batch_size))
         order = np.random.default_rng([seed, 0, epoch]).permutation(n_pairs)
-        pairs = order[batch * batch_size : (batch + 1) * batch_size]
+        pairs = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        if recipe.directions == "both":
+            pairs = np.repeat(pairs, 2)
         random = np.random.default_rng([seed, 1, index])
-        drawn = random.choice(np.asarray(sizes, dtype=np.float64), len(pairs))
-        # Half of the examples each way, in every batch.
-        signs = random.permutation(np.where(np.arange(len(pairs)) % 2 == index % 2, 1.0, -1.0))
-        return cls(torch.from_numpy(pairs), torch.from_numpy(signs * drawn), int(random.integers(2**31)))
+        sizes = np.asarray(recipe.multipliers, dtype=np.float64)
+        winner = loser = random.choice(sizes, len(pairs))
+        signs = np.ones(len(pairs))
+        if recipe.directions == "both":
+            signs[1::2] = -1.0
+        elif recipe.directions == "half":
+            # Half of the examples each way, in every batch.
+            signs = random.permutation(np.where(np.arange(len(pairs)) % 2 == index % 2, 1.0, -1.0))
+        noise = int(random.integers(2**31))
+        if recipe.independent_multipliers:
+            loser = random.choice(sizes, len(pairs))
+        return cls(torch.from_numpy(pairs), torch.from_numpy(signs * np.stack([winner, loser])), noise)
 
 
 @dataclass

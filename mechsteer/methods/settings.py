@@ -1,14 +1,18 @@
 """How a steer is trained: one value that Python, the command line and a study share. Needs no PyTorch."""
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import InputError
+from ..families import RECIPES
 from ..models.prompt_format import PromptFormat
 from ..models.sites import POSITIONS
+from .recipes.base import DIRECTIONS, STEPS, Recipe, check, switches
 
-STEPS = 150
+ABOUT_RECIPES = (
+    f"How training goes where nothing else is asked for: {', '.join(RECIPES.members())}; public:axbench-qwen names one of the "
+    "paper's experiments."
+)
 
 
 def option(default: Any, help: str, metavar: str = "", least: float | None = None, flag: str | None = None) -> Any:
@@ -21,22 +25,50 @@ def option(default: Any, help: str, metavar: str = "", least: float | None = Non
 class TrainSettings:
     """The settings of `train`, whatever the objective; `objective` and pairs are no settings.
 
-    With `relative`, `learning_rate` is the share of the activations' size at the site (root mean square) by which one step can
-    move each entry of the delta, so that one value serves models of any size; without, it is AdamW's own.
+    What is None is as `recipe` says for the objective and the form: `settled` gives it. With `relative`, `learning_rate` is the
+    share of the activations' size at the site (root mean square) by which one step can move each entry of the delta, so that
+    one value serves models of any size; without, it is AdamW's own.
+
+        ms.TrainSettings(recipe="public")                  # as the paper's public code trains
+        ms.TrainSettings(recipe="public", epochs=2)        # but for two epochs
+        ms.TrainSettings(batch_means=True)                 # ours but for one switch
     """
 
-    steps: int | None = option(None, f"Training steps, by default {STEPS}.", "N", 1)
+    recipe: str = option(
+        "ours",
+        ABOUT_RECIPES,
+        "RECIPE",
+    )
+    steps: int | None = option(None, f"Training steps; ours {STEPS}.", "N", 1)
     epochs: int | None = option(None, "Passes over the pairs, instead of steps.", "N", 1)
-    batch_size: int = option(8, "Pairs drawn at a time.", "N", 1)
-    accumulate: int = option(1, "Draws that make a step.", "N", 1)
-    learning_rate: float = option(
-        0.03, "Share of the activations' size that a step may move each entry of the delta.", "SHARE"
+    batch_size: int | None = option(None, f"Pairs drawn at a time; ours {Recipe.batch_size}.", "N", 1)
+    accumulate: int | None = option(None, "Draws that make a step; ours 1.", "N", 1)
+    learning_rate: float | None = option(
+        None,
+        f"Share of the activations' size that a step may move each entry of the delta; ours {Recipe.learning_rate}.",
+        "SHARE",
     )
-    relative: bool = option(True, "Whether the learning rate is such a share, or AdamW's own.")
-    multipliers: tuple[float, ...] = option(
-        (0.25, 0.5, 0.75, 1.0, 1.25, 1.5), "Sizes of m to draw from; signs are drawn apart.", "M,..."
+    relative: bool | None = option(None, "Whether the learning rate is such a share, as in ours, or AdamW's own.")
+    multipliers: tuple[float, ...] | None = option(None, "Sizes of m to draw from; signs are drawn apart.", "M,...")
+    dropout: float | None = option(
+        None, "Share of the delta's entries that are left out while learning; ours 0.", "SHARE", 0
     )
-    dropout: float = option(0.0, "Share of the delta's entries that are left out while learning.", "SHARE", 0)
+    directions: str | None = option(
+        None,
+        "'half' of a batch at +m and half at -m, as in ours; every pair at 'both'; or 'add', +m alone.",
+        "|".join(DIRECTIONS),
+    )
+    independent_multipliers: bool | None = option(
+        None, "Whether the loser's size of m is drawn apart from the winner's."
+    )
+    batch_means: bool | None = option(
+        None, "Whether losses per token are means over a batch, SPLIT's hinge taken of them, or each pair's own."
+    )
+    prompt_lengths: bool | None = option(
+        None, "Whether a loss is divided by the whole text's tokens, or the completion's."
+    )
+    wide_start: bool | None = option(None, "Whether a LoRA's A starts within 1/√rank, a vector within 1/√width.")
+    bypass: bool | None = option(None, "Whether what is asked for at mlp.out acts at mlp.bypass.")
     patience: int | None = option(
         None, "With --validation: stop after so many measurements without a better one.", "N", 1
     )
@@ -49,28 +81,28 @@ class TrainSettings:
     seed: int = option(0, "The same seed gives the same numbers.", "N")
 
     def __post_init__(self):
-        object.__setattr__(self, "multipliers", tuple(self.multipliers))
-        if self.steps is not None and self.epochs is not None:
-            raise InputError("Both `steps` and `epochs` came. Pass one of them.")
-        if (self.steps is not None and self.steps < 1) or (self.epochs is not None and self.epochs < 1):
-            raise InputError("Training needs at least one step. Raise `steps` or `epochs`.")
-        if min(self.batch_size, self.accumulate, self.evaluate_every) < 1:
-            raise InputError("`batch_size`, `accumulate` and `evaluate_every` must be at least one.")
-        if not self.multipliers or not all(math.isfinite(m) and m > 0 for m in self.multipliers):
-            raise InputError(f"The `multipliers` {self.multipliers} must be positive sizes; signs are drawn apart.")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"The learning rate is {self.learning_rate}. Pass a positive one, such as 0.03.")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"The dropout is {self.dropout}. Pass a share from 0 up to, not including, 1.")
+        if self.multipliers is not None:
+            object.__setattr__(self, "multipliers", tuple(self.multipliers))
+        check(self.recipe)
+        Recipe(**self._asked)
+        if self.evaluate_every < 1:
+            raise InputError("`evaluate_every` must be at least one.")
         object.__setattr__(self, "prompt_format", str(PromptFormat.parse(self.prompt_format)))
         if self.positions not in POSITIONS:
             raise InputError(f"The `positions` {self.positions!r} are unknown. Choose {', '.join(POSITIONS)}.")
 
-    def n_steps(self, n_pairs: int) -> int:
-        """How many steps it makes with so many pairs."""
-        if self.epochs is not None:
-            return self.epochs * math.ceil(n_pairs / (self.batch_size * self.accumulate))
-        return self.steps or STEPS
+    def settled(self, method: str, form: str) -> Recipe:
+        """The recipe for a method (an objective's name) and a form; what was asked for comes before what it says."""
+        said, asked = switches(self.recipe, method, form), self._asked
+        if asked.keys() & {"steps", "epochs"}:
+            said = {name: value for name, value in said.items() if name not in ("steps", "epochs")}
+        return Recipe(**said | asked)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """What stands before the recipe."""
+        values = {item.name: getattr(self, item.name, None) for item in fields(Recipe)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name."""

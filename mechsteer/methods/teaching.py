@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ..engine import Engine, Prefix, batches_of_pairs, default_batch_tokens, engine_for
@@ -17,12 +17,14 @@ from ..models.model import Model
 from ..models.prompts import EncodedPair
 from ..models.sites import Site
 from .objectives.base import BatchLosses
+from .recipes.base import Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Teaching:
     """Encoded pairs, what leads to the first site in each, and their losses under the unsteered model."""
 
+    recipe: Recipe
     engine: Engine
     pairs: Sequence[EncodedPair]
     prefixes: list[Prefix] | None
@@ -31,7 +33,13 @@ class Teaching:
 
     @classmethod
     @torch.no_grad()
-    def read(cls, model: Model, pairs: Sequence[EncodedPair], intervention: Intervention) -> "Teaching":
+    def read(
+        cls,
+        model: Model,
+        pairs: Sequence[EncodedPair],
+        intervention: Intervention,
+        recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+    ) -> "Teaching":
         engine, site = engine_for(model, intervention, pairs), intervention.sites[0]
         unsteered = SteeringVector(site, torch.zeros(site.widths(model)[1]))
         base = torch.zeros(2, len(pairs), dtype=torch.float64)
@@ -39,44 +47,50 @@ class Teaching:
             losses, _ = engine.sweep(unsteered, [pairs[index] for index in some], np.zeros(1), "all")
             base[:, some] = torch.from_numpy(losses[0])
         model.check_finite(base, "losses")
-        counts = [[len(pair.positive) - pair.begin, len(pair.negative) - pair.begin] for pair in pairs]
-        return cls(engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
+        before = [0 if recipe.prompt_lengths else pair.begin for pair in pairs]
+        counts = [[len(pair.positive) - n, len(pair.negative) - n] for pair, n in zip(pairs, before, strict=True)]
+        return cls(recipe, engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
 
     def batches(self, chosen: Int[Tensor, " pairs"]) -> Iterator[list[int]]:
-        """Indices into `chosen`, in batches that fit a forward."""
-        room = default_batch_tokens(self.engine.model, with_gradients=True)
-        return batches_of_pairs([self.pairs[index] for index in chosen.tolist()], room)
+        """Indices into `chosen`, in batches that fit a forward; or, where a mean is the batch's, in these batches."""
+        if self.recipe.batch_means:
+            yield from (some.tolist() for some in torch.arange(len(chosen)).split(self.recipe.batch_size))
+            return
+        # The objective is a mean over pairs, so pairs of like length go together and few lie in memory at once.
+        room = default_batch_tokens(self.engine.model, with_gradients=True) // (1 + self.recipe.independent_multipliers)
+        yield from batches_of_pairs([self.pairs[index] for index in chosen.tolist()], room)
 
     @contextmanager
     def losses(
         self,
         intervention: Intervention,
         chosen: Int[Tensor, " pairs"],
-        multipliers: Float[Tensor, " pairs"],
+        multipliers: Float[Tensor, "2 pairs"],
         positions: str,
     ) -> Iterator[BatchLosses]:
-        """Losses of these pairs' winners and losers, each pair under its own signed multiplier.
+        """Losses of these pairs' winners and losers, each under its own signed multiplier.
 
         The backward pass belongs inside the block: with gradient checkpointing it runs the blocks, and their hooks, again.
         """
-        indices = chosen.tolist()
+        # Both texts of a pair are read under one multiplier; where they have two, the pair is read twice.
+        times = 1 if torch.equal(*multipliers) else 2
+        indices = chosen.tolist() * times
         prefixes = None if self.prefixes is None else [self.prefixes[index] for index in indices]
         pairs = [self.pairs[index] for index in indices]
-        with self.engine.losses(intervention, pairs, multipliers, positions, prefixes=prefixes) as losses:
-            yield _by_role(losses, self.n_tokens[:, chosen], self.base[:, chosen], (multipliers < 0).to(losses.device))
+        each = multipliers[:times].flatten()
+        with self.engine.losses(intervention, pairs, each, positions, prefixes=prefixes) as losses:
+            won, lost = losses[:, : len(chosen)], losses[:, -len(chosen) :]
+            swapped = (multipliers[0] < 0).to(losses.device)
+            tokens, base = (values[:, chosen].to(losses.device) for values in (self.n_tokens, self.base))
+            roles = [_by_role(*both, swapped) for both in ((won, lost), (tokens, tokens), (base, base))]
+            yield BatchLosses(*(values for both in roles for values in both), batch_means=self.recipe.batch_means)
 
 
 def _by_role(
-    losses: Float[Tensor, "2 pairs"],
-    n_tokens: Int[Tensor, "2 pairs"],
-    base: Float[Tensor, "2 pairs"],
-    swapped: Bool[Tensor, " pairs"],
-) -> BatchLosses:
-    """Winner and loser, from positive and negative, which change roles where the multiplier is negative."""
-    both = []
-    for values in (losses, n_tokens.to(losses.device), base.to(losses.device)):
-        both += [torch.where(swapped, values[1], values[0]), torch.where(swapped, values[0], values[1])]
-    return BatchLosses(*both)
+    won: Shaped[Tensor, "2 pairs"], lost: Shaped[Tensor, "2 pairs"], swapped: Bool[Tensor, " pairs"]
+) -> tuple[Shaped[Tensor, " pairs"], Shaped[Tensor, " pairs"]]:
+    """The winner's value and the loser's, from those of positive and negative, which change roles where m is negative."""
+    return torch.where(swapped, won[1], won[0]), torch.where(swapped, lost[0], lost[1])
 
 
 @torch.no_grad()

@@ -1,14 +1,14 @@
 """The one trainer: an intervention of any form, an objective of any kind, and a model whose weights stay as they are.
 
 Training goes both ways (arXiv 2602.02343, section 5): each example draws a multiplier and a sign; under a positive one
-its positive completion should win, under a negative one the negative. What does not depend on the steer is computed once
-(the engine).
+its positive completion should win, under a negative one the negative. A recipe says what else there is to choose. What does
+not depend on the steer is computed once (the engine).
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from .dropout import Dropout
 from .objectives.base import BatchLosses, Objective
+from .recipes.base import Recipe
 from .run import Draw, Run
 from .settings import TrainSettings
 from .teaching import Teaching, sizes_at
@@ -70,7 +71,8 @@ def train(
         intervention: where to start, such as `LoRA.at(model, "2:mlp.out")`, or several of them, joined; its
             forms, sites and rule are kept. By a rule that speaks of a direction, one whose delta is zero starts from a
             direction that the seed draws.
-        objective: what is minimised, such as `SPLIT(margin=1)`, `SPLIT` or "SPLIT".
+        objective: what is minimised, such as `SPLIT(margin=1)`; of `SPLIT` or "SPLIT", the recipe chooses the weights.
+        settings: what they leave open is as their recipe says; `wide_start` and `bypass` are about the start, which is given.
         validation: pairs on which the objective is measured every `settings.evaluate_every` steps; the best state is
             returned, and with `settings.patience` the run ends after so many measurements without a better one.
         checkpoint: a file to keep the run in, at most half a minute behind; a run of the same settings goes on from it to
@@ -80,25 +82,24 @@ def train(
         raise InputError("No pairs came, so there is nothing to learn from. Pass more pairs.")
     if settings.patience is not None and validation is None:
         raise InputError("`patience` waits for validation scores, and no pairs came for it. Pass `validation`.")
-    objective = Objective.of(objective)
+    recipe = settings.settled(Objective.of(objective).name, intervention.form)
+    objective = Objective.of(objective, recipe.weights)
     intervention.check_fits(model)
     prompt_format, positions = settled(model.tokenizer, settings.prompt_format), settings.positions
-    multipliers, accumulate, seed = settings.multipliers, settings.accumulate, settings.seed
+    accumulate, seed = recipe.accumulate, settings.seed
     encoded = encode_pairs(model, pairs, prompt_format)
-    teaching = Teaching.read(model, encoded, intervention)
+    teaching = Teaching.read(model, encoded, intervention, recipe)
     held_out = None
     if validation is not None:
-        held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), intervention)
-    n_steps = settings.n_steps(len(encoded))
-    made_by = {
-        "objective": repr(objective), "multipliers": list(multipliers), "steps": n_steps,
-        "batch_size": settings.batch_size, "accumulate": accumulate, "learning_rate": settings.learning_rate,
-        "relative": settings.relative, "dropout": settings.dropout, "patience": settings.patience,
+        held_out = Teaching.read(model, encode_pairs(model, validation, prompt_format), intervention, recipe)
+    n_steps = recipe.n_steps(len(encoded))
+    made_by = recipe.to_dict() | {
+        "objective": repr(objective), "recipe": settings.recipe, "steps": n_steps, "patience": settings.patience,
         "evaluate_every": settings.evaluate_every,
     }  # fmt: skip
 
     units = dict.fromkeys(intervention.parameters, 1.0)
-    if settings.relative:
+    if recipe.relative:
         sizes = {site: sizes_at(model, encoded, site) for site in intervention.sites}
         units = intervention.named(lambda shift: shift.units(*sizes[shift.site]))
     start = intervention.parameters
@@ -109,7 +110,7 @@ def train(
         name: nn.Parameter(value.detach().to(model.device, torch.float32) / units[name])
         for name, value in start.items()
     }
-    optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=recipe.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / n_steps))
     identity = _identity(model, intervention, pairs, validation, made_by, seed, prompt_format, positions)
     run = Run(parameters, optimizer, schedule, identity, None if checkpoint is None else Path(checkpoint))
@@ -121,7 +122,10 @@ def train(
         return taught.with_parameters({name: value * units[name] for name, value in parameters.items()})
 
     def dropping(noise: torch.Generator) -> Intervention:
-        return current().each(lambda shift: Dropout(shift.site, shift, settings.dropout, noise))
+        def of(shift: Shift) -> Dropout:
+            return Dropout(shift.site, shift, recipe.dropout, int(torch.randint(2**31, (), generator=noise)))
+
+        return current().each(of)
 
     label, kept = f"{objective.name} {intervention.form}", time.monotonic()
     with (
@@ -132,28 +136,27 @@ def train(
             optimizer.zero_grad()
             parts, shares = [], []
             for index in range(run.step * accumulate, (run.step + 1) * accumulate):
-                draw = Draw.at(seed, index, len(encoded), settings.batch_size, multipliers)
+                draw = Draw.at(seed, index, len(encoded), recipe)
                 noise = torch.Generator().manual_seed(draw.seed)
-                # The objective is a mean over pairs, so pairs of like length go together and few lie in memory at once.
                 for some in teaching.batches(draw.pairs):
                     share = len(some) / (len(draw.pairs) * accumulate)
-                    steered = dropping(noise) if settings.dropout else current()
-                    with teaching.losses(steered, draw.pairs[some], draw.multipliers[some], positions) as losses:
+                    steered = dropping(noise) if recipe.dropout else current()
+                    with teaching.losses(steered, draw.pairs[some], draw.multipliers[:, some], positions) as losses:
                         loss = objective(losses)
                         (loss * share).backward()
                     parts.append(_record(loss, losses))
                     shares.append(share)
             record = {name: float(np.average([part[name] for part in parts], weights=shares)) for name in parts[0]}
-            _stop_if_not_finite("loss", record["loss"], run.step, settings)
+            _stop_if_not_finite("loss", record["loss"], run.step, recipe)
             norm = nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-            _stop_if_not_finite("size of the gradient", float(norm), run.step, settings)
+            _stop_if_not_finite("size of the gradient", float(norm), run.step, recipe)
             optimizer.step()
             schedule.step()
             is_due = (run.step + 1) % settings.evaluate_every == 0 or run.step + 1 == n_steps
             score = math.nan
             if held_out and is_due:
-                score = _validate(held_out, objective, current(), multipliers, settings.batch_size, positions)
-                _stop_if_not_finite("loss on the validation pairs", score, run.step, settings)
+                score = _validate(held_out, objective, current(), positions)
+                _stop_if_not_finite("loss on the validation pairs", score, run.step, recipe)
             run.add(record | {"validation": score})
             if is_due or time.monotonic() - kept > KEEP_EVERY:
                 run.save()
@@ -200,21 +203,13 @@ def _mean_where_defined(values: Float[np.ndarray, " pairs"]) -> float:
 
 
 @torch.no_grad()
-def _validate(
-    held_out: Teaching,
-    objective: Objective,
-    intervention: Intervention,
-    multipliers: Sequence[float],
-    batch_size: int,
-    positions: str,
-) -> float:
-    """The objective over all held-out pairs, at the median multiplier in both directions."""
-    median = float(np.median(multipliers))
-    scores = []
-    for pairs in torch.arange(len(held_out.pairs)).split(batch_size):
-        for m in (median, -median):
-            multiplier = torch.full((len(pairs),), m)
-            with held_out.losses(intervention, pairs, multiplier, positions) as losses:
+def _validate(held_out: Teaching, objective: Objective, intervention: Intervention, positions: str) -> float:
+    """The objective over all held-out pairs, at the median multiplier in the directions that are taught."""
+    recipe, scores = held_out.recipe, []
+    median = float(np.median(recipe.multipliers))
+    for pairs in torch.arange(len(held_out.pairs)).split(recipe.batch_size):
+        for m in (median,) if recipe.directions == "add" else (median, -median):
+            with held_out.losses(intervention, pairs, torch.full((2, len(pairs)), m), positions) as losses:
                 scores += [float(objective(losses))] * len(pairs)
     return float(np.mean(scores))
 
@@ -240,11 +235,11 @@ def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
         model.hf.eval()
 
 
-def _stop_if_not_finite(what: str, value: float, step: int, settings: TrainSettings) -> None:
+def _stop_if_not_finite(what: str, value: float, step: int, recipe: Recipe) -> None:
     if not math.isfinite(value):
         raise InputError(
-            f"The {what} became {value} at step {step + 1}. Lower the learning rate (now {settings.learning_rate:g}) or the "
-            f"largest multiplier (now {max(settings.multipliers):g})."
+            f"The {what} became {value} at step {step + 1}. Lower the learning rate (now {recipe.learning_rate:g}) or the "
+            f"largest multiplier (now {max(recipe.multipliers):g})."
         )
 
 

@@ -1,6 +1,7 @@
 """What every objective is: the losses of a batch of pairs, turned into one number."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,10 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...brief import brief
-from ...errors import InputError
-from ...families import FORMS, OBJECTIVES
+from ...families import OBJECTIVES
 from ...interventions.rules.base import Rule
-from ..settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -28,24 +27,21 @@ class BatchLosses:
     lose_tokens: Int[Tensor, " pairs"]
     base_win: Float[Tensor, " pairs"]
     base_lose: Float[Tensor, " pairs"]
+    batch_means: bool = False
+    """Whether the losses per token are one for the batch, its sum over its tokens, instead of one for each pair."""
 
     __repr__ = brief
 
     @property
-    def win_per_token(self) -> Float[Tensor, " pairs"]:
-        return self.win / self.win_tokens
+    def win_per_token(self) -> Float[Tensor, " means"]:
+        return self._per_token(self.win, self.win_tokens)
 
     @property
-    def lose_per_token(self) -> Float[Tensor, " pairs"]:
-        return self.lose / self.lose_tokens
+    def lose_per_token(self) -> Float[Tensor, " means"]:
+        return self._per_token(self.lose, self.lose_tokens)
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """An objective with the settings that go with it: `train(model, start, pairs, recipe.objective, recipe.settings)`."""
-
-    objective: "Objective"
-    settings: TrainSettings
+    def _per_token(self, losses: Float[Tensor, " pairs"], tokens: Int[Tensor, " pairs"]) -> Float[Tensor, " means"]:
+        return (losses.sum() / tokens.sum())[None] if self.batch_means else losses / tokens
 
 
 @dataclass(frozen=True)
@@ -59,19 +55,11 @@ class Objective(ABC):
         return rule
 
     @staticmethod
-    def of(objective: "Objective | type[Objective] | str") -> "Objective":
-        """An objective, or one by the defaults of its class, which a name such as "SPLIT" finds."""
+    def of(objective: "Objective | type[Objective] | str", weights: Mapping[str, float] | None = None) -> "Objective":
+        """An objective, or one of its class, which a name such as "SPLIT" finds, by these weights or its defaults."""
         found = OBJECTIVES.load(objective) if isinstance(objective, str) else objective
-        return found() if isinstance(found, type) else found
+        return found(**(weights or {})) if isinstance(found, type) else found
 
     @abstractmethod
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
         """What to minimise, a mean over the pairs."""
-
-    @classmethod
-    def reference(cls, form: str) -> Recipe:
-        """The settings of the paper's public code (arXiv 2602.02343), for a model of Gemma-2-9B-IT's size."""
-        settings = FORMS[form].get("REFERENCE")
-        if settings is None:
-            raise InputError(f"The paper's public code has no settings for the form {form!r}. Leave out --reference.")
-        return Recipe(cls(), TrainSettings(relative=False, **settings))

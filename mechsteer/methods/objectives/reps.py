@@ -34,7 +34,7 @@ class RePS(Objective):
 
         Of a LoRA or a local weight -m·Δh is added, as in the paper's equations and in the public code of arXiv 2602.02343.
         """
-        return _OutBelowZero(rule) if form == "vector" else rule
+        return OutBelowZero(rule) if form == "vector" else rule
 
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
         weight = (losses.base_win - losses.base_lose).clamp(min=self.least_weight)
@@ -44,7 +44,7 @@ class RePS(Objective):
 
 @final
 @dataclass(frozen=True)
-class _OutBelowZero(Rule):
+class OutBelowZero(Rule):
     """Another rule where m > 0; where m < 0, all along the delta is taken out."""
 
     above: Rule

@@ -1,0 +1,1 @@
+"""How a steer is trained, as a value of named switches: recipes, a file each."""
