@@ -106,12 +106,14 @@ def subjects() -> tuple[ms.Model, ms.Pairs, ms.Pairs]:
     return ms.load_model("guestbook"), checked.learning, checked.testing
 
 
-def table(method: str, show: Callable[[str], None]) -> None:
-    """A method's rows, each form's two numbers side by side."""
+def table(method: str, only: list[str], show: Callable[[str], None]) -> None:
+    """A method's rows, of those whose names hold one of `only`, each form's two numbers side by side."""
     forms = list(FORMS.members())
     found: dict[str, dict[str, str]] = {}
     for form in forms:
         for name, trial in trials(method, form):
+            if name != "ours" and only and not any(words in name for words in only):
+                continue
             found.setdefault(name, {})[form] = shown([areas(method, form, trial)])
             if name == "ours":
                 others = [areas(method, form, trial, seed) for seed in OTHER_SEEDS]
@@ -126,10 +128,13 @@ def shown(values: list[list[float]]) -> str:
     return " / ".join("–".join(f"{value:.2f}" for value in sorted(one)) for one in zip(*values, strict=True))
 
 
-def main(method: Annotated[list[str] | None, typer.Option(help="Those of SPLIT, SFT and RePS; all.")] = None) -> None:
+def main(
+    method: Annotated[list[str] | None, typer.Option(help="Those of SPLIT, SFT and RePS; all.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Rows whose names hold these words; all.")] = None,
+) -> None:
     torch.set_num_threads(1)
     for name in method or METHODS:
-        table(name, lambda row: print(row, flush=True))
+        table(name, only or [], lambda row: print(row, flush=True))
 
 
 if __name__ == "__main__":
