@@ -56,7 +56,7 @@ class Recipe:
             raise InputError("`batch_size` and `accumulate` must be at least one.")
         if not self.multipliers or not all(math.isfinite(m) and m > 0 for m in self.multipliers):
             raise InputError(f"The `multipliers` {self.multipliers} must be positive sizes; signs are drawn apart.")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise InputError(f"The learning rate is {self.learning_rate}. Pass a positive one, such as 0.03.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"The dropout is {self.dropout}. Pass a share from 0 up to, not including, 1.")
