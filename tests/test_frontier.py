@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mechsteer as ms
+from mechsteer.measuring.useful import useful_range
 from mechsteer.store.keys import Key
 
 
@@ -32,10 +33,14 @@ def planted(gain, multipliers=None, n_pairs=60, noise=0.0, seed=0, unit=1.0) -> 
 
 def test_gains_of_known_curves_are_known():
     found = ms.frontier([planted(3.0)])
-    assert_allclose(found.gained, 3 * np.sqrt(found.budgets), rtol=0.01)
-    assert_allclose(found.area, 3 * 2 / 3 * np.sqrt(4), rtol=0.01)
-    assert_allclose(found.multiplier[1], np.sqrt(found.budgets), rtol=0.01)
-    assert_allclose(found.multiplier[0], -found.multiplier[1], rtol=0.01)
+    assert_allclose(found.gained, 3 * np.sqrt(found.budgets), rtol=0.02)
+    assert_allclose(found.gained_by_side, np.stack([found.gained] * 2), rtol=1e-6)
+    assert_allclose(found.area, 3 * 2 / 3 * np.sqrt(0.5), rtol=0.02)
+    assert_allclose(found.multiplier[1], np.sqrt(found.budgets), rtol=0.02)
+    assert_allclose(found.multiplier[0], -found.multiplier[1], rtol=1e-6)
+    # A gain of g nats takes m = g / 3, which costs its square.
+    assert_allclose(found.cost, np.tile((np.array([2, 4, 8]) / 3) ** 2, (2, 1)), rtol=0.02)
+    assert np.isinf(ms.frontier([planted(1.0)]).cost[:, 2]).all()
 
 
 def test_the_unit_of_the_multiplier_does_not_matter():
@@ -49,7 +54,7 @@ def test_a_steer_that_moves_the_wrong_way_gains_less_than_nothing_at_most_zero()
 
 def test_intervals_cover_the_truth_at_about_their_level():
     covered = [
-        3 * 2 in ms.frontier([planted(3.0, noise=1.0, seed=seed)], n_resamples=200).interval(4.0) for seed in range(100)
+        3.0 in ms.frontier([planted(3.0, noise=1.0, seed=seed)], n_resamples=200).interval(1.0) for seed in range(100)
     ]
     assert 0.87 <= np.mean(covered) <= 1.0
 
@@ -57,9 +62,10 @@ def test_intervals_cover_the_truth_at_about_their_level():
 def test_differences_are_paired_by_pair():
     """Two steers with the same noise over pairs differ by a constant, so the difference is sharper than either area."""
     one, other = ms.frontier([planted(3.0, noise=1.0)]), ms.frontier([planted(2.5, noise=1.0)])
-    estimate, interval = one.area_difference(other)
-    assert_allclose(estimate, 0.5 * 2 / 3 * 2, rtol=0.02)
-    assert 0 < interval.low <= interval.high
+    difference = one.area_difference(other)
+    interval = difference.interval()
+    assert_allclose(difference.estimate, 0.5 * 2 / 3 * np.sqrt(0.5), rtol=0.02)
+    assert difference.p_value < 1e-6 and 0 < interval.low <= interval.high
     assert interval.high - interval.low < 0.2 * (one.area_interval.high - one.area_interval.low)
 
 
@@ -69,6 +75,28 @@ def test_seeds_that_disagree_widen_the_interval():
     assert_allclose(same.area, different.area, rtol=1e-6)
     assert different.area_interval.high - different.area_interval.low > 1
     assert same.area_interval.high - same.area_interval.low < 1e-6
+
+
+def test_differences_are_paired_by_training_seed():
+    """Where a seed that suits one method suits the other as well, few seeds tell them apart."""
+    gains = (2.0, 3.0, 4.0)
+    one, other = (ms.frontier([planted(gain + more) for gain in gains]) for more in (0.5, 0.0))
+    assert 0 not in one.area_difference(other).interval()
+    assert 0 in one.area_difference(ms.frontier([planted(gain) for gain in gains[::-1]])).interval()
+    # What is not trained is set against each seed.
+    assert one.area_difference(ms.frontier([planted(3.5)])).estimate == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ms.InputError, match="3 and 2 came"):
+        one.area_difference(ms.frontier([planted(2.0), planted(3.0)]))
+
+
+def test_utility_is_lost_by_the_mass_of_both_texts():
+    """Of two short answers that have all of it but a hundredth, the log-odds fall by nats before the answers lose a tenth."""
+    m = np.linspace(-4, 4, 41)
+    mass = 0.99 * np.exp(-(m**2))[:, None] * np.ones((1, 30))
+    steer = sweep(m, 3 * m[:, None] * np.ones((1, 30)), np.log(mass / (1 - mass)))
+    assert_allclose(steer.lost, np.repeat(m[:, None] ** 2, 30, axis=1), atol=1e-9)
+    assert_allclose(useful_range(steer), (-np.sqrt(0.5), np.sqrt(0.5)), rtol=0.02)
+    assert_allclose(ms.frontier([steer]).gained[3], 3 * np.sqrt(0.5), rtol=0.02)
 
 
 def test_a_frontier_needs_both_sides_of_zero():

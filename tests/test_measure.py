@@ -190,9 +190,11 @@ def test_auto_multipliers_reach_from_no_effect_to_chance(stories, mood):
 
 def test_the_chosen_site_beats_the_first_layer_and_says_why(stories, mood):
     choice = ms.choose_site(stories, mood[0], places=("resid_post",), max_pairs=24, progress=False)
-    best = choice.table.groupby("layer").gain_per_nat.max()
-    assert choice.site.layer == best.idxmax() and best[choice.site.layer] > best[0]
-    assert set(choice.table.layer) == set(range(5)) and "next best is" in choice.because
+    sites = choice.table.drop_duplicates("layer").set_index("layer")
+    best = sites.useful_gain.idxmax()
+    assert choice.site.layer < 4 and sites.behind[choice.site.layer] >= 0 and sites.behind[best] == 0
+    assert sites.useful_gain[choice.site.layer] > sites.useful_gain[0] and set(sites.index) == set(range(5))
+    assert (sites.low <= sites.useful_gain).all() and "0.5 nats of utility are lost" in choice.because
 
 
 def test_sites_are_compared_at_equal_relative_shift(stories, mood):

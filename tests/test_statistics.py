@@ -6,14 +6,17 @@ from scipy import stats
 
 from mechsteer.statistics.intervals import (
     ConfidenceInterval,
+    SeedsEstimate,
     aicc,
     alternate_folds,
+    autocorrelation,
     bootstrap_interval,
     constancy_p_value,
     percentile_interval,
     r_squared,
     resampled_means,
 )
+from mechsteer.statistics.judging import Outcome, p_value
 
 
 def mean_difference(first, second):
@@ -115,23 +118,47 @@ def test_r_squared_is_one_for_the_truth_zero_for_the_mean_and_unknown_for_a_cons
     assert np.isnan(r_squared(np.full(3, 0.1), np.zeros(3)))
 
 
-def test_aicc_differences_are_those_of_the_likelihood():
+def test_aicc_differences_are_those_of_an_autoregression_s_likelihood():
     rng = np.random.default_rng(0)
-    first, second = rng.normal(0, 1, 30), rng.normal(0, 2, 30)
+    first, second = rng.normal(0, 1, 30), np.cumsum(rng.normal(0, 2, 30))
 
-    def from_likelihood(residual, n_parameters):
-        k = n_parameters + 1
-        log_likelihood = stats.norm.logpdf(residual, scale=np.sqrt(np.mean(residual**2))).sum()
+    def from_likelihood(residuals, n_parameters):
+        rho, k = autocorrelation(residuals), n_parameters + 2
+        shape = rho ** np.abs(np.subtract.outer(np.arange(30), np.arange(30))) / (1 - rho**2)
+        variance = residuals @ np.linalg.solve(shape, residuals) / 30
+        log_likelihood = stats.multivariate_normal.logpdf(residuals, cov=variance * shape)
         return 2 * k - 2 * log_likelihood + 2 * k * (k + 1) / (30 - k - 1)
 
-    ours = aicc(float(np.sum(first**2)), 30, 3) - aicc(float(np.sum(second**2)), 30, 8)
+    ours = aicc(first, 3) - aicc(second, 8)
     assert ours == pytest.approx(from_likelihood(first, 3) - from_likelihood(second, 8))
+    assert abs(autocorrelation(first)) < 0.3 < 0.7 < autocorrelation(second)
 
 
 def test_aicc_admits_that_points_are_too_few_and_that_nothing_is_left_to_explain():
-    assert aicc(1.0, n_points=10, n_parameters=8) == np.inf
-    assert np.isfinite(aicc(1.0, n_points=11, n_parameters=8))
-    assert aicc(0.0, n_points=11, n_parameters=2) == -np.inf
+    residuals = np.random.default_rng(0).normal(size=12)
+    assert aicc(residuals[:11], n_parameters=8) == np.inf
+    assert np.isfinite(aicc(residuals, n_parameters=8))
+    assert aicc(np.zeros(11), n_parameters=2) == -np.inf
+
+
+def test_an_estimate_from_few_seeds_covers_as_often_as_it_says():
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(400):
+        pairs, seeds = rng.normal(0, 1, 50), rng.normal(0, 1, 3)
+        by_seed = 5 + seeds + pairs.mean()
+        over_pairs = 5 + seeds.mean() + rng.choice(pairs, (200, 50)).mean(axis=1)
+        covered.append(5.0 in SeedsEstimate.of(by_seed, over_pairs, 50).interval())
+    assert 0.9 < np.mean(covered) < 0.99
+    alone = SeedsEstimate.of(np.array([1.0]), rng.normal(1, 0.1, 1000), 200)
+    assert alone.interval().low == pytest.approx(1 - 1.97 * 0.1, rel=0.1) and alone.p_value < 1e-6
+
+
+def test_a_wrong_outcome_is_as_likely_as_its_tail():
+    samples = np.random.default_rng(0).normal(1.0, 0.5, 100_000)
+    assert p_value(samples, (0.0, np.inf), Outcome.SUPPORTED) == pytest.approx(2 * stats.norm.sf(2), rel=0.1)
+    assert p_value(samples, (-np.inf, 0.0), Outcome.REFUTED) == pytest.approx(2 * stats.norm.sf(2), rel=0.1)
+    assert p_value(samples[:50] + 3, (0.0, np.inf), Outcome.SUPPORTED) < 1e-6
+    assert np.isnan(p_value(samples, (0.0, np.inf), Outcome.INCONCLUSIVE))
 
 
 def test_folds_alternate():

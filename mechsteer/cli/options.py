@@ -106,6 +106,10 @@ SiteOption = Annotated[
         metavar="LAYER:PLACE,...",
     ),
 ]
+LayersAfterOption = Annotated[
+    int,
+    steers(help="How many layers a chosen site leaves after it, where that costs no gain.", min=0, metavar="N"),
+]
 RuleOption = Annotated[
     str | None,
     steers(

@@ -5,6 +5,8 @@ Forms live on scaled multipliers, of which the largest in size is one: their bou
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 from einops import rearrange
@@ -13,6 +15,7 @@ from numpy import ndarray
 from scipy.special import expit
 from scipy.stats import qmc
 
+from ..statistics.intervals import N_BLOCKS
 from .preference import PreferenceCurve
 from .utility import UtilityCurve
 from .validity import ValidityDecay, Variant
@@ -21,6 +24,8 @@ Curve = PreferenceCurve | UtilityCurve
 
 LOG_POWERS = (float(np.log(0.2)), float(np.log(50.0)))
 """Less hardly decays; more cannot be told from a Gaussian."""
+LARGEST_DROP = (-1.5, 1.5)
+"""Roots of how much log validity may have fallen at zero where both sides agree there: to a tenth at most."""
 WIDEST = 10.0
 """A half-width of ten times the sweep cannot be told from no decay."""
 
@@ -33,11 +38,13 @@ class Form:
     columns: Callable[[ndarray, ndarray], ndarray]
     n_linear: int
     ranges: dict[str, tuple[float, float]]
+    n_signs: int = 0
+    """Shape parameters of which the sign alone counts."""
 
     @property
     def least_points(self) -> int:
-        """So many multipliers are needed to fit it to half of them, and judge it on the rest."""
-        return 2 * self.n_parameters + 2
+        """So many multipliers are needed to fit it without a block of them, and one more."""
+        return next(n for n in count(N_BLOCKS) if n - -(-n // N_BLOCKS) > self.n_parameters)
 
     @property
     def bounds(self) -> Float[ndarray, "shape 2"]:
@@ -46,8 +53,8 @@ class Form:
 
     @property
     def n_parameters(self) -> int:
-        """Coefficients and shape parameters; the noise is not counted."""
-        return self.n_linear + len(self.ranges)
+        """Coefficients and shape parameters, without signs; the noise is not counted."""
+        return self.n_linear + len(self.ranges) - self.n_signs
 
     def candidates(self, n_candidates: int, seed: int) -> Float[ndarray, "candidates shape"]:
         """Points spread evenly between the bounds."""
@@ -63,19 +70,26 @@ class Form:
         return tuple(np.array(list(self.ranges))[(shape <= lower + margin) | (shape >= upper - margin)].tolist())
 
 
-def rational_quadratic(distance: ndarray, power: ndarray) -> ndarray:
-    """The paper's decay; distance in half-widths, so that all decays fall to one half at distance one."""
-    return np.exp(-power * np.log1p(distance**2 * np.expm1(np.log(2) / power)))
+class Decay(NamedTuple):
+    """How validity falls with the distance in half-widths, so that every decay is one half at distance one."""
+
+    at: Callable[..., ndarray]
+    """Validity at a distance; where the decay has a power, given that too."""
+    distance: Callable[..., ndarray]
+    """The distance at which validity is exp(-drop)."""
+    has_power: bool = False
 
 
-def gaussian(distance: ndarray) -> ndarray:
-    """What the rational quadratic becomes as its power grows."""
-    return 2.0 ** -(distance**2)
-
-
-def laplace(distance: ndarray) -> ndarray:
-    """A decay with a kink where it starts."""
-    return 2.0 ** -np.abs(distance)
+RATIONAL_QUADRATIC = Decay(
+    lambda distance, power: np.exp(-power * np.log1p(distance**2 * np.expm1(np.log(2) / power))),
+    lambda drop, power: np.sqrt(np.expm1(drop / power) / np.expm1(np.log(2) / power)),
+    has_power=True,
+)
+"""The paper's."""
+GAUSSIAN = Decay(lambda distance: 2.0 ** -(distance**2), lambda drop: np.sqrt(drop / np.log(2)))
+"""What the rational quadratic becomes as its power grows."""
+LAPLACE = Decay(lambda distance: 2.0 ** -np.abs(distance), lambda drop: drop / np.log(2))
+"""With a kink where it starts."""
 
 
 def _log_widths(multipliers: ndarray) -> tuple[float, float]:
@@ -83,33 +97,65 @@ def _log_widths(multipliers: ndarray) -> tuple[float, float]:
     return float(np.log(np.diff(multipliers).min(initial=WIDEST))), float(np.log(WIDEST))
 
 
-def _decay_form(
-    name: str, curve: type[Curve], decay: Callable[..., ndarray], variant: Variant, multipliers: ndarray
-) -> Form:
+class _Sides(NamedTuple):
+    """Of a batch of shapes, the parameters of either side: [negative or positive, batch]."""
+
+    centre: ndarray
+    half_width: ndarray
+    power: tuple[ndarray, ...]
+    """None for a decay without one."""
+
+    @classmethod
+    def of(cls, decay: Decay, variant: Variant, shape: Float[ndarray, "batch shape"]) -> "_Sides":
+        first, second = shape[:, 0], shape[:, 1]
+        half_width, *power = rearrange(np.exp(shape[:, 2:]), "batch (parameter side) -> parameter side batch", side=2)
+        if variant == "printed":
+            centre = np.stack([first, second])
+        elif variant == "plateau":
+            centre = np.stack([first, first + second])
+        else:
+            # Both sides have lost exp(-first²) at zero; on which side of it their centres lie, two signs say.
+            away = np.sign(first) * half_width * decay.distance(first**2, *power)
+            centre = away * np.stack([np.where(second < 0, -1.0, 1.0), np.ones_like(second)])
+        return cls(centre, half_width, tuple(power))
+
+
+def _decay_form(name: str, curve: type[Curve], decay: Decay, variant: Variant, multipliers: ndarray) -> Form:
     """A form of the paper's shape, with any decay: centres, log half-widths, and log powers where the decay has one.
 
     Half-widths instead of the printed L: with L, a change of the power moves the whole curve.
     """
-    centres = ["centre"] if variant == "continuous" else ["centre_negative", "centre_positive"]
-    ranges = dict.fromkeys(centres, (float(multipliers[0]), float(multipliers[-1])))
-    ranges |= dict.fromkeys(["log_half_width_negative", "log_half_width_positive"], _log_widths(multipliers))
-    if decay is rational_quadratic:
+    swept = float(multipliers[0]), float(multipliers[-1])
+    ranges = {
+        "printed": {"centre_negative": swept, "centre_positive": swept},
+        "matched": {"root_of_drop_at_zero": LARGEST_DROP, "same_side": (-1.0, 1.0)},
+        "plateau": {"centre_negative": swept, "plateau": (0.0, swept[1] - swept[0])},
+    }[variant]
+    ranges = ranges | dict.fromkeys(["log_half_width_negative", "log_half_width_positive"], _log_widths(multipliers))
+    if decay.has_power:
         ranges |= dict.fromkeys(["log_power_negative", "log_power_positive"], LOG_POWERS)
-    n_centres = len(centres)
 
     def columns(multipliers: ndarray, shape: ndarray) -> ndarray:
-        sides = [shape[:, [0, n_centres - 1]]]
-        sides += [*rearrange(np.exp(shape[:, n_centres:]), "batch (parameter side) -> parameter batch side", side=2)]
-        positive = multipliers >= (shape[:, :1] if variant == "continuous" else 0)
-        centre, half_width, *power = (np.where(positive, side[:, 1:], side[:, :1]) for side in sides)
-        return curve.columns(multipliers, decay((multipliers - centre) / half_width, *power))
+        sides = _Sides.of(decay, variant, shape)
+        negative, positive = sides.centre[..., None]
+        is_positive = multipliers >= ((negative + positive) / 2 if variant == "plateau" else 0)
+        centre, half_width, *power = (
+            np.where(is_positive, of[1][:, None], of[0][:, None])
+            for of in (sides.centre, sides.half_width, *sides.power)
+        )
+        distance = multipliers - centre
+        if variant == "plateau":
+            distance = np.where(is_positive, np.maximum(distance, 0), np.minimum(distance, 0))
+        return curve.columns(multipliers, decay.at(distance / half_width, *power))
 
-    return Form(name, columns, n_linear=3 if curve is PreferenceCurve else 2, ranges=ranges)
+    return Form(
+        name, columns, n_linear=3 if curve is PreferenceCurve else 2, ranges=ranges, n_signs=int(variant == "matched")
+    )
 
 
 def paper_form(curve: type[Curve], variant: Variant, multipliers: Float[ndarray, " m"]) -> Form:
     """Eq. 15 or 17 with the decay of eq. 12."""
-    return _decay_form("rational quadratic", curve, rational_quadratic, variant, multipliers)
+    return _decay_form(f"rational quadratic, {variant}", curve, RATIONAL_QUADRATIC, variant, multipliers)
 
 
 def curve_from(
@@ -120,16 +166,11 @@ def curve_from(
     unit: float,
 ) -> Curve:
     """The paper's curve in the units of the sweep; `unit` is the multiplier that was scaled to one."""
-    centres, (width_negative, width_positive, power_negative, power_positive) = shape[:-4], np.exp(shape[-4:])
-    validity = ValidityDecay(
-        split=float(centres[0] * unit) if variant == "continuous" else 0.0,
-        centre_negative=float(centres[0] * unit),
-        scale_negative=float((width_negative * unit) ** 2 / np.expm1(np.log(2) / power_negative)),
-        power_negative=float(power_negative),
-        centre_positive=float(centres[-1] * unit),
-        scale_positive=float((width_positive * unit) ** 2 / np.expm1(np.log(2) / power_positive)),
-        power_positive=float(power_positive),
-    )
+    sides = _Sides.of(RATIONAL_QUADRATIC, variant, shape[None])
+    (power,) = sides.power
+    scale = (sides.half_width * unit) ** 2 / np.expm1(np.log(2) / power)
+    parameters = np.stack([sides.centre * unit, scale, power], axis=1).ravel().tolist()
+    validity = ValidityDecay(variant, *parameters)
     if curve is PreferenceCurve:
         gain, offset, baseline = coefficients.tolist()
         return PreferenceCurve(gain / unit, offset, baseline, validity)
@@ -167,8 +208,8 @@ def rival_forms(curve: type[Curve], variant: Variant, multipliers: Float[ndarray
         _polynomial(paper_form(curve, variant, multipliers).n_parameters - 1, "polynomial"),
         _logistic(1, "logistic", multipliers),
         _logistic(2, "two logistics", multipliers),
-        _decay_form("Gaussian decay", curve, gaussian, variant, multipliers),
-        _decay_form("Laplace decay", curve, laplace, variant, multipliers),
+        _decay_form("Gaussian decay", curve, GAUSSIAN, variant, multipliers),
+        _decay_form("Laplace decay", curve, LAPLACE, variant, multipliers),
         _polynomial(1, "linear"),
         _polynomial(0, "constant"),
     )

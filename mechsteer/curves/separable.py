@@ -24,6 +24,7 @@ DECREASE_TOLERANCE = 1e-9
 """Smallest share of the squared error that a step must remove to be worth another."""
 EXACT = 1e-24
 """A squared error, as a share of the values', that is rounding."""
+MAX_STEPS = 1000
 DIFFERENCE_STEP = 1e-5
 DAMPING = (1e-10, 1e-2, 1e12)
 """Least, first and greatest damping of a step."""
@@ -56,8 +57,9 @@ class _Points(NamedTuple):
 _pseudo_inverse = partial(np.linalg.pinv, rcond=1e-12)
 
 
-def _evaluate(columns: Columns, shape: ndarray, values: ndarray) -> _Points:
-    at_shape = columns(shape)
+def _evaluate(columns: Columns, shape: ndarray, values: ndarray, weights: ndarray) -> _Points:
+    """Columns and residual are weighted; `values` are already."""
+    at_shape = columns(shape) * weights[..., None]
     inverse = _pseudo_inverse(at_shape)
     coefficients = np.einsum("bkm,bm->bk", inverse, values)
     residual = values - np.einsum("bmk,bk->bm", at_shape, coefficients)
@@ -65,18 +67,20 @@ def _evaluate(columns: Columns, shape: ndarray, values: ndarray) -> _Points:
 
 
 def screen(
-    columns: Float[ndarray, "candidates m linear"],
+    columns: Columns,
     values: Float[ndarray, "batch m"],
+    weights: Float[ndarray, " m"],
     candidates: Float[ndarray, "candidates shape"],
     keep: int,
 ) -> Float[ndarray, "batch kept shape"]:
-    """For each problem, the candidates that explain it best as they stand."""
-    residual = values.T - columns @ (_pseudo_inverse(columns) @ values.T)
+    """For each problem, the candidates that explain it best as they stand; all problems share their weights."""
+    weighted, at_shape = (values * weights).T, columns(candidates) * weights[:, None]
+    residual = weighted - at_shape @ (_pseudo_inverse(at_shape) @ weighted)
     order = np.argsort(np.sum(residual**2, axis=1), axis=0, kind="stable")
     return candidates[order[:keep].T]
 
 
-def _jacobian(columns: Columns, points: _Points) -> ndarray:
+def _jacobian(columns: Columns, points: _Points, weights: ndarray) -> ndarray:
     """How the residual moves with the shape when the coefficients follow (Kaufman's approximation)."""
     shape = points.shape[:, None]
     step = DIFFERENCE_STEP * np.eye(shape.shape[-1])
@@ -84,7 +88,9 @@ def _jacobian(columns: Columns, points: _Points) -> ndarray:
     after, before = rearrange(
         columns(around), "(sign batch step) m linear -> sign batch step m linear", sign=2, batch=len(shape)
     )
-    moves = np.einsum("bsmk,bk->bms", (after - before) / (2 * DIFFERENCE_STEP), points.coefficients)
+    moves = (
+        np.einsum("bsmk,bk->bms", (after - before) / (2 * DIFFERENCE_STEP), points.coefficients) * weights[..., None]
+    )
     return points.columns @ (points.inverse @ moves) - moves
 
 
@@ -93,12 +99,18 @@ def minimise(
     values: Float[ndarray, "batch m"],
     starts: Float[ndarray, "batch shape"],
     bounds: Float[ndarray, "shape 2"],
-    max_steps: int = 200,
+    weights: Float[ndarray, "batch m"] | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> Solution:
-    """Descend from every start, within the bounds, until its problem has converged or has used up its steps."""
+    """Descend from every start, within the bounds, until its problem has converged or has used up its steps.
+
+    Each problem's residual is weighted by `weights`, by default one; at a weight of zero a point is not seen.
+    """
     lower, upper = bounds.T
+    weights = np.ones(values.shape) if weights is None else weights
+    values = values * weights
     least_damping, first_damping, greatest_damping = DAMPING
-    points = _evaluate(columns, np.clip(starts, lower, upper), values)
+    points = _evaluate(columns, np.clip(starts, lower, upper), values, weights)
     rounding = EXACT * np.sum(values**2, axis=1)
     converged = (points.squared_error <= rounding) | (len(bounds) == 0)
     damping = np.full(len(starts), first_damping)
@@ -107,7 +119,7 @@ def minimise(
         if not len(active):
             break
         here = _Points(*(part[active] for part in points))
-        jacobian = _jacobian(columns, here)
+        jacobian = _jacobian(columns, here, weights[active])
         gradient = np.einsum("bms,bm->bs", jacobian, here.residual)
         outward = ((here.shape <= lower) & (gradient > 0)) | ((here.shape >= upper) & (gradient < 0))
         jacobian = np.where(outward[:, None], 0, jacobian)
@@ -121,7 +133,7 @@ def minimise(
         added = damping[active, None] * np.where(diagonal > rounding[active, None], diagonal, 1)
         damped = curvature + added[..., None] * np.eye(len(bounds))
         step = -np.linalg.solve(damped, gradient[..., None])[..., 0]
-        there = _evaluate(columns, np.clip(here.shape + step, lower, upper), values[active])
+        there = _evaluate(columns, np.clip(here.shape + step, lower, upper), values[active], weights[active])
 
         decrease = here.squared_error - there.squared_error
         better = decrease > 0

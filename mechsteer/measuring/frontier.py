@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,11 +11,12 @@ from scipy.interpolate import PchipInterpolator
 
 from ..brief import brief
 from ..errors import InputError
-from ..statistics.intervals import ConfidenceInterval, percentile_interval
+from ..statistics.intervals import ConfidenceInterval, SeedsEstimate
 from .sweeps import Sweep
+from .useful import BUDGETS, USEFUL
 
-BUDGETS = (0.5, 1.0, 2.0, 4.0)
-"""Losses of utility (nats) at which steers are compared."""
+TARGETS = (2.0, 4.0, 8.0)
+"""Gains of preference (nats), of which is told what they cost."""
 DENSE = 400
 """Points of the interpolated curve on each side of zero."""
 
@@ -23,33 +25,57 @@ DENSE = 400
 class Frontier:
     """Preference gained (nats) at each budget of lost utility, mean of both directions of steering, and its area.
 
-    `area` is the mean gain over all budgets from zero to the largest. The samples are bootstrap draws of pairs and
-    seeds; two frontiers of the same pairs and bootstrap seed share their draws of pairs, so differences are paired.
+    `area` is the mean gain over all budgets of the useful range (`useful.py`). Two frontiers of the same pairs and bootstrap seed
+    share their draws of pairs, and their training seeds belong together (initialisation, order of the pairs), so differences
+    are paired by both. Sides are the negative and the positive direction.
     """
 
     budgets: tuple[float, ...]
-    gained: Float[ndarray, " budgets"]
-    area: float
+    gained_by_seed: Float[ndarray, "seeds budgets"]
+    area_by_seed: Float[ndarray, " seeds"]
     gained_samples: Float[ndarray, "resamples budgets"]
+    """Means over seeds, with pairs drawn again."""
     area_samples: Float[ndarray, " resamples"]
+    n_pairs: int
+    gained_by_side: Float[ndarray, "sides budgets"]
     relative_shift: Float[ndarray, "sides budgets"]
     multiplier: Float[ndarray, "sides budgets"]
     """Where each budget's gain is reached, below and above zero; the mean over seeds."""
-    n_seeds: int
+    cost: Float[ndarray, "sides targets"]
+    """Utility lost (nats) where a gain of `TARGETS` is first reached, the mean over seeds; infinite where one never is."""
 
     __repr__ = brief
 
+    @property
+    def n_seeds(self) -> int:
+        return len(self.area_by_seed)
+
+    @property
+    def gained(self) -> Float[ndarray, " budgets"]:
+        return self.gained_by_seed.mean(axis=0)
+
+    @property
+    def area(self) -> float:
+        return float(self.area_by_seed.mean())
+
     def interval(self, budget: float) -> ConfidenceInterval:
-        """Of the gain at one budget."""
-        return percentile_interval(self.gained_samples[:, self.budgets.index(budget)])
+        """Of the gain at one budget, over pairs and seeds."""
+        at = self.budgets.index(budget)
+        return SeedsEstimate.of(self.gained_by_seed[:, at], self.gained_samples[:, at], self.n_pairs).interval()
 
     @property
     def area_interval(self) -> ConfidenceInterval:
-        return percentile_interval(self.area_samples)
+        """Of the area, over pairs and seeds."""
+        return SeedsEstimate.of(self.area_by_seed, self.area_samples, self.n_pairs).interval()
 
-    def area_difference(self, other: "Frontier") -> tuple[float, ConfidenceInterval]:
-        """This area minus the other one, with an interval over pairs and seeds."""
-        return self.area - other.area, percentile_interval(self.area_samples - other.area_samples)
+    def area_difference(self, other: "Frontier") -> SeedsEstimate:
+        """This area minus the other one; what is not trained has one seed, which is set against each of the other's."""
+        if 1 not in (self.n_seeds, other.n_seeds) and self.n_seeds != other.n_seeds:
+            raise InputError(
+                f"Training seeds are compared one by one, but {self.n_seeds} and {other.n_seeds} came. Pass as many of both."
+            )
+        by_seed = self.area_by_seed - other.area_by_seed
+        return SeedsEstimate.of(by_seed, self.area_samples - other.area_samples, self.n_pairs)
 
 
 def frontier(
@@ -63,14 +89,14 @@ def frontier(
     """The frontier of one method and form, from its sweeps over the same pairs, one for each training seed.
 
     Curves are means over pairs, interpolated between multipliers (monotone cubic). Pairs whose utility is undefined
-    somewhere are left out; pass `defined` to leave out the same ones in several
-    frontiers. Intervals are a bootstrap crossed over pairs and seeds; from one seed, over pairs alone.
+    somewhere are left out; pass `defined` to leave out the same ones in several frontiers. Intervals are over pairs and
+    seeds; from one seed, over pairs alone.
     """
     if not sweeps or any(sweep.pairs != sweeps[0].pairs for sweep in sweeps):
         raise InputError(
             "A frontier needs sweeps over the same pairs, at least one. Pass those of one method and form."
         )
-    fine = np.linspace(0, max(budgets), 81)
+    fine = np.linspace(0, USEFUL, 81)
     asked = np.concatenate([budgets, fine])
     defined = defined_everywhere(sweeps) if defined is None else defined
     if not defined.any():
@@ -80,32 +106,38 @@ def frontier(
     counts = rng.multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples) / n_pairs
     weights = np.concatenate([np.full((1, n_pairs), 1 / n_pairs), counts])
 
-    gains, where = [], []
+    gains, where, costs = [], [], []
     for sweep in sweeps:
-        gain, multiplier = _gains(
-            sweep.multipliers, weights @ sweep.preference[:, defined].T, weights @ sweep.utility[:, defined].T, asked
-        )
+        sides = [
+            _Side.of(
+                sign, sweep.multipliers, weights @ sweep.preference[:, defined].T, weights @ sweep.lost[:, defined].T
+            )
+            for sign in (-1, 1)
+        ]
+        gain, multiplier = (np.stack(parts) for parts in zip(*(side.within(asked) for side in sides), strict=True))
         gains.append(gain)
         where.append(multiplier[:, 0])
-    by_seed = np.stack(gains)
-    drawn = np.random.default_rng([seed, 1]).integers(len(sweeps), size=(n_resamples, len(sweeps)))
-    estimate = by_seed[:, 0].mean(axis=0)
-    samples = by_seed[drawn, 1 + np.arange(n_resamples)[:, None]].mean(axis=1)
+        costs.append([side.cost(TARGETS) for side in sides])
+    by_side = np.stack(gains)
+    by_seed = by_side.mean(axis=1)
     n = len(budgets)
     multiplier = np.stack(where)[..., :n]
     shifts = [
         sweep.shift_at(reached.ravel()).reshape(reached.shape)
         for sweep, reached in zip(sweeps, multiplier, strict=True)
     ]
+    areas = np.trapezoid(by_seed[..., n:], fine, axis=-1) / fine[-1]
     return Frontier(
         budgets=tuple(budgets),
-        gained=estimate[:n],
-        area=float(np.trapezoid(estimate[n:], fine) / fine[-1]),
-        gained_samples=samples[:, :n],
-        area_samples=np.trapezoid(samples[:, n:], fine, axis=1) / fine[-1],
+        gained_by_seed=by_seed[:, 0, :n],
+        area_by_seed=areas[:, 0],
+        gained_samples=by_seed[:, 1:, :n].mean(axis=0),
+        area_samples=areas[:, 1:].mean(axis=0),
+        n_pairs=n_pairs,
+        gained_by_side=by_side[:, :, 0, :n].mean(axis=0),
         relative_shift=np.mean(shifts, axis=0),
         multiplier=multiplier.mean(axis=0),
-        n_seeds=len(sweeps),
+        cost=np.mean(costs, axis=0),
     )
 
 
@@ -114,25 +146,37 @@ def defined_everywhere(sweeps: Sequence[Sweep]) -> Bool[ndarray, " pairs"]:
     return np.all([np.isfinite(sweep.utility).all(axis=0) for sweep in sweeps], axis=0)
 
 
-def _gains(
-    multipliers: Float[ndarray, " m"],
-    preference: Float[ndarray, "curves m"],
-    utility: Float[ndarray, "curves m"],
-    budgets: Float[ndarray, " budgets"],
-) -> tuple[Float[ndarray, "curves budgets"], Float[ndarray, "2 curves budgets"]]:
-    """The largest gain within each budget, mean of both sides, and the multipliers of each side's."""
-    if not (multipliers[0] < 0 < multipliers[-1] and 0 in multipliers):
-        raise InputError("A frontier needs multipliers on both sides of zero, and zero itself.")
-    gained, where = [], []
-    for sign in (-1.0, 1.0):
+class _Side(NamedTuple):
+    """One direction of steering, from zero outwards on a dense grid: what many curves have gained and lost."""
+
+    multipliers: Float[ndarray, " dense"]
+    gain: Float[ndarray, "curves dense"]
+    loss: Float[ndarray, "curves dense"]
+
+    @classmethod
+    def of(
+        cls, sign: int, multipliers: Float[ndarray, " m"], preference: Float[ndarray, "curves m"],
+        lost: Float[ndarray, "curves m"],
+    ) -> "_Side":  # fmt: skip
+        if not (multipliers[0] < 0 < multipliers[-1] and 0 in multipliers):
+            raise InputError("A frontier needs multipliers on both sides of zero, and zero itself.")
         side = np.flatnonzero(sign * multipliers >= 0)
         side = side[np.argsort(np.abs(multipliers[side]))]
         sizes = np.abs(multipliers[side])
         dense = np.linspace(0, 1, DENSE) ** 2 * sizes[-1]
         gain = sign * PchipInterpolator(sizes, preference[:, side] - preference[:, side[:1]], axis=1)(dense)
-        loss = PchipInterpolator(sizes, utility[:, side[:1]] - utility[:, side], axis=1)(dense)
-        # Where utility only falls, this is the gain at the budget; utility that rises first costs nothing.
-        best = [np.where(loss <= budget, gain, -np.inf).argmax(axis=1) for budget in budgets]
-        gained.append(np.stack([np.take_along_axis(gain, at[:, None], 1)[:, 0] for at in best], axis=1))
-        where.append(np.stack([sign * dense[at] for at in best], axis=1))
-    return (gained[0] + gained[1]) / 2, np.stack(where)
+        return cls(sign * dense, gain, PchipInterpolator(sizes, lost[:, side], axis=1)(dense))
+
+    def within(
+        self, budgets: Float[ndarray, " budgets"]
+    ) -> tuple[Float[ndarray, "curves budgets"], Float[ndarray, "curves budgets"]]:
+        """The largest gain within each budget, and the multiplier of it. What raises utility first costs nothing."""
+        best = np.stack(
+            [np.where(self.loss <= budget, self.gain, -np.inf).argmax(axis=1) for budget in budgets], axis=1
+        )
+        return np.take_along_axis(self.gain, best, axis=1), self.multipliers[best]
+
+    def cost(self, targets: Sequence[float]) -> Float[ndarray, " targets"]:
+        """What the first curve, of all pairs, has lost where its gain first reaches each target."""
+        reached = [self.gain[0] >= target for target in targets]
+        return np.array([self.loss[0, at.argmax()] if at.any() else np.inf for at in reached])

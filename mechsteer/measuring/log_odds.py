@@ -16,6 +16,15 @@ def preference_log_odds(
     return np.asarray(loss_negative, np.float64) - np.asarray(loss_positive, np.float64)
 
 
+def log_useful_probability(
+    loss_positive: Float[ndarray, "*pairs"], loss_negative: Float[ndarray, "*pairs"]
+) -> Float[ndarray, "*pairs"]:
+    """log(P(positive) + P(negative)), in nats: log P(u) of eq. 6."""
+    # Of a loss that is not a number nothing is said; whoever made it says so.
+    with np.errstate(invalid="ignore"):
+        return np.logaddexp(-np.asarray(loss_positive, np.float64), -np.asarray(loss_negative, np.float64))
+
+
 def utility_log_odds(
     loss_positive: Float[ndarray, "*pairs"], loss_negative: Float[ndarray, "*pairs"]
 ) -> Float[ndarray, "*pairs"]:
@@ -23,9 +32,7 @@ def utility_log_odds(
 
     Such a pair has no utility log-odds. It is left undefined, to be counted and reported, never clamped.
     """
-    # Of a loss that is not a number nothing is said; whoever made it says so.
-    with np.errstate(invalid="ignore"):
-        log_useful = np.logaddexp(-np.asarray(loss_positive, np.float64), -np.asarray(loss_negative, np.float64))
+    log_useful = log_useful_probability(loss_positive, loss_negative)
     defined = log_useful < 0
     safe = np.where(defined, log_useful, -1.0)
     # log(1 - e^x): each form is accurate on its own side of log 2 (Maechler 2012).

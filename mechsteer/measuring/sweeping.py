@@ -19,7 +19,7 @@ from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from ..store.keys import Key
 from .batches import Batches
-from .log_odds import utility_log_odds
+from .log_odds import log_useful_probability
 from .sweeps import Sweep, shifts_of
 
 
@@ -154,11 +154,13 @@ def find_multipliers(
     positions: str | None = None,
     max_pairs: int = 32,
 ) -> Float[ndarray, " n"]:
-    """n multipliers from no effect to collapse on both sides, found by looking at a few pairs.
+    """n multipliers from no effect to collapse, as many on either side of zero, found by looking at a few pairs.
 
-    A side has collapsed where mean utility is no better than that of guessing every token evenly from the vocabulary.
-    Where that is not reached at shifts 128 times as large as the activation, or at the largest strength that the rule knows,
-    the side ends once 95 % of the utility lost there is lost. Points lie closer together near zero, where curves bend most.
+    Two fifths of a side, six or more where there is room, lie where at most one nat of utility is lost: midway between even steps
+    of m and even steps of the root of the loss, which grows with m squared at first. The others go on from there to collapse by
+    even factors. A side has collapsed where the pairs' texts are no likelier than by guessing every token evenly from the
+    vocabulary. Where that is not reached at shifts 128 times as large as the activation, or at the largest strength that the
+    rule knows, the side ends once 95 % of the utility lost there is lost.
     """
     encoded = encode_pairs(model, pairs[:max_pairs], prompt_format or intervention.origin.prompt_format)
     positions = positions or intervention.origin.positions
@@ -173,29 +175,30 @@ def find_multipliers(
             "The intervention changes nothing at these pairs: its shift is zero. Learn it from other pairs."
         )
     guess = np.log(model.d_vocab)
-    chance = utility_log_odds(unit.tokens_positive * guess, unit.tokens_negative * guess).mean()
+    chance = log_useful_probability(unit.tokens_positive * guess, unit.tokens_negative * guess)
     # Where nobody knows how the shift grows with m, as if it did so evenly: more is looked at than is needed.
     sizes = np.geomspace(1 / 8, 128, 21) / unit.relative_shift.mean()
     if rule.largest is not None:
         sizes = np.linspace(0, rule.largest, 22)[1:]
-    reach = []
-    for sign in (-1.0, 1.0):
-        utility = _mean_of_defined(look(sign * np.append(0.0, sizes)).utility)[:: int(sign)]
-        lost = utility[0] - utility[1:]
-        collapsed = np.nonzero(lost >= min(utility[0] - chance, 0.95 * lost[-1]))[0] if lost[-1] > 0 else []
-        reach.append(sizes[collapsed[0]] if len(collapsed) else sizes[-1])
-    below = int(np.clip(round((n - 1) * reach[0] / sum(reach)), 1, n - 2))
-    return np.concatenate([-reach[0] * _steps(below)[::-1], [0.0], reach[1] * _steps(n - 1 - below)])
+    sides = []
+    for sign, n_points in ((-1.0, (n - 1) // 2), (1.0, n // 2)):
+        found = look(sign * np.append(0.0, sizes))
+        lost = found.lost.mean(axis=1)[:: int(sign)]
+        base = log_useful_probability(found.loss_positive[found.zero], found.loss_negative[found.zero])
+        to_chance = float((base - chance).mean())
+        collapsed = np.flatnonzero(lost >= min(to_chance, 0.95 * lost[-1])) if lost[-1] > 0 else []
+        end = collapsed[0] if len(collapsed) else len(lost) - 1
+        sides.append(sign * _laid_out(np.append(0.0, sizes)[: end + 1], lost[: end + 1], n_points))
+    return np.concatenate([sides[0][::-1], [0.0], sides[1]])
 
 
-def _mean_of_defined(values: Float[ndarray, "m pairs"]) -> Float[ndarray, " m"]:
-    """The mean over the pairs that are defined at every multiplier."""
-    defined = np.isfinite(values).all(axis=0)
-    if not defined.any():
-        raise InputError("No pair has a defined utility at every multiplier. Pass pairs with longer completions.")
-    return values[:, defined].mean(axis=1)
-
-
-def _steps(n: int) -> Float[ndarray, " n"]:
-    """n numbers from near 0 to 1, closer together near 0."""
-    return np.sinh(3 * np.arange(1, n + 1) / n) / np.sinh(3)
+def _laid_out(sizes: Float[ndarray, " k"], lost: Float[ndarray, " k"], n: int) -> Float[ndarray, " n"]:
+    """n sizes up to the last, of which `find_multipliers` says how they lie, from what is lost at a few from zero on."""
+    root = np.sqrt(np.maximum.accumulate(np.maximum(lost, 0.0)))
+    within = min(1.0, root[-1])
+    n_within = n if root[-1] <= 1 else max(1, min(max(6, round(0.4 * n)), n - max(1, n // 3)))
+    at_one = float(np.interp(within, root, sizes)) if within > 0 else sizes[-1]
+    steps = np.arange(1, n_within + 1) / n_within
+    by_loss = np.interp(steps * within, root, sizes) if within > 0 else steps * at_one
+    further = np.geomspace(at_one, sizes[-1], n - n_within + 1)[1:]
+    return np.concatenate([(steps * at_one + by_loss) / 2, further])

@@ -16,7 +16,7 @@ from ..store.atomic import write_atomically
 from ..store.keys import Key, keys_in, labelled, split_by_key
 from ..store.sums import check_listed
 from ..store.tables import Columns, counts, finite, read_table, words
-from .log_odds import preference_log_odds, utility_log_odds
+from .log_odds import log_useful_probability, preference_log_odds, utility_log_odds
 
 LOSSES = ("loss_positive", "loss_negative")
 SHIFTS = ("relative_shift", "relative_shift_low", "relative_shift_high", "relative_shift_mean")
@@ -111,6 +111,12 @@ class Sweep:
     def utility(self) -> Float[ndarray, "m pairs"]:
         """Utility log-odds (nats); NaN where undefined."""
         return utility_log_odds(self.loss_positive, self.loss_negative)
+
+    @cached_property
+    def lost(self) -> Float[ndarray, "m pairs"]:
+        """Utility lost since m = 0 (nats), as `useful.py` defines it."""
+        log_useful = log_useful_probability(self.loss_positive, self.loss_negative)
+        return log_useful[self.zero] - log_useful
 
     @property
     def zero(self) -> int:

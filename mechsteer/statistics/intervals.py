@@ -8,6 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.stats import bootstrap
+from scipy.stats import t as student
+
+N_BLOCKS = 6
+"""Runs of neighbouring multipliers, each predicted from all others."""
+LEAST_ERROR = 0.01
+"""Of the largest standard error: what hardly differs between pairs must not rule a fit alone."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,41 @@ def bootstrap_interval(
     return percentile_interval(np.array(estimates), level)
 
 
+@dataclass(frozen=True)
+class SeedsEstimate:
+    """A mean over training seeds, with what pairs and seeds leave open: Student's, for few seeds.
+
+    Drawing two or three seeds again says too little of how far another one would lie: of two methods that gain as much, a
+    bootstrap finds one better in a third of studies. So the seeds' scatter has as many degrees of freedom as Welch gives to so
+    few. From one seed, the estimate is of that training alone.
+    """
+
+    estimate: float
+    error: float
+    freedom: float
+
+    @classmethod
+    def of(
+        cls, by_seed: Float[ndarray, " seeds"], over_pairs: Float[ndarray, " resamples"], n_pairs: int
+    ) -> "SeedsEstimate":
+        """From each seed's estimate, and their mean with pairs drawn again."""
+        parts = [(float(np.var(over_pairs)), n_pairs - 1)]
+        if (n := len(by_seed)) > 1:
+            parts.append((float(np.var(by_seed, ddof=1)) / n, n - 1))
+        total = sum(variance for variance, _ in parts)
+        share = sum(variance**2 / freedom for variance, freedom in parts if freedom)
+        return cls(float(by_seed.mean()), float(np.sqrt(total)), total**2 / share if share > 0 else 1.0)
+
+    def interval(self, level: float = ConfidenceInterval.level) -> ConfidenceInterval:
+        half = float(self.error * student.isf((1 - level) / 2, self.freedom))
+        return ConfidenceInterval(self.estimate - half, self.estimate + half, level)
+
+    @property
+    def p_value(self) -> float:
+        """Of no difference from zero, from both sides; NaN where nothing scatters."""
+        return float(2 * student.sf(abs(self.estimate) / self.error, self.freedom)) if self.error > 0 else float("nan")
+
+
 def resampled_means(
     values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0
 ) -> Float[ndarray, "resamples m"]:
@@ -84,6 +125,11 @@ def resampled_means(
     n_resamples = n_resamples if n_pairs > 1 else 0
     counts = np.random.default_rng(seed).multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples)
     return counts @ values.T / n_pairs
+
+
+def resampled_with(values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0) -> Float[ndarray, "curves m"]:
+    """The mean over all pairs, and those of `resampled_means` after it."""
+    return np.concatenate([values.mean(axis=1)[None], resampled_means(values, n_resamples, seed)])
 
 
 def constancy_p_value(values: Float[ndarray, "m pairs"], n_resamples: int = 999, seed: int = 0) -> float:
@@ -113,18 +159,41 @@ def r_squared(
     return float(1 - np.sum((values - predictions) ** 2) / total) if total > rounding else np.nan
 
 
-def aicc(squared_error: float, n_points: int, n_parameters: int) -> float:
-    """Akaike's criterion for least squares, corrected for few points; lower is better.
+def standard_errors(values: Float[ndarray, "m pairs"]) -> Float[ndarray, " m"]:
+    """Of the mean over pairs at each point, at least a hundredth of the largest; of a single pair, one everywhere."""
+    n_pairs = values.shape[1]
+    if n_pairs < 2:
+        return np.ones(len(values))
+    errors = values.std(axis=1, ddof=1) / np.sqrt(n_pairs)
+    return np.maximum(errors, LEAST_ERROR * errors.max()) if errors.max() > 0 else np.ones(len(values))
 
-    The variance of the noise counts as one more parameter. Infinite when the points are too few to be corrected for,
-    and minus infinity when nothing is left unexplained.
+
+def autocorrelation(residuals: Float[ndarray, " points"]) -> float:
+    """Of neighbours; zero where nothing is left."""
+    total = float(residuals @ residuals)
+    return float(residuals[1:] @ residuals[:-1]) / total if total > 0 else 0.0
+
+
+def aicc(residuals: Float[ndarray, " points"], n_parameters: int) -> float:
+    """Akaike's criterion, corrected for few points, of residuals of which each depends on the one before; lower is better.
+
+    A curve that misses misses at neighbours alike, so that they are not as many witnesses as they are points: the noise is a
+    stationary autoregression of order one, whose variance and correlation count as two more parameters. Infinite when
+    the points are too few to be corrected for, and minus infinity when nothing is left unexplained.
     """
-    k = n_parameters + 1
+    n_points, k = len(residuals), n_parameters + 2
     if n_points <= k + 1:
         return np.inf
+    rho = np.clip(autocorrelation(residuals), -0.99, 0.99)
+    surprises = np.sum((residuals[1:] - rho * residuals[:-1]) ** 2) + (1 - rho**2) * residuals[0] ** 2
     with np.errstate(divide="ignore"):
-        fit = n_points * np.log(squared_error / n_points)
+        fit = n_points * np.log(surprises / n_points) - np.log1p(-(rho**2))
     return float(fit + 2 * k + 2 * k * (k + 1) / (n_points - k - 1))
+
+
+def contiguous_blocks(n_points: int) -> Int[ndarray, " points"]:
+    """`N_BLOCKS` runs of neighbours, as even as can be; the first and the last are the ends."""
+    return np.arange(n_points) * N_BLOCKS // max(n_points, 1)
 
 
 def alternate_folds(n_points: int) -> Int[ndarray, " points"]:

@@ -6,6 +6,9 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.stats import norm
 
 from ..store.keys import Key
 from .intervals import ConfidenceInterval
@@ -19,9 +22,13 @@ class Outcome(Enum):
     INCONCLUSIVE = "inconclusive"
 
 
+LEAST_BEYOND = 10
+"""Resamples on the rarer side of a bound, for their share to be told by counting."""
+
 CLAIM = {
     **dict.fromkeys(("claim", "part", "against", "unit", "control", "outcome", "because"), str),
     **dict.fromkeys(("estimate", "low", "high", "p_value"), float | None),
+    "is_check": bool,
 }
 """Fields of a row that `Claim.to_dict` wrote, beside those of its key."""
 
@@ -48,6 +55,8 @@ class Claim:
     """Of the control's hypothesis, where the outcome rests on a test; corrected for all claims of a study together."""
     against: str = ""
     """The method that it is compared with, if it compares."""
+    is_check: bool = False
+    """Whether it holds by construction (a chain rule, a triangle inequality), so that it tests the software and not the model."""
 
     @property
     def name(self) -> str:
@@ -69,6 +78,7 @@ class Claim:
             "outcome": self.outcome.value,
             "because": self.because,
             **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
+            "is_check": self.is_check,
         }
 
     @classmethod
@@ -80,7 +90,7 @@ class Claim:
         words = {name: row[name] for name in ("claim", "part", "against", "unit", "control", "because")}
         return cls(
             key=Key.of(row), estimate=estimate, interval=ConfidenceInterval(low, high), outcome=Outcome(row["outcome"]),
-            p_value=p_value, **words,
+            p_value=p_value, is_check=bool(row.get("is_check", False)), **words,
         )  # fmt: skip
 
 
@@ -97,6 +107,43 @@ def judge(interval: ConfidenceInterval, supported: tuple[float, float]) -> Outco
     if interval.high < low or interval.low > high:
         return Outcome.REFUTED
     return Outcome.INCONCLUSIVE
+
+
+def p_value(samples: Float[ndarray, " resamples"], supported: tuple[float, float], outcome: Outcome) -> float:
+    """How likely resamples of the estimate make it that an outcome of `judge` is wrong, twice the share on the wrong side.
+
+    Where fewer than ten of the resamples lie there, the normal distribution of their mean and spread tells.
+    """
+    if outcome is Outcome.INCONCLUSIVE or not len(samples) or not np.isfinite(samples).all():
+        return float("nan")
+    bounds = [bound for bound in supported if np.isfinite(bound)]
+    beyond = [_tail(samples - bound, below=bound == supported[0]) for bound in bounds]
+    wrong = max(beyond) if outcome is Outcome.SUPPORTED else min(1 - share for share in beyond)
+    return float(min(1.0, 2 * wrong))
+
+
+def interval_p_value(interval: ConfidenceInterval, supported: tuple[float, float], outcome: Outcome) -> float:
+    """The same from the interval of the resamples alone, as if they were normal."""
+    error = (interval.high - interval.low) / (2 * norm.isf((1 - interval.level) / 2))
+    if outcome is Outcome.INCONCLUSIVE or not np.isfinite(error):
+        return float("nan")
+    middle, error = (interval.low + interval.high) / 2, max(error, np.finfo(float).tiny)
+    beyond = [
+        float(norm.cdf((bound - middle) / error if bound == supported[0] else (middle - bound) / error))
+        for bound in supported
+        if np.isfinite(bound)
+    ]
+    wrong = max(beyond) if outcome is Outcome.SUPPORTED else min(1 - share for share in beyond)
+    return float(min(1.0, 2 * wrong))
+
+
+def _tail(samples: Float[ndarray, " resamples"], below: bool) -> float:
+    """The share of the samples below zero, or above it."""
+    samples = samples if below else -samples
+    share = float(np.mean(samples < 0))
+    if min(share, 1 - share) * len(samples) >= LEAST_BEYOND:
+        return share
+    return float(norm.cdf(-samples.mean() / max(samples.std(), np.finfo(float).tiny)))
 
 
 def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]:
