@@ -90,7 +90,7 @@ class ChooseSite(Unit[pd.DataFrame]):
     seed: int
 
     kind = "sites"
-    version = 2
+    version = 3
 
     @property
     def words(self) -> str:
@@ -125,6 +125,8 @@ class Learn(Unit):
     code: str
     """Of a method, form, rule or recipe from outside the tree, its content."""
     rule: str = "add"
+    trials: tuple[Unit, ...] = ()
+    """Settings that were tried (`tuning.Trial`), of which the best is taken; none where it is learned untuned."""
 
     kind = "steer"
     version = 3
@@ -150,15 +152,21 @@ class Learn(Unit):
 
     def compute(self, at: Bench):
         from mechsteer.methods.learning import learn
+        from mechsteer.methods.tuning import with_factors
 
-        pairs, validation = at.get(self.pairs), None
+        pairs, validation, training, objective = at.get(self.pairs), None, self.training, None
         if self.is_trained:
             pairs, validation = pairs.split(0.8, seed=self.split_seed)
+        if self.trials:
+            from .tuning import best_factors
+
+            factors = best_factors([at.get(trial) for trial in self.trials])
+            training, objective = with_factors(training, self.method, self.form, factors)
         parts = at.parts(self)
         parts.mkdir(parents=True, exist_ok=True)
         learned = learn(
-            at.model(self.model), pairs, parse_sites(self.sites), self.method, self.form, self.training, rule=self.rule,
-            validation=validation, checkpoint=parts / "run.pt",
+            at.model(self.model), pairs, parse_sites(self.sites), self.method, self.form, training, rule=self.rule,
+            objective=objective, validation=validation, checkpoint=parts / "run.pt",
         )  # fmt: skip
         steer = learned.intervention
         return replace(steer, origin=replace(steer.origin, unit=self.key))
@@ -181,7 +189,7 @@ class FindRange(Unit[ndarray]):
     n: int
 
     kind = "range"
-    version = 2
+    version = 3
 
     @property
     def words(self) -> str:

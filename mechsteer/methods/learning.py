@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..models.sites import Site
     from ..pairs.polarity import Pairs
+    from .objectives.base import Objective
     from .trainer import Trained
 
 _log = logging.getLogger("mechsteer")
@@ -50,6 +51,7 @@ def learn(
     settings: TrainSettings,
     *,
     rule: str = "add",
+    objective: "Objective | None" = None,
     validation: "Pairs | None" = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
@@ -58,6 +60,7 @@ def learn(
 
     Args:
         rule: how it will act; what is trained is trained by it.
+        objective: the method's, with other weights than the recipe gives it.
         validation, checkpoint: as in `train`, for what is trained.
     """
     import pandas as pd
@@ -81,4 +84,5 @@ def learn(
             form, write_sites(others),
         )  # fmt: skip
     start = join([init(site, *site.widths(model), generator=generator) for site in placed], rule=acting)
-    return train(model, start, pairs, method, settings, validation=validation, checkpoint=checkpoint, progress=progress)
+    chosen = method if objective is None else objective
+    return train(model, start, pairs, chosen, settings, validation=validation, checkpoint=checkpoint, progress=progress)

@@ -13,6 +13,7 @@ from .base import BatchLosses, Objective
 
 NAME = "RePS"
 ORDER = 40
+TUNED = {"least_weight": 4.0}
 STYLE = {"colour": "#009E73", "marker": "D", "line": "--"}
 
 
