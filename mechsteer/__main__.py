@@ -2,4 +2,6 @@
 
 from .cli import main
 
-main()
+# Processes that a study starts import this file too.
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Workers: the same results whatever their number, failures that arrive, and nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import mechsteer as ms
+from analyses.studies.settings import Settings
+from analyses.studies.study import run
+from analyses.studies.workers import jobs_for
+from mechsteer.models.identity import identify
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    pairs = ms.save_pairs(ms.load_pairs("guestbook/tense").sample(48), tmp_path_factory.mktemp("pairs") / "pairs.jsonl")
+    return Settings(
+        pairs=str(pairs), site="1:resid_post", multipliers="-8:8:5", methods=("DiffMean", "SFT"), forms=("vector", "lora"),
+        steps=4, tune=2, claims=(), device="cpu",
+    )  # fmt: skip
+
+
+def test_several_processes_give_the_bytes_of_one(settings, tmp_path):
+    one = run(replace(settings, jobs=1), tmp_path / "one" / "study", report=lambda line: None)
+    told = []
+    two = run(replace(settings, jobs=2), tmp_path / "two" / "study", report=told.append)
+    assert any(line.startswith("tuning") and "4 computed" in line for line in told)
+    for name in ("sweeps.parquet", "fits.json", "frontier.parquet", "tuning.parquet", "side_effects.parquet"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
+
+
+BROKEN = """
+from mechsteer import InputError
+from mechsteer.methods.objectives.base import Objective
+
+FAMILY = "objective"
+NAME = "Broken"
+
+
+class Broken(Objective):
+    name = NAME
+
+    def __call__(self, losses):
+        raise InputError("It is broken.")
+"""
+
+
+def test_a_failure_in_a_worker_is_the_study_s(tmp_path, apart):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    code, _, error = apart(
+        "-m", "mechsteer", "study", "--extend=broken.py", "--methods=DiffMean,Broken", "--forms=vector", "--limit=60", "--jobs=2",
+        "--site=1:resid_post", "--multipliers=-8:8:5", "--claims=", "--device=cpu", "--out=study",
+    )  # fmt: skip
+    assert code == 2 and "None of 4 settings taught anything: It is broken." in error and "Traceback" not in error
+
+
+def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(settings, guestbook):
+    model, auto = identify(guestbook), replace(settings, jobs=None)
+    assert jobs_for(auto, model) == len(os.sched_getaffinity(0))
+    assert jobs_for(auto, replace(model, d_model=4096, n_layers=32)) == 1
+    assert jobs_for(replace(auto, device="cuda"), model) == 1 and jobs_for(replace(auto, jobs=7), model) == 7
+    with pytest.raises(ms.InputError, match="0 jobs"):
+        replace(settings, jobs=0)
+
+
+def test_nobody_is_left_behind_when_a_study_is_killed(tmp_path):
+    command = [sys.executable, "-m", "mechsteer", "study", "--limit=60", "--jobs=2", "--claims=", "--out=study"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    study = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    workers = _until(lambda: _children(study.pid), 120)
+    os.kill(study.pid, signal.SIGKILL)
+    study.wait()
+    assert _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 20)
+
+
+def _children(pid: int) -> list[int]:
+    """Workers of a process, once there are two: those that spawn made, without what tracks resources."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == pid and b"spawn_main" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+        except (OSError, IndexError):
+            continue
+    return found if len(found) >= 2 else []
+
+
+def _until(found, seconds: float):
+    end = time.monotonic() + seconds
+    while not (value := found()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return value
