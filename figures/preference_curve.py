@@ -10,7 +10,7 @@ from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
-from .drawing.rivals import draw_rivals, rivals_table
+from .drawing.rivals import COMPARED, draw_rivals, rivals_table
 from .drawing.saved import steer_of
 from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
 from .drawing.style import BLACK, QUANTITIES, Look
@@ -24,7 +24,7 @@ LINEAR, TRANSITION, CONVERGENCE = "#BDBDBD", "#E3E3E3", "#FFFFFF"
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
-    """The curve (nats), where its regions meet (relative shift), and a row for each rival (nats)."""
+    """The curve (nats), where its regions meet as measured (relative shift), and a row for each rival (nats)."""
     steer = steer_of(study, subject)
     if steer is None:
         return None
@@ -49,7 +49,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         draw_curve(curve, table.loc[table["quantity"] == "preference"], look)
         curve.set_ylabel("preference log-odds (nats)")
         shift_axis(curve, table)
-        draw_rivals(rivals, table.loc[table.kind == "rival"], "eq. 15")
+        draw_rivals(rivals, table.loc[table.kind.isin(COMPARED)], "eq. 15")
         regions = {"linear growth": LINEAR, "transition": TRANSITION, "convergence": CONVERGENCE}
         shown.legend(
             [

@@ -9,7 +9,7 @@ from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
-from .drawing.rivals import draw_rivals, rivals_table
+from .drawing.rivals import COMPARED, draw_rivals, rivals_table
 from .drawing.saved import steer_of
 from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
 from .drawing.style import BLACK, GREEN, LIGHT, QUANTITIES, Look
@@ -19,11 +19,11 @@ ORDER = 120
 SCOPE = "steer"
 
 PEAK, HALF = Look(BLACK, ""), Look(GREEN, "", ":")
-MARKS = {"peak": PEAK, "half_validity_negative": HALF, "half_validity_positive": HALF}
+MARKS = {"peak": PEAK, "half_nat_negative": HALF, "half_nat_positive": HALF}
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
-    """The curve (nats), its peak and where validity has halved (relative shift), and a row for each rival (nats)."""
+    """The curve (nats), its peak and where half a nat is lost, as measured (relative shift), and a row for each rival (nats)."""
     steer = steer_of(study, subject)
     if steer is None:
         return None
@@ -52,12 +52,12 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         draw_curve(curve, table.loc[table["quantity"] == "utility"], look)
         curve.set_ylabel("utility log-odds (nats)")
         shift_axis(curve, table)
-        draw_rivals(rivals, table.loc[table.kind == "rival"], "eq. 17")
+        draw_rivals(rivals, table.loc[table.kind.isin(COMPARED)], "eq. 17")
         shown.legend(
             [
                 *curve_keys(look, "eq. 17"),
                 key("peak, 95 %", PEAK, line=True),
-                key("validity has halved, 95 %", HALF, line=True),
+                key("half a nat lost, 95 %", HALF, line=True),
                 Patch(facecolor=LIGHT, label=f"near zero: within {NEAR:g}"),
             ],
             columns=2,

@@ -21,7 +21,7 @@ READ = M[[0, 1, 3, 9, 11, 12]]
 """Where activations were read."""
 PAIRS = tuple(f"pair {index}" for index in range(24))
 SHIFT_PER_UNIT = 0.5
-DECAY = ValidityDecay(0.5, 0.5, 40.0, 0.8, 0.5, 60.0, 0.9)
+DECAY = ValidityDecay("plateau", 0.5, 40.0, 0.8, 0.5, 60.0, 0.9)
 CURVES = {"preference": PreferenceCurve(2.0, 0.3, 0.1, DECAY), "utility": UtilityCurve(40.0, -60.0, DECAY)}
 WHERE = Key(
     sites="1:resid_post", positions="all", prompt_format="raw", pairs="garden-rest", pairs_content="c0", model="garden",
@@ -83,8 +83,8 @@ def _fit(quantity: str) -> dict[str, Any]:
     curve = CURVES[quantity]
     properties = {
         "peak": found(0.5, 0.4, 0.6),
-        "half_validity_negative": found(-6.0, -6.5, -5.5),
-        "half_validity_positive": found(7.0, 6.5, 7.5),
+        "half_nat_negative": found(-6.0, -6.5, -5.5),
+        "half_nat_positive": found(7.0, 6.5, 7.5),
         "near_linear_negative": found(-3.0, -3.5, -2.5),
         "near_linear_positive": found(4.0, 3.0, 5.0),
         "converges_negative": found(-11.0, None, -9.0),
@@ -94,10 +94,16 @@ def _fit(quantity: str) -> dict[str, Any]:
     return {
         "quantity": quantity,
         "ok": True,
+        "status": "CONVERGED",
+        "variant": "plateau",
         "score": {"held_out_r_squared": 0.987},
+        "rivals": [],
+        "spline": {"held_out_error": 0.1, "end_error": 1.0},
         "held_out_predictions": [None, *curve(M)[1:-1].tolist(), None],
         "curve": vars(curve) | {"validity": vars(curve.validity)},
         "properties": properties,
+        "fitted": {"peak": properties["peak"]},
+        "agreeing": ["peak"],
     }
 
 
@@ -120,8 +126,8 @@ def _claims() -> list[Claim]:
         claim("linear_region", "line", key, 0.5, "share of the span of preference", "supported")
     for key, quantity, suffix in product(JUDGED, CURVES, ("", ", shape")):
         claim("transfer", quantity + suffix, key, 0.9, "R² on test pairs", "supported")
-    for key in (key.without("seed") for key in STEERS if key.method != "Random"):
-        claim("random_control", "", key, 0.05, "share", "supported", "a random direction", "Random")
+    for key in JUDGED:
+        claim("control", "", key, 3.0, "gain / upper end of what chance gains", "supported", "directions of equal size")
     split = STEERS[-1].without("seed")
     claim("split_wins", "", split, -0.8, "nats", "refuted", "SFT, on the same pairs and budgets", "SFT")
     return rows
@@ -145,7 +151,7 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     frontier = frontier.assign(relative_shift_negative=0.5, relative_shift_positive=0.7)
     sites = _rows("layer place relative_shift", product(range(3), ("attn.o", "mlp.out", "resid_post"), (0.25, 0.5)))
     sites = sites.assign(preference_gained=sites.layer + 1.0, utility_lost=2 * sites.relative_shift + sites.layer / 4)
-    sites = sites.assign(gain_per_nat=sites.preference_gained / sites.utility_lost.clip(lower=1))
+    sites = sites.assign(useful_gain=sites.layer + 1.0, behind=sites.layer - 1.5, layers_after=2 - sites.layer)
     one_operation = pd.concat(
         [labelled(_rows("pair change", ((pair, 3.0 + len(pair)) for pair in PAIRS)), key) for key in JUDGED],
         ignore_index=True,
@@ -194,7 +200,7 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         "rival n_parameters difference held_out_error",
         [("linear", 2, 3.0, 4.0), ("logistic", 4, 0.02, 1.02), ("two logistics", 7, -0.4, 0.6)],
     )
-    rivals = _with_interval(rivals.assign(paper_held_out_error=1.0), "difference", 0.05)
+    rivals = _with_interval(rivals.assign(paper_held_out_error=1.0, kind="rival"), "difference", 0.05)
     regions = _rows(
         "line low high slope share resample",
         ((name, low + bend, high + bend, slope, 0.5, resample) for name, (low, high, slope) in LINES.items()
@@ -232,7 +238,13 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
     explained = _rows(
         "distance correlation", ((name, 0.1) for name in ("neighbours", "subspace", "gaussian", "tangent"))
     )
+    chance = _rows(
+        "kind budget relative_shift gained error mean lower upper n",
+        ((kind, 0.1 * at, 0.2 * at, 3.0 * at, 0.2, 0.1, -at, at, 24) for at in (1, 2, 3)
+         for kind in ("covariance", "shuffled labels")),
+    )  # fmt: skip
     first = {
+        "control-chance": chance,
         "preference_curve-rivals": rivals,
         "utility_curve-rivals": rivals,
         "linear_region-regions": regions,

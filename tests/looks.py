@@ -74,7 +74,7 @@ READ_BY = {
 def settings(pairs: Path) -> Settings:
     """A study that takes seconds, with claims."""
     return Settings(
-        pairs=str(pairs), site="2:mlp.out", multipliers="-4:4:9", methods=("DiffMean", "SFT"), forms=("vector",), steps=3,
+        pairs=str(pairs), site="2:mlp.out", multipliers="-4:4:9", methods=("DiffMean", "SFT"), forms=("vector",), steps=3, tune=1,
         claims=("DiffMean-vector",), device="cpu",
     )  # fmt: skip
 

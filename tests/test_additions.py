@@ -262,7 +262,7 @@ def study(extended):
     subprocess.run([sys.executable, "make.py"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     call(
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
-        "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--device=cpu", "--out=out",
+        "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--out=out",
     )  # fmt: skip
     return folder / "out"
 
@@ -321,7 +321,7 @@ def test_their_content_is_part_of_what_they_make(extended, study):
     folder, call = extended
     asked = (
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
-        "--forms=vector,scale", "--claims=", "--recipe=gentle", "--steps=4", "--device=cpu", "--out=again",
+        "--forms=vector,scale", "--claims=", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--out=again",
     )  # fmt: skip
     before = set((folder / ".store").glob("??/*"))
     call(*asked)

@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -210,7 +211,7 @@ def test_show_says_what_the_files_of_the_study_say_and_json_says_the_same(small_
     assert "linear_region: line supported 0.89 [0.85, 0.91] share of the span of preference" in lines
     assert "preference_curve: rivals refuted -0.44 [-0.5, -0.38] nats" in lines
     # A claim of every steer has a section, in which a row is a steer.
-    at = lines.index("random_control")
+    at = lines.index("split_wins")
     assert lines[at + 1] == "DiffMean vector, against Random supported 0.025 [0.018, 0.032] share"
 
     frontier = pd.read_parquet(small_study / "frontier.parquet")
@@ -255,7 +256,7 @@ def test_what_is_no_study_or_no_claim_is_one_sentence_and_exit_code_2(small_stud
     for arguments, words in {
         ("show", tmp_path): "holds no study.json",
         ("show", tmp_path / "nowhere"): "holds no study.json",
-        ("show", small_study, "--claim", "gravity"): "Its claims are linear_region, preference_curve, random_control",
+        ("show", small_study, "--claim", "gravity"): "Its claims are linear_region, preference_curve, split_wins",
         ("figures", tmp_path): "holds no study.json",
         ("report", tmp_path): "holds no study.json",
     }.items():
@@ -397,35 +398,31 @@ def test_generate_shows_each_prompt_with_its_multipliers_below_it(vector, mechst
 
 
 def test_a_site_is_recommended_with_a_multiplier_and_the_table_it_comes_from(monkeypatch, mechsteer):
-    rows = [
-        (layer, "resid_post", f"hook{layer}", 0.5, 4.0 + layer, 3.0 * layer, 0.5, 3.0 * layer) for layer in range(20)
-    ]
-    names = (
-        "layer",
-        "place",
-        "hook",
-        "relative_shift",
-        "multiplier",
-        "preference_gained",
-        "utility_lost",
-        "gain_per_nat",
+    layers = np.arange(20)
+    table = pd.DataFrame({"layer": layers, "place": "resid_post", "hook": "hook", "layers_after": 19 - layers})
+    table = table.assign(
+        useful_gain=3.0 * layers, low=3.0 * layers - 4, high=3.0 * layers + 4, behind=3.0 * layers - 53
     )
-    worse = [(*row[:4], 2 * row[4], row[5], 9.0, row[5] / 9) for row in rows]
-    table = pd.DataFrame(rows + worse, columns=list(names))
-    monkeypatch.setattr(ms, "choose_site", lambda *pairs, **settings: ms.recommend_site(table))
+    table = table.assign(useful_multiplier=4.0 + layers)
+    monkeypatch.setattr(ms, "choose_site", lambda *pairs, layers_after, **more: ms.recommend_site(table, layers_after))
+    # The last layer gains most, but the one before is not surely worse, and leaves one to read what is steered.
     content = json.loads(mechsteer("site", "--device=cpu", "--json")[1])
-    assert content["site"] == "19:resid_post" and content["because"].endswith("there m = 23.")
+    assert content["site"] == "18:resid_post" and content["because"].endswith("there m = 22.")
+    assert "19:resid_post gains 57.00 nats [53.00, 61.00], not surely more" in content["because"]
     assert [row["layer"] for row in content["sites"]] == list(range(19, -1, -1))
     title, _, *lines = mechsteer("site", "--device=cpu")[1].splitlines()
     assert title.startswith("The best 12 of 20 sites") and lines[0].split() == [
         "19:resid_post",
-        "0.5",
         "23",
         "57",
-        "0.5",
-        "57",
+        "[53,",
+        "61]",
+        "0",
     ]
-    assert lines[11].startswith("8:resid_post") and content["because"] in lines
+    assert "yes" in lines[2].split() and lines[11].startswith("8:resid_post") and content["because"] in lines
+    for asked, site, said in ((0, "19:", "next best is 18:resid_post"), (9, "19:", "none has 9 layers after it")):
+        content = json.loads(mechsteer("site", "--device=cpu", "--json", f"--layers-after={asked}")[1])
+        assert content["site"].startswith(site) and said in content["because"]
 
 
 # The whole job
@@ -445,7 +442,7 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
     assert [line.split()[0] for line in error.splitlines()][:6] == [
         "multipliers", "model", "pairs", "tokens", "check", "site",
     ]  # fmt: skip
-    assert "5 are too few to fit the paper's curves, which need 18 or more" in error.splitlines()[0]
+    assert "5 are too few to fit the paper's curves, which need 12 or more" in error.splitlines()[0]
     assert list(content["seconds"])[-1] == "finish"
     assert "--columns=positive=good,negative=bad --group=theme" in content["command"]
     assert Path(content["report"]).is_file() and all(Path(figure).is_file() for figure in content["figures"])

@@ -99,7 +99,7 @@ points = rng.normal(size=(200, 4))
 for name in MANIFOLDS.members():
     assert MANIFOLDS.load(name).fit(points).distance(points + 1).shape == (200,)
 m = np.linspace(-4, 4, 21)
-values = -20 + 5 * np.exp(-(m[:, None] ** 2)) + rng.normal(size=(21, 6)) / 100
+values = -20 + 5 * np.exp(-(m[:, None] ** 2)) + rng.normal(size=(21, 6)) / 10
 fit_curve(UtilityCurve, m, values, n_starts=2, n_resamples=0)
 for claim in CLAIMS.members().values():
     claim.module()

@@ -53,13 +53,18 @@ def sweep(of: Key, gain: float, seed: int) -> Sweep:
     )  # fmt: skip
 
 
+SCORE = {
+    "name": "rational quadratic, plateau", "n_parameters": 8, "held_out_r_squared": 0.99, "held_out_error": 0.1, "end_error": 1.0,
+}  # fmt: skip
+
+
 def fit(quantity: str) -> dict:
-    decay = dict.fromkeys(("split", "centre_negative", "centre_positive"), 0.0)
+    decay = {"variant": "plateau"} | dict.fromkeys(("centre_negative", "centre_positive"), 0.0)
     decay |= dict.fromkeys(("scale_negative", "scale_positive", "power_negative", "power_positive"), 2.0)
     curve = {"offset": 1.0, "baseline": -1.0, "validity": decay} | ({"gain": 1.0} if quantity == "preference" else {})
     return {
         "quantity": quantity, "ok": True, "status": "CONVERGED", "curve": curve, "rivals": [],
-        "score": {"name": "rational quadratic", "n_parameters": 8, "held_out_r_squared": 0.99},
+        "score": SCORE, "variant": "plateau", "spline": SCORE, "fitted": {}, "agreeing": [],
         "properties": {"peak": {"estimate": 0.1, "interval": {"low": 0.0, "high": None}}},
         "held_out_predictions": [None, *np.linspace(-1, 1, 7).tolist(), None],
     }  # fmt: skip
@@ -73,7 +78,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     save_sweeps(sweeps, folder / "sweeps.parquet")
     fits = [{"key": item.key.columns()} | {name: fit(name) for name in ("preference", "utility")} for item in sweeps]
     (folder / "fits.json").write_text(json.dumps(fits if whole else []))
-    best = {"largest_preference_within_one_nat_of_utility": 1.2, "multiplier_of_it": 1.0, "relative_shift_of_it": 0.2}
+    best = {"largest_useful_preference": 1.2, "multiplier_of_it": 1.0, "relative_shift_of_it": 0.2}
     scores = {"preference_held_out_r_squared": 0.99, "utility_held_out_r_squared": None}
     counted = {"n": N_PAIRS, "fingerprint": "f" * 16}
     summary = {
@@ -86,7 +91,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         "pairs": {"learning": {"name": "learning"} | counted, "testing": {"name": ATTACK} | counted, "others": []},
         "pairs_with_moved_boundary": 0, "command": f"mechsteer study --pairs='{ATTACK}'", "versions": {"python": "3.11"},
         "site": {"site": site, "hook": "a.hook", "because": ATTACK}, "seconds": {"model": 1.0},
-        "summary": {"key": steer.columns(), "preference_at_zero": 0.0, "comparison": [ATTACK]} | best | scores,
+        "summary": {"key": steer.columns(), "preference_at_zero": 0.0, "useful": 0.5, "comparison": [ATTACK]} | best | scores,
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(summary))
     if not whole:

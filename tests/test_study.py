@@ -51,9 +51,9 @@ def options(shared, pairs, out, *more) -> tuple:
     return ("study", "--model", model, "--pairs", pairs, "--methods=DiffMean", "--device=cpu", "--out", out, *more)
 
 
-def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(shared, pairs, tmp_path, mechsteer):
-    code, printed, _ = mechsteer(*options(shared, pairs, tmp_path / "a"))
-    assert code == 0 and "preference" in printed and "R² held out" in printed
+def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(shared, pairs, tmp_path, apart):
+    code, printed, _ = apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "a"))
+    assert code == 0 and "preference" in printed and "R² in sample" in printed
     others = {name for name in files(tmp_path / "a") if name.startswith(("claims/", "evidence/", "figures/"))}
     assert files(tmp_path / "a") - others == {name for name in WRITTEN if "figures" not in name}
     assert files(tmp_path / "a") >= WRITTEN
@@ -63,7 +63,7 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
     table = pd.read_parquet(tmp_path / "a/sweeps.parquet")
     assert len(table) == 12 * summary["multipliers"][0]["n"]
 
-    assert mechsteer(*options(shared, pairs, tmp_path / "b"))[0] == 0
+    assert apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "b"))[0] == 0
     for name in ("sweeps.parquet", "fits.json", "sites.parquet", "figures/preference_utility.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -329,10 +329,10 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
     assert code == 2 and message in error and not list(tmp_path.iterdir())
 
 
-def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer):
-    code, printed, _ = mechsteer(
-        "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--methods=DiffMean,SPLIT",
-        "--forms=vector", "--seeds=2", "--steps=12", "--device=cpu",
+def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, apart):
+    code, printed, _ = apart(
+        "-m", "mechsteer", "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9",
+        "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu",
     )  # fmt: skip
     printed = " ".join(printed.split())
     assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed

@@ -1,9 +1,10 @@
-"""Preference is linear in the multiplier near zero, and the linear region matters (arXiv 2602.02343, on eq. 15).
+"""Preference is linear in the multiplier where steering is useful (arXiv 2602.02343, on eq. 15).
 
 Two readings are told apart. As the paper draws it: a straight line through every other multiplier around zero meets all
 of them, those it has not seen too, to within a tenth of its rise. As calculus has it: so does the tangent at m = 0,
-which comes from automatic differentiation and has seen no other multiplier. A region's size is the change of preference
-between its ends as a share of its span over the whole sweep, for any smooth curve has some linear region.
+which comes from automatic differentiation and has seen no other multiplier. Only the useful range is looked at
+(`mechsteer/measuring/useful.py`), in each resample its own, for pairs differ in what they lose. A region's size is the
+change of preference between its ends as a share of its span there, for any smooth curve has some linear region.
 """
 
 from collections.abc import Callable
@@ -11,28 +12,30 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from mechsteer.curves.fit import SIGNIFICANCE
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.statistics.intervals import constancy_p_value, percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, judge
+from mechsteer.measuring.useful import USEFUL, is_useful, useful_points
+from mechsteer.statistics.intervals import constancy_p_value, percentile_interval, resampled_with
+from mechsteer.statistics.judging import Claim, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "linear_region"
 ORDER = 80
+VERSION = 2
 TITLES = {
-    "line": "Preference is a straight line around zero",
+    "line": "Preference is a straight line where steering is useful",
     "tangent": "That line is the tangent at zero",
 }
 FIGURE = "linear_region"
 DEPARTURE = 0.10
 """Largest departure, as a share of the line's rise: past it a reader would no longer draw a line."""
-LEAST_SHARE = 0.20
-"""Of the span of preference: less than a fifth is no region to rely on."""
+LEAST_SHARE = 0.50
+"""Of the span of preference in the useful range: a line that holds for less of it describes the smaller part."""
 LEAST_SIDE = 0.25
 """Of the region, on either side of zero: a line that holds on one side alone is not around zero."""
 LEAST_POINTS = 5
@@ -50,22 +53,29 @@ class Regions(NamedTuple):
 
 def run(evidence: Evidence) -> Result:
     """Two claims: how much of preference's span a straight line holds around zero, and how much the tangent."""
-    sweep, unit = evidence.sweep, "share of the span of preference"
+    sweep, unit = evidence.sweep, "share of the useful span of preference"
+    useful = is_useful(sweep)
     because = too_few(len(sweep.pairs)) if len(sweep.pairs) < MIN_PAIRS else ""
+    if not because and useful.sum() < LEAST_POINTS:
+        because = f"Only {useful.sum()} multipliers lie where at most {USEFUL:g} nats of utility are lost. Sweep more of them."
     if not because and constancy_p_value(sweep.preference, seed=evidence.seed) > SIGNIFICANCE:
         because = (
             "Preference changes no more than the disagreement between pairs explains. Sweep further, or more pairs."
         )
     if because:
         return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part in TITLES))
-    values = np.concatenate([sweep.preference, evidence.slope_preference[None]])
-    curves = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
-    means, slopes = curves[:, :-1], curves[:, -1]
-    line, tangent = line_regions(sweep.multipliers, means), tangent_regions(sweep.multipliers, means, slopes)
-    whole = np.polyfit(sweep.multipliers, means[0], 1)
-    miss = np.abs(means[0] - np.polyval(whole, sweep.multipliers)).max() / (abs(whole[0]) * np.ptp(sweep.multipliers))
+    n = len(sweep.multipliers)
+    values = np.concatenate([sweep.preference, sweep.lost, evidence.slope_preference[None]])
+    curves = resampled_with(values, N_RESAMPLES, evidence.seed)
+    means, slopes = curves[:, :n], curves[:, -1]
+    ranges = useful_points(curves[:, n:-1], sweep.zero)
+    line = _by_range(line_regions, sweep.multipliers, ranges, means)
+    tangent = _by_range(tangent_regions, sweep.multipliers, ranges, means, slopes)
+    multipliers, mean = sweep.multipliers[useful], means[0, useful]
+    whole = np.polyfit(multipliers, mean, 1)
+    miss = np.abs(mean - np.polyval(whole, multipliers)).max() / (abs(whole[0]) * np.ptp(multipliers))
     controls = (
-        f"a straight line through the whole sweep, which misses by up to {miss:.0%} of its rise",
+        f"a straight line through the whole useful range, which misses by up to {miss:.0%} of its rise",
         f"the straight line around zero, whose slope is {line.slope[0]:.3g}",
     )
     claims, tables = [], []
@@ -76,14 +86,31 @@ def run(evidence: Evidence) -> Result:
         ends = " to ".join(_where(float(end[0]), sweep) for end in (regions.low, regions.high))
         because = (
             f"Preference keeps to {words} of {regions.slope[0]:.3g} nats per unit of m from {ends}, "
-            f"over {regions.share[0]:.1%} of its span; {LEAST_SHARE:.0%} are asked."
+            f"over {regions.share[0]:.1%} of its span where at most {USEFUL:g} nats are lost; {LEAST_SHARE:.0%} are asked."
         )
-        outcome = judge(interval, (LEAST_SHARE, np.inf))
+        allowed = (LEAST_SHARE, np.inf)
+        outcome = judge(interval, allowed)
+        p = p_value(regions.share[1:], allowed, outcome)
         claims.append(
-            Claim(NAME, part, evidence.key, float(regions.share[0]), unit, interval, control, outcome, because)
+            Claim(NAME, part, evidence.key, float(regions.share[0]), unit, interval, control, outcome, because, p)
         )
         tables.append(pd.DataFrame(regions._asdict()).assign(line=words, resample=np.arange(len(curves)) - 1))
     return Result(tuple(claims), {"regions": pd.concat(tables, ignore_index=True)})
+
+
+def _by_range(
+    find: Callable[..., Regions], multipliers: Float[ndarray, " m"], ranges: Bool[ndarray, "curves m"],
+    means: Float[ndarray, "curves m"], *others: Float[ndarray, " curves"],
+) -> Regions:  # fmt: skip
+    """The regions of each curve in its own useful range; undefined where that has too few points."""
+    regions = Regions(*np.full((4, len(means)), np.nan))
+    for useful in np.unique(ranges, axis=0):
+        if useful.sum() >= LEAST_POINTS:
+            at = (ranges == useful).all(axis=1)
+            found = find(multipliers[useful], means[at][:, useful], *(other[at] for other in others))
+            for whole, part in zip(regions, found, strict=True):
+                whole[at] = part
+    return regions
 
 
 def _where(multiplier: float, sweep: Sweep) -> str:

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from mechsteer.manifolds import Neighbours, Subspace, grouped_dimensions, intrinsic_dimensions
 from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, judge
+from mechsteer.statistics.judging import Claim, interval_p_value, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .result import Result
@@ -95,7 +95,9 @@ def _distance_claim(evidence: Evidence, distances: dict[str, ndarray]) -> Claim:
     against = np.stack([logs["held out"] - logs["gaussian"], logs["held out"] - logs["shuffled"]])
     pair_means = by_pair(against, evidence.token_pair)
     ratio, ratio_shuffled = np.exp(pair_means.mean(axis=1))
-    interval = percentile_interval(np.exp(resampled_means(pair_means[:1], N_RESAMPLES, evidence.seed)[:, 0]))
+    drawn = np.exp(resampled_means(pair_means[:1], N_RESAMPLES, evidence.seed)[:, 0])
+    interval = percentile_interval(drawn)
+    outcome = judge(interval, (0, NEARER))
     return Claim(
         claim=NAME,
         part="distance",
@@ -104,7 +106,8 @@ def _distance_claim(evidence: Evidence, distances: dict[str, ndarray]) -> Claim:
         unit="distance of unseen tokens / of Gaussian points",
         interval=interval,
         control="points of a Gaussian with the same covariance; tokens with shuffled coordinates",
-        outcome=judge(interval, (0, NEARER)),
+        outcome=outcome,
+        p_value=p_value(drawn, (-np.inf, NEARER), outcome),
         because=f"Unseen tokens lie at {ratio:.2f} of the distance at which Gaussian points of the same covariance lie, and at "
         f"{ratio_shuffled:.2f} of that of shuffled tokens; at most {NEARER} counts as nearer.",
     )
@@ -114,6 +117,7 @@ def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
     by_points = readings[readings.estimator == "maximum_likelihood"].set_index("points")
     found, full = by_points.loc["held out"], by_points.loc["all directions"]
     interval = ConfidenceInterval(float(found.low / full.high), float(found.high / full.low))
+    outcome = judge(interval, (0, FAR_BELOW))
     return Claim(
         claim=NAME,
         part="dimension",
@@ -122,7 +126,8 @@ def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
         unit="dimension / reading for full dimension",
         interval=interval,
         control="as many points that fill all directions evenly",
-        outcome=judge(interval, (0, FAR_BELOW)),
+        outcome=outcome,
+        p_value=interval_p_value(interval, (-np.inf, FAR_BELOW), outcome),
         because=f"Unseen tokens read as {found.estimate:.1f} dimensions, Gaussian points of the same covariance as "
         f"{by_points.estimate['gaussian']:.1f}, and points that fill all {evidence.delta.shape[1]} directions as "
         f"{full.estimate:.1f}; at most {FAR_BELOW} of the latter is far below.",

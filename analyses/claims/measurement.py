@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mechsteer.statistics.intervals import bootstrap_interval, percentile_interval, r_squared, resampled_means
-from mechsteer.statistics.judging import Claim, Outcome, judge
+from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge
 
 from ..evidence.evidence import Evidence
 from .result import MIN_PAIRS, Result, too_few, undecided
@@ -91,7 +91,8 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
     if outcome is Outcome.REFUTED and name == "utility":
         because += " So it is: a longer completion is less likely as a whole. Compare utility within the same pairs."
     control = f"{name} shuffled between pairs, of which {np.mean(shuffled):+.2f} is explained"
-    return Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because)
+    p = interval_p_value(interval, (-np.inf, MOST), outcome)
+    return Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because, p)
 
 
 def _predict_unseen(

@@ -19,7 +19,7 @@ from mechsteer.families import MANIFOLDS
 from mechsteer.manifolds import LocalTangent, Manifold, intrinsic_dimensions
 from mechsteer.manifolds.geometry import shift_geometry
 from mechsteer.statistics.intervals import alternate_folds, percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, Outcome, judge
+from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence, LayerActivations
 from .result import Result, too_few, undecided
@@ -32,6 +32,7 @@ TITLES = {
     "explains": "At one multiplier, pairs taken further off lose more utility",
     "monotone": "Further off the manifold, utility is lower",
 }
+CHECKS = ("growth",)
 FIGURE = "utility_distance"
 
 MOSTLY = 0.75
@@ -185,7 +186,9 @@ def _monotone(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pairs"]
 
 
 def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, " pairs"], because: str) -> Claim:
-    interval = percentile_interval(resampled_means(shares[None], N_RESAMPLES, evidence.seed)[:, 0])
+    drawn, allowed = resampled_means(shares[None], N_RESAMPLES, evidence.seed)[:, 0], (MOSTLY, np.inf)
+    interval = percentile_interval(drawn)
+    outcome = judge(interval, allowed)
     return Claim(
         claim=NAME,
         part=part,
@@ -194,8 +197,9 @@ def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, " pairs"]
         unit="share of comparisons",
         interval=interval,
         control="one half, which luck gives",
-        outcome=judge(interval, (MOSTLY, 1)),
+        outcome=outcome,
         because=because,
+        p_value=p_value(drawn, allowed, outcome),
     )
 
 

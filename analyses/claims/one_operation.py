@@ -18,6 +18,7 @@ ORDER = 20
 NEEDS = "one_operation"
 ACROSS = True
 TITLES = {"": "Hooks and edited weights are one operation"}
+CHECKS = ("",)
 FIGURE = "one_operation"
 TABLES = ["evidence/one_operation"]
 TOLERANCE = 1e-3

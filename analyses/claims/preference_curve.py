@@ -6,19 +6,23 @@ sample, so the curve is judged on multipliers that it has not seen, and against 
 
 import numpy as np
 
-from mechsteer.curves import CurveFit, PreferenceCurve
+from mechsteer.curves import CurveFit, FitStatus, PreferenceCurve
+from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import ConfidenceInterval
-from mechsteer.statistics.judging import Claim, Outcome, judge
+from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge
 from mechsteer.store.keys import Key
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
-from .rivals import compare, too_few_defined
+from .rivals import UNITS, judge_curve, too_few_defined
 
 NAME = "preference_curve"
 ORDER = 90
+VERSION = 2
 TITLES = {
-    "rivals": "The paper's preference curve predicts better than its rivals",
+    "adequate": "The paper's preference curve fits where steering is useful",
+    "adequate, whole sweep": "It fits over the whole sweep",
+    "best of rivals": "It predicts better than its rivals",
     "regions": "Preference grows, turns and levels off",
 }
 FIGURE = "preference_curve"
@@ -26,34 +30,45 @@ SIDE = "share of the swept side"
 
 
 def run(evidence: Evidence) -> Result:
-    """Two claims: the curve beats its rivals, and its three regions lie within the sweep on both sides."""
+    """Four claims: the curve is adequate, over the whole too, beats its rivals, and has its three regions on both sides."""
     sweep = evidence.sweep
-    if because := too_few_defined(sweep.preference):
-        units = {"rivals": "nats", "regions": SIDE}
+    if because := too_few_defined(sweep.preference, sweep.utility):
+        units = UNITS | {"regions": SIDE}
         return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part, unit in units.items()))
-    fit, claim, table = compare(
-        NAME, "rivals", "Eq. 15", PreferenceCurve, sweep.multipliers, sweep.preference, key=evidence.key, seed=evidence.seed
-    )  # fmt: skip
-    return Result((claim, _three_regions(fit, evidence.key)), {"rivals": table})
+    found = judge_curve(
+        NAME, "Eq. 15", PreferenceCurve, sweep, evidence.slope_preference, key=evidence.key, seed=evidence.seed
+    )
+    return Result((*found.claims, _three_regions(found.fit, sweep, evidence.key)), {"rivals": found.rivals})
 
 
-def _three_regions(fit: CurveFit, key: Key) -> Claim:
-    """Convergence must begin within the sweep, and after the near-linear region has ended, on the worse side too."""
-    if not fit.ok:
+def _three_regions(fit: CurveFit, sweep: Sweep, key: Key) -> Claim:
+    """As measured, convergence must begin within the sweep, after the near-linear region has ended, on the worse side too."""
+    if fit.status is FitStatus.NO_SIGNAL or not fit.properties:
         return undecided(NAME, "regions", key, SIDE, fit.status.value)
     sides = {}
     for side, end in (("negative", fit.multipliers[0]), ("positive", fit.multipliers[-1])):
         linear, converges = (fit.properties[f"{name}_{side}"] for name in ("near_linear", "converges"))
         shares = [value / end for value in (converges.interval.low, converges.interval.high)]
-        sides[side] = (converges.estimate / end, min(shares), max(shares), linear.estimate / end)
-    side, (estimate, low, high, linear) = max(sides.items(), key=lambda item: item[1][0])
+        sides[side] = (converges.estimate / end, min(shares), max(shares), linear.estimate, converges.estimate)
+    side, (estimate, low, high, *_) = max(sides.items(), key=lambda item: item[1][0])
     interval = ConfidenceInterval(float(low), float(high))
     outcome = judge(interval, (0.0, 1.0))
-    if outcome is Outcome.SUPPORTED and any(values[3] >= values[1] for values in sides.values()):
+    if outcome is Outcome.SUPPORTED and any(abs(ends[3]) >= abs(ends[4]) for ends in sides.values()):
         outcome = Outcome.INCONCLUSIVE
-    where = f"begins at {estimate:.0%} of the swept" if np.isfinite(estimate) else "does not begin on the"
-    because = f"Convergence {where} {side} side, the later of the two, and the near-linear region ends " + (
-        f"at {linear:.0%} of it." if np.isfinite(linear) else "nowhere within it."
+    linear, converges = (_where(at, sweep) for at in sides[side][3:5])
+    because = (
+        f"On the {side} side, the later of the two, preference leaves its tangent at {linear}, and levels off at "
+        f"{converges}."
     )
-    control = "a curve without convergence, whose slope stays above a twentieth of that at zero"
-    return Claim(NAME, "regions", key, float(estimate), SIDE, interval, control, outcome, because)
+    control = "a curve without convergence, whose slope stays above a twentieth of its steepest"
+    p = interval_p_value(interval, (-np.inf, 1.0), outcome)
+    return Claim(NAME, "regions", key, float(estimate), SIDE, interval, control, outcome, because, p)
+
+
+def _where(multiplier: float, sweep: Sweep) -> str:
+    """A region's end, in relative shift and in nats of utility lost."""
+    if not np.isfinite(multiplier):
+        return "no multiplier of the sweep"
+    lost = np.interp(multiplier, sweep.multipliers, sweep.lost.mean(axis=1))
+    shift = sweep.shift_at(np.array([multiplier]))[0]
+    return f"a relative shift of {shift:.2g} ({lost:.2g} nats of utility lost)"

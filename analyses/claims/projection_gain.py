@@ -13,8 +13,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mechsteer.manifolds.geometry import projection_gain
+from mechsteer.measuring.useful import is_useful
 from mechsteer.statistics.intervals import percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, judge
+from mechsteer.statistics.judging import Claim, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .linear_region import line_regions
@@ -26,6 +27,7 @@ TITLES = {
     "slope": "The projection of the shift is preference's slope at zero",
     "region": "The projection of the shift is the slope of the linear region",
 }
+CHECKS = ("slope",)
 FIGURE = "projection_gain"
 RATIO = (0.9, 1.1)
 """A tenth, for two derivatives at the same point."""
@@ -42,9 +44,10 @@ def run(evidence: Evidence) -> Result:
         because = too_few(len(sweep.pairs))
         return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part in TITLES))
     gain = np.einsum("pd,pd->p", evidence.delta, evidence.gradient_preference)
-    values = np.concatenate([[gain, evidence.slope_preference], sweep.preference])
+    useful = is_useful(sweep)
+    values = np.concatenate([[gain, evidence.slope_preference], sweep.preference[useful]])
     means = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
-    region = line_regions(sweep.multipliers, means[:, 2:])
+    region = line_regions(sweep.multipliers[useful], means[:, 2:])
     random = _random_gains(evidence)
     claims, rows = [], []
     ends = f"m = {region.low[0]:.3g} to {region.high[0]:.3g}"
@@ -64,7 +67,8 @@ def run(evidence: Evidence) -> Result:
             f"{np.median(np.abs(random)) / abs(slopes[0]):.2g} times the slope in the middle of {N_RANDOM} draws"
         )
         outcome = judge(interval, allowed)
-        claims.append(Claim(NAME, part, evidence.key, ratio, unit, interval, control, outcome, because))
+        p = p_value(means[1:, 0] / slopes[1:], allowed, outcome)
+        claims.append(Claim(NAME, part, evidence.key, ratio, unit, interval, control, outcome, because, p))
         rows.append((words, float(slopes[0]), rise.low, rise.high))
     tables = {
         "pairs": pd.DataFrame({"pair": sweep.pairs, "projection": gain, "slope": evidence.slope_preference}),

@@ -27,6 +27,7 @@ TITLES = {
     "utility": "Utility curves of learning pairs predict test pairs",
     "utility, shape": "Utility curves transfer in shape",
 }
+CHECKS = ("preference", "preference, shape", "utility", "utility, shape")
 FIGURE = "transfer"
 GOOD, POOR = 0.9, 0.5
 """R² above which a reader would use the learning pairs' curve for others, and below which nobody would."""

@@ -2,19 +2,22 @@
 
 import numpy as np
 
-from mechsteer.curves import CurveFit, UtilityCurve
+from mechsteer.curves import CurveFit, FitStatus, UtilityCurve
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import ConfidenceInterval
-from mechsteer.statistics.judging import Claim, judge
+from mechsteer.statistics.judging import Claim, interval_p_value, judge
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
-from .rivals import compare, too_few_defined
+from .rivals import UNITS, judge_curve, too_few_defined
 
 NAME = "utility_curve"
 ORDER = 100
+VERSION = 2
 TITLES = {
-    "rivals": "The paper's utility curve predicts better than its rivals",
+    "adequate": "The paper's utility curve fits where steering is useful",
+    "adequate, whole sweep": "It fits over the whole sweep",
+    "best of rivals": "It predicts better than its rivals",
     "peak": "Utility peaks near zero",
 }
 FIGURE = "utility_curve"
@@ -24,29 +27,30 @@ NEAR = 0.1
 
 
 def run(evidence: Evidence) -> Result:
-    """Two claims: the curve beats its rivals, and its peak lies near zero."""
+    """Four claims: the curve is adequate, over the whole too, beats its rivals, and the measured peak lies near zero."""
     sweep = evidence.sweep
     if because := too_few_defined(sweep.utility):
-        units = {"rivals": "nats", "peak": SHIFT}
+        units = UNITS | {"peak": SHIFT}
         return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part, unit in units.items()))
-    fit, claim, table = compare(
-        NAME, "rivals", "Eq. 17", UtilityCurve, sweep.multipliers, sweep.utility, key=evidence.key, seed=evidence.seed
+    found = judge_curve(
+        NAME, "Eq. 17", UtilityCurve, sweep, evidence.slope_utility, key=evidence.key, seed=evidence.seed
     )
-    return Result((claim, _peak(fit, sweep)), {"rivals": table})
+    return Result((*found.claims, _peak(found.fit, sweep)), {"rivals": found.rivals})
 
 
 def _peak(fit: CurveFit, sweep: Sweep) -> Claim:
-    if not fit.ok:
+    if fit.status is FitStatus.NO_SIGNAL or not fit.properties:
         return undecided(NAME, "peak", sweep.key, SHIFT, fit.status.value)
     peak = fit.properties["peak"]
-    halves = [fit.properties[f"half_validity_{side}"].estimate for side in ("negative", "positive")]
+    halves = [fit.properties[f"half_lost_{side}"].estimate for side in ("negative", "positive")]
     found = np.array([peak.estimate, peak.interval.low, peak.interval.high, *halves], dtype=np.float64)
     estimate, low, high, *halves = (float(shift) for shift in sweep.signed_shift_at(found))
     interval, halves = ConfidenceInterval(low, high), [abs(half) for half in halves]
     because = (
-        f"Utility is highest at m = {peak.estimate:.3g}, a relative shift of {estimate:+.2g} "
+        f"As measured, utility is highest at m = {peak.estimate:.3g}, a relative shift of {estimate:+.2g} "
         f"[{interval.low:+.2g}, {interval.high:+.2g}]; near zero means within {NEAR}."
     )
-    control = f"the relative shifts at which validity has halved, {halves[0]:.2g} below zero and {halves[1]:.2g} above"
+    control = f"the relative shifts at which half of all utility is lost, {halves[0]:.2g} below zero and {halves[1]:.2g} above"
     outcome = judge(interval, (-NEAR, NEAR))
-    return Claim(NAME, "peak", sweep.key, estimate, SHIFT, interval, control, outcome, because)
+    p = interval_p_value(interval, (-NEAR, NEAR), outcome)
+    return Claim(NAME, "peak", sweep.key, estimate, SHIFT, interval, control, outcome, because, p)

@@ -16,7 +16,7 @@ from numpy import ndarray
 from mechsteer.curves import UtilityCurve, fit_utility
 from mechsteer.guestbook import CONCEPTS
 from mechsteer.statistics.intervals import percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, judge
+from mechsteer.statistics.judging import Claim, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
@@ -130,6 +130,7 @@ def _judge(
     found = _agreement(measured, checked, compared)
     intervals = {name: percentile_interval(draws[1:]) for name, draws in found.items()}
     rows = [(quantity, name, draws[0], intervals[name].low, intervals[name].high) for name, draws in found.items()]
+    outcome = judge(intervals["τ"], (AGREES, np.inf))
     judged = Claim(
         claim=NAME,
         part=quantity,
@@ -138,7 +139,8 @@ def _judge(
         unit="τ",
         interval=intervals["τ"],
         control="the exact checker, on sampled answers",
-        outcome=judge(intervals["τ"], (AGREES, 1)),
+        outcome=outcome,
+        p_value=p_value(found["τ"][1:], (AGREES, np.inf), outcome),
         because=f"Over {compared.sum()} comparisons of two multipliers, {what} agree by τ = {found['τ'][0]:.2f} (linear "
         f"correlation {found['linear'][0]:.2f}); at least {AGREES} is agreement.",
     )
@@ -152,6 +154,7 @@ def _level(
     distance = np.abs(decay - _drawn_again(evidence, valid, n, len(decay))).mean(axis=1)
     interval = percentile_interval(distance[1:])
     worst = int(np.argmax(np.abs(decay[0] - valid)))
+    outcome = judge(interval, (0, CLOSE))
     judged = Claim(
         claim=NAME,
         part="level",
@@ -160,7 +163,8 @@ def _level(
         unit="share",
         interval=interval,
         control="the exact checker, on sampled answers",
-        outcome=judge(interval, (0, CLOSE)),
+        outcome=outcome,
+        p_value=p_value(distance[1:], (-np.inf, CLOSE), outcome),
         because=f"The fitted validity and the share of valid answers differ by {distance[0]:.2f} on average, and most where "
         f"one is {decay[0, worst]:.2f} and the other {valid[worst]:.2f}; at most {CLOSE} is the same.",
     )

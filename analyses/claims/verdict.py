@@ -1,6 +1,7 @@
 """The verdict: one analysis on what it needs, by itself; a study corrects its claims for how many they are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from ..evidence.evidence import Evidence
 from .result import Result, undecided
 
 Given = Evidence | Sequence[Sweep] | pd.DataFrame
-"""What a claim NEEDS: one steer's evidence, the sweeps of a study, or a table of edited weights."""
+"""What a claim NEEDS: one steer's evidence, the sweeps of a study, or a table: of edited weights, or of what chance gains."""
 
 
 def judge(member: Member, given: Given, seed: int = 0) -> Result:
@@ -29,7 +30,9 @@ def judge(member: Member, given: Given, seed: int = 0) -> Result:
     except InputError as error:
         # What an analysis cannot work with decides nothing, and must not take the other claims with it.
         found = Result((undecided(member.name, "", key, "", str(error)),))
-    return _labelled(found, key)
+    checks = member.get("CHECKS", ())
+    claims = (replace(claim, is_check=True) if claim.part in checks else claim for claim in found.claims)
+    return _labelled(Result(tuple(claims), found.tables), key)
 
 
 def subject(member: Member, given: Given) -> Key:

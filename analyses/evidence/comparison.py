@@ -1,21 +1,28 @@
 """Methods and forms on the preference-utility plane: what each gains at an equal loss of utility, and whether SPLIT wins.
 
-The comparison holds pairs, training steps and validation split fixed (DiffMean, which has no steps, learns from all
-learning pairs, the others from four fifths of them) (arXiv 2602.02343 leaves the scale of m free, so
-multipliers themselves are not compared).
+The comparison holds pairs, training steps and validation split fixed: DiffMean, which has no steps, learns from all learning
+pairs, the others from four fifths of them. Training seeds are paired: seed 3 of every method begins alike and sees pairs in
+the same order. arXiv 2602.02343 leaves the scale of m free, so multipliers themselves are not compared.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 import mechsteer as ms
-from mechsteer.measuring.frontier import Frontier, defined_everywhere
+from mechsteer.measuring.frontier import TARGETS, Frontier, defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import COLUMNS, Key, labelled
+
+SIDES = ("negative", "positive")
+WORDS = {Outcome.SUPPORTED: "wins", Outcome.REFUTED: "loses", Outcome.INCONCLUSIVE: "undecided"}
+"""What is said of SPLIT."""
+METHOD = "SPLIT"
+"""The paper's own, which is set against all others."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,15 @@ class Compared:
 
     key: Key
     frontier: Frontier
+    is_trained: bool
+
+
+def winner(split: Compared, rival: Compared) -> Outcome:
+    """Whether SPLIT gains more: supported, refuted, or inconclusive, as with one training of each it always is."""
+    interval = split.frontier.area_difference(rival.frontier).interval()
+    if split.frontier.n_seeds == 1 and rival.is_trained or 0 in interval:
+        return Outcome.INCONCLUSIVE
+    return Outcome.SUPPORTED if interval.low > 0 else Outcome.REFUTED
 
 
 def over_seeds(sweep: Sweep) -> Key:
@@ -38,28 +54,36 @@ def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], C
         groups.setdefault((sweep.method, sweep.form), []).append(sweep)
     defined = defined_everywhere(sweeps)
     return {
-        name: Compared(over_seeds(group[0]), ms.frontier(group, defined=defined, seed=seed))
+        name: Compared(
+            over_seeds(group[0]), ms.frontier(group, defined=defined, seed=seed), group[0].key.seed is not None
+        )
         for name, group in groups.items()
     }
 
 
 def table(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
-    """A row for each method, form and budget (nats of utility); the area is the row without a budget."""
+    """A row for each method, form and budget (nats of utility); the area, and what gains cost, is the row without a budget."""
     parts = []
     for compared in found.values():
         item, rows = compared.frontier, []
+        by_side = {"gained": item.gained_by_side, "multiplier": item.multiplier, "relative_shift": item.relative_shift}
         for index, budget in enumerate(item.budgets):
             interval = item.interval(budget)
             rows.append(
                 {"budget": budget, "gained": item.gained[index], "low": interval.low, "high": interval.high}
-                | {f"multiplier_{side}": item.multiplier[at, index] for at, side in enumerate(("negative", "positive"))}
                 | {
-                    f"relative_shift_{side}": item.relative_shift[at, index]
-                    for at, side in enumerate(("negative", "positive"))
+                    f"{name}_{side}": values[at, index]
+                    for name, values in by_side.items()
+                    for at, side in enumerate(SIDES)
                 }
             )
         interval = item.area_interval
-        rows.append({"budget": float("nan"), "gained": item.area, "low": interval.low, "high": interval.high})
+        costs = product(enumerate(TARGETS), enumerate(SIDES))
+        cost = {
+            f"cost_of_{target:g}_{side}": item.cost[at, index] if np.isfinite(item.cost[at, index]) else np.nan
+            for (index, target), (at, side) in costs
+        }
+        rows.append({"budget": float("nan"), "gained": item.area, "low": interval.low, "high": interval.high} | cost)
         parts.append(labelled(pd.DataFrame(rows).assign(n_seeds=item.n_seeds), compared.key))
     return pd.concat(parts, ignore_index=True)
 
@@ -68,16 +92,17 @@ def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
     """SPLIT's area minus that of every other method of the same form, with paired intervals, and who wins."""
     parts = []
     for (method, form), other in found.items():
-        split = found.get(("SPLIT", form))
-        if split is None or method == "SPLIT":
+        split = found.get((METHOD, form))
+        if split is None or method == METHOD:
             continue
-        estimate, interval = split.frontier.area_difference(other.frontier)
+        difference = split.frontier.area_difference(other.frontier)
+        interval = difference.interval()
         row = {
             "against": method,
-            "difference": estimate,
+            "difference": difference.estimate,
             "low": interval.low,
             "high": interval.high,
-            "split": "wins" if interval.low > 0 else "loses" if interval.high < 0 else "undecided",
+            "split": WORDS[winner(split, other)],
             "n_seeds": max(other.frontier.n_seeds, split.frontier.n_seeds),
         }
         parts.append(labelled(pd.DataFrame([row]), split.key))
@@ -90,7 +115,6 @@ def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
 
     A claim that was not judged, for lack of pairs, has no interval; the difference keeps its own.
     """
-    words = {Outcome.SUPPORTED: "wins", Outcome.REFUTED: "loses", Outcome.INCONCLUSIVE: "undecided"}
     judged = {(claim.key, claim.against): claim for claim in claims if claim.claim == "split_wins"}
     rows = rows.copy()
     for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
@@ -99,13 +123,13 @@ def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
             for end in ("low", "high"):
                 if np.isfinite(bound := getattr(claim.interval, end)):
                     rows.loc[index, end] = bound
-            rows.loc[index, "split"] = words[claim.outcome]
+            rows.loc[index, "split"] = WORDS[claim.outcome]
     return rows
 
 
-def sentences(rows: pd.DataFrame) -> list[str]:
+def sentences(rows: pd.DataFrame, n_tried: int) -> list[str]:
     """A plain sentence for each form: where SPLIT wins, where it loses, where the data do not tell."""
-    found = []
+    found, tuned = [], "untuned" if n_tried == 1 else f"each the best of {n_tried} settings"
     for form in dict.fromkeys(rows.form):
         group = rows.loc[rows.form == form]
         parts = []
@@ -118,8 +142,8 @@ def sentences(rows: pd.DataFrame) -> list[str]:
                 ]
                 parts.append(f"{words} {' and '.join(listed)}")
         seeds = group.n_seeds.max()
-        within = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
+        within = "pairs, from one training seed each" if seeds == 1 else f"pairs and {seeds} training seeds"
         found.append(
-            f"As a {form.replace('_', ' ')}, SPLIT {'; it '.join(parts)}: nats of preference, 95 % over {within}."
+            f"As a {form.replace('_', ' ')}, SPLIT {'; it '.join(parts)}: nats of preference, 95 % over {within}; {tuned}."
         )
     return found

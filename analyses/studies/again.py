@@ -16,6 +16,9 @@ from ..claims.verdict import Given, judge
 from ..evidence.evidence import Evidence
 from .tables import COLUMNS_OF
 
+TABLES = ("one_operation", "chance")
+"""What claims need that are judged by a table."""
+
 
 def judge_again(folder: Path, name: str) -> Result:
     """One analysis on what a study's folder holds."""
@@ -23,12 +26,12 @@ def judge_again(folder: Path, name: str) -> Result:
     member, sums = CLAIMS[name], Sums.of(folder)
     paths = sums.names("evidence/*.npz")
     needs, once = member.get("NEEDS", "evidence"), member.get("SCOPE", "steer") != "steer"
-    if needs not in ("sweeps", "one_operation") and not paths:
+    if needs not in ("sweeps", *TABLES) and not paths:
         raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
     if needs == "sweeps":
         given: list[Given] = [load_sweeps(sums.path("sweeps.parquet"))]
-    elif needs == "one_operation":
-        name = "evidence/one_operation"
+    elif needs in TABLES:
+        name = f"evidence/{needs}"
         table = read_table(sums.path(f"{name}.parquet"), COLUMNS_OF[name])
         given = list(split_by_key(table).values())
     else:

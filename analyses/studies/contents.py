@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
+from mechsteer.measuring.useful import USEFUL
 from mechsteer.models.sites import Site, write_sites
 from mechsteer.pairs.checks import Finding, check_losses
 from mechsteer.pairs.polarity import Pairs
@@ -19,9 +20,12 @@ from mechsteer.store.keys import labelled
 from mechsteer.store.units import Bench
 from mechsteer.store.versions import MECHSTEER, installed
 
+from ..claims import CLAIMS
+from ..claims.gate import gated
 from ..evidence import comparison
 from ..units.steers import ChooseSite
 from ..units.sweeps import TablesUnit
+from ..units.tuning import tuning_table
 from .folder import FORMAT
 from .plan import Plan, Subjects, checked_concept
 
@@ -57,7 +61,9 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
         _write(_joined(bench, units, name), work / f"{name}.parquet")
     for unit in plan.evidence:
         _copy(bench, unit, "evidence.npz", work / "evidence" / f"{unit.sweep.result.slug}.npz")
-    _write(_joined(bench, plan.edited, "one_operation"), work / "evidence" / "one_operation.parquet")
+    for name, units in (("one_operation", plan.edited), ("chance", plan.chance)):
+        _write(_joined(bench, units, name), work / "evidence" / f"{name}.parquet")
+    _write(tuning_table(plan.trials, bench), work / "tuning.parquet")
     claims = _claims(work, plan, bench)
     tables = bench.get(plan.comparison).tables
     if tables:
@@ -73,7 +79,7 @@ def describe(
     first, model = bench.get(plan.sweeps[0]), subjects.model
     sweeps = [bench.get(sweep) for sweep in plan.sweeps]
     differences = work / "differences.parquet"
-    told = comparison.sentences(pd.read_parquet(differences)) if differences.is_file() else []
+    told = comparison.sentences(pd.read_parquet(differences), plan.settings.tune) if differences.is_file() else []
     return {
         "format": FORMAT,
         "plan": plan.id,
@@ -112,17 +118,17 @@ def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The figures that a reader wants first (nats, multipliers)."""
     preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
     zero = sweep.zero
-    within = utility >= utility[zero] - 1
-    best = int(np.argmax(np.where(within, preference, -np.inf)))
+    best = int(np.argmax(np.where(sweep.lost.mean(axis=1) <= USEFUL, preference, -np.inf)))
     return {
         "key": sweep.key.columns(),
         "preference_at_zero": preference[zero],
         "utility_at_zero": utility[zero],
-        "largest_preference_within_one_nat_of_utility": preference[best],
+        "largest_useful_preference": preference[best],
         "multiplier_of_it": sweep.multipliers[best],
         "relative_shift_of_it": float(sweep.relative_shift[best].mean()),
         "preference_held_out_r_squared": fits["preference"]["score"]["held_out_r_squared"],
         "utility_held_out_r_squared": fits["utility"]["score"]["held_out_r_squared"],
+        "useful": USEFUL,
         "pairs_without_utility": int(np.isnan(sweep.utility).any(axis=0).sum()),
     }
 
@@ -145,7 +151,8 @@ def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:
             tables.setdefault(f"{unit.claim}-{name}", []).append(table)
     # Under the names by which this study calls its model and pairs.
     names = {"model": result.model, "pairs": result.pairs}
-    claims = correct_for_many([replace(claim, key=replace(claim.key, **names)) for claim in claims])
+    claims = [replace(claim, key=replace(claim.key, **names)) for claim in claims]
+    claims = correct_for_many(gated(claims, {name for name, member in CLAIMS.members().items() if member.get("GATE")}))
     write_json([claim.to_dict() for claim in claims], work / "claims.json")
     for name, parts in tables.items():
         joined = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
@@ -157,7 +164,7 @@ def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:
 
 
 def _tables(plan: Plan) -> Sequence[TablesUnit]:
-    return (plan.comparison, *plan.side_effects, *plan.answers, *plan.texts, *plan.edited)
+    return (plan.comparison, *plan.side_effects, *plan.answers, *plan.texts, *plan.edited, *plan.chance)
 
 
 def _joined(bench: Bench, units: Sequence[Any], name: str) -> pd.DataFrame | None:

@@ -17,9 +17,10 @@ from mechsteer.store.versions import MECHSTEER
 
 from ..claims import CLAIMS
 from ..evidence.evidence import why_none
-from ..units.looks import Answer, Collect, EditWeights, SideEffects, Write
+from ..units.looks import Answer, Chance, Collect, EditWeights, SideEffects, Write
 from ..units.steers import FindRange, Learn, PairSet, Tokens
 from ..units.sweeps import Compare, Fit, Measure
+from ..units.tuning import Trial
 from ..units.verdicts import Judge
 from .folder import FORMAT
 from .settings import Settings, parse_multipliers
@@ -59,17 +60,20 @@ class Plan:
     texts: tuple[Write, ...]
     evidence: tuple[Collect, ...]
     edited: tuple[EditWeights, ...]
+    chance: tuple[Chance, ...]
+    trials: tuple[Trial, ...]
     verdicts: tuple[Judge, ...]
 
     @property
     def stages(self) -> Iterator[tuple[str, tuple[Unit, ...]]]:
         """The name of each stage, and its units; how pairs become tokens is known before there is a plan."""
+        yield "tuning", self.trials
         yield "steers", self.sweeps
         yield "fits", self.fits
         yield "frontier", (self.comparison,)
         yield "side effects", (*self.side_effects, *self.answers)
         yield "texts", self.texts
-        yield "claims", (*self.evidence, *self.edited, *self.verdicts)
+        yield "claims", (*self.evidence, *self.edited, *self.chance, *self.verdicts)
 
     @property
     def units(self) -> Iterator[Unit]:
@@ -89,8 +93,15 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
     """All units of a study at a site, or at several, with commas."""
     seed, model = settings.seed, subjects.model
     learning, testing, *others = (PairSet.of(pairs) for pairs in subjects.all_pairs)
+    tried = {
+        (method, form): trials(settings, learner(settings, model, learning, site, method, form, seed))
+        for method, form in settings.steers()
+        if is_trained(method)
+    }
     steers = [
-        learner(settings, model, learning, site, method, form, training_seed)
+        replace(
+            learner(settings, model, learning, site, method, form, training_seed), trials=tried.get((method, form), ())
+        )
         for method, form in settings.steers()
         for training_seed in (range(seed, seed + settings.seeds) if is_trained(method) else (seed,))
     ]
@@ -112,6 +123,7 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
     )
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
+    chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
     return Plan(
         settings=settings,
         site=site,
@@ -124,7 +136,9 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
         texts=tuple(Write(sweep, bool(concept)) for sweep in judged),
         evidence=evidence,
         edited=edited,
-        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, seed)),
+        chance=chance,
+        trials=tuple(trial for some in tried.values() for trial in some),
+        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, seed)),
     )
 
 
@@ -138,7 +152,7 @@ def tokens_of(settings: Settings, subjects: Subjects) -> tuple[Tokens, ...]:
 def learner(
     settings: Settings, model: ModelReference, pairs: PairSet, site: str, method: str, form: str, seed: int
 ) -> Learn:
-    """How one steer is learned: on the same pairs as every other, as long as the recipe says, untuned."""
+    """How one steer is learned: on the same pairs as every other, as the recipe says."""
     training, rule = TrainSettings(prompt_format=settings.format), settings.rule
     code = methods()[method].content + FORMS[form].content + RULES[rule].content
     if is_trained(method):
@@ -147,6 +161,11 @@ def learner(
         code += RECIPES[settings.recipe.partition(":")[0]].content
     training = replace(training, seed=seed)
     return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code, rule)
+
+
+def trials(settings: Settings, steer: Learn) -> tuple[Trial, ...]:
+    """The settings that are tried of a steer; of one alone nothing is chosen."""
+    return tuple(Trial(steer, number, settings.seed) for number in range(settings.tune if settings.tune > 1 else 0))
 
 
 def multipliers(settings: Settings, steer: Learn, learning: PairSet) -> FindRange | tuple[float, ...]:
@@ -162,8 +181,9 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 
 def verdicts(
-    sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...], seed: int
-) -> Iterator[Judge]:
+    sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...],
+    chance: tuple[Chance, ...], seed: int,
+) -> Iterator[Judge]:  # fmt: skip
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
     if not evidence:
         return
@@ -173,6 +193,8 @@ def verdicts(
                 yield Judge.by(name, sweeps, seed)
             case "one_operation":
                 yield from (Judge.by(name, table, seed) for table in edited)
+            case "chance":
+                yield from (Judge.by(name, table, seed) for table in chance)
             case _:
                 # What speaks of the model, its pairs and the site is the same whatever is added there.
                 once = member.get("SCOPE", "steer") != "steer"

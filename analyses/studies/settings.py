@@ -31,15 +31,19 @@ class Settings:
     """Of each file of pairs, at most so many, drawn evenly over groups."""
     site: str = "auto"
     """One, or several with commas, which every steer then acts at together."""
+    layers_after: int = 1
+    """Layers that a site which is chosen leaves to read what was steered, where no better one is to be had without them."""
     rule: str = "add"
     multipliers: str = "auto"
     format: str = "raw"
-    methods: tuple[str, ...] = ("DiffMean", "Random", "SFT", "RePS", "SPLIT")
+    methods: tuple[str, ...] = ("DiffMean", "SFT", "RePS", "SPLIT")
     forms: tuple[str, ...] = ("vector", "lora", "local_weight")
     seeds: int = 1
     recipe: str = "ours"
     steps: int | None = None
     """Of each trained steer; None is as the recipe says."""
+    tune: int = 4
+    """Settings that are tried of every trained method in every form; one leaves all as the recipe says."""
     other_pairs: tuple[str, ...] = ()
     claims: tuple[str, ...] = ("DiffMean-vector",)
     seed: int = 0
@@ -49,6 +53,8 @@ class Settings:
     extend: tuple[str, ...] = ()
     """Files of members from outside the tree."""
     store: str | None = field(default=None, metadata={"how": True})
+    jobs: int | None = field(default=1, metadata={"how": True})
+    """Processes that compute beside each other; None is one for each core where a small model runs on the CPU."""
     retry: bool = field(default=False, metadata={"how": True})
     """Fields marked so say how a study is run, and nothing of what it finds."""
 
@@ -74,6 +80,10 @@ class Settings:
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
                 )
+        if self.jobs is not None and self.jobs < 1:
+            raise InputError(f"{self.jobs} jobs came. There must be at least one.")
+        if self.tune < 1:
+            raise InputError(f"{self.tune} settings to try came. Pass 1 to leave all as the recipe says, or more.")
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds came. There must be at least one.")
         for method, form in self.steers():
@@ -93,9 +103,11 @@ class Settings:
         from mechsteer.curves.forms import paper_form  # which needs scipy; settings are read without
         from mechsteer.curves.preference import PreferenceCurve
         from mechsteer.curves.utility import UtilityCurve
+        from mechsteer.curves.validity import VARIANTS
 
         grid = parse_multipliers(self.multipliers)
-        least = max(paper_form(curve, "continuous", grid).least_points for curve in (PreferenceCurve, UtilityCurve))
+        forms = (paper_form(curve, variant, grid) for curve in (PreferenceCurve, UtilityCurve) for variant in VARIANTS)
+        least = max(form.least_points for form in forms)
         if len(grid) >= least:
             return ""
         return f"{len(grid)} are too few to fit the paper's curves, which need {least} or more; claims about them stay open"

@@ -29,6 +29,7 @@ from .finished import Study
 from .folder import StudyFolder, files_of
 from .plan import Subjects, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
+from .workers import LEAST_UNITS, compute_apart, jobs_for
 
 if TYPE_CHECKING:
     from mechsteer.models.model import Model
@@ -45,7 +46,7 @@ def run(
     """
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
-    stages = Stages(report)
+    stages = Stages(report, settings)
     for path in settings.extend:
         extend(path)
     folder = StudyFolder.at(out)
@@ -79,6 +80,7 @@ def run(
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
+        stages.n_jobs = jobs_for(settings, subjects.model)
         for stage, units in planned.stages:
             stages.compute(stage, units, bench)
 
@@ -103,6 +105,8 @@ class Stages:
     """Tells what is done, and how long it took."""
 
     report: Report
+    settings: Settings
+    n_jobs: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
@@ -122,7 +126,10 @@ class Stages:
                 if not was_there and unit in units:
                     bar.advance(unit.words)
 
-            bench.run(units, each)
+            if self.n_jobs > 1 and len(units) - there >= LEAST_UNITS:
+                compute_apart(units, bench, self.settings, self.n_jobs, each)
+            else:
+                bench.run(units, each)
         if units:
             self.done(stage, f"{len(units) - there} computed" + f", {there} found" * bool(there))
 
@@ -225,5 +232,5 @@ def choose_site(settings: Settings, subjects: Subjects, bench: Bench) -> Chosen:
     if settings.site != "auto":
         return Chosen(parse_sites(settings.site), "as asked", None)
     unit = ChooseSite(subjects.model, PairSet.of(subjects.learning), settings.format, settings.seed)
-    choice = recommend_site(bench.get(unit))
+    choice = recommend_site(bench.get(unit), settings.layers_after)
     return Chosen((choice.site,), choice.because, unit)

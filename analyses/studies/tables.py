@@ -2,12 +2,20 @@
 
 from mechsteer.store.tables import Columns, finite, numbers, words
 
+_PROPERTIES = {str: {"estimate": float | None, "interval": {"low": float | None, "high": float | None}}}
+_SCORE = {str: float | int | str | None}
 _FIT = {
     "quantity": str,
     "ok": bool,
-    "score": {str: float | int | str | None},
+    "status": str,
+    "variant": str | None,
+    "score": _SCORE,
+    "rivals": [_SCORE],
+    "spline": _SCORE,
     "held_out_predictions": [float | None],
-    "properties": {str: {"estimate": float | None, "interval": {"low": float | None, "high": float | None}}},
+    "properties": _PROPERTIES,
+    "fitted": _PROPERTIES,
+    "agreeing": [str],
 }
 FITS = [{"key": {}, "preference": _FIT, "utility": _FIT}]
 """fits.json."""
@@ -23,7 +31,8 @@ TOLD = {
         "key": {},
         "preference_at_zero": float,
         "utility_at_zero": float,
-        "largest_preference_within_one_nat_of_utility": float,
+        "useful": float,
+        "largest_useful_preference": float,
         "multiplier_of_it": float,
         "relative_shift_of_it": float,
         "pairs_without_utility": int,
@@ -36,12 +45,16 @@ FINDINGS = [{"kind": str, "found": str, "advice": str, "refused": bool}]
 
 _INTERVAL: Columns = {"low": numbers, "high": numbers}
 COLUMNS_OF: dict[str, Columns] = {
-    "sites": {"layer": finite, "place": words, "relative_shift": finite, "preference_gained": finite, "utility_lost": finite},
+    "sites": {"layer": finite, "place": words, "useful_gain": finite, "behind": finite, "layers_after": finite},
+    "tuning": {"method": words, "form": words, "trial": finite, "gained": numbers, "best_of_so_many": numbers},
     "frontier": {"method": words, "form": words, "budget": numbers, "gained": finite, **_INTERVAL},
     "differences": {"method": words, "form": words, "against": words, "difference": finite, **_INTERVAL},
     "side_effects": {"measured_on": words, "multiplier": finite, "preference_change": numbers, "utility_change": numbers},
     "answers": {"multiplier": finite, "n_answers": finite, "valid": numbers},
     "texts": {"multiplier": finite, "pair": words, "query": words, "text": words},
+    "evidence/chance": {
+        "kind": words, "pair": words, **dict.fromkeys(("budget", "relative_shift", "draw", "gained"), finite),
+    },
     "evidence/one_operation": dict.fromkeys(("difference", "change", "reversed", "tolerance"), finite),
 }  # fmt: skip
 """By the table's name; what claims leave has the columns that their files say."""

@@ -3,16 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mechsteer.measuring.frontier import frontier
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import labelled
 from mechsteer.store.units import Bench, Unit
 
 from ..evidence.evidence import Evidence
 from .steers import PairSet
 from .sweeps import Measure, TablesUnit
 
+TOLD = (0.1, 0.5, 1.0)
+"""Nats of utility lost, at which it is told what a steer does besides."""
 N_ANSWERS = 64
 """Queries that are answered at each multiplier, for the exact checker."""
 
@@ -43,12 +47,14 @@ class Write(TablesUnit):
 
 @dataclass(frozen=True)
 class SideEffects(TablesUnit):
-    """What a steer does to other pairs where it costs one nat of utility, both ways."""
+    """What a steer does to other pairs where it costs a tenth of a nat, half a nat and one nat of utility, and at m = 1, the
+    protocol of arXiv 2602.02343; both ways."""
 
     sweep: Measure
     others: tuple[PairSet, ...]
 
     kind = "side effects"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -60,7 +66,7 @@ class SideEffects(TablesUnit):
         sweep, steer = at.get(self.sweep), self.sweep.steer
         pairs = [at.get(item) for item in (self.sweep.pairs, *self.others)]
         found = on_other_pairs(
-            at.model(steer.model), at.get(steer), pairs, at_one_nat(sweep),
+            at.model(steer.model), at.get(steer), pairs, where_told(sweep),
             prompt_format=steer.training.prompt_format,
         )  # fmt: skip
         return {"side_effects": found}
@@ -74,6 +80,7 @@ class Answer(TablesUnit):
     seed: int
 
     kind = "answers"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -84,14 +91,16 @@ class Answer(TablesUnit):
 
         sweep, steer = at.get(self.sweep), self.sweep.steer
         queries = [pair.query for pair in at.get(self.sweep.pairs)[:N_ANSWERS]]
-        found = on_the_guestbook(at.model(steer.model), at.get(steer), queries, at_one_nat(sweep), seed=self.seed)
+        found = on_the_guestbook(at.model(steer.model), at.get(steer), queries, where_told(sweep), seed=self.seed)
         return {"answers": found}
 
 
-def at_one_nat(sweep: Sweep) -> list[float]:
-    """The multipliers on both sides at which one nat of utility is lost."""
+def where_told(sweep: Sweep) -> list[float]:
+    """The multipliers on both sides at which the budgets of the useful range, and one nat, are spent; and m = ±1, if swept."""
     item = frontier([sweep], n_resamples=1)
-    return item.multiplier[:, item.budgets.index(1.0)].tolist()
+    chosen = item.multiplier[:, [item.budgets.index(budget) for budget in TOLD]].ravel()
+    ones = [m for m in (-1.0, 1.0) if sweep.multipliers[0] <= m <= sweep.multipliers[-1]]
+    return np.union1d(chosen, ones).tolist()
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,30 @@ class EditWeights(TablesUnit):
 
         sweep, steer = at.get(self.sweep), self.sweep.steer
         return {"one_operation": compare(at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep)}
+
+
+@dataclass(frozen=True)
+class Chance(TablesUnit):
+    """What chance gains at a steer's shifts, beside the steer."""
+
+    sweep: Measure
+    learning: PairSet
+    seed: int
+
+    kind = "chance"
+
+    @property
+    def words(self) -> str:
+        return f"chance beside {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.chance import against_chance
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        found = against_chance(
+            at.model(steer.model), at.get(steer), at.get(self.learning), at.get(self.sweep.pairs), sweep, seed=self.seed
+        )
+        return {"chance": labelled(found, self.sweep.result)}
 
 
 @dataclass(frozen=True)

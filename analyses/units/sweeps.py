@@ -164,6 +164,7 @@ class Fit(Unit[dict[str, Any]]):
     seed: int
 
     kind = "fit"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -229,6 +230,7 @@ class Compare(TablesUnit):
     seed: int
 
     kind = "frontier"
+    version = 2
 
     @property
     def words(self) -> str:

@@ -16,10 +16,10 @@ from ..claims import CLAIMS
 from ..claims.result import Result, undecided
 from ..claims.verdict import judge
 from ..evidence.evidence import why_none
-from .looks import Collect, EditWeights
+from .looks import Chance, Collect, EditWeights
 from .sweeps import Measure
 
-Given = Collect | EditWeights | tuple[Measure, ...] | Measure
+Given = Collect | EditWeights | Chance | tuple[Measure, ...] | Measure
 """What a claim is judged by; the sweep alone of a steer of which there can be no evidence."""
 
 
@@ -34,6 +34,7 @@ class Judge(Unit[Result]):
     seed: int
 
     kind = "claim"
+    version = 3
 
     @classmethod
     def by(cls, claim: str, given: Given, seed: int) -> "Judge":
@@ -48,11 +49,11 @@ class Judge(Unit[Result]):
     def compute(self, at: Bench) -> Result:
         if isinstance(self.given, tuple):
             given = [at.get(sweep) for sweep in self.given]
-        elif isinstance(self.given, EditWeights):
+        elif isinstance(self.given, EditWeights | Chance):
             found = at.get(self.given)
             if found.because:
                 return Result((undecided(self.claim, "", self.given.sweep.result, "", found.because),))
-            given = found.tables["one_operation"]
+            (given,) = found.tables.values()
         elif isinstance(self.given, Measure):
             sites, rule = parse_sites(self.given.steer.sites), self.given.steer.rule
             return Result((undecided(self.claim, "", self.given.result, "", why_none(sites, rule)),))

@@ -47,7 +47,7 @@ def curve_table(study: Study, sweep: Sweep, quantity: str) -> pd.DataFrame:
 
 
 def property_table(study: Study, sweep: Sweep, quantity: str, names: Iterable[str]) -> pd.DataFrame:
-    """Where the fitted curve does something, as relative shifts; there is no value for what lies beyond the sweep."""
+    """Where the curve does something, as measured, in relative shifts; there is no value for what lies beyond the sweep."""
     properties = study.fits.get(sweep.key, {}).get(quantity, {}).get("properties", {})
     rows = []
     for name in names:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
+from mechsteer.measuring.useful import USEFUL
 from mechsteer.statistics.judging import Claim
 from mechsteer.store.keys import Key
 
@@ -33,14 +34,17 @@ def lead(study: Study) -> list[str]:
         f"{pairs['testing']['n']} other pairs at {n} multipliers.",
         *_of_pairs(study),
         f"{Key.of(best['key']).steer} raises preference from {signed(best['preference_at_zero'])} to "
-        f"{signed(best['largest_preference_within_one_nat_of_utility'])} nats while utility falls by no more than one nat "
+        f"{signed(best['largest_useful_preference'])} nats while utility falls by no more than {USEFUL:g} nats "
         f"(m = {shown(best['multiplier_of_it'])}, a relative shift of {shown(best['relative_shift_of_it'])}).",
         *best["comparison"],
     ]
-    if claims := study.claims:
+    if claims := [claim for claim in study.claims if not claim.is_check]:
         counts = {outcome: sum(claim.outcome.value == outcome for claim in claims) for outcome in OUTCOMES}
         listed = ", ".join(f"{counts[outcome]} {words}" for outcome, words in OUTCOMES.items())
-        found.append(f"Of {len(claims)} claims that were judged, {listed}.")
+        n_checks = len(study.claims) - len(claims)
+        passed = sum(claim.is_check and claim.outcome.value == "supported" for claim in study.claims)
+        checks = f" {passed} of {n_checks} checks of the software passed." * bool(n_checks)
+        found.append(f"Of {len(claims)} claims that were judged, {listed}.{checks}")
     return found
 
 

@@ -15,12 +15,14 @@ ABOUT = {
     "claims": "every claim: estimate, interval, control, outcome and reason",
     "pairs": "the pairs that were measured",
     "texts": "what the model writes at each multiplier",
+    "tuning": "the settings that were tried, and what the best of so many gains on validation pairs",
     "sites": "every layer and place at equal relative shift: why the site was chosen",
     "frontier": "preference gained at an equal loss of utility",
     "differences": "SPLIT against the other methods, on the area under the frontier",
     "side_effects": "what one nat of lost utility does to other concepts, as log-odds",
     "answers": "the same, judged exactly on generated answers",
     "evidence/one_operation": "logits under hooks against logits of edited weights",
+    "evidence/chance": "what a steer gains, and directions by chance at the same shifts, pair by pair",
 }
 """By the file's name in the study's folder, without its suffix. `sweeps` and `pairs` are put together by the page."""
 DIGITS = 5
@@ -79,7 +81,10 @@ def _fits(study: Study) -> pd.DataFrame:
             for rival in fit["rivals"]:
                 name = f"held_out_error of {rival['name']}"
                 rows.append(about | {"property": name, "estimate": rival["held_out_error"]})
-            for name, item in fit["properties"].items():
-                low, high = item["interval"]["low"], item["interval"]["high"]
-                rows.append(about | {"property": name, "estimate": item["estimate"], "low": low, "high": high})
+            for told, found in (("{}", fit["properties"]), ("{} of the curve", fit["fitted"])):
+                for name, item in found.items():
+                    low, high = item["interval"]["low"], item["interval"]["high"]
+                    rows.append(
+                        about | {"property": told.format(name), "estimate": item["estimate"], "low": low, "high": high}
+                    )
     return pd.DataFrame(rows)

@@ -46,6 +46,7 @@ def _group(study: Study, claims: Sequence[Claim]) -> dict[str, Any]:
     tables = (member and member.get("TABLES")) or [f"claims/{path.stem}" for path in _numbers(study, first.claim)]
     return {
         "name": first.name,
+        "is_check": first.is_check,
         "title": title(first),
         "states": _paragraphs(member.doc) if member else [],
         "rows": rows,
@@ -87,16 +88,18 @@ def _row(claim: Claim) -> dict[str, Any]:
 
 
 def _lists(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Claims that held, that did not, that are open, and that depend on the steer."""
+    """Claims that held, that did not, that are open, and that depend on the steer; checks apart."""
     kinds = {
         "supported": "Held",
         "refuted": "Did not hold",
         "inconclusive": "Undecided",
         "mixed": "Depends on the steer",
+        "check": "Checks of the software, which hold by construction",
     }
     found = {kind: [] for kind in kinds}
     for number, group in enumerate(groups):
         kind = group["counts"][0]["outcome"] if len(group["counts"]) == 1 else "mixed"
+        kind = "check" if group["is_check"] else kind
         found[kind].append({"title": group["title"], "number": number, "n": len(group["rows"])})
     return [
         {"kind": kind, "words": words, "mark": MARKS.get(kind, "±"), "items": found[kind]}

@@ -19,6 +19,7 @@ from .options import (
     FormatOption,
     GroupOption,
     JsonOption,
+    LayersAfterOption,
     LimitOption,
     ModelOption,
     MultipliersOption,
@@ -57,16 +58,17 @@ def study(
             metavar="LAYER:PLACE,...",
         ),
     ] = "auto",
+    layers_after: LayersAfterOption = 1,
     rule: RuleOption = None,
     multipliers: MultipliersOption = "auto",
     methods: Annotated[
         str,
         learning(help=f"Which ways of learning to compare, of {', '.join(all_methods())}.", metavar="METHOD,..."),
-    ] = "DiffMean,Random,SFT,RePS,SPLIT",
+    ] = "DiffMean,SFT,RePS,SPLIT",
     forms: Annotated[
         str,
         learning(
-            help=f"In which forms, of {', '.join(FORMS.members())}; DiffMean and Random, its control, are vectors.",
+            help=f"In which forms, of {', '.join(FORMS.members())}; DiffMean and Random are vectors.",
             metavar="FORM,...",
         ),
     ] = "vector,lora,local_weight",
@@ -74,6 +76,10 @@ def study(
         int, learning(help="Training seeds of each; three or more show their spread.", min=1, metavar="N")
     ] = 1,
     recipe: Annotated[str, learning(help=ABOUT_RECIPES, metavar="RECIPE")] = "ours",
+    tune: Annotated[
+        int,
+        learning(help="Settings tried of every trained method in every form; 1 tunes nothing.", min=1, metavar="N"),
+    ] = 4,
     steps: Annotated[
         int | None,
         learning(
@@ -103,6 +109,15 @@ def study(
             metavar="DIR",
         ),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        running(
+            help="Processes that compute beside each other; by default one for each core where a small model runs on the CPU.",
+            envvar="MECHSTEER_JOBS",
+            min=1,
+            metavar="N",
+        ),
+    ] = None,
     retry: Annotated[bool, running("--retry", help="Try again what failed before.")] = False,
     out: Annotated[
         Path | None, running(help="Folder for the results, by default results/MODEL-PAIRS.", metavar="DIR")
@@ -124,10 +139,11 @@ def study(
 
     settings = Settings(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, limit=limit,
-        site=site, rule=rule or "add", multipliers=multipliers, format=with_template(prompt_format, template_option),
-        methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, steps=steps,
+        site=site, layers_after=layers_after, rule=rule or "add", multipliers=multipliers,
+        format=with_template(prompt_format, template_option),
+        methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
         other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
-        device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, retry=retry,
+        device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
 

@@ -30,6 +30,7 @@ def read(folder: Path) -> dict[str, Any]:
         **{key: study[key] for key in ("command", "mechsteer", "model", "pairs", "site")},
         "curves": {"steer": key.steer} | {name: _curve(fit) for name, fit in found.fits_of(key).items()},
         "frontier": records(found.table("frontier")) if sums.has("frontier.parquet") else [],
+        "tuning": records(found.table("tuning")) if sums.has("tuning.parquet") else [],
         "claims": [claim.to_dict() for claim in found.claims],
         "summary": summary,
         "findings": [asdict(finding) for finding in found.findings],
@@ -57,13 +58,15 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
     yield _curves(content)
     if content["frontier"]:
         yield _frontier(content["frontier"])
+    if content["tuning"]:
+        yield _tuning(content["tuning"])
     if content["claims"]:
         yield _claims(content["claims"])
         yield f"Open one, with its table and figure: mechsteer show {content['folder']} --claim NAME\n"
     yield from summary["comparison"]
     yield (
-        f"Within one nat of utility, {Key.of(summary['key']).steer} raises preference from "
-        f"{summary['preference_at_zero']:.2f} to {summary['largest_preference_within_one_nat_of_utility']:.2f} nats, at "
+        f"Within {summary['useful']:g} nats of utility, {Key.of(summary['key']).steer} raises preference from "
+        f"{summary['preference_at_zero']:.2f} to {summary['largest_useful_preference']:.2f} nats, at "
         f"m = {summary['multiplier_of_it']:.3g} (relative shift {summary['relative_shift_of_it']:.3g})."
     )
     if summary["pairs_without_utility"]:
@@ -131,13 +134,17 @@ def records(frame: Any) -> list[dict[str, Any]]:
 
 
 def _curve(fit: dict[str, Any]) -> dict[str, Any]:
-    rivals = [rival for rival in fit["rivals"] if rival["held_out_r_squared"] is not None]
-    best = max(rivals, key=lambda rival: rival["held_out_r_squared"], default=None)
+    rivals = [rival for rival in fit["rivals"] if rival["held_out_error"] is not None]
+    best = min(rivals, key=lambda rival: rival["held_out_error"], default=None)
+    errors = ("held_out_error", "end_error")
     return {
         "status": fit["status"],
-        **{key: fit["score"][key] for key in ("r_squared", "held_out_r_squared")},
-        "best_rival": best and {key: best[key] for key in ("name", "held_out_r_squared")},
+        "variant": fit["variant"],
+        **{name: fit["score"][name] for name in ("r_squared", *errors)},
+        "best_rival": best and {name: best[name] for name in ("name", *errors)},
+        "spline": {name: fit["spline"][name] for name in errors},
         "properties": fit["properties"],
+        "fitted": {name: fit["fitted"][name] for name in fit["agreeing"]},
     }
 
 
@@ -146,18 +153,34 @@ def _curves(content: dict[str, Any]) -> Table:
     both = (curves["preference"], curves["utility"])
     rows = [
         ("at m = 0 (nats)", *(f"{summary[f'{name}_at_zero']:.2f}" for name in ("preference", "utility"))),
-        ("fit", *(curve["status"].lower().replace("_", " ") for curve in both)),
+        ("the paper's curve", *(_fit(curve) for curve in both)),
         ("R² in sample", *(number(curve["r_squared"], 4) for curve in both)),
-        ("R² held out", *(number(curve["held_out_r_squared"], 4) for curve in both)),
-        ("best rival, R² held out", *(_rival(curve["best_rival"]) for curve in both)),
+        ("misses unseen blocks by (nats), ends", *(_errors(curve) for curve in both)),
+        ("the best rival by", *(_rival(curve["best_rival"]) for curve in both)),
+        ("a spline without theory by", *(_errors(curve["spline"]) for curve in both)),
     ]
     for name in dict.fromkeys(name for curve in both for name in curve["properties"]):
-        rows.append((name.replace("_", " "), *(_property(curve["properties"].get(name)) for curve in both)))
-    return Table.of(f"Curves of {curves['steer']}", ("", "preference", "utility"), rows)
+        rows.append((name.replace("_", " "), *(_measured(curve, name) for curve in both)))
+    return Table.of(f"Curves of {curves['steer']}, and what was measured", ("", "preference", "utility"), rows)
+
+
+def _fit(curve: dict[str, Any]) -> str:
+    status = curve["status"].lower().replace("_", " ")
+    return status if curve["variant"] is None else f"{curve['variant']}, {status}"
 
 
 def _rival(best: dict[str, Any] | None) -> str:
-    return "-" if best is None else f"{best['name']} {number(best['held_out_r_squared'], 4)}"
+    return "-" if best is None else f"{_errors(best)} {best['name']}"
+
+
+def _errors(score: dict[str, Any]) -> str:
+    return f"{number(score['held_out_error'])}, {number(score['end_error'])}"
+
+
+def _measured(curve: dict[str, Any], name: str) -> str:
+    """What was measured, and what the fitted curve says of it where they agree."""
+    measured = _property(curve["properties"].get(name))
+    return measured if name not in curve["fitted"] else f"{measured} (fit {number(curve['fitted'][name]['estimate'])})"
 
 
 def _property(value: dict[str, Any] | None) -> str:
@@ -178,11 +201,24 @@ def _frontier(rows: list[dict[str, Any]]) -> Table:
         gained.setdefault(f"{row['method']} {row['form'].replace('_', ' ')}", {})[row["budget"]] = row
     return Table.of(
         "Preference gained (nats) at a loss of utility of ... nats",
-        ("steer", *(f"{budget:g}" for budget in budgets), "mean [95 %]"),
+        ("steer", *(f"{budget:g}" for budget in budgets), "mean over losses up to a half [95 %]"),
         [
             (steer, *(f"{by_budget[budget]['gained']:.1f}" for budget in budgets), _gained(by_budget[None]))
             for steer, by_budget in gained.items()
         ],
+    )
+
+
+def _tuning(rows: list[dict[str, Any]]) -> Table:
+    n = 1 + max(row["trial"] for row in rows)
+    best: dict[str, list[str]] = {}
+    for row in rows:
+        steer = f"{row['method']} {row['form'].replace('_', ' ')}"
+        best.setdefault(steer, []).append(number(row["best_of_so_many"]))
+    return Table.of(
+        "What the best of so many settings gains on validation pairs (nats, mean over losses up to a half)",
+        ("steer", *(str(count) for count in range(1, n + 1))),
+        [(steer, *values) for steer, values in best.items()],
     )
 
 
@@ -206,6 +242,8 @@ def _claims(rows: list[dict[str, Any]]) -> Table:
             steer = key.without("sites").steer.replace("_", " ") or "all steers"
             heading, label = claim.name, steer + (f", against {claim.against}" if claim.against else "")
         found = f"{estimate(row, digits=2)} {row['unit']}"
+        heading = "checks of the software, which hold by construction" if claim.is_check else heading
+        label = claim.name if claim.is_check else label
         sections.setdefault(heading, []).append((label, row["outcome"], found))
     return Table("What holds of the paper's assumptions", ("claim", "outcome", "estimate [95 %]"), sections)
 

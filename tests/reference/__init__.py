@@ -1,11 +1,15 @@
-"""Numbers of two small studies of all forms and methods, as version 0.1.0 computed them, and how to compare with them.
+"""Numbers of two small studies, frozen, and how to compare with them.
+
+Sweeps are as version 0.1.0 computed them (`sentiment.parquet`, `tense.parquet`). All else is as the units in `VERSIONS` compute
+it (`units.parquet`): what fits, claims and tables say has been redefined since, on purpose, and must not move unannounced.
 
 A table is told as long rows: which table, which row of it (its words, and how many rows with the same words came before), which
-column, and the number there. RePS is left out: its training amplifies rounding.
+column, and the number there.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +17,20 @@ import pandas as pd
 from mechsteer.store.keys import COLUMNS
 
 HERE = Path(__file__).parent
-CONCEPTS = {"sentiment": ("auto", "-12:12:21"), "tense": ("1:mlp.out", "-8:8:7")}
-"""Each one's site and multipliers; `sentiment` was judged on DiffMean's vector, `tense` on that and SPLIT's LoRA."""
-JUDGED = {"sentiment": ("DiffMean-vector",), "tense": ("DiffMean-vector", "SPLIT-lora")}
+CONCEPTS: dict[str, dict[str, Any]] = {
+    "sentiment": {
+        "site": "3:resid_mid", "multipliers": "-12:12:21", "methods": ("DiffMean",), "forms": ("vector",),
+        "claims": ("DiffMean-vector",),
+    },
+    "tense": {
+        "site": "1:mlp.out", "multipliers": "-8:8:7", "methods": ("DiffMean", "Random", "SFT", "SPLIT"),
+        "claims": ("SPLIT-lora",),
+    },
+}  # fmt: skip
+"""What is studied; RePS is left out, whose training amplifies rounding."""
 STEPS, N_PAIRS = 6, 48
 LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
 """Random draws and a map: many numbers that say little."""
-REDEFINED = {"table": ("one_operation",), "column": ("relative_shift_negative", "relative_shift_positive")}
-"""A relative shift is a median since, and was a mean. Sweeps still have the mean, which is compared; a frontier's shift, and the
-multiplier at which weights are edited, have become others, and so has the shift at which utility peaks."""
-REDEFINED_CLAIMS = ('"claim": "one_operation"', '"part": "peak"')
 IDENTITIES = {"layer", "seed", "n_seeds", "resample"}
 """Whole numbers that say which row it is."""
 
@@ -33,9 +41,6 @@ def long(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for name, table in tables.items():
         if name.rpartition("/")[2] in LEFT_OUT or table.empty:
             continue
-        for said in ("method", "against", "rival"):
-            if said in table:
-                table = table.loc[table[said] != "RePS"]
         numbers = [c for c in table.select_dtypes(["number", "bool"]) if c not in IDENTITIES]
         words = [c for c in table if c not in numbers]
         rows = [
@@ -51,21 +56,12 @@ def long(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def departures(found: pd.DataFrame, expected: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """Rows whose numbers differ by more than the tolerance, relative where they exceed one, or that only one side has."""
-    expected, found = (_comparable(rows) for rows in (expected, found))
     both = expected.merge(found, on=["table", "row", "n", "column"], how="outer", suffixes=("_expected", "_found"))
     one, other = both.value_expected.to_numpy(), both.value_found.to_numpy()
     with np.errstate(invalid="ignore"):
         equal = np.isclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
     both["difference"] = np.abs(one - other)
     return both.loc[~equal]
-
-
-def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that mean today what they meant then."""
-    other = rows.row.str.contains("|".join(REDEFINED_CLAIMS))
-    for name, values in REDEFINED.items():
-        other |= rows[name].isin(values)
-    return rows.loc[~other]
 
 
 def _word(value):
@@ -80,7 +76,7 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
         name: pd.read_parquet(folder / f"{path}.parquet")
         for name, path in {
             "sweeps": "sweeps", "frontier": "frontier", "differences": "differences", "side_effects": "side_effects",
-            "answers": "answers", "one_operation": "evidence/one_operation",
+            "answers": "answers", "one_operation": "evidence/one_operation", "chance": "evidence/chance",
         }.items()
     }  # fmt: skip
     if (folder / "sites.parquet").is_file():
@@ -99,7 +95,7 @@ def _fits(rows: list[dict]) -> list[dict]:
             found += [
                 about | {"name": k, "estimate": v} for k, v in fit["score"].items() if isinstance(v, (int, float))
             ]
-            for name, item in fit["properties"].items():
+            for name, item in [*fit["properties"].items(), *((f"{k} of the fit", v) for k, v in fit["fitted"].items())]:
                 ends = item["interval"]
                 found.append(
                     about | {"name": name, "estimate": item["estimate"], "low": ends["low"], "high": ends["high"]}
@@ -123,9 +119,9 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(seed=pd.array(table.seed, dtype="Int64")) if "seed" in table else table
 
 
-def same_processor() -> bool:
-    """Whether this is the kind of processor that the reference was computed on."""
-    return processor() == (HERE / "processor.txt").read_text(encoding="utf-8").strip()
+def same_processor(name: str) -> bool:
+    """Whether this is the kind of processor that these numbers were computed on."""
+    return processor() == (HERE / f"{name}_processor.txt").read_text(encoding="utf-8").strip()
 
 
 def processor() -> str:
@@ -139,23 +135,23 @@ def processor() -> str:
 
 KINDS = {
     "sites": "sites", "sweeps": "sweep", "fits": "fit", "frontier": "frontier", "differences": "frontier",
-    "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights",
+    "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights", "chance": "chance",
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
-VERSIONS = dict.fromkeys(
-    ("steer", "range", "sites", "sweep", "fit", "frontier", "side effects", "answers", "edited weights", "texts", "evidence",
-     "claim"), 1
-) | {"sweep": 2, "range": 2, "steer": 3, "sites": 2}  # fmt: skip
-"""Of each kind of unit, as it stands when its numbers are those that were frozen, apart from what was redefined."""
+VERSIONS = {
+    "steer": 3, "range": 3, "sites": 3, "sweep": 2, "fit": 2, "frontier": 2, "side effects": 2, "answers": 2, "edited weights": 1,
+    "texts": 1, "evidence": 1, "chance": 1, "claim": 3, "trial": 1,
+}  # fmt: skip
+"""Of each kind of unit, as it stands when its numbers are those that were frozen."""
 
 
 def versions_now() -> dict[str, int]:
     """Of each kind of unit, as it is in the code."""
-    from analyses.units import looks, steers, sweeps, verdicts
+    from analyses.units import looks, steers, sweeps, tuning, verdicts
 
     return {
         kind.kind: kind.version
-        for room in (steers, sweeps, looks, verdicts)
+        for room in (steers, sweeps, tuning, looks, verdicts)
         for kind in vars(room).values()
         if isinstance(kind, type) and isinstance(getattr(kind, "kind", None), str)
     }

@@ -1,27 +1,44 @@
-"""Run a reference study as it is now: `python -m reference CONCEPT FOLDER`, from the tests' folder."""
+"""Run a reference study: `python -m reference CONCEPT FOLDER`, from the tests' folder; `freeze FOLDER` writes units.parquet."""
 
 import sys
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 import mechsteer as ms
+import reference
 from analyses.studies import study
 from analyses.studies.settings import Settings
 
-from . import CONCEPTS, JUDGED, N_PAIRS, STEPS
-
 
 def main(concept: str, folder: str) -> None:
-    """Leaves the study in the folder."""
+    """Leaves the study in the folder, and beside it what the choice of a site finds."""
     torch.set_num_threads(1)
-    site, multipliers = CONCEPTS[concept]
     settings = Settings(
-        pairs=f"guestbook/{concept}", other_pairs=("guestbook/certainty",), site=site, multipliers=multipliers,
-        steps=STEPS, claims=JUDGED[concept], device="cpu",
+        pairs=f"guestbook/{concept}", other_pairs=("guestbook/certainty",), steps=reference.STEPS, tune=1, device="cpu",
+        **reference.CONCEPTS[concept],
     )  # fmt: skip
-    study.load_pairs = lambda *asked, **more: ms.load_pairs(*asked, **more).sample(N_PAIRS)
+    study.load_pairs = lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
     study.run(settings, Path(folder))
+    learning, _ = ms.load_pairs(settings.pairs).sample(reference.N_PAIRS).split(0.5, seed=0)
+    chosen = ms.choose_site(ms.load_model("guestbook", device="cpu"), learning, progress=False)
+    chosen.table.to_parquet(Path(folder) / "sites.parquet", index=False)
 
 
-main(*sys.argv[1:])
+def freeze(folder: str) -> None:
+    """Keep what units compute now, but for sweeps, which are older."""
+    parts = []
+    for concept in reference.CONCEPTS:
+        main(concept, f"{folder}/{concept}")
+        tables = reference.tables_of(Path(folder) / concept)
+        del tables["sweeps"]
+        parts.append(reference.long(tables).assign(concept=concept))
+    frozen = pd.concat(parts, ignore_index=True)
+    words = ["concept", "table", "row", "column"]
+    frozen.astype(dict.fromkeys(words, "category")).to_parquet(reference.HERE / "units.parquet", index=False)
+    (reference.HERE / "units_processor.txt").write_text(reference.processor() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    freeze(sys.argv[2]) if sys.argv[1] == "freeze" else main(*sys.argv[1:])

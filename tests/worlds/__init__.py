@@ -2,3 +2,5 @@
 
 from .cases import CASES as CASES
 from .cases import Case as Case
+from .families import FAMILIES as FAMILIES
+from .families import Family as Family

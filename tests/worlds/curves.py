@@ -1,4 +1,7 @@
-"""Steers whose curves are planted: every pair follows one curve, at a height and a scale of its own."""
+"""Steers whose curves are planted: pairs follow one curve, at a height and a scale of their own, and depart from it smoothly.
+
+How much is as on the guestbook: `python benchmarks/verdicts.py --sizes STUDY` reads it from a finished study.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +21,41 @@ from .losses import losses
 Planted = Callable[[ndarray], ndarray]
 """Log-odds at these multipliers, in the mean over all pairs there could be."""
 
-GRID = np.concatenate([-np.geomspace(0.1, 8, 12)[::-1], [0.0], np.geomspace(0.1, 8, 12)])
+_SIDE = np.concatenate([np.linspace(0.08, 0.64, 8), np.geomspace(0.64, 12, 13)[1:]])
+GRID = np.concatenate([-_SIDE[::-1], [0.0], _SIDE])
+"""Laid out as `find_multipliers` does: eight a side where about one nat of `UTILITY` is lost at most, the others to collapse."""
 SHIFT_PER_UNIT = 0.25
 D = 6
+HEIGHTS = (0.8, 6.2)
+"""Spread of pairs' unsteered preference and utility (nats)."""
+SCALES = 0.4
+"""Spread of the scales on which pairs are moved, around one."""
+DEPARTURES = (0.75, 1.5)
+"""Spread of what pairs are moved by beside their scales (nats), where the mean has moved by one nat; it grows as the root."""
+REACH = 3.4
+"""Multipliers over which departures keep together: neighbours correlate by 0.96, every fourth by 0.5."""
+NOISE = 0.05
+"""Nats at each multiplier of each pair that neighbours do not tell."""
 
-DECAY = ValidityDecay(0.0, 0.0, 2.0, 1.5, 0.0, 3.0, 1.4)
+DECAY = ValidityDecay("plateau", -0.2, 9.0, 1.9, 0.25, 11.0, 2.1)
 PREFERENCE = PreferenceCurve(3.0, 0.5, 0.2, DECAY)
-UTILITY = UtilityCurve(30.0, -45.0, DECAY)
+UTILITY = UtilityCurve(30.0, -50.0, DECAY)
+
+
+def wide(multipliers: ndarray) -> ndarray:
+    """A utility of which half a nat is lost at the ends of the sweep alone."""
+    return -20 - 0.5 * (multipliers / GRID[-1]) ** 2
+
+
+def waves(multipliers: ndarray) -> ndarray:
+    """A rise in waves, which no curve of the paper's has, in the useful range and beyond it."""
+    return 6 * np.arcsinh(multipliers) + 4 * np.sin(5 * np.arcsinh(multipliers / 0.3))
+
+
+def falling_in_waves(multipliers: ndarray) -> ndarray:
+    """The same as a utility that falls."""
+    fall = UTILITY(multipliers)
+    return fall + (0.1 + 0.3 * (UTILITY(np.zeros(1)) - fall)) * np.sin(5 * np.arcsinh(multipliers / 0.3))
 
 
 def saturating(multipliers: ndarray) -> ndarray:
@@ -54,12 +85,7 @@ def constant(multipliers: ndarray) -> ndarray:
 
 def two_steps(multipliers: ndarray) -> ndarray:
     """Two logistic steps: no decay in them, and the second one is not over where the sweep ends."""
-    return 12 * expit((multipliers + 3) / 0.9) + 8 * expit((multipliers - 4) / 1.2)
-
-
-def hidden_step(multipliers: ndarray) -> ndarray:
-    """Two logistic steps, of which half of the multipliers hardly show the second one."""
-    return 12 * expit(multipliers + 1) + 8 * expit((multipliers - 7) / 0.8)
+    return 12 * expit((multipliers + 3) / 0.9) + 8 * expit((multipliers - 10) / 1.2)
 
 
 def even(multipliers: ndarray) -> ndarray:
@@ -73,26 +99,31 @@ def odd(multipliers: ndarray) -> ndarray:
 
 
 def sweep(
-    preference: Planted = PREFERENCE, utility: Planted = UTILITY, *, n_pairs: int = 60, seed: int = 0,
-    spread: float = 0.3, noise: float = 0.05, by_length: float = 0.0, method: str = "DiffMean",
+    preference: Planted = PREFERENCE, utility: Planted = UTILITY, *, n_pairs: int = 200, seed: int = 0,
+    pairs_seed: int | None = None, spread: float = SCALES, departures: float = 1.0,
+    noise: float = NOISE, by_length: float = 0.0, method: str = "DiffMean",
 ) -> Sweep:  # fmt: skip
     """The sweep of these curves.
 
     Args:
-        spread: of a pair's heights (nats), and of the scales on which it is moved, around one.
-        noise: nats at each multiplier of each pair, which no curve explains.
+        pairs_seed: of the pairs' heights and scales, by default the same; departures are each sweep's own.
+        spread: of their scales; that of heights is in proportion.
+        departures: as a share of the guestbook's.
         by_length: share of the heights' variance that is the length of the completions.
     """
     rng = np.random.default_rng([seed, 1])
     lengths = rng.integers(6, 14, (2, n_pairs))
     log_odds = []
-    for curve, length, height, scale in zip(
-        (preference, utility), (lengths[1] - lengths[0], -lengths.sum(axis=0)), *_of_pairs(n_pairs, seed), strict=True
-    ):
+    for curve, length, height, scale, spread_of_heights, departure in zip(
+        (preference, utility), (lengths[1] - lengths[0], -lengths.sum(axis=0)),
+        *_of_pairs(n_pairs, seed if pairs_seed is None else pairs_seed), HEIGHTS, DEPARTURES, strict=True,
+    ):  # fmt: skip
         height = np.sqrt(by_length) * (length - length.mean()) / length.std() + np.sqrt(1 - by_length) * height
         at_zero = curve(np.zeros(1))
-        moved = np.outer(curve(GRID) - at_zero, 1 + spread * scale)
-        log_odds.append(at_zero + spread * height + moved + noise * rng.standard_normal(moved.shape))
+        moved = curve(GRID) - at_zero
+        departed = departures * departure * np.sqrt(np.abs(moved))[:, None] * smooth(rng, n_pairs)
+        own = np.outer(moved, 1 + spread * scale) + departed + noise * rng.standard_normal(departed.shape)
+        log_odds.append(at_zero + spread / SCALES * spread_of_heights * height + own)
     positive, negative = losses(*log_odds)
     return Sweep(
         GRID, tuple(f"pair {index}" for index in range(n_pairs)), positive, negative, lengths[0], lengths[1],
@@ -103,7 +134,7 @@ def sweep(
 
 def steer(
     preference: Planted = PREFERENCE, utility: Planted = UTILITY, *, learning: tuple[Planted, Planted] | None = None,
-    projected: float = 1.0, n_pairs: int = 60, seed: int = 0, spread: float = 0.3, **settings: Any,
+    projected: float = 1.0, n_pairs: int = 200, seed: int = 0, spread: float = SCALES, **settings: Any,
 ) -> Evidence:  # fmt: skip
     """Evidence of a steer with these curves.
 
@@ -149,3 +180,11 @@ def steer(
 def _of_pairs(n_pairs: int, seed: int) -> Float[ndarray, "2 quantities pairs"]:
     """Each pair's heights and scales, in units of their spread."""
     return np.random.default_rng(seed).standard_normal((2, 2, n_pairs))
+
+
+def smooth(rng: np.random.Generator, n_pairs: int) -> Float[ndarray, "m pairs"]:
+    """Of variance one at every multiplier, and alike at neighbours."""
+    apart = np.subtract.outer(np.arange(len(GRID)), np.arange(len(GRID))) / REACH
+    return np.linalg.cholesky(np.exp(-(apart**2) / 2) + 1e-8 * np.eye(len(GRID))) @ rng.standard_normal(
+        (len(GRID), n_pairs)
+    )

@@ -1,0 +1,67 @@
+"""A steer gains more than chance does at its shifts: a gate, without which nothing else is judged of it.
+
+Chance is drawn twice over, at the same site: directions that vary as the activations do, at the same relative shifts, and
+DiffMean of pairs whose labels were shuffled, at shifts that are smaller as it is shorter. The steer must gain more than the
+prediction interval of either holds, where it loses a tenth, a quarter and half a nat of utility itself. It is no test among
+others: it stands before them, outside the correction for many.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from mechsteer.statistics.intervals import ConfidenceInterval
+from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import keys_in
+
+from .result import MIN_PAIRS, Result, too_few, undecided
+
+NAME = "control"
+ORDER = 5
+NEEDS = "chance"
+GATE = True
+TITLES = {"": "The steer gains more than chance does"}
+FIGURE = "control"
+UNIT = "gain / upper end of what chance gains"
+LEVEL = 0.95
+STEER, COVARIANCE, SHUFFLED = "steer", "covariance", "shuffled labels"
+"""Kinds of rows."""
+
+
+def run(table: pd.DataFrame) -> Result:
+    """One claim, by the shift and the kind of chance at which the steer stands out least."""
+    key = keys_in(table)[0]
+    n_pairs = table.pair.nunique()
+    if n_pairs < MIN_PAIRS:
+        return Result((undecided(NAME, "", key, UNIT, too_few(n_pairs)),))
+    compared = against(table)
+    least = compared.loc[(compared.gained / compared.upper).idxmin()]
+    above = compared.gained > compared.upper
+    outcome = Outcome.SUPPORTED if above.all() else Outcome.INCONCLUSIVE if above.any() else Outcome.REFUTED
+    ratio, half = least.gained / least.upper, 1.96 * least.error / least.upper
+    because = (
+        f"At the relative shift {least.relative_shift:.2g}, where it loses {least.budget:g} nats, the steer gains "
+        f"{least.gained:.3g} nats of preference; {least.n} directions by {least.kind} gain {least['mean']:.2g} on average, and "
+        f"one more would gain {least.upper:.3g} at most ({LEVEL:.0%}). It gains more in {above.sum()} of {len(above)} cases."
+    )
+    control = f"directions by {COVARIANCE}, of equal size, and by {SHUFFLED}"
+    interval = ConfidenceInterval(float(ratio - half), float(ratio + half))
+    claim = Claim(NAME, "", key, float(ratio), UNIT, interval, control, outcome, because)
+    return Result((claim,), {"chance": compared})
+
+
+def against(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each kind of chance and shift: what the steer gains, and the interval within which one more direction would."""
+    means = (
+        table.groupby(["kind", "budget", "relative_shift", "draw"]).gained.agg(["mean", "std", "count"]).reset_index()
+    )
+    steer = means.loc[means.kind == STEER].set_index("budget")
+    rows = []
+    for (kind, budget), drawn in means.loc[means.kind != STEER].groupby(["kind", "budget"], sort=False):
+        n, mean, own = len(drawn), drawn["mean"].mean(), steer.loc[budget]
+        half = student.isf((1 - LEVEL) / 2, n - 1) * drawn["mean"].std() * np.sqrt(1 + 1 / n)
+        rows.append(
+            {"kind": kind, "budget": budget, "relative_shift": own.relative_shift, "gained": own["mean"],
+             "error": own["std"] / np.sqrt(own["count"]), "mean": mean, "lower": mean - half, "upper": mean + half, "n": n}
+        )  # fmt: skip
+    return pd.DataFrame(rows)

@@ -1,0 +1,111 @@
+"""The gate: chance is what it says it is, a steer that works passes, and of one that does not nothing else is judged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from worlds.chance import KEY
+
+import mechsteer as ms
+from analyses.claims import control
+from analyses.claims.gate import gated
+from analyses.claims.result import Result
+from analyses.evidence import chance
+from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import labelled
+
+SITE = ms.Site.of("3:resid_mid")
+
+
+@pytest.fixture(scope="module")
+def halves():
+    return ms.load_pairs("guestbook/sentiment").sample(120, seed=1).split(0.5, seed=0)
+
+
+def judged(model, steer, halves) -> Result:
+    learning, testing = halves
+    sweep = ms.run_sweep(model, steer, testing[:24], ms.find_multipliers(model, steer, learning, n=21), progress=False)
+    table = chance.against_chance(model, steer, learning, testing, sweep)
+    return control.run(labelled(table, KEY))
+
+
+def test_a_steer_that_works_passes_and_a_random_direction_does_not(guestbook, halves):
+    steer = ms.diff_mean(guestbook, halves[0], SITE)
+    (passes,) = judged(guestbook, steer, halves).claims
+    assert passes.outcome is Outcome.SUPPORTED and passes.interval.low > 1
+    drawn = torch.randn(len(steer.direction), generator=torch.Generator().manual_seed(1))
+    (fails,) = judged(guestbook, replace(steer, direction=drawn * steer.direction.norm() / drawn.norm()), halves).claims
+    assert fails.outcome is not Outcome.SUPPORTED and fails.estimate < 1
+
+
+def test_a_lora_is_set_against_chance_at_its_own_shifts(guestbook, halves):
+    start = ms.LoRA.at(guestbook, SITE)
+    trained = ms.train(guestbook, start, halves[0], "SFT", ms.TrainSettings(steps=40), progress=False).intervention
+    result = judged(guestbook, trained, halves)
+    assert result.claims[0].outcome is Outcome.SUPPORTED
+    shifts = result.tables["chance"].relative_shift.unique()
+    assert len(shifts) == len(chance.BUDGETS) and np.all(np.diff(shifts) > 0)
+
+
+def test_shuffled_labels_are_diff_mean_of_pairs_that_are_swapped(guestbook, halves):
+    pairs = halves[0][:20]
+    found = chance._directions(guestbook, pairs, SITE, "raw", np.random.default_rng(0))[control.SHUFFLED][0]
+    rng = np.random.default_rng(0)
+    n_tokens = sum(len(some.pair) for some in ms.read_activations(guestbook, ms.encode_pairs(guestbook, pairs), [SITE]))
+    rng.standard_normal((chance.N_DIRECTIONS, n_tokens))
+    swapped = rng.integers(2, size=(chance.N_DIRECTIONS, len(pairs))).astype(bool)[0]
+    turned = [
+        replace(pair, positive=pair.negative, negative=pair.positive) if swap else pair
+        for pair, swap in zip(pairs, swapped, strict=True)
+    ]
+    expected = ms.diff_mean(guestbook, ms.Pairs(tuple(turned), "turned"), SITE).direction
+    expected = expected / ms.diff_mean(guestbook, pairs, SITE).direction.norm()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_directions_vary_as_the_activations_do(guestbook, halves):
+    drawn = chance._directions(guestbook, halves[0], SITE, "raw", np.random.default_rng(0))[control.COVARIANCE]
+    h = np.concatenate(
+        [
+            some.at[SITE].numpy()
+            for some in ms.read_activations(guestbook, ms.encode_pairs(guestbook, halves[0]), [SITE])
+        ]
+    )
+    variances, axes = np.linalg.eigh(np.cov(h.T))
+    shares = np.mean([(vector.numpy() @ axes) ** 2 for vector in drawn], axis=0)
+    assert len(drawn) == chance.N_DIRECTIONS and all(abs(float(v.norm()) - 1) < 1e-5 for v in drawn)
+    # The leading directions hold of the drawn ones what they hold of the variance.
+    leading = slice(-5, None)
+    assert shares[leading].sum() == pytest.approx(variances[leading].sum() / variances.sum(), abs=0.15)
+
+
+def claim(name: str, outcome: Outcome, key=KEY, is_check: bool = False) -> Claim:
+    return Claim(
+        name,
+        "",
+        key,
+        1.0,
+        "nats",
+        ms.ConfidenceInterval(0.5, 1.5),
+        "luck",
+        outcome,
+        "So it is.",
+        0.01,
+        is_check=is_check,
+    )
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_of_a_steer_that_does_not_pass_nothing_else_is_judged(outcome):
+    other = replace(KEY, method="SFT")
+    given = [
+        claim("control", outcome), claim("linear_region", Outcome.SUPPORTED),
+        claim("one_operation", Outcome.SUPPORTED, is_check=True), claim("linear_region", Outcome.REFUTED, other),
+    ]  # fmt: skip
+    found = gated(given, {"control"})
+    assert [one for one in found if one.claim == "control"] == given[:1] and found[2:] == given[2:]
+    if outcome is Outcome.SUPPORTED:
+        assert found == given
+    else:
+        assert found[1].outcome is Outcome.INCONCLUSIVE and np.isnan(found[1].p_value) and "control" in found[1].because

@@ -1,0 +1,98 @@
+"""Families of worlds: one thing grows, from where a claim is clearly true to where it is clearly false or the other way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from analyses.claims import control, linear_region, preference_curve, split_wins, utility_curve
+from analyses.claims.result import Result
+
+from .chance import chance
+from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
+from .methods import study
+
+N_POPULATION = 10_000
+"""Pairs of which an estimate stands for all there could be."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Worlds by the size of one thing; `build` makes of a size, with `seed` and `n_pairs`, what the analysis needs."""
+
+    analysis: ModuleType
+    world: str
+    sizes: tuple[float, ...]
+    build: Callable[..., Any]
+    parts: tuple[str, ...] = ("",)
+    """The claims that depend on it."""
+    n_pairs: int = 200
+    is_truth: bool = False
+    """Whether the size itself is the truth; otherwise the claims' estimates of a population are."""
+
+    def judge(self, size: float, seed: int) -> Result:
+        return self.analysis.run(self.build(size, seed=seed, n_pairs=self.n_pairs))
+
+    def truth(self, size: float) -> dict[str, float]:
+        """What each claim is about, in its own unit."""
+        if self.is_truth:
+            return dict.fromkeys(self.parts, size)
+        found = self.analysis.run(self.build(size, seed=0, n_pairs=N_POPULATION)).claims
+        return {claim.part: claim.estimate for claim in found if claim.part in self.parts}
+
+
+def _mixed(one: Planted, other: Planted, share: float) -> Planted:
+    return lambda multipliers: (1 - share) * one(multipliers) + share * other(multipliers)
+
+
+def preference_in_waves(height: float, **settings: Any):
+    """Eq. 15 with waves of so many nats, which no curve of the paper's has, in the useful range and beyond it."""
+    return steer(lambda m: PREFERENCE(m) + height * np.sin(5 * np.arcsinh(m / 0.3)), **settings)
+
+
+def utility_of_two_steps(share: float, **settings: Any):
+    """Eq. 17, of which so much is exchanged for two logistic steps."""
+    return steer(utility=_mixed(UTILITY, lambda multipliers: two_steps(multipliers) - 50, share), **settings)
+
+
+def steepening(width: float, **settings: Any):
+    """A preference that grows by a factor e with each `width` from zero: the wider, the more of it is a line."""
+    return steer(lambda multipliers: 6 * np.sinh(multipliers / width) / np.sinh(0.5 / width), **settings)
+
+
+def gaining_more(share: float, **settings: Any):
+    """SPLIT gains so much more than SFT; another training of either gains 5 % more or less."""
+    return study({"SPLIT": 2 * (1 + share), "SFT": 2.0}, seed_spread=0.05, **settings)
+
+
+_PARTS = ("adequate", "best of rivals")
+FAMILIES = [
+    *(
+        Family(preference_curve, "height of waves on eq. 15, nats", heights, preference_in_waves, _PARTS, n_pairs)
+        for n_pairs, heights in ((200, (0.0,)), (1000, (0.0, 0.39, 0.8)))
+    ),
+    *(
+        Family(
+            utility_curve, "share of eq. 17 exchanged for two logistic steps", shares, utility_of_two_steps, _PARTS, n_pairs
+        )
+        for n_pairs, shares in ((200, (0.0,)), (1000, (0.0, 0.065, 0.115, 0.5)), (4000, (0.0,)))
+    ),
+    Family(
+        linear_region, "multipliers in which preference steepens by a factor e", (0.1, 0.14, 0.158, 0.162, 0.18, 0.3),
+        steepening, ("line",),
+    ),
+    *(
+        Family(
+            split_wins, f"share by which SPLIT gains more, {n} training seeds", (-0.5, 0.0, 0.2, 0.5),
+            partial(gaining_more, n_seeds=n), is_truth=True,
+        )
+        for n in (3, 5)
+    ),
+    Family(
+        control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),
+        partial(chance, luck=1.0), n_pairs=32, is_truth=True,
+    ),
+]  # fmt: skip
