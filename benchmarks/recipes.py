@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from tables import head, line
@@ -96,7 +97,13 @@ def areas(method: str, form: str, trial: Trial, seed: int = 0) -> list[float]:
     steer = ms.train(model, start, pairs, trial.objective, settings, validation=held_out, progress=False).intervention
     multipliers = ms.find_multipliers(model, steer, learning, n=41)
     sweep = ms.run_sweep(model, steer, testing, multipliers, progress=False)
-    return [ms.frontier([sweep], budgets=(budget,)).area for budget in BUDGETS]
+    return [_mean_gain(sweep, budget) for budget in BUDGETS]
+
+
+def _mean_gain(sweep: ms.Sweep, budget: float) -> float:
+    """Over all budgets up to this one (nats)."""
+    fine = np.linspace(0, budget, 81)
+    return float(np.trapezoid(ms.frontier([sweep], budgets=fine.tolist(), n_resamples=1).gained, fine) / budget)
 
 
 @cache

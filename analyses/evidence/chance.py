@@ -47,7 +47,7 @@ def against_chance(
         )
     ]
     one = ms.SteeringVector(site, directions[COVARIANCE][0], origin=steer.origin)
-    # Covariance's directions are of length one, and DiffMean's would be.
+    # Directions by covariance are of length one, and so would DiffMean of the true labels be.
     per_unit = sweep_encoded(model, one, encoded, [1.0], positions=steer.origin.positions).relative_shift.mean()
     for kind, vectors in directions.items():
         for draw, vector in enumerate(vectors):

@@ -19,8 +19,7 @@ BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 def is_useful(sweep: Sweep) -> Bool[ndarray, " m"]:
     """Whether each multiplier lies within the useful range."""
-    low, high = useful_range(sweep)
-    return (low <= sweep.multipliers) & (sweep.multipliers <= high)
+    return useful_points(sweep.lost.mean(axis=1)[None], sweep.zero)[0]
 
 
 def useful_points(lost: Float[ndarray, "curves m"], zero: int) -> Bool[ndarray, "curves m"]:
