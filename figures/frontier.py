@@ -8,21 +8,31 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, plain_numbers, with_intervals
 from .drawing.saved import saved
-from .drawing.style import Look, form_title, method_looks
+from .drawing.style import GREY, Look, form_title, method_looks
 
 NAME = "frontier"
 ORDER = 30
 
+ASKING = (0, (4, 1, 1, 1))
+"""The line at what asking in words gains."""
+
 
 def numbers(study: Study) -> pd.DataFrame | None:
-    """A row for each method, form and budget: the gain (nats) with its interval, and the mean shift of both directions."""
+    """A row for each method, form and budget: the gain (nats) with its interval, and the mean shift of both directions.
+
+    Beside them, the same in every row, what asking in words gains and loses, where the study has asked.
+    """
     table = saved(study, "frontier")
     if table is None:
         return None
     rows = table.dropna(subset="budget").rename(columns={"gained": "value"})
     shift = (rows.relative_shift_negative + rows.relative_shift_positive) / 2
     rows = rows.assign(relative_shift=shift, unit="nats")
-    return rows.loc[:, ["form", "method", "n_seeds", "budget", "value", "low", "high", "unit", "relative_shift"]]
+    shown = ["form", "method", "n_seeds", "budget", "value", "low", "high", "unit", "relative_shift"]
+    if (asked := saved(study, "prompting")) is not None:
+        both = asked.loc[asked.side == "both"].iloc[0]
+        rows, shown = rows.assign(asking=both.gained, asking_loses=both.lost), [*shown, "asking", "asking_loses"]
+    return rows.loc[:, shown]
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
@@ -30,16 +40,23 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
+    asking = table.iloc[0] if "asking" in table else None
     forms, looks = list(dict.fromkeys(table.form)), method_looks(table.method)
     with panels(ax, len(forms), 2, height=0.8 + 1.35 * len(forms), sharex=True, sharey="col") as shown:
         for row, form in enumerate(forms):
             gain, shift = shown.axes[2 * row : 2 * row + 2]
             _draw_form(gain, shift, table.loc[table.form == form], looks)
             gain.set_ylabel(f"{form_title(form)}\ngained (nats)")
+            if asking is not None:
+                gain.axhline(asking.asking, color=GREY, linestyle=ASKING, linewidth=0.9, zorder=1)
             shift.set_ylabel(r"$\|\mathrm{shift}\|/\|h\|$")
         for panel in shown.axes[-2:]:
             panel.set_xlabel("utility lost (nats)")
-        shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()], columns=5)
+        handles = [key(method, look, linestyle=look.line) for method, look in looks.items()]
+        if asking is not None:
+            label = f"asking in words (loses {asking.asking_loses:.2g} nats)"
+            handles.append(key(label, Look(GREY, "", ASKING), line=True, linewidth=0.9))
+        shown.legend(handles, columns=5)
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         shown.title(

@@ -179,7 +179,14 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         "x y token multiplier utility_loss",
         ((m / 9 + token, token, token, m, abs(m)) for token in range(4) for m in (0.0, *READ)),
     )
+    asked = _rows("side text gained lost", [("negative", "no {query}", 3.0, 0.2), ("positive", "yes {query}", 5.0, 0.4),
+                                            ("both", "", 4.0, 0.3)])  # fmt: skip
+    by_layer = _rows("layer measured_on multiplier", product(range(3), ("garden/calm", "garden/old"), (-2.0, 2.0)))
+    by_layer = by_layer.assign(preference_change=by_layer.multiplier * (by_layer.layer + 1) / 4, utility_change=-0.3)
+    by_layer = by_layer.assign(place="resid_post", useful_gain=4.0 - by_layer.layer, n_pairs=32)
     return {
+        "prompting": asked,
+        "side_effects_by_layer": by_layer,
         "frontier": frontier,
         "sites": sites,
         "evidence/one_operation": one_operation,

@@ -25,7 +25,8 @@ def halves():
 
 def judged(model, steer, halves) -> Result:
     learning, testing = halves
-    sweep = ms.run_sweep(model, steer, testing[:24], ms.find_multipliers(model, steer, learning, n=21), progress=False)
+    grid = ms.find_multipliers(model, steer, learning, n=11)
+    sweep = ms.run_sweep(model, steer, testing[:24], grid, progress=False)
     table = chance.against_chance(model, steer, learning, testing, sweep)
     return control.run(labelled(table, KEY))
 

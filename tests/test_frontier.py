@@ -5,22 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from worlds.losses import sweep_of
 
 import mechsteer as ms
 from mechsteer.measuring.useful import useful_range
-from mechsteer.store.keys import Key
-
-
-def sweep(multipliers, preference, utility, method="SFT") -> ms.Sweep:
-    """The sweep with these log-odds: eqs. 7 and 8 solved for the losses."""
-    useful = -np.logaddexp(0, -utility)
-    positive, negative = (useful - np.logaddexp(0, sign * preference) for sign in (-1, 1))
-    n_pairs = preference.shape[1]
-    tokens = np.ones(n_pairs, dtype=np.int64)
-    return ms.Sweep(
-        multipliers, tuple(map(str, range(n_pairs))), -positive, -negative, tokens, tokens,
-        np.abs(multipliers)[:, None] * np.ones((1, n_pairs)), Key(method, "vector", "add", "0:resid_post"),
-    )  # fmt: skip
 
 
 def planted(gain, multipliers=None, n_pairs=60, noise=0.0, seed=0, unit=1.0) -> ms.Sweep:
@@ -28,7 +16,7 @@ def planted(gain, multipliers=None, n_pairs=60, noise=0.0, seed=0, unit=1.0) -> 
     m = np.linspace(-4, 4, 41) if multipliers is None else multipliers
     spread = noise * np.random.default_rng(seed).standard_normal(n_pairs)
     preference = m[:, None] * (gain + spread)
-    return sweep(m * unit, preference, np.repeat(-20 - m[:, None] ** 2, n_pairs, axis=1))
+    return sweep_of(m * unit, preference, np.repeat(-20 - m[:, None] ** 2, n_pairs, axis=1))
 
 
 def test_gains_of_known_curves_are_known():
@@ -93,7 +81,7 @@ def test_utility_is_lost_by_the_mass_of_both_texts():
     """Of two short answers that have all of it but a hundredth, the log-odds fall by nats before the answers lose a tenth."""
     m = np.linspace(-4, 4, 41)
     mass = 0.99 * np.exp(-(m**2))[:, None] * np.ones((1, 30))
-    steer = sweep(m, 3 * m[:, None] * np.ones((1, 30)), np.log(mass / (1 - mass)))
+    steer = sweep_of(m, 3 * m[:, None] * np.ones((1, 30)), np.log(mass / (1 - mass)))
     assert_allclose(steer.lost, np.repeat(m[:, None] ** 2, 30, axis=1), atol=1e-9)
     assert_allclose(useful_range(steer), (-np.sqrt(0.5), np.sqrt(0.5)), rtol=0.02)
     assert_allclose(ms.frontier([steer]).gained[3], 3 * np.sqrt(0.5), rtol=0.02)

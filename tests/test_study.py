@@ -63,7 +63,9 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
     table = pd.read_parquet(tmp_path / "a/sweeps.parquet")
     assert len(table) == 12 * summary["multipliers"][0]["n"]
 
-    assert apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "b"))[0] == 0
+    # From nothing again, in a store of its own.
+    again = ("--store", tmp_path / "another", "--claims=")
+    assert apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "b", *again))[0] == 0
     for name in ("sweeps.parquet", "fits.json", "sites.parquet", "figures/preference_utility.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -237,7 +239,8 @@ def test_a_mistake_is_one_sentence_and_exit_code_2_with_nothing_written(
 
 
 def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pairs, tmp_path, mechsteer):
-    assert mechsteer(*options(shared, pairs, tmp_path / "out", "--site=2:resid_post", "--multipliers=-4:4:5"))[0] == 0
+    asked = ("--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
+    assert mechsteer(*options(shared, pairs, tmp_path / "out", *asked))[0] == 0
     steer = tmp_path / "out/interventions/diffmean-vector.safetensors"
     code, printed, _ = mechsteer(
         "generate", "--model", shared / "models/stories260K", "--intervention", steer, "--multiplier", -8,
@@ -331,11 +334,12 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
 
 def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, apart):
     code, printed, _ = apart(
-        "-m", "mechsteer", "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9",
+        "-m", "mechsteer", "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--limit=80",
         "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu",
     )  # fmt: skip
     printed = " ".join(printed.split())
     assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed
+    assert "Asking in words gains" in printed
     study = Study.load(tmp_path / "out")
     assert [sweep.key.steer for sweep in study.sweeps] == [
         "DiffMean vector 1:resid_post", "SPLIT vector 1:resid_post seed 0", "SPLIT vector 1:resid_post seed 1",

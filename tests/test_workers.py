@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 def settings(tmp_path_factory) -> Settings:
     pairs = ms.save_pairs(ms.load_pairs("guestbook/tense").sample(48), tmp_path_factory.mktemp("pairs") / "pairs.jsonl")
     return Settings(
-        pairs=str(pairs), site="1:resid_post", multipliers="-8:8:5", methods=("DiffMean", "SFT"), forms=("vector", "lora"),
-        steps=4, tune=2, claims=(), device="cpu",
+        pairs=str(pairs), site="1:resid_post", multipliers="-8:8:5", methods=("DiffMean", "SFT"), forms=("vector",),
+        steps=4, tune=4, claims=(), device="cpu",
     )  # fmt: skip
 
 

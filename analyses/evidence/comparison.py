@@ -15,6 +15,7 @@ import pandas as pd
 import mechsteer as ms
 from mechsteer.measuring.frontier import TARGETS, Frontier, defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import BUDGETS
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import COLUMNS, Key, labelled
 
@@ -47,7 +48,9 @@ def over_seeds(sweep: Sweep) -> Key:
     return sweep.key.without("seed", "settings")
 
 
-def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], Compared]:
+def frontiers(
+    sweeps: Sequence[Sweep], seed: int = 0, budgets: Sequence[float] = BUDGETS
+) -> dict[tuple[str, str], Compared]:
     """By (method, form), over the sweeps of all its training seeds."""
     groups: dict[tuple[str, str], list[Sweep]] = {}
     for sweep in sweeps:
@@ -55,7 +58,9 @@ def frontiers(sweeps: Sequence[Sweep], seed: int = 0) -> dict[tuple[str, str], C
     defined = defined_everywhere(sweeps)
     return {
         name: Compared(
-            over_seeds(group[0]), ms.frontier(group, defined=defined, seed=seed), group[0].key.seed is not None
+            over_seeds(group[0]),
+            ms.frontier(group, budgets=budgets, defined=defined, seed=seed),
+            group[0].key.seed is not None,
         )
         for name, group in groups.items()
     }
@@ -66,7 +71,10 @@ def table(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
     parts = []
     for compared in found.values():
         item, rows = compared.frontier, []
-        by_side = {"gained": item.gained_by_side, "multiplier": item.multiplier, "relative_shift": item.relative_shift}
+        by_side = {
+            "gained": item.gained_by_side, "multiplier": item.multiplier, "relative_shift": item.relative_shift,
+            "accuracy": item.accuracy,
+        }  # fmt: skip
         for index, budget in enumerate(item.budgets):
             interval = item.interval(budget)
             rows.append(

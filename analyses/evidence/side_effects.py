@@ -7,6 +7,7 @@ import pandas as pd
 
 import mechsteer as ms
 from mechsteer import guestbook
+from mechsteer.measuring.recommended_site import learning_and_judging
 
 
 def on_other_pairs(
@@ -29,6 +30,33 @@ def on_other_pairs(
             rows.append((pairs.name, multiplier, preference.mean(), np.nanmean(utility), len(sweep.pairs)))
     columns = ["measured_on", "multiplier", "preference_change", "utility_change", "n_pairs"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def by_layer(
+    model: ms.Model,
+    pairs: ms.Pairs,
+    sites: pd.DataFrame,
+    place: str,
+    others: Sequence[ms.Pairs],
+    *,
+    prompt_format: str = "raw",
+    max_pairs: int = 32,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The same for DiffMean at every layer of one place, at the two multipliers that the table of sites has found to cost half
+    a nat of utility: a row for each layer, direction and other concept, beside what the concept itself gains there (nats)."""
+    learning, _ = learning_and_judging(pairs, seed)
+    rows = sites.loc[sites.place == place].drop_duplicates("layer").set_index("layer")
+    at = [ms.Site(int(layer), place) for layer in rows.index]
+    parts = []
+    for site, found in ms.diff_means(model, learning, at, prompt_format=prompt_format).items():
+        row = rows.loc[site.layer]
+        ends = (-row.useful_multiplier, row.useful_multiplier)
+        effects = on_other_pairs(model, found.vector, others, ends, prompt_format=prompt_format, max_pairs=max_pairs)
+        effects.insert(0, "layer", site.layer)
+        effects.insert(1, "place", place)
+        parts.append(effects.loc[effects.multiplier != 0].assign(useful_gain=row.useful_gain))
+    return pd.concat(parts, ignore_index=True)
 
 
 def on_the_guestbook(

@@ -22,7 +22,7 @@ from mechsteer.store.versions import MECHSTEER, installed
 
 from ..claims import CLAIMS
 from ..claims.gate import gated
-from ..evidence import comparison
+from ..evidence import comparison, prompting
 from ..units.steers import ChooseSite
 from ..units.sweeps import TablesUnit
 from ..units.tuning import tuning_table
@@ -59,6 +59,8 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     write_json(fits, work / "fits.json")
     for name, units in (("side_effects", plan.side_effects), ("answers", plan.answers), ("texts", plan.texts)):
         _write(_joined(bench, units, name), work / f"{name}.parquet")
+    for unit in plan.by_layer:
+        _write(bench.get(unit).tables.get("side_effects_by_layer"), work / "side_effects_by_layer.parquet")
     for unit in plan.evidence:
         _copy(bench, unit, "evidence.npz", work / "evidence" / f"{unit.sweep.result.slug}.npz")
     for name, units in (("one_operation", plan.edited), ("chance", plan.chance)):
@@ -70,6 +72,9 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
         differences = comparison.as_judged(tables["differences"], claims)
         _write(_named(tables["frontier"], plan), work / "frontier.parquet")
         _write(_named(differences, plan), work / "differences.parquet")
+    if "prompting" in tables:
+        _write(tables["prompting"], work / "prompting.parquet")
+        _write(_named(tables["against_prompting"], plan), work / "against_prompting.parquet")
 
 
 def describe(
@@ -80,6 +85,9 @@ def describe(
     sweeps = [bench.get(sweep) for sweep in plan.sweeps]
     differences = work / "differences.parquet"
     told = comparison.sentences(pd.read_parquet(differences), plan.settings.tune) if differences.is_file() else []
+    tables = bench.get(plan.comparison).tables
+    if "prompting" in tables:
+        told.append(prompting.sentence(tables["prompting"], tables["against_prompting"]))
     return {
         "format": FORMAT,
         "plan": plan.id,
@@ -164,7 +172,8 @@ def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:
 
 
 def _tables(plan: Plan) -> Sequence[TablesUnit]:
-    return (plan.comparison, *plan.side_effects, *plan.answers, *plan.texts, *plan.edited, *plan.chance)
+    compared = (*plan.asked, plan.comparison)
+    return (*compared, *plan.side_effects, *plan.by_layer, *plan.answers, *plan.texts, *plan.edited, *plan.chance)
 
 
 def _joined(bench: Bench, units: Sequence[Any], name: str) -> pd.DataFrame | None:

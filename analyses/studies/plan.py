@@ -10,6 +10,7 @@ from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.identity import ModelReference
 from mechsteer.models.sites import parse_sites, write_sites
+from mechsteer.pairs.asking import Asking
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.store.keys import digest
 from mechsteer.store.units import Unit
@@ -17,9 +18,10 @@ from mechsteer.store.versions import MECHSTEER
 
 from ..claims import CLAIMS
 from ..evidence.evidence import why_none
-from ..units.looks import Answer, Chance, Collect, EditWeights, SideEffects, Write
-from ..units.steers import FindRange, Learn, PairSet, Tokens
-from ..units.sweeps import Compare, Fit, Measure
+from ..units.comparing import Ask, Compare
+from ..units.looks import Answer, Chance, Collect, EditWeights, LayerEffects, SideEffects, Write
+from ..units.steers import ChooseSite, FindRange, Learn, PairSet, Tokens
+from ..units.sweeps import Fit, Measure
 from ..units.tuning import Trial
 from ..units.verdicts import Judge
 from .folder import FORMAT
@@ -54,8 +56,10 @@ class Plan:
     sweeps: tuple[Measure, ...]
     """One for each steer; the first is the one that the study speaks of."""
     fits: tuple[Fit, ...]
+    asked: tuple[Ask, ...]
     comparison: Compare
     side_effects: tuple[SideEffects, ...]
+    by_layer: tuple[LayerEffects, ...]
     answers: tuple[Answer, ...]
     texts: tuple[Write, ...]
     evidence: tuple[Collect, ...]
@@ -70,8 +74,8 @@ class Plan:
         yield "tuning", self.trials
         yield "steers", self.sweeps
         yield "fits", self.fits
-        yield "frontier", (self.comparison,)
-        yield "side effects", (*self.side_effects, *self.answers)
+        yield "frontier", (*self.asked, self.comparison)
+        yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", self.texts
         yield "claims", (*self.evidence, *self.edited, *self.chance, *self.verdicts)
 
@@ -89,8 +93,8 @@ class Plan:
         return digest([FORMAT, MECHSTEER, self.settings.to_dict(), keys])
 
 
-def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
-    """All units of a study at a site, or at several, with commas."""
+def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite | None = None) -> Plan:
+    """All units of a study at a site, or at several, with commas; and what it was chosen by, if it was."""
     seed, model = settings.seed, subjects.model
     learning, testing, *others = (PairSet.of(pairs) for pairs in subjects.all_pairs)
     tried = {
@@ -124,14 +128,18 @@ def plan(settings: Settings, subjects: Subjects, site: str) -> Plan:
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
     chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
+    asked = tuple(Ask(sweeps[0], asking) for asking in asking_of(settings))
+    by_layer = (LayerEffects(chosen, parse_sites(site)[0].place, tuple(others)),) if chosen and others else ()
     return Plan(
         settings=settings,
         site=site,
         tokens=tokens_of(settings, subjects),
         sweeps=sweeps,
         fits=tuple(Fit(sweep, seed) for sweep in first_seeds),
-        comparison=Compare(sweeps, seed),
+        asked=asked,
+        comparison=Compare(sweeps, asked, seed),
         side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
+        by_layer=by_layer,
         answers=tuple(Answer(sweep, seed) for sweep in first_seeds if concept),
         texts=tuple(Write(sweep, bool(concept)) for sweep in judged),
         evidence=evidence,
@@ -199,6 +207,15 @@ def verdicts(
                 # What speaks of the model, its pairs and the site is the same whatever is added there.
                 once = member.get("SCOPE", "steer") != "steer"
                 yield from (Judge.by(name, item, seed) for item in (evidence[:1] if once else evidence))
+
+
+def asking_of(settings: Settings) -> tuple[Asking, ...]:
+    """How the concept is asked for in words: as the settings say, on the guestbook by the line that tells who speaks."""
+    if settings.ask_for:
+        return (Asking(settings.ask_against, settings.ask_for),)
+    if concept := checked_concept(settings):
+        return (Asking(*(guestbook.reveal(concept, side) + " {query}" for side in (-1, 1))),)
+    return ()
 
 
 def checked_concept(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
+from mechsteer.pairs.asking import Asking
 
 MOST_MULTIPLIERS = 10_000
 
@@ -44,6 +45,9 @@ class Settings:
     """Of each trained steer; None is as the recipe says."""
     tune: int = 4
     """Settings that are tried of every trained method in every form; one leaves all as the recipe says."""
+    ask_for: str = ""
+    ask_against: str = ""
+    """Texts around {query} that ask for the concept, and against it, in words; both or none."""
     other_pairs: tuple[str, ...] = ()
     claims: tuple[str, ...] = ("DiffMean-vector",)
     seed: int = 0
@@ -80,6 +84,10 @@ class Settings:
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
                 )
+        if bool(self.ask_for) != bool(self.ask_against):
+            raise InputError("One of --ask-for and --ask-against came. Pass both, or none.")
+        if self.ask_for:
+            Asking(self.ask_against, self.ask_for)
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"{self.jobs} jobs came. There must be at least one.")
         if self.tune < 1:

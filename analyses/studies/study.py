@@ -76,7 +76,7 @@ def run(
             stages.done("check", str(finding))
         chosen = choose_site(settings, subjects, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
-        planned = plan(settings, subjects, str(chosen))
+        planned = plan(settings, subjects, str(chosen), chosen.unit)
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)

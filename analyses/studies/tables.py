@@ -49,6 +49,11 @@ COLUMNS_OF: dict[str, Columns] = {
     "tuning": {"method": words, "form": words, "trial": finite, "gained": numbers, "best_of_so_many": numbers},
     "frontier": {"method": words, "form": words, "budget": numbers, "gained": finite, **_INTERVAL},
     "differences": {"method": words, "form": words, "against": words, "difference": finite, **_INTERVAL},
+    "prompting": {"side": words, "text": words, "gained": finite, "lost": finite},
+    "against_prompting": {"method": words, "form": words, "asking": finite, "difference": finite, **_INTERVAL},
+    "side_effects_by_layer": {
+        "layer": finite, "measured_on": words, "useful_gain": finite, "preference_change": numbers, "utility_change": numbers,
+    },
     "side_effects": {"measured_on": words, "multiplier": finite, "preference_change": numbers, "utility_change": numbers},
     "answers": {"multiplier": finite, "n_answers": finite, "valid": numbers},
     "texts": {"multiplier": finite, "pair": words, "query": words, "text": words},

@@ -12,7 +12,7 @@ from mechsteer.store.keys import labelled
 from mechsteer.store.units import Bench, Unit
 
 from ..evidence.evidence import Evidence
-from .steers import PairSet
+from .steers import ChooseSite, PairSet
 from .sweeps import Measure, TablesUnit
 
 TOLD = (0.1, 0.5, 1.0)
@@ -70,6 +70,31 @@ class SideEffects(TablesUnit):
             prompt_format=steer.training.prompt_format,
         )  # fmt: skip
         return {"side_effects": found}
+
+
+@dataclass(frozen=True)
+class LayerEffects(TablesUnit):
+    """What DiffMean at each layer of a place does to other pairs where it costs the useful range's half a nat."""
+
+    sites: ChooseSite
+    place: str
+    others: tuple[PairSet, ...]
+
+    kind = "side effects by layer"
+
+    @property
+    def words(self) -> str:
+        return f"side effects by layer at {self.place}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.side_effects import by_layer
+
+        sites = self.sites
+        found = by_layer(
+            at.model(sites.model), at.get(sites.pairs), at.get(sites), self.place, [at.get(item) for item in self.others],
+            prompt_format=sites.prompt_format, seed=sites.seed,
+        )  # fmt: skip
+        return {"side_effects_by_layer": found}
 
 
 @dataclass(frozen=True)

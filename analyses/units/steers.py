@@ -90,7 +90,7 @@ class ChooseSite(Unit[pd.DataFrame]):
     seed: int
 
     kind = "sites"
-    version = 3
+    version = 4
 
     @property
     def words(self) -> str:

@@ -21,7 +21,6 @@ from mechsteer.store.keys import Key, digest
 from mechsteer.store.sums import read_sealed, write_sealed
 from mechsteer.store.units import Bench, Unit
 
-from ..evidence import comparison
 from .steers import FindRange, Learn, PairSet
 
 ARRAYS = (*CELLS, "site_shifts")
@@ -220,22 +219,3 @@ class TablesUnit(Unit[Tables]):
     def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
         """The tables, or an InputError that says why there are none."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Compare(TablesUnit):
-    """Methods and forms at an equal loss of utility."""
-
-    sweeps: tuple[Measure, ...]
-    seed: int
-
-    kind = "frontier"
-    version = 2
-
-    @property
-    def words(self) -> str:
-        return f"{len(self.sweeps)} steers compared"
-
-    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
-        found = comparison.frontiers([at.get(sweep) for sweep in self.sweeps], self.seed)
-        return {"frontier": comparison.table(found), "differences": comparison.differences(found)}

@@ -94,6 +94,15 @@ def study(
             metavar="STEER,...",
         ),
     ] = "DiffMean-vector",
+    ask_for: Annotated[
+        str,
+        judging(
+            help="Prompting as a comparator: a text that asks for the concept, with {query} where the query stands; "
+            "on the guestbook, by default, the line that tells who speaks.",
+            metavar="TEXT",
+        ),
+    ] = "",
+    ask_against: Annotated[str, judging(help="The same against the concept.", metavar="TEXT")] = "",
     other_pairs: Annotated[
         str, judging(help="Pairs of other concepts, on which side effects are measured.", metavar="PAIRS,...")
     ] = "",
@@ -142,7 +151,7 @@ def study(
         site=site, layers_after=layers_after, rule=rule or "add", multipliers=multipliers,
         format=with_template(prompt_format, template_option),
         methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
-        other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
+        ask_for=ask_for, ask_against=ask_against, other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .checker import Check, check
 from .entropy import answer_entropy
-from .grammar import Text, log_probability, revealed, sample
+from .grammar import Text, log_probability, reveal, revealed, sample
 from .polarity import pairs
 from .words import CONCEPTS, TOPICS
 
@@ -27,6 +27,7 @@ __all__ = [
     "check",
     "log_probability",
     "pairs",
+    "reveal",
     "revealed",
     "sample",
 ]

@@ -5,7 +5,7 @@ guest draws a setting, and then an answer of one to three sentences: an opening,
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf, log
 from random import Random
@@ -84,6 +84,17 @@ def draw_query(random: Random, setting: Setting, reveal: bool = True) -> str:
     """A question about the noun, after a line that may reveal who speaks; without `reveal`, never after such a line."""
     line = _draw_words(random, REVEALS, setting) if reveal else []
     return " ".join(line + _draw_words(random, QUESTIONS, setting))
+
+
+def reveal(concept: str, side: int) -> str:
+    """The line that gives away one side (+1 or -1) of one concept, and nothing of the others."""
+    setting = replace(example_settings()[0], **{concept: side})
+    pattern = list(REVEALS)[-1]
+    both = [(forms(part, setting), forms(part, setting.flipped(concept))) for part in pattern.split()]
+    differ = [[one.words != other.words for one, other in zip(*sides, strict=True)] for sides in both]
+    # The first entry of a slot leaves it out.
+    chosen = tuple(entries.index(True) if any(entries) else 0 for entries in differ)
+    return " ".join(Sentence(pattern, chosen).words(setting))
 
 
 def draw_derivation(random: Random, setting: Setting) -> tuple[Sentence, ...]:

@@ -6,6 +6,9 @@ from numpy import ndarray
 
 from ..errors import InputError
 
+BLOCK = 2**17
+"""Numbers of which differences are held at once: a megabyte, which stays in the cache."""
+
 
 def nearest_points(
     points: Float[ndarray, "kept d"], queries: Float[ndarray, "n d"] | None, n_neighbours: int
@@ -31,8 +34,10 @@ def nearest_points(
     indices = np.sort(search.kneighbors(None if own else queries.astype(dtype, copy=False), return_distance=False))
     # Products lose the digits of small distances; differences have them all.
     distances = np.empty(indices.shape)
-    for row, (query, nearby) in enumerate(zip(queries, indices, strict=True)):
-        difference = np.subtract(points[nearby], query, dtype=np.float64)
-        distances[row] = np.sqrt(np.einsum("kd,kd->k", difference, difference))
+    rows = max(BLOCK // (n_neighbours * points.shape[1]), 1)
+    for begin in range(0, len(queries), rows):
+        some = slice(begin, begin + rows)
+        difference = np.subtract(points[indices[some]], queries[some, None], dtype=np.float64)
+        distances[some] = np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(distances, order, 1), np.take_along_axis(indices, order, 1)

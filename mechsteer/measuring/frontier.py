@@ -41,6 +41,8 @@ class Frontier:
     relative_shift: Float[ndarray, "sides budgets"]
     multiplier: Float[ndarray, "sides budgets"]
     """Where each budget's gain is reached, below and above zero; the mean over seeds."""
+    accuracy: Float[ndarray, "sides budgets"]
+    """Share of all pairs of which the completion on that side is the likelier one there; the mean over seeds."""
     cost: Float[ndarray, "sides targets"]
     """Utility lost (nats) where a gain of `TARGETS` is first reached, the mean over seeds; infinite where one never is."""
 
@@ -102,9 +104,7 @@ def frontier(
     if not defined.any():
         raise InputError("No pair has a defined utility at every multiplier. Sweep a narrower range.")
     n_pairs = int(defined.sum())
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples) / n_pairs
-    weights = np.concatenate([np.full((1, n_pairs), 1 / n_pairs), counts])
+    weights = pair_weights(n_pairs, n_resamples, seed)
 
     gains, where, costs = [], [], []
     for sweep in sweeps:
@@ -126,6 +126,10 @@ def frontier(
         sweep.shift_at(reached.ravel()).reshape(reached.shape)
         for sweep, reached in zip(sweeps, multiplier, strict=True)
     ]
+    accuracies = [
+        np.stack([sweep.accuracy_at(side, sign) for side, sign in zip(reached, (-1, 1), strict=True)])
+        for sweep, reached in zip(sweeps, multiplier, strict=True)
+    ]
     areas = np.trapezoid(by_seed[..., n:], fine, axis=-1) / fine[-1]
     return Frontier(
         budgets=tuple(budgets),
@@ -137,8 +141,16 @@ def frontier(
         gained_by_side=by_side[:, :, 0, :n].mean(axis=0),
         relative_shift=np.mean(shifts, axis=0),
         multiplier=multiplier.mean(axis=0),
+        accuracy=np.mean(accuracies, axis=0),
         cost=np.mean(costs, axis=0),
     )
+
+
+def pair_weights(n_pairs: int, n_resamples: int = 1000, seed: int = 0) -> Float[ndarray, "curves pairs"]:
+    """By how much each pair counts in a mean: all alike, and then drawn again, the same draws for the same seed."""
+    alike = np.full(n_pairs, 1 / n_pairs)
+    counts = np.random.default_rng(seed).multinomial(n_pairs, alike, size=n_resamples)
+    return np.concatenate([alike[None], counts / n_pairs])
 
 
 def defined_everywhere(sweeps: Sequence[Sweep]) -> Bool[ndarray, " pairs"]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..brief import brief
 from ..models.sites import Site
+from ..pairs.polarity import Pairs
 from .useful import USEFUL
 
 
@@ -24,6 +25,11 @@ class SiteChoice:
     table: pd.DataFrame
 
     __repr__ = brief
+
+
+def learning_and_judging(pairs: Pairs, seed: int) -> tuple[Pairs, Pairs]:
+    """The half from which a site's vectors are learned, and the half on which they are judged."""
+    return pairs.split(0.5, seed=seed)
 
 
 def recommend_site(table: pd.DataFrame, layers_after: int = 1) -> SiteChoice:

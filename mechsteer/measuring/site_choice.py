@@ -15,11 +15,11 @@ from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from ..statistics.intervals import percentile_interval
 from .frontier import frontier
-from .recommended_site import SiteChoice, recommend_site
+from .recommended_site import SiteChoice, learning_and_judging, recommend_site
 from .sweeping import sweep_encoded
 from .useful import USEFUL
 
-RELATIVE_SHIFTS = (0.125, 0.25, 0.5, 1.0)
+RELATIVE_SHIFTS = (0.125, 0.25, 0.5, 1.0, 2.0)
 
 
 def choose_site(
@@ -44,7 +44,7 @@ def choose_site(
     if len(pairs) < 2:
         raise InputError(f"{len(pairs)} pairs came; choosing a site takes at least two, to learn from and to judge on.")
     relative_shifts = sorted(set(relative_shifts))
-    learning, judging = pairs.split(0.5, seed=seed)
+    learning, judging = learning_and_judging(pairs, seed)
     encoded = encode_pairs(model, judging.sample(min(max_pairs, len(judging)), seed=seed), prompt_format)
     sites = all_sites(model, tuple(places))
     rows, samples = [], {}

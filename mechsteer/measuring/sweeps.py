@@ -142,6 +142,12 @@ class Sweep:
         sizes, shifts = self._side(sign)
         return sign * float(_along(shifts, sizes, np.array([shift]))[0])
 
+    def accuracy_at(self, multipliers: Float[ndarray, "*n"], sign: int = 1) -> Float[ndarray, "*n"]:
+        """Share of the pairs whose positive (or, by `sign`, negative) completion is the likelier one there, on a line between
+        multipliers. With two-option pairs it is the accuracy that arXiv 2602.02343 reports of Psychopathy."""
+        shares = ((sign * self.preference > 0) + 0.5 * (self.preference == 0)).mean(axis=1)
+        return np.interp(multipliers, self.multipliers, shares)
+
     def _side(self, sign: int) -> tuple[Float[ndarray, " k"], Float[ndarray, " k"]]:
         """Sizes of the multipliers of one sign, from zero outwards, and the mean relative shift at each."""
         side = sign * self.multipliers > 0

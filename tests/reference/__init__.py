@@ -29,6 +29,8 @@ CONCEPTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What is studied; RePS is left out, whose training amplifies rounding."""
 STEPS, N_PAIRS = 6, 48
+BY_SITE = ("sites", "side_effects_by_layer")
+"""Tables of the choice of a site."""
 LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
 """Random draws and a map: many numbers that say little."""
 IDENTITIES = {"layer", "seed", "n_seeds", "resample"}
@@ -76,11 +78,13 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
         name: pd.read_parquet(folder / f"{path}.parquet")
         for name, path in {
             "sweeps": "sweeps", "frontier": "frontier", "differences": "differences", "side_effects": "side_effects",
-            "answers": "answers", "one_operation": "evidence/one_operation", "chance": "evidence/chance",
+            "answers": "answers", "prompting": "prompting", "against_prompting": "against_prompting",
+            "one_operation": "evidence/one_operation", "chance": "evidence/chance",
         }.items()
     }  # fmt: skip
-    if (folder / "sites.parquet").is_file():
-        found["sites"] = pd.read_parquet(folder / "sites.parquet")
+    found |= {
+        name: pd.read_parquet(folder / f"{name}.parquet") for name in BY_SITE if (folder / f"{name}.parquet").is_file()
+    }
     found |= {path.stem: pd.read_parquet(path) for path in sorted((folder / "claims").glob("*.parquet"))}
     found["claims"] = _numeric(pd.DataFrame(json.loads((folder / "claims.json").read_text())))
     found["fits"] = _numeric(pd.DataFrame(_fits(json.loads((folder / "fits.json").read_text()))))
@@ -135,23 +139,24 @@ def processor() -> str:
 
 KINDS = {
     "sites": "sites", "sweeps": "sweep", "fits": "fit", "frontier": "frontier", "differences": "frontier",
+    "prompting": "prompting", "against_prompting": "frontier", "side_effects_by_layer": "side effects by layer",
     "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights", "chance": "chance",
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
 VERSIONS = {
-    "steer": 3, "range": 3, "sites": 3, "sweep": 2, "fit": 2, "frontier": 2, "side effects": 2, "answers": 2, "edited weights": 1,
-    "texts": 1, "evidence": 1, "chance": 1, "claim": 3, "trial": 1,
+    "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 3, "side effects": 2, "answers": 2, "edited weights": 1,
+    "texts": 1, "evidence": 1, "chance": 1, "claim": 3, "trial": 1, "prompting": 1, "side effects by layer": 1,
 }  # fmt: skip
 """Of each kind of unit, as it stands when its numbers are those that were frozen."""
 
 
 def versions_now() -> dict[str, int]:
     """Of each kind of unit, as it is in the code."""
-    from analyses.units import looks, steers, sweeps, tuning, verdicts
+    from analyses.units import comparing, looks, steers, sweeps, tuning, verdicts
 
     return {
         kind.kind: kind.version
-        for room in (steers, sweeps, tuning, looks, verdicts)
+        for room in (steers, sweeps, comparing, tuning, looks, verdicts)
         for kind in vars(room).values()
         if isinstance(kind, type) and isinstance(getattr(kind, "kind", None), str)
     }

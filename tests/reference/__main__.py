@@ -8,6 +8,7 @@ import torch
 
 import mechsteer as ms
 import reference
+from analyses.evidence.side_effects import by_layer
 from analyses.studies import study
 from analyses.studies.settings import Settings
 
@@ -22,8 +23,12 @@ def main(concept: str, folder: str) -> None:
     study.load_pairs = lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
     study.run(settings, Path(folder))
     learning, _ = ms.load_pairs(settings.pairs).sample(reference.N_PAIRS).split(0.5, seed=0)
-    chosen = ms.choose_site(ms.load_model("guestbook", device="cpu"), learning, progress=False)
-    chosen.table.to_parquet(Path(folder) / "sites.parquet", index=False)
+    model = ms.load_model("guestbook", device="cpu")
+    chosen = ms.choose_site(model, learning, progress=False)
+    others = [ms.load_pairs("guestbook/certainty").sample(reference.N_PAIRS)]
+    effects = by_layer(model, learning, chosen.table, "resid_post", others)
+    for name, table in zip(reference.BY_SITE, (chosen.table, effects), strict=True):
+        table.to_parquet(Path(folder) / f"{name}.parquet", index=False)
 
 
 def freeze(folder: str) -> None:
