@@ -22,7 +22,7 @@ def numbers(study: Study) -> pd.DataFrame | None:
         return None
     table = table.assign(value=table.preference_change.abs(), unit="nats")
     about = ["layer", "place", "measured_on", "useful_gain", "unit", "n_pairs"]
-    return table.groupby(about, sort=False, as_index=False)[["value"]].mean()
+    return pd.DataFrame(table.groupby(about, sort=False, as_index=False)[["value"]].mean())
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
