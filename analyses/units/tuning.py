@@ -18,8 +18,8 @@ from mechsteer.store.units import Bench, Unit
 from .steers import Learn
 
 N_MULTIPLIERS = 21
-MOST_PAIRS = 32
-"""Validation pairs on which a trial is swept."""
+MOST_PAIRS, MOST_LOOKED_AT = 32, 8
+"""Validation pairs on which a trial is swept, and learning pairs by which its multipliers are laid out."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Trial(Unit[dict[str, Any]]):
     seed: int
 
     kind = "trial"
+    version = 2
 
     @property
     def inputs(self) -> Iterator[Unit]:
@@ -57,7 +58,7 @@ class Trial(Unit[dict[str, Any]]):
                 objective=objective, validation=validation, progress=False,
             ).intervention  # fmt: skip
             some = validation.sample(min(MOST_PAIRS, len(validation)), seed=self.seed)
-            grid = ms.find_multipliers(model, learned, pairs, n=N_MULTIPLIERS, max_pairs=16)
+            grid = ms.find_multipliers(model, learned, pairs, n=N_MULTIPLIERS, max_pairs=MOST_LOOKED_AT)
             sweep = ms.run_sweep(model, learned, some, grid, progress=False)
             gained, because = ms.frontier([sweep], n_resamples=1).area, ""
         except InputError as error:
