@@ -184,7 +184,22 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     by_layer = _rows("layer measured_on multiplier", product(range(3), ("garden/calm", "garden/old"), (-2.0, 2.0)))
     by_layer = by_layer.assign(preference_change=by_layer.multiplier * (by_layer.layer + 1) / 4, utility_change=-0.3)
     by_layer = by_layer.assign(place="resid_post", useful_gain=4.0 - by_layer.layer, n_pairs=32)
+    directions = _rows("family direction incoherence", (
+        (f"family {index % 9}", index, rng.uniform()) for index in range(60)))  # fmt: skip
+    directions = directions.assign(**{"neighbours, raw": rng.uniform(1, 90, len(directions))})
+    distances = (
+        "neighbours, raw",
+        "subspace, next norm",
+        "neighbours, without 3",
+        "fisher",
+    )
+    predictors = pd.DataFrame({"predictor": distances, "estimate": 0.4, "given_fisher_estimate": -0.2})
+    for name in ("", "given_fisher_"):
+        middle = predictors[f"{name}estimate"]
+        predictors = predictors.assign(**{f"{name}low": middle - 0.3, f"{name}high": middle + 0.3})
     return {
+        "claims/causes-directions": labelled(directions, WHERE),
+        "claims/causes-predictors": labelled(predictors, WHERE),
         "prompting": asked,
         "side_effects_by_layer": by_layer,
         "frontier": frontier,

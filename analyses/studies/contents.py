@@ -63,7 +63,7 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
         _write(bench.get(unit).tables.get("side_effects_by_layer"), work / "side_effects_by_layer.parquet")
     for unit in plan.evidence:
         _copy(bench, unit, "evidence.npz", work / "evidence" / f"{unit.sweep.result.slug}.npz")
-    for name, units in (("one_operation", plan.edited), ("chance", plan.chance)):
+    for name, units in (("one_operation", plan.edited), ("chance", plan.chance), ("panel", plan.panel)):
         _write(_joined(bench, units, name), work / "evidence" / f"{name}.parquet")
     _write(tuning_table(plan.trials, bench), work / "tuning.parquet")
     claims = _claims(work, plan, bench)
@@ -173,14 +173,21 @@ def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:
 
 def _tables(plan: Plan) -> Sequence[TablesUnit]:
     compared = (*plan.asked, plan.comparison)
-    return (*compared, *plan.side_effects, *plan.by_layer, *plan.answers, *plan.texts, *plan.edited, *plan.chance)
+    return (
+        *compared,
+        *plan.side_effects,
+        *plan.by_layer,
+        *plan.answers,
+        *plan.texts,
+        *plan.edited,
+        *plan.chance,
+        *plan.panel,
+    )
 
 
 def _joined(bench: Bench, units: Sequence[Any], name: str) -> pd.DataFrame | None:
     """The table of that name of every unit that has it, each with its steer's key."""
-    parts = [
-        labelled(table, unit.sweep.result) for unit in units if (table := bench.get(unit).tables.get(name)) is not None
-    ]
+    parts = [labelled(table, unit.result) for unit in units if (table := bench.get(unit).tables.get(name)) is not None]
     return pd.concat(parts, ignore_index=True) if parts else None
 
 

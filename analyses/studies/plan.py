@@ -20,6 +20,7 @@ from ..claims import CLAIMS
 from ..evidence.evidence import why_none
 from ..units.comparing import Ask, Compare
 from ..units.looks import Answer, Chance, Collect, EditWeights, LayerEffects, SideEffects, Write
+from ..units.panels import Panel
 from ..units.steers import ChooseSite, FindRange, Learn, PairSet, Tokens
 from ..units.sweeps import Fit, Measure
 from ..units.tuning import Trial
@@ -65,6 +66,7 @@ class Plan:
     evidence: tuple[Collect, ...]
     edited: tuple[EditWeights, ...]
     chance: tuple[Chance, ...]
+    panel: tuple[Panel, ...]
     trials: tuple[Trial, ...]
     verdicts: tuple[Judge, ...]
 
@@ -77,7 +79,7 @@ class Plan:
         yield "frontier", (*self.asked, self.comparison)
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", self.texts
-        yield "claims", (*self.evidence, *self.edited, *self.chance, *self.verdicts)
+        yield "claims", (*self.panel, *self.evidence, *self.edited, *self.chance, *self.verdicts)
 
     @property
     def units(self) -> Iterator[Unit]:
@@ -128,6 +130,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
     chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
+    panel = tuple(Panel(sweep, learning, tuple(others), concept, seed) for sweep in judged[:1] if has_evidence)
     asked = tuple(Ask(sweeps[0], asking) for asking in asking_of(settings))
     by_layer = (LayerEffects(chosen, parse_sites(site)[0].place, tuple(others)),) if chosen and others else ()
     return Plan(
@@ -145,8 +148,9 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         evidence=evidence,
         edited=edited,
         chance=chance,
+        panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
-        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, seed)),
+        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, panel, seed)),
     )
 
 
@@ -190,7 +194,7 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 def verdicts(
     sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...],
-    chance: tuple[Chance, ...], seed: int,
+    chance: tuple[Chance, ...], panel: tuple[Panel, ...], seed: int,
 ) -> Iterator[Judge]:  # fmt: skip
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
     if not evidence:
@@ -201,6 +205,8 @@ def verdicts(
                 yield Judge.by(name, sweeps, seed)
             case "one_operation":
                 yield from (Judge.by(name, table, seed) for table in edited)
+            case "panel":
+                yield from (Judge.by(name, table, seed) for table in panel)
             case "chance":
                 yield from (Judge.by(name, table, seed) for table in chance)
             case _:

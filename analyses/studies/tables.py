@@ -60,6 +60,10 @@ COLUMNS_OF: dict[str, Columns] = {
     "evidence/chance": {
         "kind": words, "pair": words, **dict.fromkeys(("budget", "relative_shift", "draw", "gained"), finite),
     },
+    "evidence/panel": {
+        "family": words, "harm_unit": words,
+        **dict.fromkeys(("direction", "length", "relative_shift", "lost", "incoherence", "fisher", "n_pairs"), finite),
+    },
     "evidence/one_operation": dict.fromkeys(("difference", "change", "reversed", "tolerance"), finite),
 }  # fmt: skip
 """By the table's name; what claims leave has the columns that their files say."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mechsteer.measuring.frontier import frontier
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.store.keys import labelled
+from mechsteer.store.keys import Key, labelled
 from mechsteer.store.units import Bench, Unit
 
 from ..evidence.evidence import Evidence
@@ -22,10 +22,21 @@ N_ANSWERS = 64
 
 
 @dataclass(frozen=True)
-class Write(TablesUnit):
-    """What the model writes at every multiplier."""
+class OfSteer(TablesUnit):
+    """Tables about the steer of a sweep."""
 
     sweep: Measure
+
+    @property
+    def result(self) -> Key:
+        """What they are about."""
+        return self.sweep.result
+
+
+@dataclass(frozen=True)
+class Write(OfSteer):
+    """What the model writes at every multiplier."""
+
     has_checker: bool
 
     kind = "texts"
@@ -46,11 +57,10 @@ class Write(TablesUnit):
 
 
 @dataclass(frozen=True)
-class SideEffects(TablesUnit):
+class SideEffects(OfSteer):
     """What a steer does to other pairs where it costs a tenth of a nat, half a nat and one nat of utility, and at m = 1, the
     protocol of arXiv 2602.02343; both ways."""
 
-    sweep: Measure
     others: tuple[PairSet, ...]
 
     kind = "side effects"
@@ -98,10 +108,9 @@ class LayerEffects(TablesUnit):
 
 
 @dataclass(frozen=True)
-class Answer(TablesUnit):
+class Answer(OfSteer):
     """The same by the guestbook's exact checker, on answers that the steered model gives."""
 
-    sweep: Measure
     seed: int
 
     kind = "answers"
@@ -129,10 +138,8 @@ def where_told(sweep: Sweep) -> list[float]:
 
 
 @dataclass(frozen=True)
-class EditWeights(TablesUnit):
+class EditWeights(OfSteer):
     """Logits under hooks against those of edited weights."""
-
-    sweep: Measure
 
     kind = "edited weights"
 
@@ -148,10 +155,9 @@ class EditWeights(TablesUnit):
 
 
 @dataclass(frozen=True)
-class Chance(TablesUnit):
+class Chance(OfSteer):
     """What chance gains at a steer's shifts, beside the steer."""
 
-    sweep: Measure
     learning: PairSet
     seed: int
 

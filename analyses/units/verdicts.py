@@ -17,9 +17,10 @@ from ..claims.result import Result, undecided
 from ..claims.verdict import judge
 from ..evidence.evidence import why_none
 from .looks import Chance, Collect, EditWeights
+from .panels import Panel
 from .sweeps import Measure
 
-Given = Collect | EditWeights | Chance | tuple[Measure, ...] | Measure
+Given = Collect | EditWeights | Chance | Panel | tuple[Measure, ...] | Measure
 """What a claim is judged by; the sweep alone of a steer of which there can be no evidence."""
 
 
@@ -49,10 +50,10 @@ class Judge(Unit[Result]):
     def compute(self, at: Bench) -> Result:
         if isinstance(self.given, tuple):
             given = [at.get(sweep) for sweep in self.given]
-        elif isinstance(self.given, EditWeights | Chance):
+        elif isinstance(self.given, EditWeights | Chance | Panel):
             found = at.get(self.given)
             if found.because:
-                return Result((undecided(self.claim, "", self.given.sweep.result, "", found.because),))
+                return Result((undecided(self.claim, "", self.given.result, "", found.because),))
             (given,) = found.tables.values()
         elif isinstance(self.given, Measure):
             sites, rule = parse_sites(self.given.steer.sites), self.given.steer.rule

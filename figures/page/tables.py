@@ -25,6 +25,7 @@ ABOUT = {
     "side_effects_by_layer": "what half a nat of lost utility does to other concepts, by the layer that is steered",
     "answers": "the same, judged exactly on generated answers",
     "evidence/one_operation": "logits under hooks against logits of edited weights",
+    "evidence/panel": "many directions of equal length: what each does, and how far it leads",
     "evidence/chance": "what a steer gains, and directions by chance at the same shifts, pair by pair",
 }
 """By the file's name in the study's folder, without its suffix. `sweeps` and `pairs` are put together by the page."""

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 
 BEFORE_UNEMBEDDING = "unembed.hook_in"
 """What every logit is made from: the normed residual."""
-FINAL_NORM, SECOND_NORM = "ln_final", "ln2"
-"""The bridge's own names of the norm after the last block, and of a block's norm before the MLP."""
+FINAL_NORM, FIRST_NORM, SECOND_NORM = "ln_final", "ln1", "ln2"
+"""The bridge's own names of the norm after the last block, and of a block's norms before attention and before the MLP."""
+RESIDUAL = {"attn.o": "resid_mid", "mlp.out": "resid_post", "mlp.bypass": "resid_post"}
+"""The place of the residual stream at which what is added to a branch arrives."""
 
 
 @dataclass(frozen=True)

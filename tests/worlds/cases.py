@@ -9,6 +9,7 @@ from typing import Any
 from numpy import ndarray
 
 from analyses.claims import (
+    causes,
     control,
     linear_region,
     manifold_exists,
@@ -18,6 +19,7 @@ from analyses.claims import (
     orthogonality,
     preference_curve,
     projection_gain,
+    settles,
     split_wins,
     transfer,
     utility_curve,
@@ -47,6 +49,7 @@ from .curves import (
 from .manifold import cloud, flat, linear, make
 from .methods import study
 from .operations import compared
+from .panel import candidates, panel
 
 TRUE, FALSE, UNKNOWN = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
 FEW = 12
@@ -69,10 +72,11 @@ class Case:
 def _cases(
     analysis: ModuleType,
     worlds: Mapping[str, tuple[Callable[..., Any], Mapping[str, Outcome]]],
+    few: int = FEW,
 ) -> list[Case]:
     """A case for each world, built from a seed, and the first one with too few pairs."""
     first, (build, claims) = next(iter(worlds.items()))
-    few = {f"{first.split(';')[0]}; {FEW} pairs": (partial(build, n_pairs=FEW), dict.fromkeys(claims, UNKNOWN))}
+    too_few = {f"{first.split(';')[0]}; {few} units": (partial(build, n_pairs=few), dict.fromkeys(claims, UNKNOWN))}
     return [
         Case(
             analysis,
@@ -80,7 +84,7 @@ def _cases(
             lambda seed, build=build: analysis.run(build(seed=seed)),
             {f"{analysis.NAME}: {claim}" if claim else analysis.NAME: outcome for claim, outcome in truth.items()},
         )
-        for world, (build, truth) in ({**worlds, **few}).items()
+        for world, (build, truth) in ({**worlds, **too_few}).items()
     ]
 
 
@@ -246,6 +250,47 @@ CASES = [
             "they are odd where those of the test pairs are even, or peak elsewhere": (
                 partial(steer, even, learning=(odd, lambda m: UTILITY(m - 4))),
                 dict.fromkeys(TRANSFERS, FALSE),
+            ),
+        },
+    ),
+    *_cases(
+        causes,
+        {
+            "distance does harm, whatever the output makes of it": (panel, {"": TRUE}),
+            "the Fisher form does harm, and distance goes with it; 24 directions of a family": (
+                partial(panel, 0.0, fisher=1.5, alike=0.7, n_pairs=24),
+                {"": FALSE},
+            ),
+            "what leads further off does less harm": (partial(panel, -1.5, fisher=1.0, alike=-0.5), {"": FALSE}),
+            "distance does harm in one metric, and the reverse in another": (
+                partial(panel, agree=-0.95),
+                {"": UNKNOWN},
+            ),
+            "distance does harm, but two halves of the tokens do not agree on it": (
+                partial(panel, halves=3.0),
+                {"": UNKNOWN},
+            ),
+        },
+        few=3,
+    ),
+    *_cases(
+        settles,
+        {
+            "both lose nothing, and one gains three nats": (
+                candidates,
+                {"harmless displacement": TRUE, "free preference": TRUE},
+            ),
+            "both lose three tenths of a nat": (
+                partial(candidates, 0.3),
+                {"harmless displacement": FALSE, "free preference": FALSE},
+            ),
+            "neither loses anything, and half of the answers are invalid": (
+                partial(candidates, harm=0.5),
+                {"harmless displacement": FALSE, "free preference": FALSE},
+            ),
+            "neither loses anything, and nothing is gained": (
+                partial(candidates, gained=0.2),
+                {"harmless displacement": TRUE, "free preference": FALSE},
             ),
         },
     ),

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from analyses.claims import control, linear_region, preference_curve, split_wins, utility_curve
+from analyses.claims import causes, control, linear_region, preference_curve, split_wins, utility_curve
 from analyses.claims.result import Result
 
 from .chance import chance
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
 from .methods import study
+from .panel import panel
 
 N_POPULATION = 10_000
 """Pairs of which an estimate stands for all there could be."""
@@ -94,5 +95,9 @@ FAMILIES = [
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),
         partial(chance, luck=1.0), n_pairs=32, is_truth=True,
+    ),
+    Family(
+        causes, "effect of distance on the log-odds of an invalid answer, beside the Fisher form's", (-1.0, 0.0, 0.5, 1.0, 1.5),
+        panel, n_pairs=8, is_truth=True,
     ),
 ]  # fmt: skip

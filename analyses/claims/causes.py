@@ -1,0 +1,228 @@
+"""Utility falls because steering leaves the manifold (arXiv 2602.02343, assumption 4.2): tested among directions of equal length.
+
+If distance is the reason, then of two shifts that are equally long the one that leads further off must do more harm, and must do
+so among shifts of which the rest of the network makes as much: the Fisher form of the output, ½ ΔᵀFΔ, holds what a shift of that
+size does whatever the reason, so it is no rival but a ceiling, and is held fixed. Harm is what is written, not the loss of given
+texts, which cannot tell damage from another content.
+
+One predictor, metric, length and outcome are fixed beforehand. Directions come in families, which differ in much besides
+distance: intervals are over families and directions within them. What holds in one metric and is reversed in another is not
+about the model, and stays undecided.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.stats import rankdata
+
+from mechsteer.manifolds.metrics import METRICS, RAW
+from mechsteer.statistics.intervals import percentile_interval
+from mechsteer.statistics.judging import Claim, Outcome, p_value
+from mechsteer.store.keys import Key, keys_in
+
+from .result import Result, undecided
+
+NAME = "causes"
+ORDER = 45
+NEEDS = "panel"
+SCOPE = "model"
+TITLES = {"": "Utility falls because the shift leaves the manifold"}
+FIGURE = "causes"
+UNIT = "rank correlation of distance with incoherence, given the Fisher form"
+
+BUDGET = 0.5
+"""The length by which the claim is judged: where the median direction loses so many nats."""
+DISTANCE, OUTCOME, CEILINGS = "neighbours", "incoherence", ("fisher", "divergence")
+FREE_OF_METRIC = ("second moment", "conditional", *CEILINGS)
+NOTICEABLE = 0.3
+"""A correlation that is surely less explains nothing to speak of: a tenth of the ranks' variance."""
+RELIABLE = 0.8
+"""Least agreement (Spearman-Brown) of a distance with itself, between two halves of the tokens."""
+MIN_DIRECTIONS = 40
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """One distance: its correlation with the outcome, the same given the Fisher form, and the share of pairs of directions
+    matched on it in which the further one does more harm; first of all directions, then of directions drawn again."""
+
+    plain: Float[ndarray, " draws"]
+    given: Float[ndarray, " draws"]
+    matched: Float[ndarray, " draws"]
+    reliability: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """Supported where all three say so; refuted where a correlation is surely below what is noticeable."""
+        plain, given, matched = (percentile_interval(draws[1:]) for draws in (self.plain, self.given, self.matched))
+        if not self.reliability >= RELIABLE or np.isnan(plain.low):
+            return Outcome.INCONCLUSIVE
+        if plain.low > 0 and given.low > 0 and matched.low > 0.5:
+            return Outcome.SUPPORTED
+        return Outcome.REFUTED if min(plain.high, given.high) < NOTICEABLE else Outcome.INCONCLUSIVE
+
+
+def run(table: pd.DataFrame) -> Result:
+    """One claim, and a table of every predictor."""
+    key = keys_in(table)[0]
+    rows = table.loc[table.budget == BUDGET].reset_index(drop=True)
+    outcome = rows[OUTCOME].to_numpy()
+    if len(rows) < MIN_DIRECTIONS or np.unique(outcome).size < 3:
+        because = (
+            f"{len(rows)} directions came, of which {MIN_DIRECTIONS} are needed."
+            if len(rows) < MIN_DIRECTIONS
+            else "What is written hardly differs between directions. Steer further, or ask for more texts."
+        )
+        return Result((undecided(NAME, "", key, UNIT, because),))
+    drawn = _draws(rows.family.to_numpy(), np.random.default_rng(7))
+    tested = {
+        metric: _test(rows, f"{DISTANCE}, {metric}", drawn) for metric in METRICS if f"{DISTANCE}, {metric}" in rows
+    }
+    claim = _claim(key, len(rows), tested, _best_of_the_rest(rows))
+    return Result((claim,), {"predictors": _predictors(rows, drawn), "directions": _shown(rows)})
+
+
+def _draws(family: ndarray, rng: np.random.Generator) -> Int[ndarray, "draws directions"]:
+    """How often each direction counts: once in the first row; then families drawn again, and directions within each."""
+    names, of = np.unique(family, return_inverse=True)
+    members = [np.flatnonzero(of == index) for index in range(len(names))]
+    counts = np.ones((N_RESAMPLES + 1, len(family)), dtype=int)
+    counts[1:] = 0
+    for row in counts[1:]:
+        for chosen in rng.integers(len(names), size=len(names)):
+            np.add.at(row, rng.choice(members[chosen], len(members[chosen])), 1)
+    return counts
+
+
+def _test(rows: pd.DataFrame, predictor: str, drawn: Int[ndarray, "draws directions"]) -> Tested:
+    x, y, z = (rows[name].to_numpy(np.float64) for name in (predictor, OUTCOME, CEILINGS[0]))
+    plain, given = _correlations(x, y, z, drawn)
+    return Tested(plain, given, _matched(x, y, z, drawn), _reliability(rows, predictor))
+
+
+def _correlations(
+    x: ndarray, y: ndarray, z: ndarray, drawn: Int[ndarray, "draws directions"]
+) -> tuple[Float[ndarray, " draws"], Float[ndarray, " draws"]]:
+    """Of ranks: plain, and given z. Ranks are those among all directions, weighted by how often each was drawn."""
+    ranks = np.stack([rankdata(values) for values in (x, y, z)])
+    n = drawn.sum(axis=1)
+    means = drawn @ ranks.T / n[:, None]
+    products = np.einsum("bn,in,jn->bij", drawn.astype(np.float64), ranks, ranks, optimize=True) / n[:, None, None]
+    covariance = products - means[:, :, None] * means[:, None, :]
+    deviation = np.sqrt(np.einsum("bii->bi", covariance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = covariance / (deviation[:, :, None] * deviation[:, None, :])
+        xy, xz, yz = r[:, 0, 1], r[:, 0, 2], r[:, 1, 2]
+        return xy, (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+
+
+def _matched(x: ndarray, y: ndarray, z: ndarray, drawn: Int[ndarray, "draws directions"]) -> Float[ndarray, " draws"]:
+    """Each direction with the one next to it in the Fisher form: the share in which the further one does more harm."""
+    order = np.argsort(z, kind="stable")
+    first, second = order[:-1], order[1:]
+    agree = np.sign(x[first] - x[second]) * np.sign(y[first] - y[second])
+    weights = drawn[:, first] * drawn[:, second]
+    with np.errstate(invalid="ignore"):
+        return (weights @ ((1 + agree) / 2)) / weights.sum(axis=1)
+
+
+def _reliability(rows: pd.DataFrame, predictor: str) -> float:
+    """Of the whole, from what the two halves of the tokens have in common (Spearman and Brown); NaN without halves."""
+    if f"{predictor} 0" not in rows:
+        return float("nan")
+    first, second = (rankdata(rows[f"{predictor} {half}"]) for half in (0, 1))
+    if not (np.std(first) and np.std(second)):
+        return 0.0
+    r = float(np.corrcoef(first, second)[0, 1])
+    return max(2 * r / (1 + r), 0.0) if r > -1 else 0.0
+
+
+def _named(rows: pd.DataFrame) -> list[str]:
+    return [name for name in rows if ", " in name and not name.endswith((" 0", " 1"))] + list(FREE_OF_METRIC)
+
+
+def _predictors(rows: pd.DataFrame, drawn: Int[ndarray, "draws directions"]) -> pd.DataFrame:
+    """A row for each predictor: its correlation with each outcome, given the Fisher form, and within families."""
+    found = []
+    for name in _named(rows):
+        tested = _test(rows, name, drawn)
+        ends = {"": tested.plain, "given_fisher_": tested.given, "matched_": tested.matched}
+        row = {"predictor": name, "reliability": tested.reliability}
+        for prefix, draws in ends.items():
+            interval = percentile_interval(draws[1:][np.isfinite(draws[1:])])
+            row |= {f"{prefix}estimate": draws[0], f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+        within = [_plain(group[name], group[OUTCOME]) for _, group in rows.groupby("family") if len(group) > 3]
+        row["within_families"] = float(np.nanmean(within)) if np.isfinite(within).any() else float("nan")
+        row |= {f"with_{other}": _plain(rows[name], rows[other]) for other in ("lost", "neutral_lost", "divergence")}
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def _plain(x: Any, y: Any) -> float:
+    """Rank correlation of two columns."""
+    one, other = rankdata(x), rankdata(y)
+    return float(np.corrcoef(one, other)[0, 1]) if np.std(one) and np.std(other) else float("nan")
+
+
+def _best_of_the_rest(rows: pd.DataFrame) -> tuple[str, float]:
+    """The other predictor that does best on half of the directions, and how it does on the other half; the mean both ways."""
+    rest = [name for name in _named(rows) if name not in (*CEILINGS, f"{DISTANCE}, {RAW}")]
+    half = rows.groupby("family").cumcount() % 2
+    names, scores = [], []
+    for seen in (0, 1):
+        here, there = rows.loc[half == seen], rows.loc[half != seen]
+        names.append(max(rest, key=lambda name, here=here: np.nan_to_num(_plain(here[name], here[OUTCOME]), nan=-2)))
+        scores.append(_plain(there[names[-1]], there[OUTCOME]))
+    return " and ".join(dict.fromkeys(names)), float(np.mean(scores))
+
+
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the figure draws of each direction."""
+    return rows.loc[:, ["family", "direction", f"{DISTANCE}, {RAW}", OUTCOME, "lost", *CEILINGS]]
+
+
+def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float]) -> Claim:
+    first = tested[RAW]
+    outcomes = {metric: found.outcome for metric, found in tested.items()}
+    outcome, words = outcomes[RAW], ""
+    opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED}.get(outcome)
+    against = [metric for metric, found in outcomes.items() if found is opposite]
+    if opposite is not None and against:
+        outcome = Outcome.INCONCLUSIVE
+        words = f" It depends on the metric: {against[0]}, the opposite holds."
+    interval = percentile_interval(first.given[1:][np.isfinite(first.given[1:])])
+    because = (
+        f"Among {n} directions of equal length, distance to the nearest neighbours and incoherence correlate by "
+        f"{_told(first.plain)}, given the Fisher form by {_told(first.given)}; of two matched on it the further one does more "
+        f"harm in {_told(first.matched)} of cases. The best other distance, {best[0]}, reaches {best[1]:.2f} on directions left "
+        f"out.{words}"
+    )
+    if not first.reliability >= RELIABLE:
+        because = (
+            f"Two halves of the tokens agree on the distance by {first.reliability:.2f}, and {RELIABLE} is needed. "
+            "Measure more pairs."
+        )
+    return Claim(
+        claim=NAME, part="", key=key, estimate=float(first.given[0]), unit=UNIT, interval=interval,
+        control="directions matched on the Fisher form; two other metrics", outcome=outcome, because=because,
+        p_value=_p(first, outcome),
+    )  # fmt: skip
+
+
+def _p(found: Tested, outcome: Outcome) -> float:
+    if outcome is Outcome.SUPPORTED:
+        bounds = ((found.plain, 0.0), (found.given, 0.0), (found.matched, 0.5))
+        return max(p_value(draws[1:], (bound, np.inf), outcome) for draws, bound in bounds)
+    if outcome is Outcome.REFUTED:
+        return min(p_value(draws[1:], (NOTICEABLE, np.inf), outcome) for draws in (found.plain, found.given))
+    return float("nan")
+
+
+def _told(draws: Float[ndarray, " draws"]) -> str:
+    interval = percentile_interval(draws[1:][np.isfinite(draws[1:])])
+    return f"{draws[0]:.2f} [{interval.low:.2f}, {interval.high:.2f}]"

@@ -1,0 +1,154 @@
+"""Coherence of what is written under a steer, and what it does to neutral text and to the output's distribution.
+
+The loss of fixed text cannot tell damage from a change of content. So texts are written, all of one length and temperature, and
+judged without the steer: on the guestbook by its exact checker, elsewhere by the model's own loss on them, per token, against
+that of texts it writes unsteered. Both ways count: gibberish is unlikely, and repetition is too likely.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+import mechsteer as ms
+from mechsteer import guestbook
+from mechsteer.models.model import TokenBatch, pad_batch
+from mechsteer.models.prompts import encode_prompt
+
+N_QUERIES, N_NEUTRAL, MAX_NEW_TOKENS = 16, 12, 32
+"""Queries that are answered under each direction, neutral texts, and tokens of an answer."""
+GRAM = 4
+NEUTRAL = Path(__file__).with_name("neutral.txt")
+TINY = 1 / 32
+"""Of a length: where the divergence of the output is the Fisher form still."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coherence:
+    """Queries and neutral texts, and what is known of them without a steer."""
+
+    model: ms.Model
+    queries: tuple[str, ...]
+    prompt_format: str
+    concept: str
+    seed: int
+    neutral: TokenBatch
+    plain: Float[Tensor, "rows pos d_vocab"]
+    """Log-probabilities of the next token in the neutral texts."""
+    usual: Float[ndarray, " queries"]
+    """Of what is written to each query unsteered: loss per token (nats); on the guestbook whether it is invalid."""
+
+    @classmethod
+    def of(cls, model: ms.Model, queries: Sequence[str], prompt_format: str, concept: str, seed: int) -> "Coherence":
+        """`concept` says that this is the guestbook, whose checker is exact. A model that reads none of our neutral texts gets
+        the queries in their place."""
+        chosen = tuple(dict.fromkeys(queries))
+        texts = [str(text) for text in guestbook.sample(N_NEUTRAL, seed)] if concept else _neutral_texts()
+        rows = _readable(model, texts) or _readable(model, chosen[:N_NEUTRAL])
+        batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
+        plain = _log_probabilities(model, batch)
+        found = cls(model, chosen, prompt_format, concept, seed, batch, plain, np.zeros(len(chosen)))
+        return replace(found, usual=found._judged(found._written(chosen), chosen))
+
+    def of_steer(self, steer: ms.SteeringVector, lengths: Float[ndarray, " lengths"]) -> dict[str, ndarray]:
+        """Columns, a value for each length."""
+        off, error, repeated = self.written_under(steer, lengths, N_QUERIES)
+        rows = [self._neutral_under(steer, length) for length in lengths]
+        tiny = TINY * lengths[-1]
+        fisher = self._neutral_under(steer, tiny)[1] / tiny**2
+        return {
+            "incoherence": off,
+            "incoherence_error": error,
+            "repetition": repeated,
+            "neutral_lost": np.array([row[0] for row in rows]),
+            "divergence": np.array([row[1] for row in rows]),
+            "fisher": fisher * lengths**2,
+        }
+
+    def written_under(
+        self, steer: ms.SteeringVector, lengths: Float[ndarray, " lengths"], n: int
+    ) -> tuple[Float[ndarray, " lengths"], Float[ndarray, " lengths"], Float[ndarray, " lengths"]]:
+        """How incoherent answers to the first n queries are, its standard error, and how much is said twice."""
+        n = self.n_of(n)
+        many, queries = np.repeat(lengths, n), self.queries[:n] * len(lengths)
+        with ms.steer(self.model, steer, torch.tensor(many, dtype=torch.float32)):
+            texts = self._written(queries)
+        off = self._judged(texts, queries).reshape(len(lengths), n) - self.usual[:n]
+        repeated = np.array([_repetition(text.split()) for text in texts]).reshape(len(lengths), n)
+        mean, error = off.mean(axis=1), off.std(axis=1, ddof=1) / np.sqrt(n)
+        return mean if self.concept else np.abs(mean), error, repeated.mean(axis=1)
+
+    def n_of(self, n: int) -> int:
+        """As many of so many queries as there are."""
+        return min(n, len(self.queries))
+
+    @property
+    def unit(self) -> str:
+        """Of incoherence."""
+        return "share" if self.concept else "nats per token"
+
+    def _written(self, queries: Sequence[str]) -> list[str]:
+        return ms.generate(
+            self.model, queries, prompt_format=self.prompt_format, temperature=1.0, seed=self.seed,
+            max_new_tokens=MAX_NEW_TOKENS, keep_special_tokens=bool(self.concept),
+        )  # fmt: skip
+
+    def _judged(self, texts: Sequence[str], queries: Sequence[str]) -> Float[ndarray, " texts"]:
+        """For each text: whether it is invalid, or its loss per token without a steer (nats)."""
+        if self.concept:
+            checks = [guestbook.check(query, text) for query, text in zip(queries, texts, strict=True)]
+            return np.array([not check.valid for check in checks], dtype=np.float64)
+        rows = []
+        for query, text in zip(queries, texts, strict=True):
+            begun = encode_prompt(self.model, query, self.prompt_format)
+            more = self.model.require_tokenizer()(text, add_special_tokens=False)["input_ids"]
+            rows.append(([*begun, *(more or [self.model.padding_token])], len(begun)))
+        batch = pad_batch(rows, self.model.padding_token).to(self.model.device)
+        return _loss_per_token(_log_probabilities(self.model, batch), batch).cpu().numpy()
+
+    def _neutral_under(self, steer: ms.SteeringVector, length: float) -> tuple[float, float]:
+        """Loss per token that neutral text gains, and the divergence of the output from what it was (nats, per token)."""
+        with ms.steer(self.model, steer, float(length)):
+            now = _log_probabilities(self.model, self.neutral)
+        here = self.neutral.completion_mask[:, 1:]
+        lost = _loss_per_token(now, self.neutral) - _loss_per_token(self.plain, self.neutral)
+        divergence = (self.plain.exp() * (self.plain - now)).sum(dim=-1)[:, :-1][here]
+        return float(lost.mean()), float(divergence.mean())
+
+
+def _neutral_texts() -> list[str]:
+    """Plain sentences of ours, about nothing that anybody steers to."""
+    return NEUTRAL.read_text(encoding="utf-8").splitlines()[:N_NEUTRAL]
+
+
+def _readable(model: ms.Model, texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """The texts as tokens, without those that have words which the model does not know; a small language knows none of ours."""
+    found = []
+    for text in texts:
+        with suppress(ms.InputError):
+            found.append(tuple(encode_prompt(model, text, "raw")))
+    return found
+
+
+@torch.no_grad()
+def _log_probabilities(model: ms.Model, batch: TokenBatch) -> Float[Tensor, "rows pos d_vocab"]:
+    return model.logits(batch).double().log_softmax(dim=-1)
+
+
+def _loss_per_token(log_probabilities: Float[Tensor, "rows pos d_vocab"], batch: TokenBatch) -> Float[Tensor, " rows"]:
+    """Mean over the tokens of the completion."""
+    of_token = log_probabilities[:, :-1].gather(2, batch.tokens[:, 1:, None])[..., 0]
+    counted = batch.completion_mask[:, 1:]
+    return -(of_token * counted).sum(dim=1) / counted.sum(dim=1)
+
+
+def _repetition(words: Sequence[str]) -> float:
+    """Share of runs of four words that have stood before."""
+    runs = [tuple(words[begin : begin + GRAM]) for begin in range(len(words) - GRAM + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0

@@ -1,0 +1,252 @@
+"""The panel: many directions added at one place, all by the same length, so that only where they lead differs.
+
+Under one steer every pair moves alike, and of two multipliers the larger is worse whatever the reason; directions of equal length
+are what can tell whether it is the distance from the manifold that costs (arXiv 2602.02343, assumption 4.2). Lengths are those
+at which the *median* direction costs `BUDGETS` nats of utility, and two shorter ones.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+import mechsteer as ms
+from mechsteer.engine.activations import read_activations
+from mechsteer.manifolds import Gaussian, LocalTangent, Neighbours, Subspace
+from mechsteer.manifolds.metrics import RAW, WHITENED, metrics
+from mechsteer.measuring.sweeping import sweep_encoded
+from mechsteer.models.hooks import FINAL_NORM, FIRST_NORM, RESIDUAL, SECOND_NORM
+
+from .coherence import Coherence
+from .directions import families
+
+BUDGETS = (0.25, 0.5, 1.0)
+"""Nats of utility that the median direction loses at the three lengths by which claims are judged."""
+SHORTER = (0.25, 0.5)
+"""Of the first of these: lengths at which something may be gained for nothing."""
+LOOKED_AT = (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
+"""Lengths, as shares of the median activation's, by which those are found."""
+N_LOOKED_AT, N_PAIRS, N_TOKENS, N_LEARNING = 8, 24, 192, 3000
+CANDIDATES = ("harmless displacement", "free preference")
+"""What would settle the matter, if a direction did it."""
+N_CONFIRMED = 96
+"""Queries that are answered under the two directions that could settle the matter."""
+FAR, FREE = 0.75, 0.05
+"""Far is beyond so large a share of the directions; free is a loss of at most so many nats."""
+SINK = 5.0
+"""A token whose norm is so many times the median is a sink, and left out."""
+N_TANGENT, TANGENT = 24, 4
+"""Neighbours and dimension of a local tangent."""
+FIRST_DISTANCE = f"neighbours, {RAW}"
+"""By which claims are judged, fixed beforehand: it assumes least, and is the paper's d(h, M) as it stands."""
+N_MASSIVE = 3
+"""Coordinates with the most variance, without which the first distance is measured again."""
+
+
+def measure(
+    model: ms.Model,
+    site: ms.Site,
+    learning: ms.Pairs,
+    testing: ms.Pairs,
+    others: Sequence[ms.Pairs],
+    *,
+    prompt_format: str = "raw",
+    concept: str = "",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """A row for each direction and length: what it does to pairs, to what is written and to neutral text, and how far it leads.
+
+    `lost` and `gained` are means over pairs (nats); `incoherence` is what `coherence.py` says of written texts, with its
+    standard error. A distance is called by its name and metric, and stands for all tokens and for each half of them. Two
+    directions that could settle the matter (columns called so) are measured again on pairs and answers by which they were
+    not chosen (`confirmed_...`).
+    """
+    site = ms.Site(site.layer, RESIDUAL.get(site.place, site.place))
+    rng = np.random.default_rng([seed, 6])
+    h, pair, is_positive = _activations(model, learning, site, prompt_format)
+    concepts = [
+        ms.diff_mean(model, some, site, prompt_format=prompt_format).direction.double().numpy() for some in others
+    ]
+    kinds, vectors = [], []
+    for name, drawn in families(h, pair, is_positive, concepts, rng):
+        kinds += [name] * len(drawn)
+        vectors.append(drawn)
+    steers = [ms.SteeringVector(site, torch.from_numpy(vector).float()) for vector in np.concatenate(vectors)]
+    chosen = testing.sample(max(min(N_PAIRS, len(testing) // 2), 1), seed=seed)
+    encoded = ms.encode_pairs(model, chosen, prompt_format)
+    seen = {pair.id for pair in chosen}
+    fresh = replace(testing, items=tuple(pair for pair in testing if pair.id not in seen)[:N_CONFIRMED])
+    size = float(np.median(np.linalg.norm(h, axis=1)))
+    sweep = partial(sweep_encoded, model, pairs=encoded[:N_LOOKED_AT])
+    lengths = _lengths(sweep, steers, size)
+    outcome = Coherence.of(model, [pair.query for pair in testing], prompt_format, concept, seed)
+    manifold = _Distances.of(model, site, h, _activations(model, testing, site, prompt_format)[0], rng)
+    rows = []
+    for number, (kind, steer) in enumerate(zip(kinds, steers, strict=True)):
+        found = sweep_encoded(model, steer, encoded, [0.0, *lengths])
+        at = pd.DataFrame(
+            {"family": kind, "direction": number, "length": lengths, "relative_shift": lengths / size,
+             "budget": [*np.full(len(SHORTER), np.nan), *BUDGETS]}
+        )  # fmt: skip
+        at["lost"] = found.lost[1:].mean(axis=1)
+        at["lost_error"] = found.lost[1:].std(axis=1, ddof=1) / np.sqrt(len(encoded))
+        at["gained"] = (found.preference[1:] - found.preference[0]).mean(axis=1)
+        # What is written and how the output diverges is asked where claims are judged; the shorter lengths are for pairs alone.
+        judged = at.budget.notna().to_numpy()
+        for name, values in outcome.of_steer(steer, lengths[judged]).items():
+            at.loc[judged, name] = values
+        rows.append(at.assign(**manifold.of_direction(np.asarray(steer.direction.double()), lengths)))
+    table = pd.concat(rows, ignore_index=True).assign(n_pairs=len(fresh), harm_unit=outcome.unit)
+    table = table.assign(**dict.fromkeys(CANDIDATES, False))
+    for name, row in candidates(table).items():
+        steer, length = steers[table.direction[row]], table.length.to_numpy()[row : row + 1]
+        table.loc[row, name] = True
+        for column, value in _confirmed(model, steer, length, fresh, prompt_format, outcome).items():
+            table.loc[row, column] = value
+    return table
+
+
+def _confirmed(
+    model: ms.Model, steer: ms.SteeringVector, length: Float[ndarray, " 1"], fresh: ms.Pairs, prompt_format: str,
+    outcome: Coherence,
+) -> dict[str, float]:  # fmt: skip
+    """The same again of one direction, on pairs and answers by which it was not chosen, with standard errors."""
+    harm, error, _ = outcome.written_under(steer, length, N_CONFIRMED)
+    found = sweep_encoded(model, steer, ms.encode_pairs(model, fresh, prompt_format), [0.0, *length])
+    values = {"lost": found.lost[1], "gained": found.preference[1] - found.preference[0]}
+    means = {f"confirmed_{name}": float(value.mean()) for name, value in values.items()}
+    errors = {
+        f"confirmed_{name}_error": float(value.std(ddof=1) / np.sqrt(len(value))) for name, value in values.items()
+    }
+    return means | errors | {
+        "confirmed_harm": float(harm[0]), "confirmed_harm_error": float(error[0]), "n_answers": outcome.n_of(N_CONFIRMED),
+    }  # fmt: skip
+
+
+def candidates(table: pd.DataFrame) -> dict[str, int]:
+    """Rows that could settle the matter: the one that loses least of those that go far at the length where the median direction
+    loses most, and the one that gains most among those that lose as good as nothing."""
+    longest = table.loc[table.budget == BUDGETS[-1]]
+    far = longest.loc[longest[FIRST_DISTANCE] >= longest[FIRST_DISTANCE].quantile(FAR)]
+    free = table.loc[table.lost.abs() <= FREE]
+    found = {CANDIDATES[0]: int((far.lost.abs() + far.lost_error).idxmin())}
+    return found | ({CANDIDATES[1]: int(free.gained.idxmax())} if len(free) else {})
+
+
+def _activations(
+    model: ms.Model, pairs: ms.Pairs, site: ms.Site, prompt_format: str
+) -> tuple[Float[ndarray, "tokens d"], ndarray, ndarray]:
+    """At completion tokens that are no sinks; which pair and side each is of. Tokens that begin texts are of no completion."""
+    parts = list(read_activations(model, ms.encode_pairs(model, pairs, prompt_format), [site]))
+    h = torch.cat([part.at[site].float() for part in parts]).cpu().numpy()
+    norms = np.linalg.norm(h, axis=1)
+    kept = norms <= SINK * np.median(norms)
+    pair, is_positive = (torch.cat([getattr(part, name) for part in parts]).numpy() for name in ("pair", "is_positive"))
+    return h[kept], pair[kept], is_positive[kept]
+
+
+def _lengths(
+    sweep: Callable[..., ms.Sweep], steers: Sequence[ms.SteeringVector], size: float
+) -> Float[ndarray, " lengths"]:
+    """At which the median direction costs each budget; the last that was looked at where it never does."""
+    grid = size * np.array([0.0, *LOOKED_AT])
+    lost = np.median([sweep(intervention=steer, multipliers=grid).lost.mean(axis=1) for steer in steers], axis=0)
+    risen = np.maximum.accumulate(lost) + 1e-9 * np.arange(len(lost))
+    found = np.interp(BUDGETS, risen, grid)
+    return np.array([*(share * found[0] for share in SHORTER), *found])
+
+
+def reader(model: ms.Model, site: ms.Site) -> Callable[[ndarray], ndarray] | None:
+    """The norm that reads the residual stream there next, with its weights; None where no norm does."""
+    bridge = model.bridge
+    if site.place == "resid_post" and site.layer + 1 == model.n_layers:
+        norm = getattr(bridge, FINAL_NORM, None)
+    else:
+        layer = site.layer + (site.place == "resid_post")
+        norm = getattr(bridge.blocks[layer], SECOND_NORM if site.place == "resid_mid" else FIRST_NORM, None)
+    if norm is None:
+        return None
+
+    @torch.no_grad()
+    def read(h: ndarray) -> ndarray:
+        given = torch.from_numpy(np.asarray(h, np.float32)).to(model.device, model.dtype)
+        return norm(given[None])[0].float().cpu().numpy()
+
+    return read
+
+
+@dataclass(frozen=True, eq=False)
+class _Distances:
+    """How far a shift leads from the manifold, by every distance in every metric, at some tokens of the test pairs."""
+
+    views: dict[str, Callable]
+    base: Float[ndarray, "tokens d"]
+    moments: Float[ndarray, "d d"]
+    """Second moments, about zero (arXiv 2605.01167)."""
+    precision: Float[ndarray, " d"]
+    """Of each coordinate, given all others."""
+    massive_share: float
+    """Of the variance, in the few coordinates that have most of it."""
+
+    @classmethod
+    def of(
+        cls, model: ms.Model, site: ms.Site, learning: ndarray, testing: ndarray, rng: np.random.Generator
+    ) -> "_Distances":
+        learnt, base = (
+            some[rng.choice(len(some), min(n, len(some)), replace=False)]
+            for some, n in ((learning, N_LEARNING), (testing, N_TOKENS))
+        )
+        views = {}
+        for name, metric in metrics(learnt, reader(model, site)).items():
+            views |= _views(name, metric, learnt, base)
+        variance = learnt.var(axis=0)
+        massive = np.argsort(variance)[-N_MASSIVE:]
+        plain = np.setdiff1d(np.arange(learnt.shape[1]), massive)
+        if len(plain) > N_MASSIVE:
+            views |= {
+                f"neighbours, without {N_MASSIVE}": view
+                for name, view in _views(RAW, lambda h: h[:, plain], learnt, base).items()
+                if name.startswith("neighbours")
+            }
+        h = learnt.astype(np.float64)
+        factor = Gaussian.fit(learnt).factor
+        inverse = np.linalg.inv(factor @ factor.T)
+        share = float(variance[massive].sum() / variance.sum())
+        return cls(views, base, h.T @ h / len(h), np.diag(inverse), share)
+
+    def of_direction(self, direction: Float[ndarray, " d"], lengths: Float[ndarray, " lengths"]) -> dict[str, ndarray]:
+        """Columns, a value for each length."""
+        columns: dict[str, list[float]] = {}
+        for length in lengths:
+            shift = length * direction
+            steered = self.base + shift.astype(np.float32)
+            for name, view in self.views.items():
+                grown = view(steered)
+                for suffix, part in (("", grown), (" 0", grown[::2]), (" 1", grown[1::2])):
+                    columns.setdefault(name + suffix, []).append(float(part.mean()))
+            columns.setdefault("second moment", []).append(float(shift @ self.moments @ shift))
+            columns.setdefault("conditional", []).append(float(np.sum(shift**2 * self.precision)))
+            columns.setdefault("massive_share", []).append(self.massive_share)
+        return {name: np.array(values) for name, values in columns.items()}
+
+
+def _views(name: str, metric: Callable, learnt: ndarray, base: ndarray) -> dict[str, Callable]:
+    """By distance and metric: what a steered activation has gained of it, and how much of its shift is normal to the tangent."""
+    points, at = metric(learnt), np.asarray(metric(base), np.float64)
+    found: dict[str, Callable] = {}
+    kinds = {"neighbours": Neighbours.fit(points), "subspace": Subspace.fit(points)}
+    if name != WHITENED:
+        # Where all directions are made alike there is no other distance from the mean.
+        kinds["gaussian"] = Gaussian.fit(points)
+    for kind, manifold in kinds.items():
+        before = manifold.distance(at)
+        found[f"{kind}, {name}"] = lambda h, m=manifold, b=before: m.distance(np.asarray(metric(h), np.float64)) - b
+    tangent = LocalTangent.fit(points, dimension=TANGENT, n_neighbours=N_TANGENT)
+    few = slice(None, None, 4)
+    found[f"tangent, {name}"] = lambda h: tangent.split(at[few], np.asarray(metric(h), np.float64)[few] - at[few])[1]
+    return found

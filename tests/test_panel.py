@@ -1,0 +1,156 @@
+"""The panel: directions are what their families say, all are equally long, and what is measured of them is right."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import MORE_FAMILIES
+from worlds.panel import candidates, panel
+
+import mechsteer as ms
+from analyses.claims import causes, settles
+from analyses.evidence import panel as evidence
+from analyses.evidence.coherence import Coherence, _repetition
+from analyses.evidence.directions import families
+from mechsteer import guestbook as house
+from mechsteer.manifolds.metrics import NORMED, RAW, WHITENED, metrics
+from mechsteer.statistics.judging import Outcome
+
+
+@pytest.fixture(scope="module")
+def measured(guestbook, monkeymodule) -> pd.DataFrame:
+    monkeymodule.setattr("analyses.evidence.directions.N_OF_A_FAMILY", 4)
+    learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
+    others = [house.pairs("tense", 30)]
+    return evidence.measure(guestbook, ms.Site.of("1:attn.o"), learning, testing, others, concept="sentiment")
+
+
+@pytest.fixture(scope="module")
+def monkeymodule():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def test_directions_are_of_their_families():
+    rng = np.random.default_rng(0)
+    scales = np.array([9.0, 5.0, 3.0, *np.full(12, 1.0), 0.01])
+    h = (rng.standard_normal((600, 16)) * scales + 2).astype(np.float32)
+    pair, is_positive = np.repeat(np.arange(60), 10), np.tile(np.repeat([True, False], 5), 60)
+    found = dict(families(h, pair, is_positive, [np.eye(16)[3]], rng))
+    assert all(np.allclose(np.linalg.norm(vectors, axis=1), 1) for vectors in found.values())
+    variance = {
+        name: np.mean([(vector * scales) @ (vector * scales) for vector in vectors]) for name, vectors in found.items()
+    }
+    assert (
+        variance["least variance"] < variance["isotropic"] < min(variance["covariance"], variance["leading components"])
+    )
+    np.testing.assert_allclose(found["other concepts"], [np.eye(16)[3], -np.eye(16)[3]])
+    steer = h[is_positive].mean(axis=0) - h[~is_positive].mean(axis=0)
+    np.testing.assert_allclose(found["steer"][0], steer / np.linalg.norm(steer), atol=1e-5)
+    # A difference of real tokens points from one to another: nothing is left of theirs beside it.
+    differences = (h[:, None] - h[None]).reshape(-1, 16)
+    for vector in found["real tokens"]:
+        beside = np.linalg.norm(differences - np.outer(differences @ vector, vector), axis=1)
+        assert np.min(beside[np.abs(differences @ vector) > 1]) < 1e-3
+
+
+def test_all_are_equally_long_and_the_median_one_loses_the_budgets(measured):
+    assert measured.groupby("direction").length.apply(tuple).nunique() == 1
+    lost = measured.groupby("budget").lost.median()
+    assert lost.index.tolist() == list(evidence.BUDGETS) and (np.diff(lost) > 0).all()
+    assert 0.05 < lost[0.5] < 1.5
+
+
+def test_what_is_lost_and_how_the_output_diverges_is_what_the_model_says(guestbook, measured):
+    """By hand, of one direction: a hook of PyTorch's own at the attention's output, where resid_mid is shifted."""
+    learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
+    h, pair, is_positive = evidence._activations(guestbook, learning, ms.Site.of("1:resid_mid"), "raw")
+    others = [ms.diff_mean(guestbook, house.pairs("tense", 30), "1:resid_mid").direction.double().numpy()]
+    drawn = [v for _, some in families(h, pair, is_positive, others, np.random.default_rng([0, 6])) for v in some]
+    rows = measured.loc[measured.direction == 9]
+    shift = torch.from_numpy(drawn[9]).float() * rows.length.iloc[-1]
+    texts = [str(text) for text in house.sample(12, 0)]
+    tokenizer = guestbook.tokenizer
+    lost, divergence = [], []
+    block = guestbook.hf.model.layers[1].self_attn
+    for text in texts:
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            before = guestbook.hf(ids).logits[0].double().log_softmax(-1)
+            steered = torch.ones(ids.shape[1], 1)
+            steered[0] = 0  # BOS is left alone
+            handle = block.register_forward_hook(lambda m, i, out, s=steered: (out[0] + s * shift, *out[1:]))
+            after = guestbook.hf(ids).logits[0].double().log_softmax(-1)
+            handle.remove()
+        of_token = [(-p[:-1].gather(1, ids[0, 1:, None])).mean() for p in (before, after)]
+        lost.append(float(of_token[1] - of_token[0]))
+        divergence.append((before.exp() * (before - after)).sum(-1)[:-1])
+    assert rows.neutral_lost.iloc[-1] == pytest.approx(np.mean(lost), abs=2e-4)
+    assert rows.divergence.iloc[-1] == pytest.approx(float(torch.cat(divergence).mean()), rel=1e-3, abs=1e-5)
+
+
+def test_the_fisher_form_is_the_divergence_of_short_shifts(guestbook, measured):
+    outcome = Coherence.of(guestbook, ["what about the soup ?"] * 2, "raw", "sentiment", 0)
+    steer = ms.SteeringVector(ms.Site.of("1:resid_mid"), torch.eye(128)[3])
+    form = outcome.of_steer(steer, np.array([20.0, 40.0]))["fisher"]
+    assert form[1] == pytest.approx(4 * form[0])
+    assert outcome._neutral_under(steer, 2.0)[1] == pytest.approx(form[0] / 100, rel=0.1)
+    assert measured.fisher.corr(measured.divergence, method="spearman") > 0.5
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", *MORE_FAMILIES])
+def test_the_next_norm_is_the_one_that_reads(tiny, family):
+    model = tiny(family)
+    read = evidence.reader(model, ms.Site.of("0:resid_post"))
+    if family == "olmo2":
+        assert read is None  # it norms what its branches give
+        return
+    seen = {}
+    inner = dict(model.hf.named_modules())
+    norm = next(m for n, m in inner.items() if n.rpartition(".")[2] in ("input_layernorm", "ln_1") and ".1." in n)
+    handle = norm.register_forward_hook(lambda m, i, out: seen.update(given=i[0], got=out))
+    with torch.no_grad():
+        model.hf(torch.tensor([[1, 5, 9, 11]]))
+    handle.remove()
+    np.testing.assert_allclose(read(seen["given"][0].numpy()), seen["got"][0].numpy(), atol=1e-5)
+
+
+def test_metrics_see_what_they_say():
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((4000, 3)) * [3, 1, 0.5]
+    found = metrics(points, lambda h: h / np.linalg.norm(h, axis=1, keepdims=True))
+    assert list(found) == [RAW, WHITENED, NORMED]
+    np.testing.assert_allclose(np.std(found[WHITENED](points), axis=0), 1, rtol=0.1)
+    assert list(metrics(points, None)) == [RAW, WHITENED]
+
+
+def test_coherence_without_a_steer_is_the_usual(guestbook):
+    queries = [pair.query for pair in house.pairs("sentiment", 12)]
+    nothing = ms.SteeringVector(ms.Site.of("1:resid_mid"), torch.zeros(128))
+    for concept in ("sentiment", ""):
+        outcome = Coherence.of(guestbook, queries, "raw", concept, 0)
+        found = outcome.of_steer(nothing, np.array([1.0, 2.0]))
+        assert np.abs(found["incoherence"]).max() < (0.35 if concept else 0.6)
+        np.testing.assert_allclose(found["neutral_lost"], 0, atol=1e-9)
+        np.testing.assert_allclose(found["divergence"], 0, atol=1e-9)
+    assert outcome.unit == "nats per token"
+
+
+def test_repetition_is_the_share_of_runs_that_have_stood_before():
+    assert _repetition(list("abcd")) == 0 == _repetition(list("ab"))
+    assert _repetition(list("abababab")) == pytest.approx(3 / 5)
+
+
+def test_candidates_are_confirmed_on_other_pairs(measured):
+    named = measured.loc[measured[list(evidence.CANDIDATES)].any(axis=1)]
+    assert named["harmless displacement"].sum() == 1
+    assert named.confirmed_lost.notna().all() and (named.n_pairs == 20).all() and (named.n_answers > 10).all()
+
+
+def test_a_panel_that_says_too_little_decides_nothing():
+    few = panel(n_pairs=2)
+    assert causes.run(few).claims[0].outcome is Outcome.INCONCLUSIVE
+    same = panel().assign(incoherence=0.0)
+    assert "hardly differs" in causes.run(same).claims[0].because
+    none = candidates().assign(**dict.fromkeys(evidence.CANDIDATES, False))
+    assert {claim.outcome for claim in settles.run(none).claims} == {Outcome.INCONCLUSIVE}
