@@ -262,7 +262,8 @@ def study(extended):
     subprocess.run([sys.executable, "make.py"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     call(
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
-        "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--out=out",
+        "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--panel=0",
+        "--out=out",
     )  # fmt: skip
     return folder / "out"
 

@@ -18,17 +18,12 @@ from mechsteer.statistics.judging import Outcome
 
 
 @pytest.fixture(scope="module")
-def measured(guestbook, monkeymodule) -> pd.DataFrame:
-    monkeymodule.setattr("analyses.evidence.directions.N_OF_A_FAMILY", 4)
+def measured(guestbook) -> pd.DataFrame:
     learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
     others = [house.pairs("tense", 30)]
-    return evidence.measure(guestbook, ms.Site.of("1:attn.o"), learning, testing, others, concept="sentiment")
-
-
-@pytest.fixture(scope="module")
-def monkeymodule():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
+    return evidence.measure(
+        guestbook, ms.Site.of("1:attn.o"), learning, testing, others, concept="sentiment", n_directions=32
+    )
 
 
 def test_directions_are_of_their_families():
@@ -36,7 +31,7 @@ def test_directions_are_of_their_families():
     scales = np.array([9.0, 5.0, 3.0, *np.full(12, 1.0), 0.01])
     h = (rng.standard_normal((600, 16)) * scales + 2).astype(np.float32)
     pair, is_positive = np.repeat(np.arange(60), 10), np.tile(np.repeat([True, False], 5), 60)
-    found = dict(families(h, pair, is_positive, [np.eye(16)[3]], rng))
+    found = dict(families(h, pair, is_positive, [np.eye(16)[3]], 8, rng))
     assert all(np.allclose(np.linalg.norm(vectors, axis=1), 1) for vectors in found.values())
     variance = {
         name: np.mean([(vector * scales) @ (vector * scales) for vector in vectors]) for name, vectors in found.items()
@@ -66,7 +61,7 @@ def test_what_is_lost_and_how_the_output_diverges_is_what_the_model_says(guestbo
     learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
     h, pair, is_positive = evidence._activations(guestbook, learning, ms.Site.of("1:resid_mid"), "raw")
     others = [ms.diff_mean(guestbook, house.pairs("tense", 30), "1:resid_mid").direction.double().numpy()]
-    drawn = [v for _, some in families(h, pair, is_positive, others, np.random.default_rng([0, 6])) for v in some]
+    drawn = [v for _, some in families(h, pair, is_positive, others, 4, np.random.default_rng([0, 6])) for v in some]
     rows = measured.loc[measured.direction == 9]
     shift = torch.from_numpy(drawn[9]).float() * rows.length.iloc[-1]
     texts = [str(text) for text in house.sample(12, 0)]

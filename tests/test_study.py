@@ -48,7 +48,19 @@ def pairs(shared, tmp_path_factory) -> Path:
 def options(shared, pairs, out, *more) -> tuple:
     """A study of DiffMean alone, which needs no training."""
     model = shared / "models/stories260K"
-    return ("study", "--model", model, "--pairs", pairs, "--methods=DiffMean", "--device=cpu", "--out", out, *more)
+    return (
+        "study",
+        "--model",
+        model,
+        "--pairs",
+        pairs,
+        "--methods=DiffMean",
+        "--device=cpu",
+        "--panel=0",
+        "--out",
+        out,
+        *more,
+    )
 
 
 def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(shared, pairs, tmp_path, apart):
@@ -71,7 +83,14 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
 
 
 def small(shared, pairs, **changed) -> Settings:
-    asked = {"site": "2:resid_post", "multipliers": "-4:4:23", "methods": ("DiffMean",), "device": "cpu", "claims": ()}
+    asked = {
+        "site": "2:resid_post",
+        "multipliers": "-4:4:23",
+        "methods": ("DiffMean",),
+        "device": "cpu",
+        "claims": (),
+        "panel": 0,
+    }
     return Settings(str(shared / "models/stories260K"), str(pairs), **asked | changed)
 
 
@@ -335,7 +354,7 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
 def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, apart):
     code, printed, _ = apart(
         "-m", "mechsteer", "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--limit=80",
-        "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu",
+        "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu", "--panel=0",
     )  # fmt: skip
     printed = " ".join(printed.split())
     assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed

@@ -10,7 +10,8 @@ from mechsteer.manifolds import Subspace
 
 Vectors = Float[ndarray, "n d"]
 
-N_OF_A_FAMILY = 8
+N_DRAWN = 7
+"""Families of which as many are drawn as are asked for; the steer and other concepts come beside them."""
 LEADING = 0.9
 """Share of the variance that the leading components hold onto which the steer is projected."""
 LIKE = 2
@@ -22,6 +23,7 @@ def families(
     pair: Int[ndarray, " tokens"],
     is_positive: Bool[ndarray, " tokens"],
     others: Sequence[Float[ndarray, " d"]],
+    n_of_a_family: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, Vectors]]:
     """Each family's name and its directions, of length one and of either sign.
@@ -32,7 +34,7 @@ def families(
     """
     principal = Subspace.fit(h, n_components=h.shape[1])
     axes, d = principal.components, h.shape[1]
-    n = min(N_OF_A_FAMILY, d // 4)
+    n = min(n_of_a_family, d // 4)
     steer = h[is_positive].mean(axis=0, dtype=np.float64) - h[~is_positive].mean(axis=0, dtype=np.float64)
     shares = np.cumsum(principal.spectrum) / principal.spectrum.sum()
     leading = axes[: 1 + int(np.searchsorted(shares, LEADING))]

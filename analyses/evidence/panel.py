@@ -23,7 +23,7 @@ from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.models.hooks import FINAL_NORM, FIRST_NORM, RESIDUAL, SECOND_NORM
 
 from .coherence import Coherence
-from .directions import families
+from .directions import N_DRAWN, families
 
 BUDGETS = (0.25, 0.5, 1.0)
 """Nats of utility that the median direction loses at the three lengths by which claims are judged."""
@@ -57,6 +57,7 @@ def measure(
     *,
     prompt_format: str = "raw",
     concept: str = "",
+    n_directions: int = 64,
     seed: int = 0,
 ) -> pd.DataFrame:
     """A row for each direction and length: what it does to pairs, to what is written and to neutral text, and how far it leads.
@@ -73,7 +74,7 @@ def measure(
         ms.diff_mean(model, some, site, prompt_format=prompt_format).direction.double().numpy() for some in others
     ]
     kinds, vectors = [], []
-    for name, drawn in families(h, pair, is_positive, concepts, rng):
+    for name, drawn in families(h, pair, is_positive, concepts, -(-n_directions // (N_DRAWN + 1)), rng):
         kinds += [name] * len(drawn)
         vectors.append(drawn)
     steers = [ms.SteeringVector(site, torch.from_numpy(vector).float()) for vector in np.concatenate(vectors)]

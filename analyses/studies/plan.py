@@ -130,7 +130,10 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
     chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
-    panel = tuple(Panel(sweep, learning, tuple(others), concept, seed) for sweep in judged[:1] if has_evidence)
+    panel = tuple(
+        Panel(sweep, learning, tuple(others), settings.panel, concept, seed)
+        for sweep in (judged[:1] if has_evidence and settings.panel else ())
+    )
     asked = tuple(Ask(sweeps[0], asking) for asking in asking_of(settings))
     by_layer = (LayerEffects(chosen, parse_sites(site)[0].place, tuple(others)),) if chosen and others else ()
     return Plan(

@@ -45,6 +45,8 @@ class Settings:
     """Of each trained steer; None is as the recipe says."""
     tune: int = 4
     """Settings that are tried of every trained method in every form; one leaves all as the recipe says."""
+    panel: int = 64
+    """Directions of equal length by which the mechanism is judged, about; none is no panel."""
     ask_for: str = ""
     ask_against: str = ""
     """Texts around {query} that ask for the concept, and against it, in words; both or none."""
@@ -84,6 +86,8 @@ class Settings:
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
                 )
+        if self.panel < 0:
+            raise InputError(f"{self.panel} directions came for the panel. Pass 0 for none, or some dozens.")
         if bool(self.ask_for) != bool(self.ask_against):
             raise InputError("One of --ask-for and --ask-against came. Pass both, or none.")
         if self.ask_for:

@@ -20,6 +20,7 @@ class Panel(TablesUnit):
     """Of a steer at the site, whose model, test pairs and prompt format these are."""
     learning: PairSet
     others: tuple[PairSet, ...]
+    n_directions: int
     concept: str
     """On the guestbook, of its pairs: what an exact checker can look for."""
     seed: int
@@ -42,6 +43,6 @@ class Panel(TablesUnit):
         found = measure(
             at.model(steer.model), Site.of(steer.sites), at.get(self.learning), at.get(self.sweep.pairs),
             [at.get(other) for other in self.others], prompt_format=steer.training.prompt_format, concept=self.concept,
-            seed=self.seed,
+            n_directions=self.n_directions, seed=self.seed,
         )  # fmt: skip
         return {"panel": labelled(found, self.result)}

@@ -94,6 +94,14 @@ def study(
             metavar="STEER,...",
         ),
     ] = "DiffMean-vector",
+    panel: Annotated[
+        int,
+        judging(
+            help="Directions of equal length by which it is judged whether distance from the manifold does harm; 0 for none.",
+            min=0,
+            metavar="N",
+        ),
+    ] = 64,
     ask_for: Annotated[
         str,
         judging(
@@ -151,7 +159,8 @@ def study(
         site=site, layers_after=layers_after, rule=rule or "add", multipliers=multipliers,
         format=with_template(prompt_format, template_option),
         methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
-        ask_for=ask_for, ask_against=ask_against, other_pairs=split_list(other_pairs), claims=split_list(claims), seed=seed,
+        panel=panel, ask_for=ask_for, ask_against=ask_against, other_pairs=split_list(other_pairs),
+        claims=split_list(claims), seed=seed,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"

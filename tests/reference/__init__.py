@@ -78,7 +78,7 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
         name: pd.read_parquet(folder / f"{path}.parquet")
         for name, path in {
             "sweeps": "sweeps", "frontier": "frontier", "differences": "differences", "side_effects": "side_effects",
-            "answers": "answers", "prompting": "prompting", "against_prompting": "against_prompting",
+            "answers": "answers", "prompting": "prompting", "against_prompting": "against_prompting", "panel": "evidence/panel",
             "one_operation": "evidence/one_operation", "chance": "evidence/chance",
         }.items()
     }  # fmt: skip
@@ -139,7 +139,7 @@ def processor() -> str:
 
 KINDS = {
     "sites": "sites", "sweeps": "sweep", "fits": "fit", "frontier": "frontier", "differences": "frontier",
-    "prompting": "prompting", "against_prompting": "frontier", "side_effects_by_layer": "side effects by layer",
+    "prompting": "prompting", "against_prompting": "frontier", "panel": "panel", "side_effects_by_layer": "side effects by layer",
     "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights", "chance": "chance",
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
