@@ -10,18 +10,18 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, plain_numbers
 from .drawing.saved import of_steer
-from .drawing.style import BLUE, GREEN, GREY, VERMILION, Look
+from .drawing.style import BLUE, GREEN, GREY, ORANGE, VERMILION, Look
 
 NAME = "manifold_exists"
 ORDER = 70
 
 POINTS = {
     "held out": (Look(BLUE, "o"), "unseen tokens"),
+    "mixture": (Look(ORANGE, "P", (0, (5, 1))), "mixture by token"),
     "gaussian": (Look(VERMILION, "s", "--"), "Gaussian, same covariance"),
     "shuffled": (Look(GREEN, "^", "-."), "coordinates shuffled"),
     "all directions": (Look(GREY, "D", ":"), "all directions alike"),
 }
-"""The tokens of the dimensions are those learnt from, which stand beside the unseen ones."""
 ESTIMATORS = {
     "two_nn": "TwoNN",
     "maximum_likelihood": "maximum\nlikelihood",
@@ -30,10 +30,12 @@ ESTIMATORS = {
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
-    """At the steered site: the share within each distance, with a band for so many pairs; dimensions with intervals."""
-    curve = of_steer(study, "manifold_exists-curve", None)
-    dimension = of_steer(study, "manifold_exists-dimension", None)
-    if curve is None or dimension is None:
+    """At the steered site: the share within each distance, with a band for so many pairs; dimensions with intervals, by
+    estimator and by scale."""
+    curve, dimension, scale = (
+        of_steer(study, f"manifold_exists-{name}", None) for name in ("curve", "dimension", "scale")
+    )
+    if curve is None or dimension is None or scale is None:
         return None
     curve, dimension = (table.loc[table.layer == curve.layer.iloc[0]] for table in (curve, dimension))
     # Dvoretzky, Kiefer and Wolfowitz, with the pairs as units: tokens of one pair are no independent witnesses.
@@ -49,20 +51,23 @@ def numbers(study: Study) -> pd.DataFrame | None:
             "unit": "share",
         }
     )
-    dimension = dimension.replace({"points": {"activations": "held out"}}).rename(columns={"estimate": "value"})
-    dimension = dimension.assign(kind="dimension", unit="dimensions")
-    return pd.concat([within, dimension], ignore_index=True).assign(subject=curve.subject.iloc[0])
+    read = [
+        table.rename(columns={"estimate": "value"}).assign(kind=kind, unit="dimensions")
+        for kind, table in (("dimension", dimension), ("scale", scale))
+    ]
+    return pd.concat([within, *read], ignore_index=True).assign(subject=curve.subject.iloc[0])
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """Two panels: assumption 4.1 as a curve of 1 - δ against ε; dimensions by three estimators."""
+    """Three panels: assumption 4.1 as a curve of 1 - δ against ε; dimensions by three estimators, and by one at other scales."""
     table = numbers(study)
     if table is None:
         return None
-    with panels(ax, 2, height=4.4, ratios=(1.4, 1)) as shown:
-        within, dimension = shown.axes
+    with panels(ax, 3, height=6, ratios=(1.4, 1, 1)) as shown:
+        within, dimension, scale = shown.axes
         _draw_within(within, table.loc[table.kind == "share within distance"])
         _draw_dimensions(dimension, table.loc[table.kind == "dimension"])
+        _draw_scale(scale, table.loc[table.kind == "scale"])
         shown.legend([key(words, look, linestyle=look.line) for look, words in POINTS.values()], columns=2)
         shown.title(table.subject.iloc[0])
     return shown.figure
@@ -79,24 +84,36 @@ def _draw_within(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_dimensions(ax: Axes, table: pd.DataFrame) -> None:
-    for offset, (name, (look, _)) in zip(np.linspace(-0.24, 0.24, len(POINTS)), POINTS.items(), strict=True):
-        rows = table.loc[table.points == name].set_index("estimator").reindex(list(ESTIMATORS))
-        x = np.arange(len(rows)) + offset
+    places = dict(zip(ESTIMATORS, range(len(ESTIMATORS)), strict=True))
+    _draw_readings(ax, table, table.estimator.map(places))
+    ax.set_xticks(range(len(ESTIMATORS)), list(ESTIMATORS.values()))
+
+
+def _draw_scale(ax: Axes, table: pd.DataFrame) -> None:
+    """From more neighbours, then from fewer points: on both sides the scale grows coarser."""
+    every = table[["kept", "n_neighbours"]].drop_duplicates()
+    scales = sorted(every.itertuples(index=False, name=None), key=lambda scale: (-scale[0], scale[1]))
+    place = pd.Series([scales.index(scale) for scale in zip(table.kept, table.n_neighbours, strict=True)], table.index)
+    _draw_readings(ax, table, place)
+    words = [f"{int(n)}" + ("" if kept == 1 else f"\nof {kept:.0%}\nof points") for kept, n in scales]
+    ax.set_xticks(range(len(scales)), words)
+    ax.set_xlabel("neighbours (maximum likelihood)")
+
+
+def _draw_readings(ax: Axes, table: pd.DataFrame, places: pd.Series) -> None:
+    """Dimensions with intervals, on a logarithmic axis that reaches the width of the model."""
+    for offset, (name, (look, _)) in zip(np.linspace(-0.28, 0.28, len(POINTS)), POINTS.items(), strict=True):
+        rows = table.loc[table.points == name]
+        x = places.loc[rows.index] + offset
         ax.vlines(x, rows.low, rows.high, color=look.colour, linewidth=1)
-        ax.plot(x, rows.value, look.marker, color=look.colour, markersize=3.5)
-    ax.axhline(table.d_model.max(), color=GREY, linewidth=0.7)
-    ax.annotate(
-        f"width {table.d_model.max():.0f}",
-        (len(ESTIMATORS) - 0.5, table.d_model.max()),
-        va="bottom",
-        ha="right",
-        fontsize=6,
-    )
+        ax.plot(x, rows.value, look.marker, color=look.colour, markersize=3)
+    width, last = table.d_model.max(), places.max() + 0.5
+    ax.axhline(width, color=GREY, linewidth=0.7)
+    ax.annotate(f"width {width:.0f}", (last, width), va="bottom", ha="right", fontsize=6)
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     plain_numbers(ax.yaxis)
-    ax.set_xticks(np.arange(len(ESTIMATORS)), list(ESTIMATORS.values()))
-    ax.set_xlim(-0.5, len(ESTIMATORS) - 0.5)
+    ax.set_xlim(-0.5, last)
     ax.grid(False, axis="x")
     ax.set_ylabel("dimensions (95 %)")

@@ -164,14 +164,22 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     )  # fmt: skip
     curve = _rows(
         "layer points share distance",
-        ((1, points, share, share * far) for points, far in (("held out", 0.5), ("gaussian", 1.0), ("shuffled", 1.2))
+        ((1, points, share, share * far)
+         for points, far in (("held out", 0.5), ("mixture", 0.7), ("gaussian", 1.0), ("shuffled", 1.2))
          for share in np.linspace(0.01, 0.99, 99)),
     )  # fmt: skip
     dimension = _rows(
         "points estimator estimate",
         ((points, estimator, size)
-         for points, size in (("activations", 2.0), ("gaussian", 9.0), ("shuffled", 15.0), ("all directions", 20.0))
+         for points, size in {"held out": 2.0, "mixture": 6.0, "gaussian": 9.0, "shuffled": 15.0, "all directions": 20.0}.items()
          for estimator in ("two_nn", "maximum_likelihood", "participation_ratio")),
+    )  # fmt: skip
+    scales = ((5, 1.0), (10, 1.0), (20, 1.0), (40, 1.0), (5, 0.5), (5, 0.25))
+    scale = _rows(
+        "points n_neighbours kept estimate",
+        ((points, n, kept, size * (n / kept) ** 0.1)
+         for points, size in {"held out": 2.0, "mixture": 6.0, "gaussian": 9.0, "all directions": 20.0}.items()
+         for n, kept in scales),
     )  # fmt: skip
     rng = np.random.default_rng(0)
     cloud = pd.DataFrame(rng.normal(size=(40, 2)), columns=["x", "y"])
@@ -209,6 +217,9 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         "claims/manifold_exists-curve": labelled(curve, WHERE),
         "claims/manifold_exists-dimension": labelled(
             _with_interval(dimension, "estimate", 0.5).assign(layer=1, d_model=32), WHERE
+        ),
+        "claims/manifold_exists-scale": labelled(
+            _with_interval(scale, "estimate", 0.5).assign(layer=1, d_model=32), WHERE
         ),
         "claims/activation_map-place": labelled(
             pd.concat([cloud.assign(token=-1), paths], ignore_index=True), JUDGED[0]

@@ -151,6 +151,24 @@ def test_evidence_comes_back_from_its_file_as_it_was(steered, tmp_path):
             assert_array_equal(ours, theirs)
 
 
+def test_tokens_are_those_of_the_texts_and_stand_where_they_stand(stories, pairs, steered):
+    _, evidence = steered("vector", "resid_post")
+    texts = [(pair.positive, pair.negative) for pair in encode_pairs(stories, pairs[1])]
+    for pair, token, position in zip(evidence.token_pair, evidence.token_id, evidence.token_position, strict=True):
+        assert token in [ids[position] for ids in texts[pair] if position < len(ids)]
+    n_learnt = len(evidence.layers[2].learning)
+    assert len(evidence.learning_token_id) == len(evidence.learning_token_position) == n_learnt
+
+
+def test_evidence_of_an_older_version_is_refused_in_one_sentence(steered, tmp_path):
+    _, evidence = steered("vector", "resid_post")
+    with np.load(evidence.save(tmp_path / "steer.npz")) as file:
+        kept = {name: values for name, values in file.items() if name != "token_id"}
+    np.savez(tmp_path / "older.npz", **kept)
+    with pytest.raises(ms.InputError, match="older.npz' is evidence by another version, without token_id"):
+        Evidence.load(tmp_path / "older.npz")
+
+
 def test_collecting_again_gives_the_same_evidence(stories, pairs, steered):
     intervention, evidence = steered("vector", "resid_post")
     again = collect(stories, intervention, *pairs, evidence.sweep, evidence.learning_sweep, n_test_tokens=40)

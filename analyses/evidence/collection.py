@@ -96,6 +96,10 @@ def collect(
         learning_sweep=learning_sweep,
         multipliers=multipliers,
         token_pair=tokens[:, 0] % len(testing),
+        token_id=_ids(texts, tokens),
+        token_position=tokens[:, 1],
+        learning_token_id=_ids(learning_texts, learning_tokens),
+        learning_token_position=learning_tokens[:, 1],
         layers={
             place.layer: LayerActivations(seen(learnt[0]), seen(tested[0]), seen(tested[1:]))
             for place, learnt, tested in zip(sites, *read, strict=True)
@@ -157,6 +161,10 @@ def _draw_tokens(
     }
     kept = rng.choice(len(places), min(n, len(places)), replace=False)
     return np.array(sorted(places.values()))[np.sort(kept)]
+
+
+def _ids(texts: Texts, tokens: Int[ndarray, "tokens 2"]) -> Int[ndarray, " tokens"]:
+    return np.array([texts[row][0][position] for row, position in tokens])
 
 
 def _read(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.models.sites import Site, write_sites
 from mechsteer.store.atomic import write_atomically
@@ -52,6 +53,13 @@ class Evidence:
     """At which activations were read: a few of the sweep's, zero left out."""
     token_pair: Int[ndarray, " tokens"]
     """Index of each test token's pair in the sweep."""
+    token_id: Int[ndarray, " tokens"]
+    """Which token of the vocabulary each test token is."""
+    token_position: Int[ndarray, " tokens"]
+    """Where in its text it stands, from zero."""
+    learning_token_id: Int[ndarray, " points"]
+    learning_token_position: Int[ndarray, " points"]
+    """The same of the learning tokens."""
     layers: dict[int, LayerActivations]
     """By layer: the steered site, with its shift, under its own layer, and resid_post of later layers."""
     site_layer: int
@@ -110,6 +118,11 @@ class Evidence:
         for name in ("sweep", "learning_sweep"):
             grouped[name]["pairs"] = tuple(grouped[name]["pairs"].tolist())
             grouped[name]["key"] = Key.of(json.loads(grouped[name]["key"]))
+        needed = {item.name for item in fields(cls) if item.default is MISSING and item.default_factory is MISSING}
+        if lacking := needed - _NESTED - grouped[""].keys():
+            raise InputError(
+                f"{str(path)!r} is evidence by another version, without {', '.join(sorted(lacking))}. Run its study again."
+            )
         return cls(
             **grouped[""],
             sweep=Sweep(**grouped["sweep"]),
@@ -123,4 +136,4 @@ class Evidence:
         )
 
 
-_NESTED = ("sweep", "learning_sweep", "layers", "answers")
+_NESTED = {"sweep", "learning_sweep", "layers", "answers"}

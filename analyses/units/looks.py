@@ -190,6 +190,7 @@ class Collect(Unit[Evidence]):
     seed: int
 
     kind = "evidence"
+    version = 2
 
     @property
     def words(self) -> str:

@@ -6,6 +6,7 @@ every sample is too sparse and the estimates are low. The intervals are over the
 of that bias.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,24 +29,35 @@ class IntrinsicDimension:
     interval: ConfidenceInterval
 
 
+Estimator = Callable[..., IntrinsicDimension]
+"""Of a sample, at a `level` of confidence."""
+
+
 def intrinsic_dimensions(
-    activations: Points, *, n_kept: int = 10_000, seed: int = 0, level: float = 0.95
+    activations: Points,
+    *,
+    estimators: Mapping[str, Estimator] | None = None,
+    n_kept: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> dict[str, IntrinsicDimension]:
-    """By every estimator, from one sample of the distinct points, which are independent of each other."""
+    """By these estimators, unless given by every one, from one sample of the distinct points, which are independent of each
+    other."""
     sample = Sample.of(activations, n_kept, seed)
-    estimators = (two_nn, maximum_likelihood, participation_ratio)
-    return {estimator.__name__: estimator(sample, level=level) for estimator in estimators}
+    every = {estimator.__name__: estimator for estimator in (two_nn, maximum_likelihood, participation_ratio)}
+    return {name: estimator(sample, level=level) for name, estimator in (estimators or every).items()}
 
 
 def grouped_dimensions(
     points: Float[ndarray, "points d"],
     groups: Int[ndarray, " points"],
     *,
+    estimators: Mapping[str, Estimator] | None = None,
     n_splits: int = 50,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, IntrinsicDimension]:
-    """By every estimator, where only the groups of points are independent, as pairs are and their tokens are not.
+    """The same where only the groups of points are independent, as pairs are and their tokens are not.
 
     The groups are divided into halves, again and again. Two halves are independent and equally dense, and each has
     twice the variance of the whole, so the square of their difference is four times that variance. Groups drawn with
@@ -57,11 +69,14 @@ def grouped_dimensions(
         raise InputError(
             f"Points of {n_groups} group came. Pass points of at least two; dozens say how sure one may be."
         )
-    whole = intrinsic_dimensions(points, n_kept=len(points), level=level)
+    whole = intrinsic_dimensions(points, estimators=estimators, n_kept=len(points), level=level)
     rng, squares = np.random.default_rng(seed), []
     for _ in range(n_splits):
         is_first = (rng.permutation(n_groups) < n_groups // 2)[group]
-        first, second = (intrinsic_dimensions(points[half], n_kept=len(points)) for half in (is_first, ~is_first))
+        first, second = (
+            intrinsic_dimensions(points[half], estimators=estimators, n_kept=len(points))
+            for half in (is_first, ~is_first)
+        )
         squares.append([np.log(first[name].estimate / second[name].estimate) ** 2 for name in whole])
     deviations = np.sqrt(np.mean(squares, axis=0)) / 2
     return {

@@ -46,7 +46,7 @@ from .curves import (
     waves,
     wide,
 )
-from .manifold import cloud, flat, linear, make
+from .manifold import cloud, clustered, flat, linear, make
 from .methods import study
 from .operations import compared
 from .panel import candidates, panel
@@ -123,6 +123,10 @@ CASES = [
                 {"distance": FALSE, "dimension": TRUE},
             ),
             "a Gaussian in all directions": (partial(make, points=cloud), {"distance": FALSE, "dimension": FALSE}),
+            "a Gaussian cloud for each token, all directions; nearer than one Gaussian": (
+                clustered,
+                {"distance": FALSE},
+            ),
         },
     ),
     *_cases(

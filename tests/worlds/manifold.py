@@ -1,6 +1,7 @@
 """Steers in a space whose manifold, readouts and valid answers are planted."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ D = 16
 SWEPT = np.linspace(-4, 4, 25)
 READ = SWEPT[[0, 4, 8, 10, 14, 16, 20, 24]]
 TOKENS_PER_PAIR = 4
+N_POSITIONS = 20
 
 
 def curved(n: int, rng: np.random.Generator, dimension: int = 2) -> Float[ndarray, "n d"]:
@@ -40,6 +42,34 @@ def cloud(n: int, rng: np.random.Generator) -> Float[ndarray, "n d"]:
     return rng.normal(size=(n, D)) * np.linspace(0.8, 1.2, D)
 
 
+@dataclass(frozen=True)
+class Clusters:
+    """Clouds around points drawn once, each a Gaussian with widths of its own, some often and some rarely met: tokens of a
+    vocabulary, and no manifold."""
+
+    seed: int
+    n: int = 20
+
+    @property
+    def planted(self) -> tuple[Float[ndarray, "n d"], Float[ndarray, "n d"]]:
+        rng = np.random.default_rng([self.seed, 1])
+        return rng.normal(size=(self.n, D)), rng.uniform(0.05, 0.3, (self.n, D))
+
+    def __call__(self, n: int, rng: np.random.Generator) -> Float[ndarray, "n d"]:
+        centres, widths = self.planted
+        often = 1 / np.arange(1, self.n + 1)
+        which = rng.choice(self.n, size=n, p=often / often.sum())
+        return centres[which] + widths[which] * rng.normal(size=(n, D))
+
+    def ids(self, points: Float[ndarray, "n d"]) -> Int[ndarray, " n"]:
+        return np.linalg.norm(points[:, None] - self.planted[0], axis=2).argmin(axis=1)
+
+
+def sectors(points: Float[ndarray, "n d"], n: int = 8) -> Int[ndarray, " n"]:
+    """Tokens that each have a stretch of the first circle."""
+    return np.floor(n * np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi)).astype(int) % n
+
+
 def decay(size: ndarray) -> ndarray:
     """Eq. 12 with L = 4 and p = 2."""
     return (1 + size**2 / 4) ** -2
@@ -50,6 +80,7 @@ def make(
     *,
     n_pairs: int = 60,
     points=curved,
+    ids: Callable[[ndarray], ndarray] = sectors,
     n_learning: int = 400,
     decay_by_distance: float = 1.0,
     steered_onto_manifold: bool = False,
@@ -65,6 +96,7 @@ def make(
             nothing to do with it. At zero, only |m| and that size matter.
         steered_onto_manifold: tokens go to other points of the manifold, never off it.
         cosine_utility: between ω_u and Δh; that of ω_p and Δh is 0.6.
+        ids: which token of a vocabulary each point is.
         valid: the true share of valid answers falls as utility's "decay" does, falls "sooner", or "rises" with m.
     """
     rng = np.random.default_rng(seed)
@@ -81,6 +113,7 @@ def make(
     if steered_onto_manifold:
         steered = np.array([points(len(base), rng) for _ in READ])
 
+    places = np.random.default_rng([seed, 2])
     omega_utility, omega_preference = _readouts(direction, cosine_utility, rng)
     gradients = [
         omega + readout_noise * rng.normal(size=(n_pairs, D)) / np.sqrt(D)
@@ -93,6 +126,10 @@ def make(
         learning_sweep=_sweep(rng, sizes, decay_by_distance, n_pairs),
         multipliers=READ,
         token_pair=token_pair,
+        token_id=ids(base),
+        token_position=places.integers(N_POSITIONS, size=len(base)),
+        learning_token_id=ids(learning),
+        learning_token_position=places.integers(N_POSITIONS, size=len(learning)),
         layers={0: LayerActivations(learning, base, steered)},
         site_layer=0,
         delta=delta,
@@ -104,6 +141,12 @@ def make(
         answers=_answers(rng, valid, n_answers, sizes),
         seed=seed,
     )
+
+
+def clustered(seed: int, **settings) -> Evidence:
+    """Clusters by token in place of a manifold."""
+    points = Clusters(seed)
+    return make(seed, points=points, ids=points.ids, **settings)
 
 
 def with_readout(evidence: Evidence, cosine_utility: float, noise: float = 0.1) -> Evidence:
@@ -182,7 +225,7 @@ def few(evidence: Evidence, n_pairs: int = 12) -> Evidence:
         evidence,
         **sweeps,
         **{name: getattr(evidence, name)[:n_pairs] for name in per_pair},
-        token_pair=evidence.token_pair[kept],
+        **{name: getattr(evidence, name)[kept] for name in ("token_pair", "token_id", "token_position")},
         layers={
             layer: LayerActivations(read.learning, read.base[kept], read.steered[:, kept])
             for layer, read in evidence.layers.items()
