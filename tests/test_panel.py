@@ -12,9 +12,11 @@ from analyses.claims import causes, settles
 from analyses.evidence import panel as evidence
 from analyses.evidence.coherence import Coherence, _repetition
 from analyses.evidence.directions import families
+from analyses.studies.tables import COLUMNS_OF
 from mechsteer import guestbook as house
 from mechsteer.manifolds.metrics import NORMED, RAW, WHITENED, metrics
 from mechsteer.statistics.judging import Outcome
+from mechsteer.store.tables import read_table
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,12 @@ def test_candidates_are_confirmed_on_other_pairs(measured):
     named = measured.loc[measured[list(evidence.CANDIDATES)].any(axis=1)]
     assert named["harmless displacement"].sum() == 1
     assert named.confirmed_lost.notna().all() and (named.n_pairs == 20).all() and (named.n_answers > 10).all()
+
+
+def test_a_study_reads_back_what_it_writes_of_a_panel(measured, tmp_path):
+    path = tmp_path / "panel.parquet"
+    measured.to_parquet(path)
+    assert len(read_table(path, COLUMNS_OF["evidence/panel"])) == len(measured)
 
 
 def test_a_panel_that_says_too_little_decides_nothing():

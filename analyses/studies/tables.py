@@ -62,7 +62,8 @@ COLUMNS_OF: dict[str, Columns] = {
     },
     "evidence/panel": {
         "family": words, "harm_unit": words,
-        **dict.fromkeys(("direction", "length", "relative_shift", "lost", "incoherence", "fisher", "n_pairs"), finite),
+        **dict.fromkeys(("direction", "length", "relative_shift", "lost", "n_pairs"), finite),
+        **dict.fromkeys(("budget", "incoherence", "fisher"), numbers),
     },
     "evidence/one_operation": dict.fromkeys(("difference", "change", "reversed", "tolerance"), finite),
 }  # fmt: skip
