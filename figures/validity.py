@@ -5,7 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analyses.claims.validity import MARGIN
 from analyses.studies.finished import Study
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import USEFUL
 from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals
@@ -16,11 +19,18 @@ from .drawing.style import BLACK, QUANTITIES, Look
 NAME = "validity"
 ORDER = 170
 SCOPE = "steer"
+RANGES = {
+    "useful": (QUANTITIES["utility"].colour, f"{USEFUL:g} nats lost at most"),
+    "valid": (BLACK, f"valid as unsteered, less {MARGIN:g} at most"),
+}
+"""Each with its colour, and words."""
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
-    """A row for each multiplier: shares of answers with Wilson's intervals, preference (nats) with one over pairs."""
+    """A row for each multiplier: shares of answers with Wilson's intervals, preference (nats) with one over pairs; and where the
+    useful range and that of valid answers end."""
     table, steer = of_steer(study, "validity-checked", subject), steer_of(study, subject)
+    ranges = of_steer(study, "validity-range", subject)
     if table is None or steer is None:
         return None
     sweep = study.sweep_of(steer)
@@ -29,7 +39,19 @@ def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
         table[[f"{share}_low", f"{share}_high"]] = share_interval(table[share].to_numpy(), table.n_answers.to_numpy())
     for end in ("low", "high"):
         table[f"preference_{end}"] = np.interp(table.multiplier, sweep.multipliers, preference[end])
+    if ranges is not None:
+        table = table.assign(**_ends(ranges, sweep))
     return table.assign(relative_shift=sweep.signed_shift_at(table.multiplier.to_numpy()))
+
+
+def _ends(ranges: pd.DataFrame, sweep: Sweep) -> dict[str, float]:
+    """Each range's ends as relative shifts; where it is open, those of the sweep."""
+    found, sides = {}, ranges.set_index("side")
+    for name in RANGES:
+        ends = np.array([-sides[name]["negative"], sides[name]["positive"]])
+        ends = np.where(np.isnan(ends), sweep.multipliers[[0, -1]], ends)
+        found |= dict(zip((f"{name}_from", f"{name}_to"), sweep.signed_shift_at(ends).tolist(), strict=True))
+    return found
 
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
@@ -55,8 +77,13 @@ def _draw_validity(ax: Axes, table: pd.DataFrame) -> None:
     if "validity_fitted" in table:
         ax.plot(table.relative_shift, table.validity_fitted, color=look.colour, marker=look.marker, linestyle=look.line)
         keys.append(key("validity $D_u(m)$ fitted to utility", look, linestyle=look.line))
+    for height, (name, (colour, words)) in zip((1.08, 1.16), RANGES.items(), strict=True):
+        if f"{name}_from" in table:
+            ends = table[[f"{name}_from", f"{name}_to"]].iloc[0]
+            ax.plot(ends, [height, height], color=colour, marker="|", markersize=4, linewidth=1.6)
+            keys.append(key(words, Look(colour, "|"), linestyle="-", linewidth=1.6))
     shift_axis(ax, table)
-    ax.set_ylim(-0.04, 1.4)
+    ax.set_ylim(-0.04, 1.8)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     ax.set_ylabel("share of answers, validity")
     ax.legend(handles=keys, loc="upper center")

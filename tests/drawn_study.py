@@ -256,6 +256,7 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         {"multiplier": READ, "n_answers": 64, "preference": CURVES["preference"](READ), "concept": "mood"}
     )
     checked = checked.assign(valid=DECAY(READ) ** 2, validity_fitted=DECAY(READ), positive=(1 + np.sign(READ)) / 2)
+    ranges = pd.DataFrame({"side": ["negative", "positive"], "useful": [6.0, 7.0], "valid": [5.0, np.nan]})
     distance = _rows(
         "distance layer multiplier growth",
         ((name, layer, m, abs(m) * far * layer) for name, far in (("neighbours", 90.0), ("subspace", 4.0), ("gaussian", 0.4))
@@ -288,6 +289,7 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         "orthogonality-random": pd.DataFrame({"readout": "gradient", "cosine": rng.uniform(-0.5, 0.5, 500)}),
         "transfer-predictions": predictions,
         "validity-checked": checked,
+        "validity-range": ranges,
         "off_manifold-distance": _with_interval(distance, "growth", 0.3),
         "off_manifold-split": split,
         "off_manifold-pair": pair,

@@ -4,8 +4,9 @@ On the guestbook an exact checker says which sampled answers are valid and which
 probability involved. `utility` sets the validity decay fitted to utility log-odds (arXiv 2602.02343, eqs. 12 and 17)
 against the share of valid answers at the same multipliers, `preference` the mean preference against the concept's
 value. Agreement is Kendall's τ over those comparisons of two multipliers whose answers differ beyond the luck of the
-sample: where all answers are valid, their order is luck. `level` asks more, that D_u(m) is that share, as the mean
-validity of the theory would be. This tests the instrument, not the theory.
+sample: where all answers are valid, their order is luck. `level` asks more: a steer is called useful up to half a nat of lost
+utility, so that far, and not further, should answers stay about as valid as unsteered. This tests the instrument, not the
+theory.
 """
 
 import numpy as np
@@ -15,26 +16,31 @@ from numpy import ndarray
 
 from mechsteer.curves import UtilityCurve, fit_utility
 from mechsteer.guestbook import CONCEPTS
-from mechsteer.statistics.intervals import percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, judge, p_value
+from mechsteer.measuring.useful import USEFUL
+from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_means
+from mechsteer.statistics.judging import Claim, interval_p_value, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
 from .tokens import if_enough
+from .valid_range import Ratio, table, useful_ends, valid_ends
 
 NAME = "validity"
 ORDER = 50
 TITLES = {
     "preference": "Preference orders multipliers as the exact checker does",
     "utility": "Utility orders multipliers as the exact checker does",
-    "level": "Fitted validity is the share of valid answers",
+    "level": "The useful range by log-odds is that in which answers stay valid",
 }
 FIGURE = "validity"
 
 AGREES = 0.5
 """Least τ that counts as agreement: three comparisons of four."""
-CLOSE = 0.1
-"""Largest mean difference between the fitted validity and the share of valid answers at which one is the other."""
+MARGIN = 0.1
+"""Largest loss of the share of valid answers at m = 0 in the range that the checker allows: one answer in ten, three times the
+luck of 64 answers."""
+AS_WIDE = (0.8, 1.25)
+"""Ratios of two ranges that count as one: a fifth either way is less than multipliers of a sweep are apart."""
 BEYOND_LUCK = 2.0
 """Standard errors by which two shares differ that are worth comparing."""
 MIN_COMPARISONS = 5
@@ -69,14 +75,14 @@ def run(evidence: Evidence) -> Result:
         # Other pairs would have moved the decay by as much as they move utility.
         moved = decay + (utility - utility[0]) / fit.curve.offset
         found.append(_judge(evidence, "utility", moved, valid, n, "the fitted validity and the share of valid answers"))
-        found.append(_level(evidence, moved, valid, n))
         checked["validity_fitted"] = decay
     else:
-        for name, unit in (("utility", "τ"), ("level", "share")):
-            found.append((undecided(NAME, name, evidence.key, unit, fit.status.value), pd.DataFrame()))
-    claims = tuple(if_enough(fit.n_pairs, claim) for claim, _ in found)
+        found.append((undecided(NAME, "utility", evidence.key, "τ", fit.status.value), pd.DataFrame()))
+    level, ranges = _level(evidence, multipliers, valid, n)
+    claims = tuple(if_enough(fit.n_pairs, claim) for claim in (*(claim for claim, _ in found), level))
     agreement = pd.concat([table for _, table in found], ignore_index=True)
-    return Result(claims, {"checked": pd.DataFrame(checked).assign(concept=concept), "agreement": agreement})
+    checked = pd.DataFrame(checked).assign(concept=concept)
+    return Result(claims, {"checked": checked, "agreement": agreement, "range": ranges})
 
 
 def concept_steered(evidence: Evidence) -> str:
@@ -148,28 +154,35 @@ def _judge(
 
 
 def _level(
-    evidence: Evidence, decay: Float[ndarray, "draws k"], valid: Float[ndarray, " k"], n: Int[ndarray, " k"]
+    evidence: Evidence, multipliers: Float[ndarray, " k"], valid: Float[ndarray, " k"], n: Int[ndarray, " k"]
 ) -> tuple[Claim, pd.DataFrame]:
-    """The mean distance of the two curves."""
-    distance = np.abs(decay - _drawn_again(evidence, valid, n, len(decay))).mean(axis=1)
-    interval = percentile_interval(distance[1:])
-    worst = int(np.argmax(np.abs(decay[0] - valid)))
-    outcome = judge(interval, (0, CLOSE))
+    """The range that log-odds promise, as a share of the one that the checker allows."""
+    unit = "useful range by log-odds / range of valid answers"
+    if not np.isfinite(evidence.sweep.utility).all(axis=0).any():
+        return undecided(NAME, "level", evidence.key, unit, "Utility is undefined for every pair."), pd.DataFrame()
+    promised = useful_ends(evidence.sweep, N_RESAMPLES, evidence.seed)
+    checked = valid_ends(multipliers, valid, n, MARGIN, N_RESAMPLES, evidence.seed)
+    ratio, found = Ratio.of(promised, checked), table(promised, checked)
+    low, high = (percentile_interval(draws[1:]) for draws in (ratio.low, ratio.high))
+    interval = ConfidenceInterval(low.low, high.high)
+    outcome = judge(interval, AS_WIDE)
+    closed = (np.isfinite(ratio.high) & (ratio.low > 0)).all()
+    told = [f"{-row[0]:.3g} to {row[1]:.3g}" for row in (promised.at_least[:, 0], checked.at_least[:, 0])]
     judged = Claim(
         claim=NAME,
         part="level",
         key=evidence.key,
-        estimate=float(distance[0]),
-        unit="share",
+        estimate=ratio.estimate,
+        unit=unit,
         interval=interval,
         control="the exact checker, on sampled answers",
         outcome=outcome,
-        p_value=p_value(distance[1:], (-np.inf, CLOSE), outcome),
-        because=f"The fitted validity and the share of valid answers differ by {distance[0]:.2f} on average, and most where "
-        f"one is {decay[0, worst]:.2f} and the other {valid[worst]:.2f}; at most {CLOSE} is the same.",
+        p_value=p_value(ratio.low[1:], AS_WIDE, outcome) if closed else interval_p_value(interval, AS_WIDE, outcome),
+        because=f"Log-odds call m = {told[0]} useful, up to {USEFUL:g} nats lost; the share of valid answers is less than "
+        f"{MARGIN:g} below that at m = 0 from m = {told[1]}. The former is {ratio.estimate:.2f} times as wide; from "
+        f"{AS_WIDE[0]:g} to {AS_WIDE[1]:g} they are one.",
     )
-    row = ("level", "mean distance", float(distance[0]), interval.low, interval.high)
-    return judged, pd.DataFrame([row], columns=["quantity", "measure", "estimate", "low", "high"])
+    return judged, found
 
 
 def _drawn_again(

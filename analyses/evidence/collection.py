@@ -7,6 +7,7 @@ What is chosen here, and stated for every claim that rests on it:
 - Tokens are completion tokens, drawn uniformly without replacement and by the seed, so memory is bounded.
 - Activations are read at multipliers spread over both sides of the sweep, its ends among them, and at the site and
   resid_post of later layers: all of them, or some evenly spread with the last among them.
+- On the guestbook, answers are read at these multipliers and at some around the ends of the useful range.
 - Where a LayerNorm reads the residual stream, the part along (1, …, 1), which it subtracts, is removed from
   activations and from Δh.
 """
@@ -29,11 +30,15 @@ from mechsteer.interventions import Intervention, Shift
 from mechsteer.interventions.wrapped import Wrapped
 from mechsteer.manifolds.geometry import remove_ones
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import useful_range
 from mechsteer.models.positions import steered_in
 from mechsteer.models.prompts import EncodedPair
 
 from .evidence import Evidence, LayerActivations, why_none
 from .side_effects import on_the_guestbook
+
+AROUND = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
+"""Shares of the useful range at which answers are read too: near enough for a line between two to miss by little."""
 
 Texts = list[tuple[tuple[int, ...], int]]
 
@@ -90,7 +95,7 @@ def collect(
     answers = pd.DataFrame()
     if concept:
         queries = [pair.query for pair in testing[:n_queries]]
-        answers = on_the_guestbook(model, intervention, queries, multipliers.tolist(), seed=seed)
+        answers = on_the_guestbook(model, intervention, queries, answered_at(sweep, multipliers).tolist(), seed=seed)
     return Evidence(
         sweep=sweep,
         learning_sweep=learning_sweep,
@@ -128,6 +133,13 @@ def spread(multipliers: Float[ndarray, " m"], n: int) -> Float[ndarray, " k"]:
         steps = np.linspace(0, len(side), min(n // 2, len(side)) + 1)[1:]
         chosen.append(side[np.round(steps).astype(int) - 1])
     return np.sort(np.concatenate(chosen))
+
+
+def answered_at(sweep: Sweep, multipliers: Float[ndarray, " k"]) -> Float[ndarray, " n"]:
+    """These multipliers, and those around the ends of the useful range, where it is decided how far answers stay valid."""
+    around = np.outer(useful_range(sweep), AROUND).ravel()
+    inside = (around >= sweep.multipliers.min()) & (around <= sweep.multipliers.max())
+    return np.union1d(multipliers, around[inside])
 
 
 def handled_well(sweep: Sweep) -> Bool[ndarray, " texts"]:

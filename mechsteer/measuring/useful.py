@@ -31,15 +31,23 @@ def useful_points(lost: Float[ndarray, "curves m"], zero: int) -> Bool[ndarray, 
 
 def useful_range(sweep: Sweep, budget: float = USEFUL) -> tuple[float, float]:
     """The multipliers around zero within which the mean over pairs loses at most so much, between multipliers on a line."""
-    lost = sweep.lost.mean(axis=1)
-    ends = []
-    for sign in (-1, 1):
-        side = np.flatnonzero(sign * sweep.multipliers >= 0)
-        side = side[np.argsort(np.abs(sweep.multipliers[side]))]
-        beyond = np.flatnonzero(lost[side] > budget)
-        if not len(beyond):
-            ends.append(float(sweep.multipliers[side[-1]]))
-            continue
-        pair = side[beyond[0] - 1 : beyond[0] + 1]
-        ends.append(float(np.interp(budget, lost[pair], sweep.multipliers[pair])))
-    return ends[0], ends[1]
+    lost, m = sweep.lost.mean(axis=1)[None], sweep.multipliers
+    low, high = (float(exceeded(m, lost, np.array([budget]), sign)[0]) for sign in (-1, 1))
+    return max(low, float(m.min())), min(high, float(m.max()))
+
+
+def exceeded(
+    multipliers: Float[ndarray, " m"], curves: Float[ndarray, "curves m"], limit: Float[ndarray, " curves"], sign: int
+) -> Float[ndarray, " curves"]:
+    """Where each curve first exceeds its limit, going from zero in the direction of `sign`, between multipliers on a line;
+    infinite where it never does."""
+    side = np.flatnonzero(sign * multipliers >= 0)
+    side = side[np.argsort(np.abs(multipliers[side]))]
+    m, rows = multipliers[side], np.arange(len(curves))
+    values = curves[:, side] - limit[:, None]
+    first = np.argmax(values > 0, axis=1)
+    before = np.maximum(first - 1, 0)
+    below, above = values[rows, before], values[rows, first]
+    share = np.divide(-below, above - below, out=np.zeros(len(curves)), where=above > below)
+    found = m[before] + np.clip(share, 0, 1) * (m[first] - m[before])
+    return np.where((values > 0).any(axis=1), found, sign * np.inf)

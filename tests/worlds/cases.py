@@ -146,10 +146,21 @@ CASES = [
     *_cases(
         validity,
         {
-            "valid answers decay as utility does": (make, {"preference": TRUE, "utility": TRUE, "level": TRUE}),
-            "valid answers decay three times as fast": (
-                partial(make, valid="sooner"),
+            "answers stay valid as far as log-odds promise; 200 answers and pairs": (
+                partial(make, nats=2.0, n_pairs=200),
+                {"preference": TRUE, "utility": TRUE, "level": TRUE},
+            ),
+            "log-odds promise twice the range in which answers stay valid; 64 answers, 200 pairs": (
+                partial(make, nats=2.0, promised=2.0, n_answers=64, n_pairs=200),
                 {"preference": TRUE, "utility": TRUE, "level": FALSE},
+            ),
+            "log-odds promise half of it; 64 answers, 200 pairs": (
+                partial(make, nats=2.0, promised=0.5, n_answers=64, n_pairs=200),
+                {"preference": TRUE, "utility": TRUE, "level": FALSE},
+            ),
+            "answers stay valid as far as log-odds promise; 16 answers": (
+                partial(make, nats=2.0, n_answers=16),
+                {"level": UNKNOWN},
             ),
             "valid answers become more with m, their concept comes and goes": (
                 partial(make, valid="rises"),

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from analyses.claims import causes, control, linear_region, preference_curve, split_wins, utility_curve
+from analyses.claims import causes, control, linear_region, preference_curve, split_wins, utility_curve, validity
 from analyses.claims.result import Result
 
 from .chance import chance
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
+from .manifold import make
 from .methods import study
 from .panel import panel
 
@@ -69,6 +70,11 @@ def gaining_more(share: float, **settings: Any):
     return study({"SPLIT": 2 * (1 + share), "SFT": 2.0}, seed_spread=0.05, **settings)
 
 
+def promising(ratio: float, **settings: Any):
+    """Log-odds call a range useful that is so many times as wide as that of valid answers."""
+    return make(promised=ratio, nats=2.0, **settings)
+
+
 _PARTS = ("adequate", "best of rivals")
 FAMILIES = [
     *(
@@ -91,6 +97,13 @@ FAMILIES = [
             partial(gaining_more, n_seeds=n), is_truth=True,
         )
         for n in (3, 5)
+    ),
+    *(
+        Family(
+            validity, f"how many times the range of valid answers log-odds promise, {n} answers",
+            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), partial(promising, n_answers=n), ("level",), is_truth=True,
+        )
+        for n in (64, 200)
     ),
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),

@@ -7,10 +7,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
+from scipy.stats import norm
 
+from analyses.claims import validity
+from analyses.evidence.collection import answered_at
 from analyses.evidence.evidence import Evidence, LayerActivations
 from mechsteer.guestbook import CONCEPTS
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import USEFUL
 from mechsteer.store.keys import Key
 
 from .losses import losses
@@ -20,6 +24,12 @@ SWEPT = np.linspace(-4, 4, 25)
 READ = SWEPT[[0, 4, 8, 10, 14, 16, 20, 24]]
 TOKENS_PER_PAIR = 4
 N_POSITIONS = 20
+SPREAD = 0.35
+"""Of the sizes of pairs' shifts, on the logarithmic scale."""
+VALID = 0.97
+"""Of the answers, unsteered."""
+STEEP = 5
+"""As on the guestbook, where at half as far again as the range goes half of the answers are invalid."""
 
 
 def curved(n: int, rng: np.random.Generator, dimension: int = 2) -> Float[ndarray, "n d"]:
@@ -86,7 +96,9 @@ def make(
     steered_onto_manifold: bool = False,
     cosine_utility: float = 0.0,
     readout_noise: float = 0.3,
-    valid: str = "decay",
+    valid: str = "falls",
+    promised: float = 1.0,
+    nats: float = 10.0,
     n_answers: int = 200,
 ) -> Evidence:
     """One steer on `n_pairs`.
@@ -97,7 +109,9 @@ def make(
         steered_onto_manifold: tokens go to other points of the manifold, never off it.
         cosine_utility: between ω_u and Δh; that of ω_p and Δh is 0.6.
         ids: which token of a vocabulary each point is.
-        valid: the true share of valid answers falls as utility's "decay" does, falls "sooner", or "rises" with m.
+        valid: the true share of valid answers "falls" on both sides, or "rises" with m.
+        nats: of utility, where validity is whole.
+        promised: how many times as wide as the range of valid answers the useful range by log-odds is, where they fall.
     """
     rng = np.random.default_rng(seed)
     learning = points(n_learning, rng)
@@ -107,7 +121,7 @@ def make(
     # Δh points off the manifold's plane in part; each pair's has a size of its own, as that of a LoRA has.
     direction = rng.normal(size=D)
     direction /= np.linalg.norm(direction)
-    sizes = np.exp(0.35 * rng.normal(size=n_pairs))
+    sizes = np.exp(SPREAD * rng.normal(size=n_pairs))
     delta = sizes[:, None] * direction
     steered = base + READ[:, None, None] * delta[token_pair]
     if steered_onto_manifold:
@@ -119,11 +133,11 @@ def make(
         omega + readout_noise * rng.normal(size=(n_pairs, D)) / np.sqrt(D)
         for omega in (omega_utility, omega_preference)
     ]
-    sweep = _sweep(rng, sizes, decay_by_distance, n_pairs)
+    sweep = _sweep(rng, sizes, decay_by_distance, nats)
     return Evidence(
         concept=CONCEPTS[0],
         sweep=sweep,
-        learning_sweep=_sweep(rng, sizes, decay_by_distance, n_pairs),
+        learning_sweep=_sweep(rng, sizes, decay_by_distance, nats),
         multipliers=READ,
         token_pair=token_pair,
         token_id=ids(base),
@@ -138,7 +152,7 @@ def make(
         slope_preference=np.einsum("nd,nd->n", gradients[1], delta),
         slope_utility=np.einsum("nd,nd->n", gradients[0], delta),
         has_layer_norm=False,
-        answers=_answers(rng, valid, n_answers, sizes),
+        answers=_answers(rng, valid, useful_end(nats) / promised, n_answers, sweep),
         seed=seed,
     )
 
@@ -184,11 +198,12 @@ def _readouts(direction: ndarray, cosine_utility: float, rng: np.random.Generato
     return at(cosine_utility), at(0.6)
 
 
-def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, n_pairs: int) -> Sweep:
-    others = np.exp(0.35 * rng.normal(size=n_pairs))
+def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, nats: float) -> Sweep:
+    n_pairs = len(sizes)
+    others = np.exp(SPREAD * rng.normal(size=n_pairs))
     size = np.abs(SWEPT)[:, None] * sizes**share * others ** (1 - share)
     preference = (1.5 * SWEPT[:, None] + 1) * decay(size) + rng.normal(size=n_pairs)
-    utility = -20 + 10 * decay(size) + rng.normal(size=n_pairs)
+    utility = -20 + nats * decay(size) + rng.normal(size=n_pairs)
     noise = 0.3 * rng.normal(size=(2, *size.shape))
     positive, negative = losses(preference + noise[0], utility + noise[1])
     lengths = rng.integers(8, 16, size=(2, n_pairs))
@@ -198,17 +213,28 @@ def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: flo
     )  # fmt: skip
 
 
-def _answers(rng: np.random.Generator, valid: str, n_answers: int, sizes: Float[ndarray, " pairs"]) -> pd.DataFrame:
-    """What the checker finds at the multipliers that were read; only the first concept follows the steer."""
-    shift = READ[:, None] * sizes
-    truth = {"decay": decay(shift).mean(axis=1), "sooner": decay(3 * shift).mean(axis=1), "rises": (READ + 5) / 10}[
-        valid
-    ]
-    value = 0.8 * np.cos(READ) if valid == "rises" else np.tanh(READ * decay(READ) + 0.2)
+def _answers(rng: np.random.Generator, valid: str, end: float, n_answers: int, sweep: Sweep) -> pd.DataFrame:
+    """What the checker finds of answers that stay valid up to `end`; only the first concept follows the steer."""
+    m = np.append(0.0, answered_at(sweep, READ))
+    truth = (m + 5) / 10 if valid == "rises" else still_valid(m / end)
+    value = 0.8 * np.cos(2 * m) if valid == "rises" else np.tanh(m * decay(m) + 0.2)
     positive = rng.binomial(n_answers, (1 + value) / 2) / n_answers
-    columns = {"multiplier": READ, "n_answers": n_answers, "valid": rng.binomial(n_answers, truth) / n_answers}
-    columns |= {concept: np.zeros(len(READ)) for concept in CONCEPTS} | {CONCEPTS[0]: 2 * positive - 1}
+    columns = {"multiplier": m, "n_answers": n_answers, "valid": rng.binomial(n_answers, truth) / n_answers}
+    columns |= {concept: np.zeros(len(m)) for concept in CONCEPTS} | {CONCEPTS[0]: 2 * positive - 1}
     return pd.DataFrame(columns)
+
+
+def still_valid(share_of_range: ndarray) -> ndarray:
+    """The share of valid answers, by how far of their range one steers: at its end the checker's margin is lost."""
+    steepness = np.log(VALID / (VALID - validity.MARGIN))
+    return VALID * np.exp(-steepness * np.abs(share_of_range) ** STEEP)
+
+
+def useful_end(nats: float) -> float:
+    """The multiplier at which pairs lose half a nat on average."""
+    sizes = np.exp(SPREAD * norm.ppf((np.arange(100) + 0.5) / 100))
+    grid = np.linspace(0, 4, 4001)
+    return float(np.interp(USEFUL, nats * (1 - decay(grid[:, None] * sizes)).mean(axis=1), grid))
 
 
 def few(evidence: Evidence, n_pairs: int = 12) -> Evidence:

@@ -1,0 +1,96 @@
+"""Two ranges of multipliers: what log-odds call useful, and where the exact checker finds answers about as valid as unsteered.
+
+Shares of valid answers are taken to fall away from m = 0 on both sides (as validity does in arXiv 2602.02343, assumption 4.2), so
+that one unlucky sample does not end the range. Either range may go on beyond what was measured; then their ratio is only known
+to be at least, or at most, so large.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.optimize import isotonic_regression
+
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import USEFUL, exceeded
+from mechsteer.statistics.intervals import percentile_interval, resampled_with
+
+SIDES = {"negative": -1, "positive": 1}
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """How far a range goes on each side, the first of all pairs or answers and others of those drawn again; infinite where
+    it goes on beyond the last multiplier."""
+
+    found: Float[ndarray, "2 draws"]
+    last: Float[ndarray, "2"]
+
+    @property
+    def at_least(self) -> Float[ndarray, "2 draws"]:
+        return np.minimum(self.found, self.last[:, None])
+
+    def rows(self, name: str) -> dict[str, list[float]]:
+        """Of the table, by side; an end beyond what was measured is missing."""
+        intervals = [percentile_interval(draws[1:]) for draws in self.found]
+        columns = {
+            name: self.found[:, 0],
+            f"{name}_low": [interval.low for interval in intervals],
+            f"{name}_high": [interval.high for interval in intervals],
+        }
+        return {column: np.where(np.isfinite(values), values, np.nan).tolist() for column, values in columns.items()}
+
+
+def useful_ends(sweep: Sweep, n_resamples: int, seed: int) -> Ends:
+    """By log-odds, with pairs drawn again."""
+    lost = resampled_with(sweep.lost, n_resamples, seed)
+    return _ends(sweep.multipliers, lost, np.full(len(lost), USEFUL))
+
+
+def valid_ends(
+    multipliers: Float[ndarray, " k"], valid: Float[ndarray, " k"], n: Int[ndarray, " k"], margin: float, n_resamples: int,
+    seed: int,
+) -> Ends:  # fmt: skip
+    """By the checker: up to where the share is by `margin` below that at m = 0."""
+    # What the share may be, given so many answers (Jeffreys): of shares of none and all a binomial would have no doubt.
+    drawn = np.random.default_rng(seed).beta(valid * n + 0.5, (1 - valid) * n + 0.5, size=(n_resamples, len(n)))
+    shares = np.concatenate([valid[None], drawn])
+    least = shares[:, multipliers == 0][:, 0] - margin
+    for sign in SIDES.values():
+        side = np.flatnonzero(sign * multipliers > 0)
+        side = side[np.argsort(np.abs(multipliers[side]))]
+        shares[:, side] = [isotonic_regression(row, weights=n[side], increasing=False).x for row in shares[:, side]]
+    return _ends(multipliers, -shares, -least)
+
+
+def _ends(
+    multipliers: Float[ndarray, " m"], curves: Float[ndarray, "draws m"], limit: Float[ndarray, " draws"]
+) -> Ends:
+    found = [np.abs(exceeded(multipliers, curves, limit, sign)) for sign in SIDES.values()]
+    return Ends(np.array(found), np.abs([multipliers.min(), multipliers.max()]))
+
+
+@dataclass(frozen=True, eq=False)
+class Ratio:
+    """How many times as wide one range is as the other, the geometric mean of both sides: at least, and at most."""
+
+    low: Float[ndarray, " draws"]
+    high: Float[ndarray, " draws"]
+
+    @classmethod
+    def of(cls, promised: Ends, checked: Ends) -> "Ratio":
+        with np.errstate(divide="ignore"):
+            low, high = promised.at_least / checked.found, promised.found / checked.at_least
+        return cls(*(np.sqrt(sides.prod(axis=0)) for sides in (low, high)))
+
+    @property
+    def estimate(self) -> float:
+        """Where one of the ranges is open, the end that is known."""
+        return float(self.low[0] if np.isinf(self.high[0]) else self.high[0] if self.low[0] == 0 else self.low[0])
+
+
+def table(promised: Ends, checked: Ends) -> pd.DataFrame:
+    """A row for each side, in multipliers away from zero."""
+    return pd.DataFrame({"side": list(SIDES)} | promised.rows("useful") | checked.rows("valid"))
