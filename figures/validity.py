@@ -9,10 +9,11 @@ from analyses.claims.validity import MARGIN
 from analyses.studies.finished import Study
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL
+from mechsteer.statistics.intervals import wilson_interval
 from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals
-from .drawing.saved import means, of_steer, share_interval, steer_of
+from .drawing.saved import means, of_steer, steer_of
 from .drawing.steer_curves import shift_axis
 from .drawing.style import BLACK, QUANTITIES, Look
 
@@ -36,7 +37,7 @@ def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     sweep = study.sweep_of(steer)
     preference = means(sweep.preference)
     for share in ("valid", "positive"):
-        table[[f"{share}_low", f"{share}_high"]] = share_interval(table[share].to_numpy(), table.n_answers.to_numpy())
+        table[[f"{share}_low", f"{share}_high"]] = wilson_interval(table[share].to_numpy(), table.n_answers.to_numpy())
     for end in ("low", "high"):
         table[f"preference_{end}"] = np.interp(table.multiplier, sweep.multipliers, preference[end])
     if ranges is not None:

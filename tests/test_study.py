@@ -26,7 +26,8 @@ from mechsteer.store.units import Bench
 
 WRITTEN = {
     "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
-    "side_effects.parquet", "interventions/diffmean-vector.safetensors", "figures/preference_utility.png",
+    "side_effects.parquet", "pairs_steered.parquet", "steerability.parquet",
+    "interventions/diffmean-vector.safetensors", "figures/preference_utility.png",
     "figures/preference_utility.pdf", "figures/frontier.png", "figures/frontier.pdf", "pairs.jsonl", "texts.parquet",
     "report.html", "SHA256SUMS",
 }  # fmt: skip

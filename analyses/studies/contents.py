@@ -22,7 +22,7 @@ from mechsteer.store.versions import MECHSTEER, installed
 
 from ..claims import CLAIMS
 from ..claims.gate import gated
-from ..evidence import comparison, prompting
+from ..evidence import comparison, forecast, prompting
 from ..units.steers import ChooseSite
 from ..units.sweeps import TablesUnit
 from ..units.tuning import tuning_table
@@ -57,7 +57,10 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     save_sweeps([bench.get(sweep) for sweep in plan.sweeps], work / "sweeps.parquet")
     fits = [{"key": unit.sweep.result.columns()} | bench.get(unit) for unit in plan.fits]
     write_json(fits, work / "fits.json")
-    for name, units in (("side_effects", plan.side_effects), ("answers", plan.answers), ("texts", plan.texts)):
+    for name, units in (
+        ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("side_effects", plan.side_effects),
+        ("answers", plan.answers), ("texts", plan.texts),
+    ):  # fmt: skip
         _write(_joined(bench, units, name), work / f"{name}.parquet")
     for unit in plan.by_layer:
         _write(bench.get(unit).tables.get("side_effects_by_layer"), work / "side_effects_by_layer.parquet")
@@ -117,7 +120,11 @@ def describe(
         "judged": [unit.sweep.result.columns() for unit in plan.texts],
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
         "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
-        "summary": summarise(first, bench.get(plan.fits[0])) | {"comparison": told},
+        "summary": summarise(first, bench.get(plan.fits[0]))
+        | {
+            "comparison": told,
+            "single_pairs": _of_single_pairs(plan, bench),
+        },
         "units": [unit.key for unit in plan.units],
     }
 
@@ -139,6 +146,13 @@ def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "useful": USEFUL,
         "pairs_without_utility": int(np.isnan(sweep.utility).any(axis=0).sum()),
     }
+
+
+def _of_single_pairs(plan: Plan, bench: Bench) -> list[str]:
+    """What was foretold of the first steer, and what it does to single pairs; nothing where it has no slope."""
+    unit = plan.single_pairs[0]
+    told = bench.get(unit).tables.get("steerability")
+    return [] if told is None else forecast.sentences(told, unit.sweep.result.steer, unit.forecast.site)
 
 
 def _leaning(sweep: Sweep) -> Iterator[Finding]:
@@ -175,6 +189,7 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
     compared = (*plan.asked, plan.comparison)
     return (
         *compared,
+        *plan.single_pairs,
         *plan.side_effects,
         *plan.by_layer,
         *plan.answers,

@@ -37,6 +37,7 @@ TOLD = {
         "relative_shift_of_it": float,
         "pairs_without_utility": int,
         "comparison": [str],
+        "single_pairs": [str],
     },
 }
 """What study.json says, beside the manifest, to those who tell of the study."""
@@ -51,6 +52,10 @@ COLUMNS_OF: dict[str, Columns] = {
     "differences": {"method": words, "form": words, "against": words, "difference": finite, **_INTERVAL},
     "prompting": {"side": words, "text": words, "gained": finite, "lost": finite},
     "against_prompting": {"method": words, "form": words, "asking": finite, "difference": finite, **_INTERVAL},
+    "pairs_steered": {
+        "pair": words, "cosine": numbers, "projection_positive": finite, "projection_negative": finite, "slope": finite,
+    },
+    "steerability": {"quantity": words, "estimate": numbers, **_INTERVAL, "n_pairs": finite},
     "side_effects_by_layer": {
         "layer": finite, "measured_on": words, "useful_gain": finite, "preference_change": numbers, "utility_change": numbers,
     },

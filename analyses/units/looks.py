@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mechsteer.errors import InputError
 from mechsteer.measuring.frontier import frontier
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.models.identity import ModelReference
+from mechsteer.models.sites import parse_sites, write_sites
 from mechsteer.store.keys import Key, labelled
 from mechsteer.store.units import Bench, Unit
 
@@ -80,6 +83,61 @@ class SideEffects(OfSteer):
             prompt_format=steer.training.prompt_format,
         )  # fmt: skip
         return {"side_effects": found}
+
+
+@dataclass(frozen=True)
+class Forecast(TablesUnit):
+    """What activations at a site say of pairs, before anything is steered there."""
+
+    model: ModelReference
+    learning: PairSet
+    testing: PairSet
+    site: str
+    prompt_format: str
+
+    kind = "forecast"
+
+    @property
+    def words(self) -> str:
+        return f"what pairs agree on at {self.site}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.forecast import forecast
+
+        pairs = (at.get(self.learning), at.get(self.testing))
+        (site,) = parse_sites(self.site)
+        return {"forecast": forecast(at.model(self.model), *pairs, site, prompt_format=self.prompt_format)}
+
+
+@dataclass(frozen=True)
+class SteerPairs(OfSteer):
+    """What a steer does to single pairs in its useful range, beside what was foretold of them at its site, the first if it has
+    several."""
+
+    forecast: Forecast
+    seed: int
+
+    kind = "pairs steered"
+
+    @classmethod
+    def of(cls, sweep: Measure, learning: PairSet, seed: int) -> "SteerPairs":
+        steer = sweep.steer
+        site = write_sites(parse_sites(steer.sites)[:1])
+        return cls(sweep, Forecast(steer.model, learning, sweep.pairs, site, steer.training.prompt_format), seed)
+
+    @property
+    def words(self) -> str:
+        return f"single pairs under {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.forecast import steered, summarise
+
+        before = at.get(self.forecast)
+        if before.because:
+            raise InputError(before.because)
+        pairs = steered(before.tables["forecast"], at.get(self.sweep))
+        pairs = pairs.assign(forecast_at=self.forecast.site)
+        return {"pairs_steered": pairs, "steerability": summarise(pairs, self.seed)}
 
 
 @dataclass(frozen=True)

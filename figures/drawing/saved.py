@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 
 from analyses.studies.finished import Study
@@ -57,14 +57,6 @@ def means(values: Float[ndarray, "m pairs"]) -> pd.DataFrame:
     nothing = np.full(len(values), np.nan)
     low, high = np.quantile(draws, [0.025, 0.975], axis=0) if len(draws) else (nothing, nothing)
     return pd.DataFrame({"value": values.mean(axis=1) if values.shape[1] else nothing, "low": low, "high": high})
-
-
-def share_interval(share: Float[ndarray, " k"], n: Int[ndarray, " k"]) -> Float[ndarray, "k 2"]:
-    """Wilson's 95 % interval of a share of n."""
-    z = 1.96
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return np.stack([centre - half, centre + half], axis=1)
 
 
 def through_zero(rows: pd.DataFrame) -> pd.DataFrame:

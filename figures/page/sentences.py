@@ -37,6 +37,7 @@ def lead(study: Study) -> list[str]:
         f"{signed(best['largest_useful_preference'])} nats while utility falls by no more than {USEFUL:g} nats "
         f"(m = {shown(best['multiplier_of_it'])}, a relative shift of {shown(best['relative_shift_of_it'])}).",
         *best["comparison"],
+        *best["single_pairs"],
     ]
     if claims := [claim for claim in study.claims if not claim.is_check]:
         counts = {outcome: sum(claim.outcome.value == outcome for claim in claims) for outcome in OUTCOMES}

@@ -117,6 +117,14 @@ class SeedsEstimate:
         return float(2 * student.sf(abs(self.estimate) / self.error, self.freedom)) if self.error > 0 else float("nan")
 
 
+def wilson_interval(share: Float[ndarray, " k"], n: Int[ndarray, " k"]) -> Float[ndarray, "k 2"]:
+    """Wilson's 95 % interval of a share of n, which has doubt where the share is none or all."""
+    z = 1.96
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return np.stack([centre - half, centre + half], axis=1)
+
+
 def resampled_means(
     values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0
 ) -> Float[ndarray, "resamples m"]:

@@ -1,0 +1,168 @@
+"""What pairs say of a steer before it is swept, and what it does to each of them afterwards.
+
+Before: whether pairs agree on a direction at the site (the cosine of each one's difference of activations with the DiffMean of
+all others), and whether DiffMean of the pairs that teach tells the texts of other pairs apart. After: the slope of each pair's
+preference in the useful range. A steer that works on average turns some pairs the wrong way (arXiv 2407.12404): their share is
+told, and whether a pair's agreement foretold its slope.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.stats import rankdata
+
+from mechsteer.errors import InputError
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import USEFUL, is_useful
+from mechsteer.models.sites import Site, write_sites
+from mechsteer.pairs.polarity import Pairs
+from mechsteer.statistics.intervals import percentile_interval, wilson_interval
+
+if TYPE_CHECKING:
+    from mechsteer.models.model import Model
+
+N_RESAMPLES = 1000
+MIN_MULTIPLIERS = 3
+"""In the useful range, for a slope: through two points every line goes."""
+AGREEMENT, AUROC, D_PRIME = "agreement", "AUROC", "d'"
+WRONG_WAY, RANKS = "share steered the wrong way", "rank correlation of agreement and slope"
+"""Quantities that are told."""
+
+
+def forecast(
+    model: "Model", learning: Pairs, testing: Pairs, site: Site, *, prompt_format: str = "raw"
+) -> pd.DataFrame:
+    """A row for each test pair: `cosine` with the DiffMean of the other test pairs, and the projections of both its texts on the
+    direction of the learning pairs' DiffMean, mean over completion tokens."""
+    sums, counts = activation_sums(model, testing, site, prompt_format)
+    taught = activation_sums(model, learning, site, prompt_format)
+    means = sums / counts[..., None]
+    direction = np.diff(taught[0].sum(axis=1) / taught[1].sum(axis=1)[:, None], axis=0)[0]
+    if not (size := np.linalg.norm(direction)) > 0:
+        raise InputError(
+            f"The learning pairs' activations at {write_sites([site])} do not differ. Choose another site."
+        )
+    negative, positive = means @ (direction / size)
+    pairs = [pair.id or str(index) for index, pair in enumerate(testing)]
+    return pd.DataFrame(
+        {
+            "pair": pairs,
+            "cosine": agreement(sums, counts),
+            "projection_positive": positive,
+            "projection_negative": negative,
+        }
+    )
+
+
+def activation_sums(
+    model: "Model", pairs: Pairs, site: Site, prompt_format: str
+) -> tuple[Float[ndarray, "2 pairs d"], Int[ndarray, "2 pairs"]]:
+    """Over the completion tokens of each pair's negative and positive text, and how many they are."""
+    from mechsteer.engine.activations import read_activations
+    from mechsteer.models.prompts import encode_pairs
+
+    sums, counts = np.zeros((2, len(pairs), site.widths(model)[1])), np.zeros((2, len(pairs)), np.int64)
+    for read in read_activations(model, encode_pairs(model, pairs, prompt_format), [site]):
+        values = read.at[site]
+        model.check_finite(values, f"activations at {site}")
+        place = read.is_positive.int().numpy(), read.pair.numpy()
+        np.add.at(sums, place, values.double().cpu().numpy())
+        np.add.at(counts, place, 1)
+    return sums, counts
+
+
+def agreement(sums: Float[ndarray, "2 pairs d"], counts: Int[ndarray, "2 pairs"]) -> Float[ndarray, " pairs"]:
+    """The cosine of each pair's difference of means with the DiffMean of all other pairs; of a single pair, NaN."""
+    own = np.diff(sums / counts[..., None], axis=0)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        others = (sums.sum(axis=1, keepdims=True) - sums) / (counts.sum(axis=1, keepdims=True) - counts)[..., None]
+        other = np.diff(others, axis=0)[0]
+        return np.sum(own * other, axis=1) / (np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1))
+
+
+def steered(before: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
+    """The same rows with each pair's slope of preference (nats per unit of the multiplier), by least squares in the useful
+    range."""
+    if before.pair.tolist() != list(sweep.pairs):
+        raise InputError("The sweep is of other pairs than the forecast. Forecast those that it measured.")
+    useful = is_useful(sweep)
+    if (n := useful.sum()) < MIN_MULTIPLIERS:
+        raise InputError(
+            f"{n} multipliers lose at most {USEFUL:g} nats, and a slope needs {MIN_MULTIPLIERS}. Sweep more, nearer to zero."
+        )
+    m = sweep.multipliers[useful] - sweep.multipliers[useful].mean()
+    slope = m @ sweep.preference[useful] / np.sum(m**2)
+    return before.assign(slope=slope, n_multipliers=int(n))
+
+
+def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """A row for each quantity, with its interval over pairs. The directions that pairs are held against count as known."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(rows), size=(N_RESAMPLES, len(rows)))
+    draws = np.concatenate([np.arange(len(rows))[None], drawn])
+    cosine, slope = rows.cosine.to_numpy(), rows.slope.to_numpy()
+    positive, negative = (rows[f"projection_{side}"].to_numpy()[draws] for side in ("positive", "negative"))
+    wrong = float(np.mean(slope < 0))
+    (low, high) = wilson_interval(np.array([wrong]), np.array([len(rows)]))[0]
+    found = [
+        (AGREEMENT, *_with_interval(cosine[draws].mean(axis=1))),
+        (AUROC, *_with_interval(auroc(positive, negative))),
+        (D_PRIME, *_with_interval(d_prime(positive, negative))),
+        (WRONG_WAY, wrong, low, high),
+        (RANKS, *_with_interval(spearman(cosine[draws], slope[draws]))),
+    ]
+    return pd.DataFrame(found, columns=["quantity", "estimate", "low", "high"]).assign(n_pairs=len(rows))
+
+
+def auroc(positive: Float[ndarray, "draws n"], negative: Float[ndarray, "draws n"]) -> Float[ndarray, " draws"]:
+    """How often a positive text lies above a negative one; half of the ties count."""
+    n = positive.shape[1]
+    ranks = rankdata(np.concatenate([positive, negative], axis=1), axis=1)[:, :n].sum(axis=1)
+    return (ranks - n * (n + 1) / 2) / n**2
+
+
+def d_prime(positive: Float[ndarray, "draws n"], negative: Float[ndarray, "draws n"]) -> Float[ndarray, " draws"]:
+    """How far the means are apart, in standard deviations within a side."""
+    within = np.sqrt((positive.var(axis=1) + negative.var(axis=1)) / 2)
+    return _ratio(positive.mean(axis=1) - negative.mean(axis=1), within)
+
+
+def spearman(one: Float[ndarray, "draws n"], other: Float[ndarray, "draws n"]) -> Float[ndarray, " draws"]:
+    """The correlation of ranks; NaN where one side does not vary."""
+    x, y = (rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (one, other))
+    return _ratio(np.sum(x * y, axis=1), np.sqrt(np.sum(x**2, axis=1) * np.sum(y**2, axis=1)))
+
+
+def _ratio(over: Float[ndarray, " n"], under: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    return np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
+
+
+def _with_interval(values: Float[ndarray, " draws"]) -> tuple[float, float, float]:
+    """The first is the estimate, the others are of pairs drawn again; what is undefined in some of them is left out there."""
+    drawn = values[1:]
+    interval = percentile_interval(drawn[np.isfinite(drawn)])
+    return float(values[0]), interval.low, interval.high
+
+
+def sentences(told: pd.DataFrame, steer: str, site: str) -> list[str]:
+    """What was foretold of a steer, and what it does to single pairs."""
+    found, n = told.set_index("quantity"), int(told.n_pairs.iloc[0])
+
+    def said(name: str) -> str:
+        row = found.loc[name]
+        return f"{row.estimate:.2f} [{row.low:.2f}, {row.high:.2f}]"
+
+    wrong = found.loc[WRONG_WAY]
+    some = f"{wrong.estimate:.0%} [{wrong.low:.0%}, {wrong.high:.0%}] of {n} pairs"
+    share = some if wrong.estimate > 0 else f"none of {n} pairs ({wrong.high:.1%} at most)"
+    words = f"{steer} steers {share} the wrong way within its useful range"
+    if np.isfinite(found.estimate[RANKS]):
+        words += f"; the rank correlation of a pair's agreement and its slope is {said(RANKS)}"
+    return [
+        f"Before any sweep, pairs agree by {said(AGREEMENT)} on a direction at {site} (cosine with the others' DiffMean), and "
+        f"DiffMean tells the texts of unseen pairs apart with AUROC {said(AUROC)}.",
+        f"{words}.",
+    ]
