@@ -1,96 +1,86 @@
-"""Cosines of the readouts and the shift beside those of random directions, and what a steer does to utility per preference."""
+"""What a steer does to utility, beside what random directions of its norm do, and beside what it does to preference."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.claims.orthogonality import SMALL
+from analyses.claims.orthogonality import SMALL, SPECIAL
 from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
 from .drawing.forest import forest
-from .drawing.panels import Place, panels, wide_axis, zero_lines
+from .drawing.panels import Place, panels, plain_numbers, wide_axis, zero_lines
 from .drawing.saved import of_steer
-from .drawing.style import BLACK, BLUE, GREEN, GREY, LIGHT, VERMILION, Look
+from .drawing.style import BLACK, GREY, LIGHT, VERMILION, Look
 
 NAME = "orthogonality"
 ORDER = 150
 SCOPE = "steer"
 
-QUANTITIES = {
-    "cos(ω_u, Δh)": (r"$\cos(\omega_u, \Delta h)$", Look(VERMILION, "o")),
-    "cos(ω_p, Δh)": (r"$\cos(\omega_p, \Delta h)$", Look(BLUE, "s")),
-    "cos(ω_p, ω_u)": (r"$\cos(\omega_p, \omega_u)$", Look(GREEN, "^")),
-}
-RATIO = "ω_uᵀΔh / ω_pᵀΔh"
-HEIGHTS = (1.8, 1.5, 1.2)
-EDGES = np.linspace(-1, 1, 61)
+STEER = Look(VERMILION, "o")
+N_BINS = 40
+HEIGHT = 1.1
+"""Of the steer, over the highest bar."""
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
-    """Estimates with intervals by method, and how many random directions fall between two cosines against ω_u."""
-    cosines, random = of_steer(study, "orthogonality-cosine", subject), of_steer(study, "orthogonality-random", subject)
-    if cosines is None or random is None:
+    """The steer's effects with intervals, and the share of random directions with each effect on utility (nats per unit of m)."""
+    effects = of_steer(study, "orthogonality-effects", subject)
+    random = of_steer(study, "orthogonality-random", subject)
+    if effects is None or random is None:
         return None
-    parts = [cosines.rename(columns={"estimate": "value", "quantity": "name"}).assign(kind="estimate")]
-    for readout, rows in random.groupby("readout", sort=False):
-        counts = np.histogram(rows.cosine, EDGES)[0] / len(rows)
-        columns = {"from_cosine": EDGES[:-1], "to_cosine": EDGES[1:], "value": counts}
-        parts.append(
-            pd.DataFrame(columns).assign(kind="random directions", readout=readout, subject=rows.subject.iloc[0])
-        )
-    return pd.concat(parts, ignore_index=True)
+    steer = effects.rename(columns={"estimate": "value", "quantity": "name"}).assign(kind="steer")
+    counts, edges = np.histogram(random.effect, N_BINS)
+    bars = pd.DataFrame({"from_effect": edges[:-1], "to_effect": edges[1:], "value": counts / len(random)})
+    bars = bars.assign(kind="random directions", subject=random.subject.iloc[0])
+    return pd.concat([steer, bars], ignore_index=True)
 
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
-    """A panel for each way of finding the readouts, and one for the ratio of the effects."""
+    """A panel for the effect on utility among random directions, and one for its ratio to that on preference."""
     table = numbers(study, subject)
     if table is None:
         return None
-    readouts = list(dict.fromkeys(table.readout))
-    with panels(ax, len(readouts) + 1, height=1.7 * len(readouts) + 1.4, ratios=[1.4] * len(readouts) + [0.8]) as shown:
-        for panel, readout in zip(shown.axes, readouts, strict=False):
-            _draw_cosines(panel, table.loc[table.readout == readout])
-            panel.set_title(f"readouts by {readout}")
-        shown.axes[len(readouts) - 1].set_xlabel("cosine; grey: random directions, dashed: 95 % of them")
-        _draw_ratio(shown.axes[-1], table.loc[(table.kind == "estimate") & (table["name"] == RATIO)])
+    with panels(ax, 2, height=3.1, ratios=[1.4, 0.6]) as shown:
+        _draw_effects(shown.axes[0], table)
+        _draw_ratio(shown.axes[1], table.loc[table["name"] == "ratio"])
         shown.title(table.subject.iloc[0])
     return shown.figure
 
 
-def _draw_cosines(ax: Axes, table: pd.DataFrame) -> None:
-    null = table.loc[table.kind == "random directions"]
-    ax.bar(null.from_cosine, null.value / null.value.max(), width=EDGES[1] - EDGES[0], align="edge", color=LIGHT)
-    rows = table.loc[table.kind == "estimate"].set_index("name")
-    limit = rows.random_limit["cos(ω_u, Δh)"]
-    for end in (-limit, limit):
-        ax.axvline(end, color=GREY, linewidth=0.8, linestyle="--")
-    for height, (name, (_, look)) in zip(HEIGHTS, QUANTITIES.items(), strict=True):
-        row = rows.loc[name]
-        if np.isfinite(row.value):
-            ax.hlines(height, row.low, row.high, color=look.colour)
-            ax.plot(row.value, height, look.marker, color=look.colour, markersize=4)
-        else:
-            ax.annotate(
-                "undefined: all noise",
-                (0, height),
-                ha="center",
-                va="center",
-                fontsize=6,
-                color=GREY,
-                backgroundcolor="white",
-            )
-    ax.set_yticks(HEIGHTS, [words for words, _ in QUANTITIES.values()])
+def _draw_effects(ax: Axes, table: pd.DataFrame) -> None:
+    bars = table.loc[table.kind == "random directions"]
+    heights = bars.value / bars.value.max()
+    ax.bar(bars.from_effect, heights, width=bars.to_effect - bars.from_effect, align="edge", color=LIGHT)
+    row = table.loc[table["name"] == "projection"].iloc[0]
+    ax.axvline(row.random_limit, color=GREY, linewidth=0.8, linestyle="--")
+    ax.hlines(HEIGHT, row.low, row.high, color=STEER.colour)
+    ax.plot(row.value, HEIGHT, STEER.marker, color=STEER.colour, markersize=4)
+    ax.set_yticks([HEIGHT], ["steer"])
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
-    ax.set_xlim(-1, 1)
-    ax.set_ylim(0, 2.0)
+    ax.set_xlim(left=0)
+    ax.set_ylim(0, 1.25)
+    plain_numbers(ax.xaxis)
+    words = f"grey: random directions of its norm, {SPECIAL:.0%} left of the dashes"
+    ax.set_xlabel(r"$|\omega_u^\top \Delta h|$, nats of utility per unit of m (95 %)" + f"\n{words}")
 
 
 def _draw_ratio(ax: Axes, table: pd.DataFrame) -> None:
     ax.axvspan(-SMALL, SMALL, color=LIGHT, alpha=0.6, linewidth=0, zorder=-1)
-    forest(ax, table, [f"by {readout}" for readout in table.readout], [Look(BLACK, "o")] * len(table))
+    if np.isfinite(table.value).all():
+        forest(ax, table, ["steer"], [Look(BLACK, "o")])
+        wide_axis(ax.xaxis, 1.0, table[["low", "high"]])
+    else:
+        ax.set_yticks([])
+        ax.annotate(
+            "undefined: preference may not change",
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            ha="center",
+            va="center",
+            fontsize=6,
+        )
     zero_lines(ax)
-    wide_axis(ax.xaxis, 1.0, table[["low", "high"]])
     ax.set_xlabel(f"nats of utility per nat of preference (95 %)\ngrey: small, within {SMALL:g}")

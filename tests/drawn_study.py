@@ -244,9 +244,9 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         "slope nats_per_unit",
         [("the steer's own slope at zero", 1.0), ("the slope from m = -4 to 4, where a line holds,", 0.7)],
     )
-    cosine = _rows(
+    effects = _rows(
         "quantity estimate",
-        [("cos(ω_u, Δh)", 0.05), ("cos(ω_p, ω_u)", 0.2), ("cos(ω_p, Δh)", np.nan), ("ω_uᵀΔh / ω_pᵀΔh", 300.0)],
+        [("utility", 0.1), ("preference", 1.0), ("projection", 0.1), ("ratio", 300.0), ("rank", 0.2)],
     )
     predictions = pd.concat(
         pd.DataFrame({"quantity": name, "multiplier": M, "mean": curve(M), "predicted": curve(M) + 0.2})
@@ -285,8 +285,10 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         "projection_gain-pairs": pd.DataFrame({"pair": PAIRS, "projection": projection, "slope": projection + 0.05}),
         "projection_gain-slopes": _with_interval(slopes, "nats_per_unit", 0.1),
         "projection_gain-random": pd.DataFrame({"projection": rng.normal(0, 0.2, 200)}),
-        "orthogonality-cosine": _with_interval(cosine, "estimate", 0.1).assign(random_limit=0.3, readout="gradient"),
-        "orthogonality-random": pd.DataFrame({"readout": "gradient", "cosine": rng.uniform(-0.5, 0.5, 500)}),
+        "orthogonality-effects": _with_interval(effects, "estimate", 0.1).assign(
+            random_limit=0.03, signal=0.9, n_pairs=60
+        ),
+        "orthogonality-random": pd.DataFrame({"effect": np.abs(rng.normal(0, 0.4, 500))}),
         "transfer-predictions": predictions,
         "validity-checked": checked,
         "validity-range": ranges,

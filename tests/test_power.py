@@ -8,7 +8,7 @@ from worlds.curves import DEPARTURES, HEIGHTS, NOISE, SCALES, sweep
 from analyses.studies.finished import Study
 from mechsteer.statistics.judging import Outcome
 
-RIGHT = (0, 0, 0, 0, 0, -1, -1, 3, 3, -1, -1)
+RIGHT = (0, 0, 0, 0, 0, -1, -1, 3, 3, -1, -1, 0, 0, 0, 0)
 """Where in each family its claims are clearly true."""
 
 

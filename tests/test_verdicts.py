@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import worlds
-from worlds.manifold import READ, SWEPT, D, cloud, few, make, with_readout
+from worlds.manifold import READ, SWEPT, D, few, make
+from worlds.readouts import by_rank, readouts
 
 import figures.orthogonality
 from analyses.claims import CLAIMS, manifold_exists, off_manifold, orthogonality, validity
-from analyses.claims.orthogonality import by_gradient, by_regression
+from analyses.claims.orthogonality import effects
 from analyses.claims.tokens import by_pair
 from analyses.claims.verdict import judge
 from analyses.evidence.evidence import LayerActivations
@@ -106,33 +107,37 @@ def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
     assert claim_of(off_manifold.run(replace(confounded, sweep=unaware)), "explains").outcome is Outcome.SUPPORTED
 
 
-def test_noise_in_a_readout_does_not_make_it_look_orthogonal():
-    cosines = [
-        by_gradient(make(seed, cosine_utility=0.5, readout_noise=4.0), np.random.default_rng(0)).cosines[
-            "cos(ω_u, Δh)"
-        ][0]
-        for seed in range(40)
-    ]
-    assert np.nanmean(cosines) == pytest.approx(0.5, abs=0.05)
-    raw = [
-        np.cos(np.arctan2(*reversed(_along_and_off(make(seed, cosine_utility=0.5, readout_noise=4.0)))))
-        for seed in range(40)
-    ]
-    assert np.mean(raw) < 0.47
+def test_noise_in_a_readout_does_not_make_a_steer_look_special():
+    """Noise adds to what random directions do to utility, here 70 % to their square, and so takes from the steer's rank."""
+    found = [effects(by_rank(0.5, noise=1.5, n_pairs=200, seed=seed)) for seed in range(12)]
+    quiet = [effects(by_rank(0.5, noise=0.01, n_pairs=200, seed=seed)) for seed in range(12)]
+    lengths = np.mean([np.median(item.random) for item in found]) / np.mean([np.median(item.random) for item in quiet])
+    assert np.mean([item.signal for item in found]) < 0.6
+    assert lengths == pytest.approx(1.0, abs=0.05)
 
 
-def _along_and_off(evidence):
-    direction = evidence.delta[0] / np.linalg.norm(evidence.delta[0])
-    readout = evidence.gradient_utility.mean(axis=0)
-    return readout @ direction, np.linalg.norm(readout - readout @ direction * direction)
+def test_small_without_special_is_told_as_true_of_every_direction():
+    everywhere = orthogonality.run(readouts(utility=0.4, within=0.1, n_filled=8, noise=0.05))
+    assert "true of every direction, for 100% of random" in claim_of(everywhere, "special").because
+    not_small = orthogonality.run(readouts(utility=0.3))
+    assert "true of" not in claim_of(not_small, "special").because
 
 
-def test_both_ways_of_finding_a_linear_readout_agree():
-    evidence = with_readout(make(0, points=cloud, n_pairs=200, cosine_utility=0.5), 0.5)
-    rng = np.random.default_rng(0)
-    for found in (by_gradient(evidence, rng), by_regression(evidence, rng)):
-        assert found.cosines["cos(ω_u, Δh)"][0] == pytest.approx(0.5, abs=0.06)
-        assert found.cosines["cos(ω_p, Δh)"][0] == pytest.approx(0.6, abs=0.06)
+def test_the_rank_of_a_shift_is_its_share_among_random_directions():
+    for rank in (0.2, 0.5, 0.9):
+        assert effects(by_rank(rank, noise=0.01)).rank[0] == pytest.approx(rank, abs=0.05)
+
+
+def test_noise_that_may_go_either_way_does_not_refute_that_a_steer_is_special():
+    """Its size is never nothing, and its share of random directions hardly ever near it."""
+    noisy = [orthogonality.run(by_rank(0.0, noise=1.2, seed=seed)) for seed in range(20)]
+    assert [claim_of(result, "special").outcome for result in noisy].count(Outcome.REFUTED) <= 3
+
+
+def test_a_shift_of_nothing_is_neither_small_nor_special():
+    evidence = readouts()
+    nothing = replace(evidence, delta=0 * evidence.delta, slope_utility=np.zeros(200), slope_preference=np.zeros(200))
+    assert Outcome.SUPPORTED not in [claim.outcome for claim in orthogonality.run(nothing).claims]
 
 
 def test_pair_means_are_over_each_pair_s_own_tokens():

@@ -46,10 +46,11 @@ from .curves import (
     waves,
     wide,
 )
-from .manifold import cloud, clustered, flat, linear, make
+from .manifold import cloud, clustered, flat, make
 from .methods import study
 from .operations import compared
 from .panel import candidates, panel
+from .readouts import QUIET, readouts
 
 TRUE, FALSE, UNKNOWN = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
 FEW = 12
@@ -171,17 +172,33 @@ CASES = [
     *_cases(
         orthogonality,
         {
-            "linear readouts, cos(ω_u, Δh) = 0": (
-                partial(linear, cosine_utility=0.0),
-                {"gradient": TRUE, "regression": TRUE},
+            "ω_p along Δh, cos(ω_u, ω_p) = 0; 200 pairs that hardly differ": (
+                partial(readouts, noise=QUIET),
+                {"small": TRUE, "special": TRUE},
             ),
-            "linear readouts, cos(ω_u, Δh) = 0.8": (
-                partial(linear, cosine_utility=0.8),
-                {"gradient": FALSE, "regression": FALSE},
+            "ω_p along Δh, cos(ω_u, ω_p) = 0.3; 200 pairs": (
+                partial(readouts, utility=0.3),
+                {"small": FALSE, "special": FALSE},
             ),
-            "cos(ω_u, Δh) = 0, but pairs disagree on ω_u, and activations do not tell utility": (
-                partial(make, readout_noise=10.0),
-                {"gradient": UNKNOWN, "regression": UNKNOWN},
+            "ω_p along Δh, cos(ω_u, ω_p) = 0.6; 200 pairs": (
+                partial(readouts, utility=0.6),
+                {"small": FALSE, "special": FALSE},
+            ),
+            "ω_u across nearly all that activations do, and Δh one of those directions; 200 pairs": (
+                partial(readouts, utility=0.4, within=0.1, n_filled=8, noise=0.05),
+                {"small": TRUE, "special": FALSE},
+            ),
+            "Δh across ω_u, and nearly as much across ω_p; 200 pairs that hardly differ": (
+                partial(readouts, utility=0.003, preference=0.01, noise=0.01),
+                {"small": FALSE, "special": TRUE},
+            ),
+            "Δh across ω_p, so that preference does not change; 200 pairs": (
+                partial(readouts, utility=0.3, preference=0.0),
+                {"small": UNKNOWN, "special": FALSE},
+            ),
+            "cos(ω_u, ω_p) = 0, and the gradients of single pairs are nearly all noise; 200 pairs": (
+                partial(readouts, noise=10.0),
+                {"small": UNKNOWN, "special": UNKNOWN},
             ),
         },
     ),

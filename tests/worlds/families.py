@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from analyses.claims import causes, control, linear_region, preference_curve, split_wins, utility_curve, validity
+from analyses.claims import (
+    causes,
+    control,
+    linear_region,
+    orthogonality,
+    preference_curve,
+    split_wins,
+    utility_curve,
+    validity,
+)
 from analyses.claims.result import Result
 
 from .chance import chance
@@ -16,6 +25,7 @@ from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
 from .manifold import make
 from .methods import study
 from .panel import panel
+from .readouts import QUIET, by_rank, readouts
 
 N_POPULATION = 10_000
 """Pairs of which an estimate stands for all there could be."""
@@ -65,6 +75,11 @@ def steepening(width: float, **settings: Any):
     return steer(lambda multipliers: 6 * np.sinh(multipliers / width) / np.sinh(0.5 / width), **settings)
 
 
+def moving_utility(ratio: float, **settings: Any):
+    """A steer along ω_p that moves utility by so much per nat of preference."""
+    return readouts(utility=ratio, **settings)
+
+
 def gaining_more(share: float, **settings: Any):
     """SPLIT gains so much more than SFT; another training of either gains 5 % more or less."""
     return study({"SPLIT": 2 * (1 + share), "SFT": 2.0}, seed_spread=0.05, **settings)
@@ -112,5 +127,19 @@ FAMILIES = [
     Family(
         causes, "effect of distance on the log-odds of an invalid answer, beside the Fisher form's", (-1.0, 0.0, 0.5, 1.0, 1.5),
         panel, n_pairs=8, is_truth=True,
+    ),
+    *(
+        Family(
+            orthogonality, "nats of utility per nat of preference", (0.0, 0.05, 0.1, 0.2, 0.3), moving_utility, ("small",),
+            n_pairs, is_truth=True,
+        )
+        for n_pairs in (60, 200)
+    ),
+    *(
+        Family(
+            orthogonality, f"rank among random directions, pairs scatter by {8 * noise:g} of what one does", ranks,
+            partial(by_rank, noise=noise), ("special",), is_truth=True,
+        )
+        for noise, ranks in ((QUIET, (0.0, 0.025, 0.05, 0.1, 0.2)), (0.35, (0.0, 0.05, 0.2, 0.5, 0.9)))
     ),
 ]  # fmt: skip

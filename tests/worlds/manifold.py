@@ -94,8 +94,6 @@ def make(
     n_learning: int = 400,
     decay_by_distance: float = 1.0,
     steered_onto_manifold: bool = False,
-    cosine_utility: float = 0.0,
-    readout_noise: float = 0.3,
     valid: str = "falls",
     promised: float = 1.0,
     nats: float = 10.0,
@@ -107,7 +105,6 @@ def make(
         decay_by_distance: share of a pair's own decay that is due to its own shift; the rest is due to a size that has
             nothing to do with it. At zero, only |m| and that size matter.
         steered_onto_manifold: tokens go to other points of the manifold, never off it.
-        cosine_utility: between ω_u and Δh; that of ω_p and Δh is 0.6.
         ids: which token of a vocabulary each point is.
         valid: the true share of valid answers "falls" on both sides, or "rises" with m.
         nats: of utility, where validity is whole.
@@ -128,10 +125,8 @@ def make(
         steered = np.array([points(len(base), rng) for _ in READ])
 
     places = np.random.default_rng([seed, 2])
-    omega_utility, omega_preference = _readouts(direction, cosine_utility, rng)
     gradients = [
-        omega + readout_noise * rng.normal(size=(n_pairs, D)) / np.sqrt(D)
-        for omega in (omega_utility, omega_preference)
+        omega + 0.3 * rng.normal(size=(n_pairs, D)) / np.sqrt(D) for omega in _readouts(direction, (0.0, 0.6), rng)
     ]
     sweep = _sweep(rng, sizes, decay_by_distance, nats)
     return Evidence(
@@ -163,39 +158,15 @@ def clustered(seed: int, **settings) -> Evidence:
     return make(seed, points=points, ids=points.ids, **settings)
 
 
-def with_readout(evidence: Evidence, cosine_utility: float, noise: float = 0.1) -> Evidence:
-    """Unsteered log-odds that are linear in a pair's mean activation, with a chosen cosine of ω_u and Δh."""
-    rng = np.random.default_rng([evidence.seed, 1])
-    omega_utility, omega_preference = _readouts(
-        evidence.delta[0] / np.linalg.norm(evidence.delta[0]), cosine_utility, rng
-    )
-    base = evidence.layers[0].base.reshape(len(evidence.delta), TOKENS_PER_PAIR, D).mean(axis=1)
-    spread = base.std(axis=0).mean()
-    utility, preference = (
-        base @ omega / spread + noise * rng.normal(size=len(base)) for omega in (omega_utility, omega_preference)
-    )
-    zero = len(SWEPT) // 2
-    shape = evidence.sweep.preference.shape
-    positive, negative = losses(
-        np.broadcast_to(preference, shape), evidence.sweep.utility - evidence.sweep.utility[zero] + utility - 20
-    )
-    return replace(evidence, sweep=replace(evidence.sweep, loss_positive=positive, loss_negative=negative))
-
-
-def linear(seed: int, cosine_utility: float, n_pairs: int = 60) -> Evidence:
-    """Readouts of both kinds with a chosen cosine of ω_u and Δh, where activations fill all directions."""
-    return with_readout(make(seed, points=cloud, cosine_utility=cosine_utility, n_pairs=n_pairs), cosine_utility)
-
-
-def _readouts(direction: ndarray, cosine_utility: float, rng: np.random.Generator) -> tuple[ndarray, ndarray]:
-    """Unit vectors with chosen cosines to the direction, otherwise at random."""
+def _readouts(direction: ndarray, cosines: tuple[float, ...], rng: np.random.Generator) -> list[ndarray]:
+    """Unit vectors, ω_u and ω_p, with these cosines to the direction, otherwise at random."""
 
     def at(cosine: float) -> ndarray:
         other = rng.normal(size=D)
         other -= other @ direction * direction
         return cosine * direction + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
 
-    return at(cosine_utility), at(0.6)
+    return [at(cosine) for cosine in cosines]
 
 
 def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, nats: float) -> Sweep:
