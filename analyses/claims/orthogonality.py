@@ -14,9 +14,9 @@ steer would seem special beside them: they are brought down to the part of it th
 concluded where noise is most of it.
 
 A regression of the unsteered log-odds on activations is no second readout. Even with the two texts of a pair apart it
-reads what texts say, not what a shift does: on 1,600 pairs of the guestbook it predicts likelihood on pairs left out
-(R² of 0.68 for the likelier text, 0.28 for the difference of two), and an effect on preference of 0.02 nats per unit of
-m where 0.16 are measured, on utility of 0.15 where none is.
+reads what texts say, not what a shift does. On 1,600 pairs of the guestbook it predicts pairs left out better than length
+does (by an R² of 0.68 for the likelier text, 0.28 for the difference of two), but an effect on preference of 0.02 nats per
+unit of m where 0.16 are measured, and on utility of 0.15 where none is.
 """
 
 from dataclasses import dataclass

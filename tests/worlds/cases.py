@@ -189,7 +189,7 @@ CASES = [
                 {"small": TRUE, "special": FALSE},
             ),
             "Δh across ω_u, and nearly as much across ω_p; 200 pairs that hardly differ": (
-                partial(readouts, utility=0.003, preference=0.01, noise=0.01),
+                partial(readouts, utility=0.003, preference=0.01, noise=0.006),
                 {"small": FALSE, "special": TRUE},
             ),
             "Δh across ω_p, so that preference does not change; 200 pairs": (
