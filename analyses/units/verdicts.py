@@ -35,7 +35,7 @@ class Judge(Unit[Result]):
     seed: int
 
     kind = "claim"
-    version = 4
+    version = 5
 
     @classmethod
     def by(cls, claim: str, given: Given, seed: int) -> "Judge":

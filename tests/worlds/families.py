@@ -44,6 +44,8 @@ class Family:
     n_pairs: int = 200
     is_truth: bool = False
     """Whether the size itself is the truth; otherwise the claims' estimates of a population are."""
+    right: int = 0
+    """Which size makes the claims clearly true."""
 
     def judge(self, size: float, seed: int) -> Result:
         return self.analysis.run(self.build(size, seed=seed, n_pairs=self.n_pairs))
@@ -109,24 +111,25 @@ FAMILIES = [
     *(
         Family(
             split_wins, f"share by which SPLIT gains more, {n} training seeds", (-0.5, 0.0, 0.2, 0.5),
-            partial(gaining_more, n_seeds=n), is_truth=True,
+            partial(gaining_more, n_seeds=n), is_truth=True, right=-1,
         )
         for n in (3, 5)
     ),
     *(
         Family(
             validity, f"how many times the range of valid answers log-odds promise, {n} answers",
-            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), partial(promising, n_answers=n), ("level",), is_truth=True,
+            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), partial(promising, n_answers=n), ("level",),
+            is_truth=True, right=3,
         )
         for n in (64, 200)
     ),
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),
-        partial(chance, luck=1.0), n_pairs=32, is_truth=True,
+        partial(chance, luck=1.0), n_pairs=32, is_truth=True, right=-1,
     ),
     Family(
         causes, "effect of distance on the log-odds of an invalid answer, beside the Fisher form's", (-1.0, 0.0, 0.5, 1.0, 1.5),
-        panel, n_pairs=8, is_truth=True,
+        panel, n_pairs=8, is_truth=True, right=-1,
     ),
     *(
         Family(

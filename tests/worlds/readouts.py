@@ -58,6 +58,10 @@ def readouts(
     return replace(
         made,
         token_pair=np.arange(n_pairs),
+        token_id=np.zeros(n_pairs, int),
+        token_position=np.zeros(n_pairs, int),
+        learning_token_id=np.zeros(N_LEARNING, int),
+        learning_token_position=np.zeros(N_LEARNING, int),
         layers={0: LayerActivations(learning, base, base + READ[:, None, None] * delta)},
         delta=delta,
         gradient_utility=gradient_utility,
