@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jaxtyping import install_import_hook
-
 sys.path.insert(0, str(Path(__file__).parent))
-install_import_hook(["mechsteer", "analyses", "figures"], "typechecker.typechecker")
+
+import typechecker  # noqa: E402
+
+typechecker.check_shapes("mechsteer", "analyses", "figures")
 
 # Workers would take the cores that tests beside this one run on.
 os.environ["MECHSTEER_JOBS"] = "1"
@@ -70,6 +71,11 @@ def build_hf(family: str, *, dtype: torch.dtype = torch.float32) -> transformers
         for parameter in hf.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return hf.to(dtype)
+
+
+@pytest.fixture(autouse=True)
+def _checked_anew():
+    typechecker.calls.clear()
 
 
 @pytest.fixture(scope="session")

@@ -258,8 +258,9 @@ CASES = [
         utility_curve,
         {
             "eq. 17, highest around zero; 1,000 pairs": (
+                # Whether it is adequate in the useful range alone takes more pairs than these (families.py).
                 partial(steer, n_pairs=MANY),
-                dict.fromkeys((*PARTS, "peak"), TRUE),
+                dict.fromkeys((*PARTS[1:], "peak"), TRUE),
             ),
             "two logistic steps, highest at the end; 1,000 pairs": (
                 partial(steer, utility=_lower(two_steps), n_pairs=MANY),
