@@ -6,6 +6,8 @@ it has panels. A figure whose SCOPE is "steer" takes `subject` too, the key of a
 the first. A claim's file outside the tree that DRAWS is a figure as well.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,8 @@ def draw_one(study: "Study", name: str, folder: Path) -> list[Path]:
     return written
 
 
-def draw_all(study: "Study", folder: Path) -> list[Path]:
-    """Every figure that the study has results for: what was written, figure by figure."""
-    return [path for name in all_figures() for path in draw_one(study, name, folder)]
+def draw_all(study: "Study", folder: Path, each: Callable[..., Iterable[list[Path]]] = map) -> list[Path]:
+    """Every figure that the study has results for: what was written, figure by figure. `each` maps as the built-in does, and may
+    use several processes."""
+    drawn = each(partial(draw_one, study, folder=folder), all_figures())
+    return [path for paths in drawn for path in paths]

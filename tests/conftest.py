@@ -129,8 +129,14 @@ def mechsteer(monkeypatch, capsys):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Studies by the command line draw no figures: they take longer than all else in a small one."""
+    monkeypatch.setattr("figures.draw_all", lambda *study: [])
+
+
+@pytest.fixture
 def apart(tmp_path):
-    """Run Python in a process of its own, where checking shapes does not double the time of long work."""
+    """Run Python in a process of its own."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         root = Path(__file__).parents[1]

@@ -82,7 +82,7 @@ def settings(pairs: Path) -> Settings:
 def make_study(folder: Path) -> Path:
     """The folder of a finished study with a few figures and its page; its store lies beside it."""
 
-    def finish(work: Path) -> None:
+    def finish(work: Path, each: Callable) -> None:
         for name in ("claims", "frontier"):
             draw_one(Study.load(work), name, work / "figures")
         write_report([work])

@@ -389,8 +389,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_on_a_full_disk_is_one_sentence_and_goes_on_where_it_stopped(tmp_path, mechsteer, monkeypatch):
-    monkeypatch.setattr("figures.draw_all", lambda study, folder: [])
+def test_a_study_on_a_full_disk_is_one_sentence_and_goes_on_where_it_stopped(tmp_path, mechsteer, undrawn):
     command = ["study", "--limit", 48, "--site", "3:resid_mid", "--methods", "DiffMean,SFT", "--forms", "vector", "--steps", 2,
                "--tune=1",
                "--multipliers=-12:12:9", "--claims=", "--device", "cpu", "--out", tmp_path / "study", "--json"]  # fmt: skip

@@ -64,7 +64,9 @@ def options(shared, pairs, out, *more) -> tuple:
     )
 
 
-def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(shared, pairs, tmp_path, apart):
+def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(
+    shared, pairs, tmp_path, apart, mechsteer, undrawn
+):
     code, printed, _ = apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "a"))
     assert code == 0 and "preference" in printed and "R² in sample" in printed
     others = {name for name in files(tmp_path / "a") if name.startswith(("claims/", "evidence/", "figures/"))}
@@ -78,8 +80,8 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
 
     # From nothing again, in a store of its own.
     again = ("--store", tmp_path / "another", "--claims=")
-    assert apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "b", *again))[0] == 0
-    for name in ("sweeps.parquet", "fits.json", "sites.parquet", "figures/preference_utility.png"):
+    assert mechsteer(*options(shared, pairs, tmp_path / "b", *again))[0] == 0
+    for name in ("sweeps.parquet", "fits.json", "sites.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
@@ -120,7 +122,9 @@ def test_an_interrupted_study_leaves_no_folder_and_goes_on_where_it_stopped(shar
     assert {path.name for path in (tmp_path / "b").iterdir()} == {".store", "part"}
 
 
-def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(shared, pairs, tmp_path, mechsteer):
+def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
+    shared, pairs, tmp_path, mechsteer, undrawn
+):
     out = tmp_path / "out"
     first = computed(small(shared, pairs), out)
     assert first.count("steer") == 1 and first.count("sweep") == 1
@@ -174,7 +178,7 @@ def test_a_changed_model_is_another_model(shared, pairs, tmp_path):
     assert "steer" in computed(settings, tmp_path / "out")
 
 
-def test_a_failure_is_told_again_until_it_is_retried(shared, pairs, tmp_path, monkeypatch, mechsteer):
+def test_a_failure_is_told_again_until_it_is_retried(shared, pairs, tmp_path, monkeypatch, mechsteer, undrawn):
     asked = ("--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
         patch.setattr("analyses.units.sweeps.Fit.compute", lambda self, at: fail())
@@ -258,7 +262,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2_with_nothing_written(
     assert not (tmp_path / "out").exists() and not (tmp_path / ".store").exists()
 
 
-def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pairs, tmp_path, mechsteer):
+def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pairs, tmp_path, mechsteer, undrawn):
     asked = ("--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
     assert mechsteer(*options(shared, pairs, tmp_path / "out", *asked))[0] == 0
     steer = tmp_path / "out/interventions/diffmean-vector.safetensors"

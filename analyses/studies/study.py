@@ -29,24 +29,24 @@ from .finished import Study
 from .folder import StudyFolder, files_of
 from .plan import Subjects, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
-from .workers import LEAST_UNITS, compute_apart, jobs_for
+from .workers import Workers, jobs_for
 
 if TYPE_CHECKING:
     from mechsteer.models.model import Model
 
 Report = Callable[[str], None]
+Finish = Callable[[Path, Callable], None]
+"""Adds to a study's folder, given something that maps as the built-in does, in several processes where there are any."""
 
 
-def run(
-    settings: Settings, out: Path, *, report: Report = print, finish: Callable[[Path], None] | None = None
-) -> Study:
+def run(settings: Settings, out: Path, *, report: Report = print, finish: Finish | None = None) -> Study:
     """Do the study and leave it in `out`; `finish` adds to the folder (figures) before it is put in its place.
 
     One part of the pairs teaches the steers, chooses the site and finds ranges; the other part is measured.
     """
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
-    stages = Stages(report, settings)
+    stages = Stages(report)
     for path in settings.extend:
         extend(path)
     folder = StudyFolder.at(out)
@@ -59,7 +59,7 @@ def run(
     settings = replace(settings, format=opener.settled_format(subjects.model))
     store.prepare()
     opener.remember(subjects.model)
-    with folder.held(store.folder / "locks"):
+    with folder.held(store.folder / "locks"), Workers(store, settings) as workers:
         bench = Bench(store, opener.open, retry=settings.retry)
         for pairs in (*subjects.all_pairs, some_of(subjects.learning, settings.seed)):
             bench.put(PairSet.of(pairs), pairs)
@@ -69,7 +69,7 @@ def run(
             stages.done("format", settings.format)
         stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
         tokens = tokens_of(settings, subjects)
-        stages.compute("tokens", tokens, bench)
+        stages.compute("tokens", tokens, bench, workers)
         of_tokens = (Finding(**found) for unit in tokens for found in bench.get(unit)["findings"])
         findings = accept([*checked.findings, *of_tokens])
         for finding in findings:
@@ -80,9 +80,9 @@ def run(
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
-        stages.n_jobs = jobs_for(settings, subjects.model)
+        workers.n_jobs = jobs_for(settings, subjects.model)
         for stage, units in planned.stages:
-            stages.compute(stage, units, bench)
+            stages.compute(stage, units, bench, workers)
 
         def make(work: Path) -> None:
             fill(work, planned, bench, chosen)
@@ -90,7 +90,7 @@ def run(
             stages.done("tables", "put together from the store")
             write_json(about | {"seconds": stages.seconds, "files": []}, work / "study.json")
             if finish is not None:
-                finish(work)
+                finish(work, workers.map)
                 stages.done("finish", "figures and the page")
             files = sorted({*files_of(work), LIST})
             write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
@@ -105,8 +105,6 @@ class Stages:
     """Tells what is done, and how long it took."""
 
     report: Report
-    settings: Settings
-    n_jobs: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
@@ -117,7 +115,7 @@ class Stages:
         self._since = now
         self.report(f"{stage:<13}{words}")
 
-    def compute(self, stage: str, units: Sequence[Unit], bench: Bench) -> None:
+    def compute(self, stage: str, units: Sequence[Unit], bench: Bench, workers: Workers) -> None:
         """A stage's units: what the store lacks."""
         there = sum(bench.holds(unit.key) for unit in units)
         with progress_bar(stage.capitalize(), len(units), done=there) as bar:
@@ -126,10 +124,7 @@ class Stages:
                 if not was_there and unit in units:
                     bar.advance(unit.words)
 
-            if self.n_jobs > 1 and len(units) - there >= LEAST_UNITS:
-                compute_apart(units, bench, self.settings, self.n_jobs, each)
-            else:
-                bench.run(units, each)
+            workers.compute(units, bench, each)
         if units:
             self.done(stage, f"{len(units) - there} computed" + f", {there} found" * bool(there))
 

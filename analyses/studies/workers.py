@@ -3,12 +3,13 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mechsteer.models.identity import ModelReference
 from mechsteer.registry import extend
@@ -21,6 +22,7 @@ LEAST_UNITS = 4
 """Units that must be missing for it to be worth the seconds in which workers start."""
 SMALL = 20_000_000
 """Parameters of a model's blocks, below which PyTorch is given one thread (`mechsteer/models/threads.py`)."""
+T, R = TypeVar("T"), TypeVar("R")
 _bench: Bench
 
 
@@ -35,23 +37,53 @@ def jobs_for(settings: Settings, model: ModelReference) -> int:
     return 1 if settings.device is None and torch.cuda.is_available() else len(os.sched_getaffinity(0))
 
 
-def compute_apart(
-    units: Sequence[Unit], bench: Bench, settings: Settings, n_jobs: int, each: Callable[[Unit, bool], None]
-) -> None:
-    """What is missing, each unit in one of so many processes as soon as its inputs are there; the results are the same."""
-    missing = [unit for unit in in_order(units) if not bench.holds(unit.key)]
-    running: dict[Future, Unit] = {}
-    with _pool(bench.store, settings, n_jobs) as pool:
+class Workers:
+    """Processes for the units of a study: started once there is work enough for them, and kept until its end.
+
+    with Workers(store, settings) as workers:
+        workers.n_jobs = jobs_for(settings, model)
+        workers.compute(units, bench, each)
+    """
+
+    def __init__(self, store: Store, settings: Settings):
+        self.n_jobs = 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._store, self._settings, self._ended = store, settings, ExitStack()
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._ended.__exit__(*raised)
+
+    def compute(self, units: Sequence[Unit], bench: Bench, each: Callable[[Unit, bool], None]) -> None:
+        """What is missing, each unit in one of the processes as soon as its inputs are there; the results are the same as here.
+        `each` is told of every unit once it is there, and whether it was before."""
+        missing = [unit for unit in in_order(units) if not bench.holds(unit.key)]
+        if self._pool is None and (self.n_jobs == 1 or len(missing) < LEAST_UNITS):
+            bench.run(units, each)
+            return
+        running: dict[Future, Unit] = {}
         while missing or running:
             ready = [unit for unit in missing if all(bench.holds(other.key) for other in unit.inputs)]
-            for unit in ready[: n_jobs - len(running)]:
+            for unit in ready[: self.n_jobs - len(running)]:
                 missing.remove(unit)
-                running[pool.submit(_place, unit)] = unit
+                running[self._started.submit(_place, unit)] = unit
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 unit = running.pop(future)
                 future.result()
                 bench.computed.append(unit)
                 each(unit, False)
+
+    def map(self, function: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
+        """As the built-in, in the processes if there are any by now."""
+        return map(function, values) if self._pool is None else self._pool.map(function, values)
+
+    @property
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = self._ended.enter_context(_pool(self._store, self._settings, self.n_jobs))
+        return self._pool
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`mechsteer study`: the whole job."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -165,8 +166,8 @@ def study(
     )  # fmt: skip
     out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
 
-    def finish(folder: Path) -> None:
-        draw_all(Study.load(folder), folder / "figures")
+    def finish(folder: Path, each: Callable) -> None:
+        draw_all(Study.load(folder), folder / "figures", each)
         write_report([folder])
 
     run(settings, out, report=lambda line: say(line, indent=13), finish=finish)
