@@ -6,7 +6,6 @@ checking those took half the time of the tests. A function that is never called 
 
 import functools
 from collections import Counter
-from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
@@ -22,8 +21,10 @@ calls: Counter[str] = Counter()
 _checking = jaxtyping.jaxtyped
 
 
-def first_calls(*, typechecker: Any) -> Callable[[Any], Any]:
-    """What the import hook decorates everything with, in place of `jaxtyping.jaxtyped`."""
+def first_calls(*context: str, typechecker: Any = None) -> Any:
+    """In place of `jaxtyping.jaxtyped`, with which the import hook decorates everything, and which is a context too."""
+    if context:
+        return _checking(*context)
 
     def decorate(fn: Any) -> Any:
         if not isinstance(fn, FunctionType):
