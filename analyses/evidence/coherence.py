@@ -6,9 +6,7 @@ that of texts it writes unsteered. Both ways count: gibberish is unlikely, and r
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,10 +19,11 @@ from mechsteer import guestbook
 from mechsteer.models.model import TokenBatch, pad_batch
 from mechsteer.models.prompts import encode_prompt
 
+from .neutral import log_probabilities, loss_per_token, neutral_texts, readable
+
 N_QUERIES, N_NEUTRAL, MAX_NEW_TOKENS = 16, 12, 32
 """Queries that are answered under each direction, neutral texts, and tokens of an answer."""
 GRAM = 4
-NEUTRAL = Path(__file__).with_name("neutral.txt")
 TINY = 1 / 32
 """Of a length: where the divergence of the output is the Fisher form still."""
 
@@ -49,10 +48,10 @@ class Coherence:
         """`concept` says that this is the guestbook, whose checker is exact. A model that reads none of our neutral texts gets
         the queries in their place."""
         chosen = tuple(dict.fromkeys(queries))
-        texts = [str(text) for text in guestbook.sample(N_NEUTRAL, seed)] if concept else _neutral_texts()
-        rows = _readable(model, texts) or _readable(model, chosen[:N_NEUTRAL])
+        texts = [str(text) for text in guestbook.sample(N_NEUTRAL, seed)] if concept else neutral_texts(N_NEUTRAL)
+        rows = readable(model, texts) or readable(model, chosen[:N_NEUTRAL])
         batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
-        plain = _log_probabilities(model, batch)
+        plain = log_probabilities(model, batch)
         found = cls(model, chosen, prompt_format, concept, seed, batch, plain, np.zeros(len(chosen)))
         return replace(found, usual=found._judged(found._written(chosen), chosen))
 
@@ -110,42 +109,16 @@ class Coherence:
             more = self.model.require_tokenizer()(text, add_special_tokens=False)["input_ids"]
             rows.append(([*begun, *(more or [self.model.padding_token])], len(begun)))
         batch = pad_batch(rows, self.model.padding_token).to(self.model.device)
-        return _loss_per_token(_log_probabilities(self.model, batch), batch).cpu().numpy()
+        return loss_per_token(log_probabilities(self.model, batch), batch).cpu().numpy()
 
     def _neutral_under(self, steer: ms.SteeringVector, length: float) -> tuple[float, float]:
         """Loss per token that neutral text gains, and the divergence of the output from what it was (nats, per token)."""
         with ms.steer(self.model, steer, float(length)):
-            now = _log_probabilities(self.model, self.neutral)
+            now = log_probabilities(self.model, self.neutral)
         here = self.neutral.completion_mask[:, 1:]
-        lost = _loss_per_token(now, self.neutral) - _loss_per_token(self.plain, self.neutral)
+        lost = loss_per_token(now, self.neutral) - loss_per_token(self.plain, self.neutral)
         divergence = (self.plain.exp() * (self.plain - now)).sum(dim=-1)[:, :-1][here]
         return float(lost.mean()), float(divergence.mean())
-
-
-def _neutral_texts() -> list[str]:
-    """Plain sentences of ours, about nothing that anybody steers to."""
-    return NEUTRAL.read_text(encoding="utf-8").splitlines()[:N_NEUTRAL]
-
-
-def _readable(model: ms.Model, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """The texts as tokens, without those that have words which the model does not know; a small language knows none of ours."""
-    found = []
-    for text in texts:
-        with suppress(ms.InputError):
-            found.append(tuple(encode_prompt(model, text, "raw")))
-    return found
-
-
-@torch.no_grad()
-def _log_probabilities(model: ms.Model, batch: TokenBatch) -> Float[Tensor, "rows pos d_vocab"]:
-    return model.logits(batch).double().log_softmax(dim=-1)
-
-
-def _loss_per_token(log_probabilities: Float[Tensor, "rows pos d_vocab"], batch: TokenBatch) -> Float[Tensor, " rows"]:
-    """Mean over the tokens of the completion."""
-    of_token = log_probabilities[:, :-1].gather(2, batch.tokens[:, 1:, None])[..., 0]
-    counted = batch.completion_mask[:, 1:]
-    return -(of_token * counted).sum(dim=1) / counted.sum(dim=1)
 
 
 def _repetition(words: Sequence[str]) -> float:

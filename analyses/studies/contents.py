@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
-from mechsteer.measuring.useful import USEFUL
+from mechsteer.measuring.useful import USEFUL, useful_range
 from mechsteer.models.sites import Site, write_sites
 from mechsteer.pairs.checks import Finding, check_losses
 from mechsteer.pairs.polarity import Pairs
@@ -58,8 +58,8 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     fits = [{"key": unit.sweep.result.columns()} | bench.get(unit) for unit in plan.fits]
     write_json(fits, work / "fits.json")
     for name, units in (
-        ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("side_effects", plan.side_effects),
-        ("answers", plan.answers), ("texts", plan.texts),
+        ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("second_utility", plan.second_utility),
+        ("side_effects", plan.side_effects), ("answers", plan.answers), ("texts", plan.texts),
     ):  # fmt: skip
         _write(_joined(bench, units, name), work / f"{name}.parquet")
     for unit in plan.by_layer:
@@ -121,10 +121,7 @@ def describe(
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
         "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
         "summary": summarise(first, bench.get(plan.fits[0]))
-        | {
-            "comparison": told,
-            "single_pairs": _of_single_pairs(plan, bench),
-        },
+        | {"comparison": told, "single_pairs": _of_single_pairs(plan, bench), "second": _of_second(plan, bench, first)},
         "units": [unit.key for unit in plan.units],
     }
 
@@ -153,6 +150,14 @@ def _of_single_pairs(plan: Plan, bench: Bench) -> list[str]:
     unit = plan.single_pairs[0]
     told = bench.get(unit).tables.get("steerability")
     return [] if told is None else forecast.sentences(told, unit.sweep.result.steer, unit.forecast.site)
+
+
+def _of_second(plan: Plan, bench: Bench, first: Sweep) -> list[str]:
+    """What the first steer does to the second utility."""
+    from ..evidence.second_utility import sentence
+
+    table = bench.get(plan.second_utility[0]).tables.get("second_utility")
+    return [] if table is None else [sentence(table, first.key.steer, useful_range(first))]
 
 
 def _leaning(sweep: Sweep) -> Iterator[Finding]:
@@ -190,6 +195,7 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
     return (
         *compared,
         *plan.single_pairs,
+        *plan.second_utility,
         *plan.side_effects,
         *plan.by_layer,
         *plan.answers,

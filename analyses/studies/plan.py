@@ -19,7 +19,17 @@ from mechsteer.store.versions import MECHSTEER
 from ..claims import CLAIMS
 from ..evidence.evidence import why_none
 from ..units.comparing import Ask, Compare
-from ..units.looks import Answer, Chance, Collect, EditWeights, LayerEffects, SideEffects, SteerPairs, Write
+from ..units.looks import (
+    Answer,
+    Chance,
+    Collect,
+    EditWeights,
+    LayerEffects,
+    SecondUtility,
+    SideEffects,
+    SteerPairs,
+    Write,
+)
 from ..units.panels import Panel
 from ..units.steers import ChooseSite, FindRange, Learn, PairSet, Tokens
 from ..units.sweeps import Fit, Measure
@@ -60,6 +70,7 @@ class Plan:
     asked: tuple[Ask, ...]
     comparison: Compare
     single_pairs: tuple[SteerPairs, ...]
+    second_utility: tuple[SecondUtility, ...]
     side_effects: tuple[SideEffects, ...]
     by_layer: tuple[LayerEffects, ...]
     answers: tuple[Answer, ...]
@@ -79,6 +90,7 @@ class Plan:
         yield "fits", self.fits
         yield "frontier", (*self.asked, self.comparison)
         yield "single pairs", (*dict.fromkeys(unit.forecast for unit in self.single_pairs), *self.single_pairs)
+        yield "second", self.second_utility
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", self.texts
         yield "claims", (*self.panel, *self.evidence, *self.edited, *self.chance, *self.verdicts)
@@ -147,6 +159,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         asked=asked,
         comparison=Compare(sweeps, asked, seed),
         single_pairs=tuple(SteerPairs.of(sweep, learning, seed) for sweep in first_seeds),
+        second_utility=tuple(SecondUtility(sweep, concept, seed) for sweep in first_seeds),
         side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
         by_layer=by_layer,
         answers=tuple(Answer(sweep, seed) for sweep in first_seeds if concept),

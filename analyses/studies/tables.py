@@ -38,6 +38,7 @@ TOLD = {
         "pairs_without_utility": int,
         "comparison": [str],
         "single_pairs": [str],
+        "second": [str],
     },
 }
 """What study.json says, beside the manifest, to those who tell of the study."""
@@ -56,6 +57,10 @@ COLUMNS_OF: dict[str, Columns] = {
         "pair": words, "cosine": numbers, "projection_positive": finite, "projection_negative": finite, "slope": finite,
     },
     "steerability": {"quantity": words, "estimate": numbers, **_INTERVAL, "n_pairs": finite},
+    "second_utility": {
+        "multiplier": finite, "utility_lost": finite, "second_utility": finite, "second_lost": finite, "low": numbers,
+        "high": numbers, "read_from": words,
+    },
     "side_effects_by_layer": {
         "layer": finite, "measured_on": words, "useful_gain": finite, "preference_change": numbers, "utility_change": numbers,
     },

@@ -22,7 +22,8 @@ LEAST_UNITS = 4
 """Units that must be missing for it to be worth the seconds in which workers start."""
 SMALL = 20_000_000
 """Parameters of a model's blocks, below which PyTorch is given one thread (`mechsteer/models/threads.py`)."""
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 _bench: Bench
 
 

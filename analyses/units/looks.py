@@ -60,6 +60,31 @@ class Write(OfSteer):
 
 
 @dataclass(frozen=True)
+class SecondUtility(OfSteer):
+    """What a steer does to a utility that does not come from the pairs, at every multiplier of its sweep."""
+
+    concept: str
+    """On the guestbook, of its pairs: every word that may come next is known."""
+    seed: int
+
+    kind = "second utility"
+
+    @property
+    def words(self) -> str:
+        return f"second utility under {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.second_utility import under
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        queries = [pair.query for pair in at.get(self.sweep.pairs)]
+        found = under(
+            at.model(steer.model), at.get(steer), sweep.multipliers, queries, concept=self.concept, seed=self.seed
+        )
+        return {"second_utility": found.assign(utility_lost=sweep.lost.mean(axis=1))}
+
+
+@dataclass(frozen=True)
 class SideEffects(OfSteer):
     """What a steer does to other pairs where it costs a tenth of a nat, half a nat and one nat of utility, and at m = 1, the
     protocol of arXiv 2602.02343; both ways."""
@@ -248,7 +273,7 @@ class Collect(Unit[Evidence]):
     seed: int
 
     kind = "evidence"
-    version = 2
+    version = 3
 
     @property
     def words(self) -> str:

@@ -38,6 +38,7 @@ def lead(study: Study) -> list[str]:
         f"(m = {shown(best['multiplier_of_it'])}, a relative shift of {shown(best['relative_shift_of_it'])}).",
         *best["comparison"],
         *best["single_pairs"],
+        *best["second"],
     ]
     if claims := [claim for claim in study.claims if not claim.is_check]:
         counts = {outcome: sum(claim.outcome.value == outcome for claim in claims) for outcome in OUTCOMES}

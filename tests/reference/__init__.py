@@ -31,6 +31,10 @@ CONCEPTS: dict[str, dict[str, Any]] = {
 STEPS, N_PAIRS = 6, 48
 BY_SITE = ("sites", "side_effects_by_layer")
 """Tables of the choice of a site."""
+TABLES = (
+    "sweeps", "frontier", "differences", "side_effects", "answers", "prompting", "against_prompting", "pairs_steered",
+    "steerability", "second_utility", "evidence/panel", "evidence/one_operation", "evidence/chance",
+)  # fmt: skip
 LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
 """Random draws and a map: many numbers that say little."""
 IDENTITIES = {"layer", "seed", "n_seeds", "resample"}
@@ -74,14 +78,7 @@ def _word(value):
 
 def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
     """The tables of a study's folder, by the words and columns of the reference."""
-    found = {
-        name: pd.read_parquet(folder / f"{path}.parquet")
-        for name, path in {
-            "sweeps": "sweeps", "frontier": "frontier", "differences": "differences", "side_effects": "side_effects",
-            "answers": "answers", "prompting": "prompting", "against_prompting": "against_prompting", "panel": "evidence/panel",
-            "one_operation": "evidence/one_operation", "chance": "evidence/chance",
-        }.items()
-    }  # fmt: skip
+    found = {Path(name).name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     found |= {
         name: pd.read_parquet(folder / f"{name}.parquet") for name in BY_SITE if (folder / f"{name}.parquet").is_file()
     }
@@ -141,13 +138,13 @@ KINDS = {
     "sites": "sites", "sweeps": "sweep", "fits": "fit", "frontier": "frontier", "differences": "frontier",
     "prompting": "prompting", "against_prompting": "frontier", "panel": "panel", "side_effects_by_layer": "side effects by layer",
     "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights", "chance": "chance",
-    "pairs_steered": "pairs steered", "steerability": "pairs steered",
+    "pairs_steered": "pairs steered", "steerability": "pairs steered", "second_utility": "second utility",
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
 VERSIONS = {
     "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 3, "side effects": 2, "answers": 2, "edited weights": 1,
     "texts": 1, "evidence": 3, "chance": 1, "claim": 5, "trial": 2, "prompting": 1, "side effects by layer": 1, "panel": 1,
-    "forecast": 1, "pairs steered": 1,
+    "forecast": 1, "pairs steered": 1, "second utility": 1,
 }  # fmt: skip
 """Of each kind of unit, as it stands when its numbers are those that were frozen."""
 

@@ -1,0 +1,105 @@
+"""A second utility, which does not come from the pairs.
+
+The utility of a pair is its better text's log-likelihood, and a steer towards the concept moves it as well as preference. So
+another stands beside it: on the guestbook, the mass that the model gives to the words that may come next, whatever side of a
+concept they take; on other models, the likelihood of neutral text. Both are mean logarithms for each token, in nats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from torch import Tensor
+
+import mechsteer as ms
+from mechsteer import guestbook
+from mechsteer.guestbook.next_words import next_words
+from mechsteer.models.model import TokenBatch, pad_batch
+from mechsteer.models.prompts import encode_prompt
+from mechsteer.statistics.intervals import percentile_interval, resampled_means
+
+from .neutral import log_probabilities, neutral_texts, readable
+
+N_TEXTS = 16
+N_RESAMPLES = 1000
+VALID, NEUTRAL = "mass on valid next words", "likelihood of neutral text"
+"""What it is read from."""
+
+
+@dataclass(frozen=True, eq=False)
+class SecondUtility:
+    """Texts, and which tokens count as right in the place of each of theirs."""
+
+    model: ms.Model
+    batch: TokenBatch
+    right: Bool[Tensor, "rows next d_vocab"]
+
+    @classmethod
+    def of(cls, model: ms.Model, queries: Sequence[str], concept: str, seed: int) -> "SecondUtility":
+        """`concept` says that this is the guestbook. A model that reads none of our neutral texts gets the queries instead."""
+        if concept:
+            return cls._of_guestbook(model, guestbook.sample(N_TEXTS, seed))
+        rows = readable(model, neutral_texts(N_TEXTS)) or readable(model, queries[:N_TEXTS])
+        batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
+        right = torch.zeros(*batch.tokens[:, 1:].shape, model.d_vocab, dtype=torch.bool, device=model.device)
+        return cls(model, batch, right.scatter_(2, batch.tokens[:, 1:, None], True))
+
+    @classmethod
+    def _of_guestbook(cls, model: ms.Model, texts: Sequence[guestbook.Text]) -> "SecondUtility":
+        tokenizer = model.require_tokenizer()
+        begins = [len(encode_prompt(model, text.query)) for text in texts]
+        rows = [(encode_prompt(model, str(text)), begin) for text, begin in zip(texts, begins, strict=True)]
+        batch = pad_batch(rows, model.padding_token)
+        right = torch.zeros(*batch.tokens[:, 1:].shape, model.d_vocab, dtype=torch.bool)
+        for row, (text, begin) in enumerate(zip(texts, begins, strict=True)):
+            # A token for each word, of which the last ends the text: nothing follows it.
+            for place, words in enumerate(next_words(text.query, text.answer.split())[:-1]):
+                right[row, begin + place - 1, tokenizer.convert_tokens_to_ids(sorted(words))] = True
+        return cls(model, batch.to(model.device), right.to(model.device))
+
+    def now(self) -> Float[ndarray, " texts"]:
+        """Mean logarithm of the mass on right tokens (nats per token), as the model is steered now."""
+        asked = self.batch.completion_mask[:, 1:]
+        mass = log_probabilities(self.model, self.batch)[:, :-1].masked_fill(~self.right, -torch.inf).logsumexp(dim=-1)
+        return (mass.masked_fill(~asked, 0.0).sum(dim=1) / asked.sum(dim=1)).cpu().numpy()
+
+
+def under(
+    model: ms.Model, steer: ms.Intervention, multipliers: Float[ndarray, " m"], queries: Sequence[str], *, concept: str,
+    seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """A row for each multiplier and for zero: `second_utility` (nats per token), and by how much it is below that at zero
+    (`second_lost`), with an interval of 95 % over texts."""
+    measure, swept = SecondUtility.of(model, queries, concept, seed), np.union1d(multipliers, [0.0])
+    found = []
+    for m in swept:
+        with ms.steer(model, steer, float(m)):
+            found.append(measure.now())
+    values = np.array(found)
+    lost = values[np.searchsorted(swept, 0.0)] - values
+    intervals = [percentile_interval(draws) for draws in resampled_means(lost, N_RESAMPLES, seed).T]
+    return pd.DataFrame(
+        {
+            "multiplier": swept,
+            "second_utility": values.mean(axis=1),
+            "second_lost": lost.mean(axis=1),
+            "low": [interval.low for interval in intervals],
+            "high": [interval.high for interval in intervals],
+            "read_from": VALID if concept else NEUTRAL,
+            "n_texts": values.shape[1],
+        }
+    )
+
+
+def sentence(table: pd.DataFrame, steer: str, ends: tuple[float, float]) -> str:
+    """What is lost at the ends of the useful range; the steer's rows of a table."""
+    at = [np.interp(ends, table.multiplier, table[column]) for column in ("second_lost", "low", "high")]
+    low, high = (f"{estimate:.3f} [{least:.3f}, {most:.3f}]" for estimate, least, most in zip(*at, strict=True))
+    return (
+        f"At the ends of the useful range, {steer} loses {low} (m < 0) and {high} (m > 0) nats per token of a utility that does "
+        f"not come from the pairs, the {table.read_from.iloc[0]}."
+    )
