@@ -43,9 +43,10 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
                 )  # fmt: skip
         panel.axvline(USEFUL, color=GREY, linewidth=0.6, linestyle=":")
         panel.axhline(0, color=GREY, linewidth=0.6)
-        wide_axis(panel.xaxis, 0.1, table.utility_lost)
-        wide_axis(panel.yaxis, 0.01, table.value)
-        panel.set_xlabel("utility lost on pairs (nats; dotted: where it is still useful)")
+        for axis, even_up_to, values in ((panel.xaxis, 0.1, table.utility_lost), (panel.yaxis, 0.01, table.value)):
+            wide_axis(axis, even_up_to, values)
+            axis.set_view_interval(1.2 * values.min(), 1.2 * values.max(), ignore=True)
+        panel.set_xlabel(f"utility lost on pairs (nats; dotted: {USEFUL:g})")
         panel.set_ylabel("second utility lost\n(nats per token)")
         shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()], columns=3)
         shown.title(f"second utility: {table.read_from.iloc[0]}", "a line for each steer and direction")

@@ -157,6 +157,14 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         ignore_index=True,
     )
     one_operation = one_operation.assign(difference=1e-5, reversed=9.0, tolerance=1e-3)
+    lost = -CURVES["utility"](M) + CURVES["utility"](np.zeros(1))
+    second = pd.concat(
+        [labelled(pd.DataFrame({"multiplier": M, "utility_lost": lost, "second_lost": 0.02 * lost * (index + 1)}), key)
+         for index, key in enumerate(STEERS)], ignore_index=True
+    )  # fmt: skip
+    second = _with_interval(second, "second_lost", 0.01).assign(
+        second_utility=-second.second_lost, read_from="likelihood of neutral text"
+    )
     correlations = _rows(
         "log_odds nuisance correlation",
         ((quantity, *rest) for quantity in CURVES
@@ -210,6 +218,7 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         "claims/causes-predictors": labelled(predictors, WHERE),
         "prompting": asked,
         "side_effects_by_layer": by_layer,
+        "second_utility": second,
         "frontier": frontier,
         "sites": sites,
         "evidence/one_operation": one_operation,

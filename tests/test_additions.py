@@ -325,8 +325,6 @@ def test_their_content_is_part_of_what_they_make(extended, study):
         "--forms=vector,scale", "--claims=", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--out=again",
     )  # fmt: skip
     before = set((folder / ".store").glob("??/*"))
-    call(*asked)
-    assert len(set((folder / ".store").glob("??/*")) - before) == 0
     (folder / "method.py").write_text(MEMBERS["method"].replace("0.5 * vector", "0.25 * vector").lstrip())
     call(*asked)
     made = {path for path in set((folder / ".store").glob("??/*")) - before}

@@ -18,8 +18,6 @@ from families import families  # noqa: E402
 
 FAST = ("cohere2", "gemma3", "granitemoe", "lfm2")
 PLAIN = (
-    "nanochat",
-    "bloom",
     "falcon_h1",
     "gpt_neo",
     "llama4_text",

@@ -1,7 +1,5 @@
 """Sweeps, DiffMean, ranges and sites, each against a plain computation."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -375,16 +373,3 @@ def test_an_interrupted_sweep_goes_on_to_the_same_result(guestbook, tmp_path, mo
     assert not any(batch in after for batch in before) and len(before) + len(after) > 3
     assert np.array_equal(resumed.loss_positive, whole.loss_positive)
     assert np.array_equal(resumed.relative_shift, whole.relative_shift)
-
-
-def test_equal_steers_are_equal_files(tmp_path):
-    """In processes of their own: the order of a hash map differs between them."""
-    code = (
-        "import torch, sys, mechsteer as ms; "
-        "ms.SteeringVector(ms.Site(1, 'resid_post'), torch.arange(5.0)).save(sys.argv[1])"
-    )
-    paths = [tmp_path / f"{index}.safetensors" for index in range(3)]
-    for path in paths:
-        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True)
-    assert len({path.read_bytes() for path in paths}) == 1
-    assert ms.load_intervention(paths[0]).direction.tolist() == [0, 1, 2, 3, 4]

@@ -24,35 +24,26 @@ def units(concept: str) -> pd.DataFrame:
     return frozen.loc[frozen.concept == concept].drop(columns="concept")
 
 
-@pytest.fixture(scope="module", params=reference.CONCEPTS)
-def found(request, tmp_path_factory) -> tuple[str, dict[str, pd.DataFrame]]:
-    """The tables of a study as it is now, run in a process of its own: checking shapes there would double its time."""
-    folder = tmp_path_factory.mktemp("reference") / "study"
-    command = [sys.executable, "-m", "reference", request.param, str(folder)]
+@pytest.mark.parametrize("concept", reference.CONCEPTS)
+def test_sweeps_are_those_of_version_0_1_0_and_what_units_compute_moves_only_where_their_version_says_so(
+    concept, tmp_path
+):
+    """A unit whose results change says so by its version, or stores would go on giving the old ones."""
+    folder = tmp_path / "study"
+    command = [sys.executable, "-m", "reference", concept, str(folder)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    return request.param, reference.tables_of(folder)
-
-
-def test_sweeps_are_those_of_version_0_1_0(found):
-    concept, tables = found
-    now = reference.long({"sweeps": tables["sweeps"]})
-    differing = reference.departures(now, sweeps(concept), TOLERANCE)
+    tables = reference.tables_of(folder)
+    swept = reference.long({"sweeps": tables.pop("sweeps")})
+    differing = reference.departures(swept, sweeps(concept), TOLERANCE)
     assert differing.empty, differing.sort_values("difference", ascending=False).head(30).to_string()
-
-
-def test_what_units_compute_moves_only_where_their_version_says_so(found):
-    """A unit whose results change says so by its version, or stores would go on giving the old ones."""
-    if not reference.same_processor("units"):
-        pytest.skip(
-            "the numbers were frozen on another kind of processor, whose last digits decide which fits come to rest"
-        )
-    concept, tables = found
-    now = reference.long({name: table for name, table in tables.items() if name != "sweeps"})
-    differing = reference.unannounced(reference.departures(now, units(concept), 1e-6))
-    assert differing.empty, differing.sort_values("difference", ascending=False).head(30).to_string()
+    # On another kind of processor, last digits decide which fits come to rest.
+    if reference.same_processor("units"):
+        found = reference.departures(reference.long(tables), units(concept), 1e-6)
+        differing = reference.unannounced(found)
+        assert differing.empty, differing.sort_values("difference", ascending=False).head(30).to_string()
 
 
 def test_a_number_that_moves_and_a_row_that_goes_are_noticed():

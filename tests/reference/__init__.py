@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 CONCEPTS: dict[str, dict[str, Any]] = {
     "sentiment": {
         "site": "3:resid_mid", "multipliers": "-12:12:21", "methods": ("DiffMean",), "forms": ("vector",),
-        "claims": ("DiffMean-vector",),
+        "claims": ("DiffMean-vector",), "panel": 16,
     },
     "tense": {
         "site": "1:mlp.out", "multipliers": "-8:8:7", "methods": ("DiffMean", "Random", "SFT", "SPLIT"),
-        "claims": ("SPLIT-lora",),
+        "claims": ("SPLIT-lora",), "panel": 0,
     },
 }  # fmt: skip
 """What is studied; RePS is left out, whose training amplifies rounding."""
@@ -33,7 +33,7 @@ BY_SITE = ("sites", "side_effects_by_layer")
 """Tables of the choice of a site."""
 TABLES = (
     "sweeps", "frontier", "differences", "side_effects", "answers", "prompting", "against_prompting", "pairs_steered",
-    "steerability", "second_utility", "evidence/panel", "evidence/one_operation", "evidence/chance",
+    "steerability", "second_utility", "evidence/panel", "evidence/one_operation", "evidence/chance", *BY_SITE,
 )  # fmt: skip
 LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
 """Random draws and a map: many numbers that say little."""
@@ -78,10 +78,8 @@ def _word(value):
 
 def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
     """The tables of a study's folder, by the words and columns of the reference."""
-    found = {Path(name).name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
-    found |= {
-        name: pd.read_parquet(folder / f"{name}.parquet") for name in BY_SITE if (folder / f"{name}.parquet").is_file()
-    }
+    paths = {Path(name).name: folder / f"{name}.parquet" for name in TABLES}
+    found = {name: pd.read_parquet(path) for name, path in paths.items() if path.is_file()}
     found |= {path.stem: pd.read_parquet(path) for path in sorted((folder / "claims").glob("*.parquet"))}
     found["claims"] = _numeric(pd.DataFrame(json.loads((folder / "claims.json").read_text())))
     found["fits"] = _numeric(pd.DataFrame(_fits(json.loads((folder / "fits.json").read_text()))))

@@ -17,7 +17,7 @@ def main(concept: str, folder: str) -> None:
     """Leaves the study in the folder, and beside it what the choice of a site finds."""
     torch.set_num_threads(1)
     settings = Settings(
-        pairs=f"guestbook/{concept}", other_pairs=("guestbook/certainty",), steps=reference.STEPS, tune=1, panel=16, device="cpu",
+        pairs=f"guestbook/{concept}", other_pairs=("guestbook/certainty",), steps=reference.STEPS, tune=1, device="cpu",
         **reference.CONCEPTS[concept],
     )  # fmt: skip
     study.load_pairs = lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)

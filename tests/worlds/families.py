@@ -106,7 +106,7 @@ FAMILIES = [
     ),
     Family(
         linear_region, "multipliers in which preference steepens by a factor e", (0.1, 0.14, 0.158, 0.162, 0.18, 0.3),
-        steepening, ("line",),
+        steepening, ("line",), right=-1,
     ),
     *(
         Family(
