@@ -140,7 +140,19 @@ CASES = [
             ),
             "steered onto other points of the manifold; 200 pairs": (
                 partial(make, steered_onto_manifold=True, n_pairs=200),
-                {"growth": FALSE, "explains": FALSE, "monotone": FALSE},
+                {"growth": FALSE, "explains": UNKNOWN, "monotone": FALSE},
+            ),
+            "utility decays with a pair's own distance, but all pairs are shifted alike; 200 pairs": (
+                partial(make, spread=0.0, n_pairs=200),
+                {"growth": TRUE, "explains": UNKNOWN, "monotone": TRUE},
+            ),
+            "their shifts differ by 3 %, which their distances hardly show; 200 pairs": (
+                partial(make, spread=0.03, n_pairs=200),
+                {"growth": TRUE, "explains": UNKNOWN, "monotone": TRUE},
+            ),
+            "utility is highest where m = 3; 200 pairs": (
+                partial(make, centre=3.0, n_pairs=200),
+                {"growth": TRUE, "monotone": FALSE},
             ),
         },
     ),
