@@ -205,7 +205,14 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     for name in ("", "given_fisher_"):
         middle = predictors[f"{name}estimate"]
         predictors = predictors.assign(**{f"{name}low": middle - 0.3, f"{name}high": middle + 0.3})
+    spent = [(side, budget) for side in (-1, 1) for budget in (0.05, 0.1, 0.25, 0.5, 1.0)]
+    reached = pd.concat(
+        [labelled(_rows("side budget relative_shift foretold", (
+            (side, budget, budget**0.5 * (1 + index / 5), budget**0.5) for side, budget in spent)), key.without("seed"))
+         for index, key in enumerate(STEERS) if key.method != "Random"], ignore_index=True
+    )  # fmt: skip
     return {
+        "claims/one_mechanism-shift": _with_interval(reached, "relative_shift", 0.05),
         "claims/causes-directions": labelled(directions, WHERE),
         "claims/causes-predictors": labelled(predictors, WHERE),
         "prompting": asked,

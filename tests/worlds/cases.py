@@ -15,6 +15,7 @@ from analyses.claims import (
     manifold_exists,
     measurement,
     off_manifold,
+    one_mechanism,
     one_operation,
     orthogonality,
     preference_curve,
@@ -46,6 +47,7 @@ from .curves import (
     waves,
     wide,
 )
+from .forms import forms
 from .manifold import cloud, clustered, flat, make
 from .methods import study
 from .operations import compared
@@ -335,6 +337,20 @@ CASES = [
             "neither loses anything, and nothing is gained": (
                 partial(candidates, gained=0.2),
                 {"harmless displacement": TRUE, "free preference": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        one_mechanism,
+        {
+            "a LoRA and a local weight lose utility at the shifts at which vectors do": (
+                partial(forms, vectors_apart=0.05),
+                {"": TRUE},
+            ),
+            "they lose it at two thirds of these shifts": (partial(forms, 2 / 3, vectors_apart=0.05), {"": FALSE}),
+            "they lose it at three halves of these shifts, where m is positive": (
+                partial(forms, 3 / 2, one_side=True, vectors_apart=0.05),
+                {"": FALSE},
             ),
         },
     ),

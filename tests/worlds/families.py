@@ -13,6 +13,7 @@ from analyses.claims import (
     control,
     linear_region,
     off_manifold,
+    one_mechanism,
     orthogonality,
     preference_curve,
     split_wins,
@@ -23,6 +24,7 @@ from analyses.claims.result import Result
 
 from .chance import chance
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
+from .forms import forms
 from .manifold import make
 from .methods import study
 from .panel import panel
@@ -144,6 +146,13 @@ FAMILIES = [
     Family(
         off_manifold, "spread of pairs' shifts, where distance decides", (0.0, 0.03, 0.1, 0.2, 0.35), shifted_apart,
         ("explains",), is_truth=True, right=-1,
+    ),
+    *(
+        Family(
+            one_mechanism, "shift at which other forms lose half a nat, beside that of vectors",
+            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), forms, n_pairs=n_pairs, is_truth=True, right=3,
+        )
+        for n_pairs in (60, 200)
     ),
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),
