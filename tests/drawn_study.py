@@ -284,8 +284,14 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         ((kind, 0.1 * at, 0.2 * at, 3.0 * at, 0.2, 0.1, -at, at, 24) for at in (1, 2, 3)
          for kind in ("covariance", "shuffled labels")),
     )  # fmt: skip
+    frozen = _rows(
+        "quantity share real frozen",
+        ((name, share, start + size * share, start + 1.3 * size * share) for name, start, size in
+         (("preference", 1.0, 8.0), ("utility", -20.0, -0.5)) for share in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)),
+    ).assign(change_low=-0.1, change_high=0.4)  # fmt: skip
     first = {
         "control-chance": chance,
+        "frozen_norms-curve": frozen.assign(multiplier=2 * frozen.share),
         "preference_curve-rivals": rivals,
         "utility_curve-rivals": rivals,
         "linear_region-regions": regions,

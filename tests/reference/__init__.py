@@ -79,7 +79,7 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
         for name, path in {
             "sweeps": "sweeps", "frontier": "frontier", "differences": "differences", "side_effects": "side_effects",
             "answers": "answers", "prompting": "prompting", "against_prompting": "against_prompting", "panel": "evidence/panel",
-            "one_operation": "evidence/one_operation", "chance": "evidence/chance",
+            "one_operation": "evidence/one_operation", "chance": "evidence/chance", "frozen_norms": "evidence/frozen_norms",
         }.items()
     }  # fmt: skip
     found |= {
@@ -141,13 +141,13 @@ KINDS = {
     "sites": "sites", "sweeps": "sweep", "fits": "fit", "frontier": "frontier", "differences": "frontier",
     "prompting": "prompting", "against_prompting": "frontier", "panel": "panel", "side_effects_by_layer": "side effects by layer",
     "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights", "chance": "chance",
-    "pairs_steered": "pairs steered", "steerability": "pairs steered",
+    "frozen_norms": "frozen norms", "pairs_steered": "pairs steered", "steerability": "pairs steered",
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
 VERSIONS = {
     "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 3, "side effects": 2, "answers": 2, "edited weights": 1,
     "texts": 1, "evidence": 3, "chance": 1, "claim": 5, "trial": 2, "prompting": 1, "side effects by layer": 1, "panel": 1,
-    "forecast": 1, "pairs steered": 1,
+    "forecast": 1, "pairs steered": 1, "frozen norms": 1,
 }  # fmt: skip
 """Of each kind of unit, as it stands when its numbers are those that were frozen."""
 

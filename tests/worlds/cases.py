@@ -11,6 +11,7 @@ from numpy import ndarray
 from analyses.claims import (
     causes,
     control,
+    frozen_norms,
     linear_region,
     manifold_exists,
     measurement,
@@ -50,6 +51,7 @@ from .curves import (
 from .forms import forms
 from .manifold import cloud, clustered, flat, make
 from .methods import study
+from .norms import frozen
 from .operations import compared
 from .panel import candidates, panel
 from .readouts import QUIET, readouts
@@ -351,6 +353,20 @@ CASES = [
             "they lose it at three halves of these shifts, where m is positive": (
                 partial(forms, 3 / 2, one_side=True, vectors_apart=0.05),
                 {"": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        frozen_norms,
+        {
+            "freezing changes nothing but single pairs": (frozen, {"preference": TRUE, "utility": TRUE}),
+            "it changes a third of what steering does": (
+                partial(frozen, 1 / 3),
+                {"preference": FALSE, "utility": FALSE},
+            ),
+            "it changes nothing of preference, and doubles what is lost": (
+                partial(frozen, 0.0, other=1.0),
+                {"preference": TRUE, "utility": FALSE},
             ),
         },
     ),

@@ -11,6 +11,7 @@ import numpy as np
 from analyses.claims import (
     causes,
     control,
+    frozen_norms,
     linear_region,
     off_manifold,
     one_mechanism,
@@ -27,6 +28,7 @@ from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
 from .forms import forms
 from .manifold import make
 from .methods import study
+from .norms import frozen
 from .panel import panel
 from .readouts import QUIET, by_rank, readouts
 
@@ -153,6 +155,10 @@ FAMILIES = [
             (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), forms, n_pairs=n_pairs, is_truth=True, right=3,
         )
         for n_pairs in (60, 200)
+    ),
+    Family(
+        frozen_norms, "share of what steering changes that freezing adds", (0.0, 0.05, 0.1, 0.2, 0.3, 1.0), frozen,
+        ("preference", "utility"), n_pairs=48, is_truth=True,
     ),
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),
