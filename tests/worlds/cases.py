@@ -48,7 +48,7 @@ from .curves import (
     waves,
     wide,
 )
-from .forms import forms
+from .forms import vectors_and_lora
 from .manifold import cloud, clustered, flat, make
 from .methods import study
 from .norms import frozen
@@ -345,13 +345,16 @@ CASES = [
     *_cases(
         one_mechanism,
         {
-            "a LoRA and a local weight lose utility at the shifts at which vectors do": (
-                partial(forms, vectors_apart=0.05),
+            "a LoRA loses utility at the shifts at which vectors do": (
+                partial(vectors_and_lora, vectors_apart=0.05),
                 {"": TRUE},
             ),
-            "they lose it at two thirds of these shifts": (partial(forms, 2 / 3, vectors_apart=0.05), {"": FALSE}),
-            "they lose it at three halves of these shifts, where m is positive": (
-                partial(forms, 3 / 2, one_side=True, vectors_apart=0.05),
+            "it loses it at two thirds of these shifts": (
+                partial(vectors_and_lora, 2 / 3, vectors_apart=0.05),
+                {"": FALSE},
+            ),
+            "it loses it at three halves of these shifts, where m is positive": (
+                partial(vectors_and_lora, 3 / 2, one_side=True, vectors_apart=0.05),
                 {"": FALSE},
             ),
         },

@@ -25,7 +25,7 @@ from analyses.claims.result import Result
 
 from .chance import chance
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
-from .forms import forms
+from .forms import vectors_and_lora
 from .manifold import make
 from .methods import study
 from .norms import frozen
@@ -152,7 +152,7 @@ FAMILIES = [
     *(
         Family(
             one_mechanism, "shift at which other forms lose half a nat, beside that of vectors",
-            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), forms, n_pairs=n_pairs, is_truth=True, right=3,
+            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), vectors_and_lora, n_pairs=n_pairs, is_truth=True, right=3,
         )
         for n_pairs in (60, 200)
     ),

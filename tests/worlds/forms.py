@@ -1,6 +1,7 @@
 """Studies of several forms, of which each loses utility by its shift: where vectors do, or nearer to zero, or further away."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -48,3 +49,8 @@ def forms(
             replace(sweep, key=replace(sweep.key, form=form), relative_shift=sweep.relative_shift * own / own.mean())
         )
     return found
+
+
+def vectors_and_lora(ratio: float = 1.0, **settings: Any) -> list[Sweep]:
+    """The same without the local weight, so that there is one claim."""
+    return forms(ratio, **settings)[:-1]
