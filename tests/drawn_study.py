@@ -213,7 +213,14 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     for name in ("", "given_fisher_"):
         middle = predictors[f"{name}estimate"]
         predictors = predictors.assign(**{f"{name}low": middle - 0.3, f"{name}high": middle + 0.3})
+    spent = [(side, budget) for side in (-1, 1) for budget in (0.05, 0.1, 0.25, 0.5, 1.0)]
+    reached = pd.concat(
+        [labelled(_rows("side budget relative_shift foretold", (
+            (side, budget, budget**0.5 * (1 + index / 5), budget**0.5) for side, budget in spent)), key.without("seed"))
+         for index, key in enumerate(STEERS) if key.method != "Random"], ignore_index=True
+    )  # fmt: skip
     return {
+        "claims/one_mechanism-shift": _with_interval(reached, "relative_shift", 0.05),
         "claims/causes-directions": labelled(directions, WHERE),
         "claims/causes-predictors": labelled(predictors, WHERE),
         "prompting": asked,
@@ -286,8 +293,14 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         ((kind, 0.1 * at, 0.2 * at, 3.0 * at, 0.2, 0.1, -at, at, 24) for at in (1, 2, 3)
          for kind in ("covariance", "shuffled labels")),
     )  # fmt: skip
+    frozen = _rows(
+        "quantity share real frozen",
+        ((name, share, start + size * share, start + 1.3 * size * share) for name, start, size in
+         (("preference", 1.0, 8.0), ("utility", -20.0, -0.5)) for share in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)),
+    ).assign(change_low=-0.1, change_high=0.4)  # fmt: skip
     first = {
         "control-chance": chance,
+        "frozen_norms-curve": frozen.assign(multiplier=2 * frozen.share),
         "preference_curve-rivals": rivals,
         "utility_curve-rivals": rivals,
         "linear_region-regions": regions,

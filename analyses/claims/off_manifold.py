@@ -2,12 +2,14 @@
 
 Three claims about the steered site. `growth`: the larger |m|, the further out. `explains`: among pairs under the *same*
 multiplier, those that were taken further out lose more utility; distance and loss both grow with |m|, so only such
-comparisons tell whether distance matters. Completion length, which moves both, is taken out. Which distance explains
-most is chosen on other pairs than those that it is judged by. `monotone`: of two multipliers, the one that takes a
-pair further out leaves it less utility.
+comparisons tell whether distance matters. They can where the shift itself differs between pairs, as under a LoRA or a local
+weight; a vector takes all pairs equally far. Completion length, which moves both, is taken out. Which distance explains
+most is chosen on other pairs than those that it is judged by, and the mechanism is planted on the same distances to see
+whether it would be found. `monotone`: of two multipliers of one sign, the one that takes a pair further out leaves it less
+utility.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,9 @@ from mechsteer.statistics.intervals import alternate_folds, percentile_interval,
 from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence, LayerActivations
+from .power import Power, if_powerful, power
 from .result import Result, too_few, undecided
+from .sampled import Sampled
 from .tokens import by_pair, if_enough, too_sparse
 
 NAME = "off_manifold"
@@ -33,20 +37,27 @@ TITLES = {
     "monotone": "Further off the manifold, utility is lower",
 }
 CHECKS = ("growth",)
+VERSION = 2
 FIGURE = "utility_distance"
 
 MOSTLY = 0.75
 """Least share of comparisons that counts as a rule: three in four, where luck gives two."""
 NOTICEABLE = 0.3
 """A distance that surely explains less of the ranks (correlation; a tenth of their variance) explains nothing to speak of."""
+VARIES = 0.01
+"""Least variation of the shift between pairs, as a share of its size, that makes them comparable: under a vector there is
+none but rounding, under a LoRA or a local weight tenths."""
 ASSUMES_LEAST = "neighbours"
 """The distance that growth and monotony are judged by."""
+SHARES = "share of comparisons"
 TANGENT = "tangent"
 TANGENT_NEIGHBOURS = 24
 SPLIT_TOKENS = 200
 """Tokens for the parts of a shift at each layer: a tangent for each of them costs most of the time."""
 N_RESAMPLES = 1999
 N_EXCHANGES = 9999
+N_PLANTED_RESAMPLES = 300
+"""Of each planted truth: its interval is only counted, not told."""
 
 
 def run(evidence: Evidence) -> Result:
@@ -59,21 +70,23 @@ def run(evidence: Evidence) -> Result:
     utility = evidence.sweep.utility[:, pairs]
     loss = utility[zero] - utility[rows]
     defined = np.isfinite(loss).all(axis=0)
-    loss, lengths = loss[:, defined], (evidence.sweep.tokens_positive + evidence.sweep.tokens_negative)[pairs][defined]
+    lengths = (evidence.sweep.tokens_positive + evidence.sweep.tokens_negative)[pairs]
+    loss = loss[:, defined]
 
-    distances, splits, explained, at_site = [], [], [], {}
+    distances, splits, explained, at_site, of_tokens = [], [], [], {}, {}
     for layer, read in evidence.layers.items():
         tangent = _tangent(read, evidence.seed)
         # A tangent for each token costs most of the time: at the steered site alone.
         manifolds = _manifolds(read) | ({TANGENT: tangent} if layer == evidence.site_layer else {})
-        growth = _growth(read, manifolds, evidence)
+        grown = _growth(read, manifolds)
+        growth = {name: by_pair(values, evidence.token_pair) for name, values in grown.items()}
         distances.append(_distance_table(evidence.multipliers, growth, evidence.seed).assign(layer=layer))
         splits.append(_split_table(evidence, read, tangent).assign(layer=layer))
         growth = {name: values[:, defined] for name, values in growth.items()}
         if defined.sum() > 1:
-            explained.append(_explained_table(growth, loss, lengths, evidence.seed).assign(layer=layer))
+            explained.append(_explained_table(growth, loss, lengths[defined], evidence.seed).assign(layer=layer))
         if layer == evidence.site_layer:
-            at_site = growth
+            at_site, of_tokens = growth, grown
 
     tables = {"distance": pd.concat(distances, ignore_index=True), "split": pd.concat(splits, ignore_index=True)}
     if not explained:
@@ -81,9 +94,10 @@ def run(evidence: Evidence) -> Result:
         return Result(tuple(undecided(NAME, part, evidence.key, "", because) for part in TITLES), tables)
     tables |= {"explained": pd.concat(explained, ignore_index=True)}
     tables |= {"pair": _pair_table(evidence, pairs[defined], at_site, loss)}
+    measured = Sampled.of(of_tokens[ASSUMES_LEAST], evidence.token_pair, lengths)[defined]
     claims = (
         _growth_claim(evidence, at_site),
-        _explains(evidence, at_site, loss, lengths),
+        _explains(evidence, at_site, measured, loss, lengths[defined]),
         _monotone(evidence, at_site, loss),
     )
     return Result(tuple(if_enough(int(defined.sum()), claim) for claim in claims), tables)
@@ -106,15 +120,12 @@ def _tangent(read: LayerActivations, seed: int) -> LocalTangent:
     return LocalTangent.fit(read.learning, dimension=dimension, n_neighbours=n_neighbours, seed=seed)
 
 
-def _growth(
-    read: LayerActivations, manifolds: Mapping[str, Manifold], evidence: Evidence
-) -> dict[str, Float[ndarray, "k pairs"]]:
-    """How much further out each multiplier takes a pair's tokens, on average."""
-    found = {}
-    for name, manifold in manifolds.items():
-        steered = np.array([manifold.distance(h) for h in read.steered])
-        found[name] = by_pair(steered - manifold.distance(read.base), evidence.token_pair)
-    return found
+def _growth(read: LayerActivations, manifolds: Mapping[str, Manifold]) -> dict[str, Float[ndarray, "k tokens"]]:
+    """How much further out each multiplier takes each token."""
+    return {
+        name: np.array([manifold.distance(h) for h in read.steered]) - manifold.distance(read.base)
+        for name, manifold in manifolds.items()
+    }
 
 
 def _distance_table(
@@ -168,33 +179,40 @@ def _growth_claim(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pai
     return _share_claim(
         evidence,
         "growth",
-        shares,
+        shares[None],
         f"In {shares.mean():.0%} of comparisons between two multipliers of one sign, the larger takes a pair further from "
         f"its nearest neighbours on the manifold; {MOSTLY:.0%} make a rule.",
     )
 
 
 def _monotone(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pairs"]], loss: ndarray) -> Claim:
-    shares = _concordance(growth[ASSUMES_LEAST], loss, np.ones((len(loss), len(loss)), bool))
+    """On each side of zero by itself: which side of a steer costs more is no question of distance."""
+    sides = [side for side in (evidence.multipliers < 0, evidence.multipliers > 0) if side.sum() > 1]
+    if not sides:
+        because = "No side of zero has two multipliers to compare. Sweep more."
+        return undecided(NAME, "monotone", evidence.key, SHARES, because)
+    shares = np.array([_concordance(growth[ASSUMES_LEAST], loss, np.outer(side, side)) for side in sides])
+    told = " and ".join(f"{share:.0%}" for share in shares.mean(axis=1))
     return _share_claim(
         evidence,
         "monotone",
         shares,
-        f"In {shares.mean():.0%} of comparisons between two multipliers, the one that takes a pair further out leaves it "
-        f"less utility; {MOSTLY:.0%} make a rule.",
+        f"In {told} of comparisons between two multipliers of one sign, each side by itself, the one that takes a pair further "
+        f"out leaves it less utility; {MOSTLY:.0%} make a rule, on the side where there are fewer.",
     )
 
 
-def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, " pairs"], because: str) -> Claim:
-    drawn, allowed = resampled_means(shares[None], N_RESAMPLES, evidence.seed)[:, 0], (MOSTLY, np.inf)
+def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, "sides pairs"], because: str) -> Claim:
+    """Judged by the least side."""
+    drawn, allowed = resampled_means(shares, N_RESAMPLES, evidence.seed).min(axis=1), (MOSTLY, np.inf)
     interval = percentile_interval(drawn)
     outcome = judge(interval, allowed)
     return Claim(
         claim=NAME,
         part=part,
         key=evidence.key,
-        estimate=float(shares.mean()),
-        unit="share of comparisons",
+        estimate=float(shares.mean(axis=1).min()),
+        unit=SHARES,
         interval=interval,
         control="one half, which luck gives",
         outcome=outcome,
@@ -237,50 +255,129 @@ def _explained_table(
     return pd.DataFrame(columns | {"high": [item.high for item in intervals]})
 
 
+def _ranked(
+    growth: Mapping[str, Float[ndarray, "k pairs"]], lengths: Int[ndarray, " pairs"]
+) -> list[dict[str, Float[ndarray, "k _"]]]:
+    """Of every distance, the ranks in each half of the pairs."""
+    folds = alternate_folds(len(lengths))
+    return [
+        {name: _residual_ranks(values[:, folds == fold], lengths[folds == fold]) for name, values in growth.items()}
+        for fold in (0, 1)
+    ]
+
+
+def _crossed(
+    distances: Sequence[Mapping[str, Float[ndarray, "k _"]]],
+    loss: Float[ndarray, "k pairs"],
+    lengths: Int[ndarray, " pairs"],
+) -> tuple[Float[ndarray, "k pairs"], Float[ndarray, "k pairs"], list[str]]:
+    """Ranks of distance and of loss; each half of the pairs has the distance that explains most in the other half."""
+    losses = _ranked({"": loss}, lengths)
+    x, y, folds, chosen = np.zeros_like(loss), np.zeros_like(loss), alternate_folds(len(lengths)), []
+    for fold, seen in ((0, 1), (1, 0)):
+        scores = {
+            name: _correlation(_products(ranks, losses[seen][""]).sum(axis=1))
+            for name, ranks in distances[seen].items()
+        }
+        chosen.append(max(scores, key=lambda name, scores=scores: scores[name]))
+        x[:, folds == fold], y[:, folds == fold] = distances[fold][chosen[-1]], losses[fold][""]
+    return x, y, chosen
+
+
+def _outcome(
+    products: Float[ndarray, "3 pairs"], seed: int, n_resamples: int = N_RESAMPLES
+) -> tuple[Outcome, Float[ndarray, " resamples"]]:
+    """What a correlation comes to, and its resamples."""
+    resamples = _correlation(resampled_means(products, n_resamples, seed))
+    interval = percentile_interval(resamples)
+    if interval.high < NOTICEABLE:
+        return Outcome.REFUTED, resamples
+    return (Outcome.SUPPORTED if interval.low > 0 else Outcome.INCONCLUSIVE), resamples
+
+
 def _explains(
     evidence: Evidence,
     growth: Mapping[str, Float[ndarray, "k pairs"]],
+    measured: Sampled,
     loss: Float[ndarray, "k pairs"],
     lengths: Int[ndarray, " pairs"],
 ) -> Claim:
-    """Each half of the pairs is judged by the distance that explains most in the other half."""
-    x, y, chosen = np.zeros_like(loss), np.zeros_like(loss), []
-    folds = alternate_folds(loss.shape[1])
-    for fold in (0, 1):
-        scores = {}
-        for name, values in growth.items():
-            seen = (_residual_ranks(item[:, folds != fold], lengths[folds != fold]) for item in (values, loss))
-            scores[name] = _correlation(_products(*seen).sum(axis=1))
-        chosen.append(max(scores, key=lambda name: scores[name]))
-        x[:, folds == fold] = _residual_ranks(growth[chosen[-1]][:, folds == fold], lengths[folds == fold])
-        y[:, folds == fold] = _residual_ranks(loss[:, folds == fold], lengths[folds == fold])
+    """Undecided where the shift hardly differs between pairs, or where the mechanism would not be seen if it were there."""
+    unit = "partial rank correlation"
+    if (varies := _variation(evidence.delta)) < VARIES:
+        because = (
+            f"The shift differs between pairs by {varies:.2g} of its size, and {VARIES:g} is needed: under one multiplier all "
+            "are taken equally far, so that comparing them says nothing of distance."
+        )
+        return undecided(NAME, "explains", evidence.key, unit, because)
+    distances = _ranked(growth, lengths)
+    x, y, chosen = _crossed(distances, loss, lengths)
     products = _products(x, y)
     estimate = float(_correlation(products.sum(axis=1)))
-    resamples = _correlation(resampled_means(products, N_RESAMPLES, evidence.seed))
-    interval = percentile_interval(resamples)
-
+    outcome, resamples = _outcome(products, evidence.seed)
     luck = _permuted(x, y, np.random.default_rng(evidence.seed))
-    outcome, p_value = Outcome.INCONCLUSIVE, float(np.mean(np.append(luck, estimate) >= estimate))
-    if interval.high < NOTICEABLE:
+    p = float(np.mean(np.append(luck, estimate) >= estimate))
+    if outcome is Outcome.REFUTED:
         # Of the opposite: that the correlation is noticeable.
-        outcome, p_value = Outcome.REFUTED, float(norm.sf((NOTICEABLE - estimate) / resamples.std()))
-    elif interval.low > 0:
-        outcome = Outcome.SUPPORTED
+        p = float(norm.sf((NOTICEABLE - estimate) / resamples.std()))
     best = " and ".join(dict.fromkeys(chosen))
-    return Claim(
+    claim = Claim(
         claim=NAME,
         part="explains",
         key=evidence.key,
         estimate=estimate,
-        unit="partial rank correlation",
-        interval=interval,
+        unit=unit,
+        interval=percentile_interval(resamples),
         control="distances exchanged among pairs under the same multiplier",
         outcome=outcome,
         because=f"Among unseen pairs under one multiplier, distance ({best}) and loss of utility correlate by {estimate:.2f} "
         f"given completion length; exchanged distances reach {np.quantile(luck, 0.95):.2f} in one of twenty cases, and "
         f"below {NOTICEABLE} is nothing to speak of.",
-        p_value=p_value,
+        p_value=p,
     )
+    return if_powerful(_power(evidence, distances, measured, loss, lengths), claim)
+
+
+def _power(
+    evidence: Evidence,
+    distances: Sequence[Mapping[str, Float[ndarray, "k _"]]],
+    measured: Sampled,
+    loss: Float[ndarray, "k pairs"],
+    lengths: Int[ndarray, " pairs"],
+) -> Power:
+    """Utility falls by pairs' true distances alone; pairs depart from that as they do here, each as another one does."""
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        expected = _by_distance(evidence.multipliers, measured.drawn(rng), loss)
+        again = expected + (loss - expected)[:, rng.permutation(loss.shape[1])]
+        x, y, _ = _crossed(distances, again, lengths)
+        return _outcome(_products(x, y), int(rng.integers(2**31)), N_PLANTED_RESAMPLES)[0]
+
+    return power(planted, evidence.seed)
+
+
+def _variation(delta: Float[ndarray, "pairs d"]) -> float:
+    """How far pairs' shifts lie from their mean, as a share of their size (root mean squares)."""
+    apart, size = (float(np.square(values).sum()) for values in (delta - delta.mean(axis=0), delta))
+    return float(np.sqrt(apart / size)) if size > 0 else 0.0
+
+
+def _by_distance(
+    multipliers: Float[ndarray, " k"], distance: Float[ndarray, "k pairs"], loss: Float[ndarray, "k pairs"]
+) -> Float[ndarray, "k pairs"]:
+    """What each pair would lose if its distance alone decided: on each side of zero, by straight lines through the means of all
+    pairs, which begin at no distance and no loss."""
+    found = np.zeros_like(loss)
+    for side in (multipliers < 0, multipliers > 0):
+        if side.any():
+            means = np.stack([distance[side].mean(axis=1), loss[side].mean(axis=1)])
+            x, y = np.column_stack([np.zeros(2), means[:, np.argsort(means[0])]])
+            y = np.maximum.accumulate(y)
+            # The last line goes on.
+            far = max(2 * x[-1], float(distance.max()))
+            y = np.append(y, y[-1] + (y[-1] - y[-2]) / max(x[-1] - x[-2], np.finfo(float).tiny) * (far - x[-1]))
+            found[side] = np.interp(distance[side], np.append(x, far), y)
+    return found
 
 
 def _permuted(

@@ -66,7 +66,12 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
         _write(bench.get(unit).tables.get("side_effects_by_layer"), work / "side_effects_by_layer.parquet")
     for unit in plan.evidence:
         _copy(bench, unit, "evidence.npz", work / "evidence" / f"{unit.sweep.result.slug}.npz")
-    for name, units in (("one_operation", plan.edited), ("chance", plan.chance), ("panel", plan.panel)):
+    for name, units in (
+        ("one_operation", plan.edited),
+        ("chance", plan.chance),
+        ("frozen_norms", plan.frozen),
+        ("panel", plan.panel),
+    ):
         _write(_joined(bench, units, name), work / "evidence" / f"{name}.parquet")
     _write(tuning_table(plan.trials, bench), work / "tuning.parquet")
     claims = _claims(work, plan, bench)
@@ -202,6 +207,7 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
         *plan.texts,
         *plan.edited,
         *plan.chance,
+        *plan.frozen,
         *plan.panel,
     )
 

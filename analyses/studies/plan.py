@@ -24,6 +24,7 @@ from ..units.looks import (
     Chance,
     Collect,
     EditWeights,
+    FreezeNorms,
     LayerEffects,
     SecondUtility,
     SideEffects,
@@ -78,6 +79,7 @@ class Plan:
     evidence: tuple[Collect, ...]
     edited: tuple[EditWeights, ...]
     chance: tuple[Chance, ...]
+    frozen: tuple[FreezeNorms, ...]
     panel: tuple[Panel, ...]
     trials: tuple[Trial, ...]
     verdicts: tuple[Judge, ...]
@@ -93,7 +95,7 @@ class Plan:
         yield "second", self.second_utility
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", self.texts
-        yield "claims", (*self.panel, *self.evidence, *self.edited, *self.chance, *self.verdicts)
+        yield "claims", (*self.panel, *self.evidence, *self.edited, *self.chance, *self.frozen, *self.verdicts)
 
     @property
     def units(self) -> Iterator[Unit]:
@@ -144,6 +146,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
     chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
+    frozen = tuple(FreezeNorms(sweep) for sweep in judged)
     panel = tuple(
         Panel(sweep, learning, tuple(others), settings.panel, concept, seed)
         for sweep in (judged[:1] if has_evidence and settings.panel else ())
@@ -167,9 +170,10 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         evidence=evidence,
         edited=edited,
         chance=chance,
+        frozen=frozen,
         panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
-        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, panel, seed)),
+        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, frozen, panel, seed)),
     )
 
 
@@ -213,7 +217,7 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 def verdicts(
     sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...],
-    chance: tuple[Chance, ...], panel: tuple[Panel, ...], seed: int,
+    chance: tuple[Chance, ...], frozen: tuple[FreezeNorms, ...], panel: tuple[Panel, ...], seed: int,
 ) -> Iterator[Judge]:  # fmt: skip
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
     if not evidence:
@@ -228,6 +232,8 @@ def verdicts(
                 yield from (Judge.by(name, table, seed) for table in panel)
             case "chance":
                 yield from (Judge.by(name, table, seed) for table in chance)
+            case "frozen_norms":
+                yield from (Judge.by(name, table, seed) for table in frozen)
             case _:
                 # What speaks of the model, its pairs and the site is the same whatever is added there.
                 once = member.get("SCOPE", "steer") != "steer"

@@ -75,6 +75,10 @@ COLUMNS_OF: dict[str, Columns] = {
         **dict.fromkeys(("direction", "length", "relative_shift", "lost", "n_pairs"), finite),
         **dict.fromkeys(("budget", "incoherence", "fisher"), numbers),
     },
+    "evidence/frozen_norms": {
+        "pair": words, "multiplier": finite, "share": finite,
+        **dict.fromkeys(("preference", "preference_frozen", "utility", "utility_frozen"), numbers),
+    },
     "evidence/one_operation": dict.fromkeys(("difference", "change", "reversed", "tolerance"), finite),
 }  # fmt: skip
 """By the table's name; what claims leave has the columns that their files say."""

@@ -238,6 +238,27 @@ class EditWeights(OfSteer):
 
 
 @dataclass(frozen=True)
+class FreezeNorms(OfSteer):
+    """What a steer does where norms divide by what they divide by unsteered."""
+
+    kind = "frozen norms"
+
+    @property
+    def words(self) -> str:
+        return f"norms frozen under {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.frozen_norms import measure
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        found = measure(
+            at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep,
+            prompt_format=steer.training.prompt_format,
+        )  # fmt: skip
+        return {"frozen_norms": labelled(found, self.sweep.result)}
+
+
+@dataclass(frozen=True)
 class Chance(OfSteer):
     """What chance gains at a steer's shifts, beside the steer."""
 

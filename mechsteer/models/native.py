@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import gelu
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import NormalizationBridge
+from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 from transformers.activations import NewGELUActivation
 
 
@@ -27,6 +28,21 @@ def run_natively(bridge: TransformerBridge) -> None:
         elif type(module) is NewGELUActivation:
             # The same function in one pass over memory; Hugging Face's takes eight.
             module.forward = partial(gelu, approximate="tanh")
+
+
+def native_norms(bridge: TransformerBridge) -> list[Any]:
+    """The norms that Hugging Face's modules are, those within attention too."""
+    inside = bridge.original_model.modules()
+    return [module for module in inside if not isinstance(module, GeneralizedComponent) and is_norm(module)]
+
+
+def is_norm(module: nn.Module) -> bool:
+    return is_centred(module) or "RMSNorm" in type(module).__name__
+
+
+def is_centred(module: nn.Module) -> bool:
+    """Whether a norm takes off the mean."""
+    return isinstance(module, nn.LayerNorm)
 
 
 def _attend_natively(attn: Any) -> None:
@@ -53,7 +69,7 @@ def _attend_natively(attn: Any) -> None:
 def _normalize_natively(norm: NormalizationBridge) -> None:
     original: Any = norm.original_component
     in_steps = norm.forward
-    if not isinstance(original, nn.LayerNorm) and "RMSNorm" not in type(original).__name__:
+    if not is_norm(original):
         return
 
     def forward(hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:

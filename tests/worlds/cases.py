@@ -11,10 +11,12 @@ from numpy import ndarray
 from analyses.claims import (
     causes,
     control,
+    frozen_norms,
     linear_region,
     manifold_exists,
     measurement,
     off_manifold,
+    one_mechanism,
     one_operation,
     orthogonality,
     preference_curve,
@@ -46,8 +48,10 @@ from .curves import (
     waves,
     wide,
 )
+from .forms import vectors_and_lora
 from .manifold import cloud, clustered, flat, make
 from .methods import study
+from .norms import frozen
 from .operations import compared
 from .panel import candidates, panel
 from .readouts import QUIET, readouts
@@ -140,7 +144,19 @@ CASES = [
             ),
             "steered onto other points of the manifold; 200 pairs": (
                 partial(make, steered_onto_manifold=True, n_pairs=200),
-                {"growth": FALSE, "explains": FALSE, "monotone": FALSE},
+                {"growth": FALSE, "explains": UNKNOWN, "monotone": FALSE},
+            ),
+            "utility decays with a pair's own distance, but all pairs are shifted alike; 200 pairs": (
+                partial(make, spread=0.0, n_pairs=200),
+                {"growth": TRUE, "explains": UNKNOWN, "monotone": TRUE},
+            ),
+            "their shifts differ by 3 %, which their distances hardly show; 200 pairs": (
+                partial(make, spread=0.03, n_pairs=200),
+                {"growth": TRUE, "explains": UNKNOWN, "monotone": TRUE},
+            ),
+            "utility is highest where m = 3; 200 pairs": (
+                partial(make, centre=3.0, n_pairs=200),
+                {"growth": TRUE, "monotone": FALSE},
             ),
         },
     ),
@@ -324,6 +340,37 @@ CASES = [
             "neither loses anything, and nothing is gained": (
                 partial(candidates, gained=0.2),
                 {"harmless displacement": TRUE, "free preference": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        one_mechanism,
+        {
+            "a LoRA loses utility at the shifts at which vectors do": (
+                partial(vectors_and_lora, vectors_apart=0.05),
+                {"": TRUE},
+            ),
+            "it loses it at two thirds of these shifts": (
+                partial(vectors_and_lora, 2 / 3, vectors_apart=0.05),
+                {"": FALSE},
+            ),
+            "it loses it at three halves of these shifts, where m is positive": (
+                partial(vectors_and_lora, 3 / 2, one_side=True, vectors_apart=0.05),
+                {"": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        frozen_norms,
+        {
+            "freezing changes nothing but single pairs": (frozen, {"preference": TRUE, "utility": TRUE}),
+            "it changes a third of what steering does": (
+                partial(frozen, 1 / 3),
+                {"preference": FALSE, "utility": FALSE},
+            ),
+            "it changes nothing of preference, and doubles what is lost": (
+                partial(frozen, 0.0, other=1.0),
+                {"preference": TRUE, "utility": FALSE},
             ),
         },
     ),

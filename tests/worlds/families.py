@@ -11,7 +11,10 @@ import numpy as np
 from analyses.claims import (
     causes,
     control,
+    frozen_norms,
     linear_region,
+    off_manifold,
+    one_mechanism,
     orthogonality,
     preference_curve,
     split_wins,
@@ -22,8 +25,10 @@ from analyses.claims.result import Result
 
 from .chance import chance
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
+from .forms import vectors_and_lora
 from .manifold import make
 from .methods import study
+from .norms import frozen
 from .panel import panel
 from .readouts import QUIET, by_rank, readouts
 
@@ -87,6 +92,16 @@ def gaining_more(share: float, **settings: Any):
     return study({"SPLIT": 2 * (1 + share), "SFT": 2.0}, seed_spread=0.05, **settings)
 
 
+def decaying_by_distance(share: float, **settings: Any):
+    """Pairs lose utility at paces that are their own distance's in this share, and something else's in the rest."""
+    return make(decay_by_distance=share, **settings)
+
+
+def shifted_apart(spread: float, **settings: Any):
+    """Distance decides, and pairs' shifts differ by so much."""
+    return make(spread=spread, **settings)
+
+
 def promising(ratio: float, **settings: Any):
     """Log-odds call a range useful that is so many times as wide as that of valid answers."""
     return make(promised=ratio, nats=2.0, **settings)
@@ -122,6 +137,28 @@ FAMILIES = [
             is_truth=True, right=3,
         )
         for n in (64, 200)
+    ),
+    *(
+        Family(
+            off_manifold, "share of a pair's own pace of decay that is its distance's", (0.0, 0.1, 0.25, 0.5, 1.0),
+            decaying_by_distance, ("explains",), n_pairs, is_truth=True, right=-1,
+        )
+        for n_pairs in (60, 200)
+    ),
+    Family(
+        off_manifold, "spread of pairs' shifts, where distance decides", (0.0, 0.03, 0.1, 0.2, 0.35), shifted_apart,
+        ("explains",), is_truth=True, right=-1,
+    ),
+    *(
+        Family(
+            one_mechanism, "shift at which other forms lose half a nat, beside that of vectors",
+            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), vectors_and_lora, n_pairs=n_pairs, is_truth=True, right=3,
+        )
+        for n_pairs in (60, 200)
+    ),
+    Family(
+        frozen_norms, "share of what steering changes that freezing adds", (0.0, 0.05, 0.1, 0.2, 0.3, 1.0), frozen,
+        ("preference", "utility"), n_pairs=48, is_truth=True,
     ),
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),

@@ -93,6 +93,8 @@ def make(
     ids: Callable[[ndarray], ndarray] = sectors,
     n_learning: int = 400,
     decay_by_distance: float = 1.0,
+    spread: float = SPREAD,
+    centre: float = 0.0,
     steered_onto_manifold: bool = False,
     valid: str = "falls",
     promised: float = 1.0,
@@ -102,6 +104,8 @@ def make(
     """One steer on `n_pairs`.
 
     Args:
+        spread: of the sizes of pairs' shifts, on the logarithmic scale; at zero all are alike, as under a vector.
+        centre: multiplier at which utility is highest; the further from there, the less is left.
         decay_by_distance: share of a pair's own decay that is due to its own shift; the rest is due to a size that has
             nothing to do with it. At zero, only |m| and that size matter.
         steered_onto_manifold: tokens go to other points of the manifold, never off it.
@@ -118,7 +122,7 @@ def make(
     # Δh points off the manifold's plane in part; each pair's has a size of its own, as that of a LoRA has.
     direction = rng.normal(size=D)
     direction /= np.linalg.norm(direction)
-    sizes = np.exp(SPREAD * rng.normal(size=n_pairs))
+    sizes = np.exp(spread * rng.normal(size=n_pairs))
     delta = sizes[:, None] * direction
     steered = base + READ[:, None, None] * delta[token_pair]
     if steered_onto_manifold:
@@ -128,11 +132,11 @@ def make(
     gradients = [
         omega + 0.3 * rng.normal(size=(n_pairs, D)) / np.sqrt(D) for omega in _readouts(direction, (0.0, 0.6), rng)
     ]
-    sweep = _sweep(rng, sizes, decay_by_distance, nats)
+    sweep = _sweep(rng, sizes, decay_by_distance, nats, centre)
     return Evidence(
         concept=CONCEPTS[0],
         sweep=sweep,
-        learning_sweep=_sweep(rng, sizes, decay_by_distance, nats),
+        learning_sweep=_sweep(rng, sizes, decay_by_distance, nats, centre),
         multipliers=READ,
         token_pair=token_pair,
         token_id=ids(base),
@@ -169,10 +173,12 @@ def _readouts(direction: ndarray, cosines: tuple[float, ...], rng: np.random.Gen
     return [at(cosine) for cosine in cosines]
 
 
-def _sweep(rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, nats: float) -> Sweep:
+def _sweep(
+    rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, nats: float, centre: float
+) -> Sweep:
     n_pairs = len(sizes)
     others = np.exp(SPREAD * rng.normal(size=n_pairs))
-    size = np.abs(SWEPT)[:, None] * sizes**share * others ** (1 - share)
+    size = np.abs(SWEPT - centre)[:, None] * sizes**share * others ** (1 - share)
     preference = (1.5 * SWEPT[:, None] + 1) * decay(size) + rng.normal(size=n_pairs)
     utility = -20 + nats * decay(size) + rng.normal(size=n_pairs)
     noise = 0.3 * rng.normal(size=(2, *size.shape))

@@ -1,0 +1,166 @@
+"""One mechanism: what vectors lose of utility, by the size of their shift, foretells what a LoRA and a local weight lose.
+
+If one decay of validity stands behind every form (arXiv 2602.02343, eqs. 4 and 12), then a form matters by the shift that it
+makes and by nothing else. The relative shift is what all steers of a study have in common, so the shift at which vectors lose
+how much, their geometric mean on each side of zero, is taken for the law, and asked where another form should lose half a nat,
+the end of the useful range. Loss grows about as the square of the shift: a fifth less of the one is a third less of the other.
+
+It is one law only if vectors follow it too: where one of them is not foretold by the others, nothing is supported by their mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import BUDGETS, USEFUL, exceeded
+from mechsteer.methods.learning import methods
+from mechsteer.statistics.intervals import ConfidenceInterval, SeedsEstimate, resampled_with
+from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge
+from mechsteer.store.keys import Key, labelled
+
+from ..evidence.comparison import over_seeds
+from .result import MIN_PAIRS, Result, too_few, undecided
+
+NAME = "one_mechanism"
+ORDER = 47
+SCOPE = "study"
+NEEDS = "sweeps"
+ACROSS = True
+TITLES = {"": "What vectors lose at a shift foretells what other forms lose"}
+FIGURE = "one_mechanism"
+
+VECTOR = "vector"
+SIDES = {"m < 0": -1, "m > 0": 1}
+AS_FORETOLD = (0.8, 1.25)
+"""Ratios of a shift to the one foretold that count as foretold: a fifth either way."""
+UNIT = "shift / shift foretold, where half a nat is lost"
+CONTROL = "the shifts of vectors"
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """Logarithms of the relative shifts at which a steer has lost each budget, by training seed and side; the first of all pairs,
+    then of pairs drawn again. Infinite where it never does."""
+
+    key: Key
+    shifts: Float[ndarray, "seeds budgets 2 draws"]
+
+    @property
+    def mean(self) -> Float[ndarray, "budgets 2 draws"]:
+        return self.shifts.mean(axis=0)
+
+    def at(self, budget: float = USEFUL) -> Float[ndarray, "seeds 2 draws"]:
+        return self.shifts[:, BUDGETS.index(budget)]
+
+
+def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:
+    """A claim for each steer that is no vector; none where there is no such steer, or no vector that is learned."""
+    steers = _reached([sweep for sweep in sweeps if not _is_chance(sweep.method)], seed)
+    vectors = [steer for steer in steers if steer.key.form == VECTOR]
+    others = [steer for steer in steers if steer.key.form != VECTOR]
+    if not vectors or not others:
+        return Result(())
+    if (n_pairs := len(sweeps[0].pairs)) < MIN_PAIRS:
+        return Result(tuple(undecided(NAME, "", item.key, UNIT, too_few(n_pairs), CONTROL) for item in others))
+    law = np.mean([vector.mean for vector in vectors], axis=0)
+    among = _among(vectors)
+    claims = tuple(_judge(steer, law[BUDGETS.index(USEFUL)], among, n_pairs) for steer in others)
+    return Result(claims, {"shift": _table(steers, law)})
+
+
+def _is_chance(method: str) -> bool:
+    known = methods()
+    return method in known and bool(known[method].get("CONTROL"))
+
+
+def _reached(sweeps: Sequence[Sweep], seed: int) -> list[Reached]:
+    """By method and form, over all training seeds; the same pairs are drawn again of every sweep."""
+    groups: dict[Key, list[Float[ndarray, "budgets 2 draws"]]] = {}
+    for sweep in sweeps:
+        lost, shift = (resampled_with(values, N_RESAMPLES, seed) for values in (sweep.lost, sweep.relative_shift))
+        limits = [np.full(len(lost), budget) for budget in BUDGETS]
+        found = np.array([[_shift_at(sweep, lost, shift, limit, sign) for sign in SIDES.values()] for limit in limits])
+        groups.setdefault(over_seeds(sweep), []).append(found)
+    return [Reached(key, np.array(found)) for key, found in groups.items()]
+
+
+def _shift_at(
+    sweep: Sweep,
+    lost: Float[ndarray, "draws m"],
+    shift: Float[ndarray, "draws m"],
+    limit: Float[ndarray, " draws"],
+    sign: int,
+) -> Float[ndarray, " draws"]:
+    """The logarithm of the mean relative shift where so much is first lost."""
+    m = exceeded(sweep.multipliers, lost, limit, sign)
+    there = [
+        np.interp(at, sweep.multipliers, row) if np.isfinite(at) else np.inf for at, row in zip(m, shift, strict=True)
+    ]
+    return np.log(np.maximum(there, np.finfo(float).tiny))
+
+
+def _among(vectors: Sequence[Reached]) -> float:
+    """The factor by which the vector that is foretold worst by the others differs from that; NaN of a single one."""
+    if len(vectors) < 2:
+        return float("nan")
+    found = np.array([vector.at().mean(axis=0)[:, 0] for vector in vectors])
+    rest = (found.sum(axis=0) - found) / (len(found) - 1)
+    return float(np.exp(np.abs(found - rest).max()))
+
+
+def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs: int) -> Claim:
+    """Each side by itself: foretold if both are, and not if either is not."""
+    with np.errstate(invalid="ignore"):
+        apart = steer.at() - law
+    if not np.isfinite(apart).all():
+        because = f"On one side of zero half a nat is never lost, by {steer.key.steer} or by a vector. Sweep further."
+        return undecided(NAME, "", steer.key, UNIT, because, CONTROL)
+    found = [SeedsEstimate.of(apart[:, side, 0], apart[:, side, 1:].mean(axis=0), n_pairs) for side in (0, 1)]
+    intervals = [item.interval() for item in found]
+    allowed = (float(np.log(AS_FORETOLD[0])), float(np.log(AS_FORETOLD[1])))
+    outcomes = [judge(interval, allowed) for interval in intervals]
+    ps = [interval_p_value(interval, allowed, outcome) for interval, outcome in zip(intervals, outcomes, strict=True)]
+    outcome, p = Outcome.INCONCLUSIVE, float("nan")
+    if Outcome.REFUTED in outcomes:
+        outcome = Outcome.REFUTED
+        p = min(1.0, 2 * min(p for p, which in zip(ps, outcomes, strict=True) if which is outcome))
+    elif set(outcomes) == {Outcome.SUPPORTED} and not among > AS_FORETOLD[1]:
+        outcome, p = Outcome.SUPPORTED, max(ps)
+    told = " and ".join(
+        f"{np.exp(item.estimate):.2f} [{np.exp(interval.low):.2f}, {np.exp(interval.high):.2f}] ({side})"
+        for side, item, interval in zip(SIDES, found, intervals, strict=True)
+    )
+    vectors = (
+        "There is one vector, and no other to tell whether it is foretold itself."
+        if np.isnan(among)
+        else f"Of the vectors, each foretold by the others, the furthest off is so by a factor of {among:.2f}."
+    )
+    because = (
+        f"Half a nat is lost at {told} times the shift at which vectors lose it; {AS_FORETOLD[0]:g} to {AS_FORETOLD[1]:g} is as "
+        f"foretold. {vectors}"
+    )
+    further = max((0, 1), key=lambda side: abs(found[side].estimate))
+    interval = ConfidenceInterval(float(np.exp(intervals[further].low)), float(np.exp(intervals[further].high)))
+    ratio = float(np.exp(found[further].estimate))
+    return Claim(NAME, "", steer.key, ratio, UNIT, interval, CONTROL, outcome, because, p)
+
+
+def _table(steers: Sequence[Reached], law: Float[ndarray, "budgets 2 draws"]) -> pd.DataFrame:
+    """A row for each steer, side and budget: the shift at which so much is lost, with its interval, and the one foretold."""
+    parts = []
+    for steer in steers:
+        rows = []
+        for side, sign in enumerate(SIDES.values()):
+            for index, budget in enumerate(BUDGETS):
+                draws = np.exp(steer.mean[index, side])
+                low, high = np.quantile(draws[1:], [0.025, 0.975], method="closest_observation")
+                rows.append((sign, budget, draws[0], low, high, float(np.exp(law[index, side, 0]))))
+        columns = ["side", "budget", "relative_shift", "low", "high", "foretold"]
+        parts.append(labelled(pd.DataFrame(rows, columns=columns).replace(np.inf, np.nan), steer.key))
+    return pd.concat(parts, ignore_index=True)

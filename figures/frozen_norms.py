@@ -1,0 +1,50 @@
+"""Norms as they are and with denominators frozen: preference and utility over the useful range."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
+
+from .drawing.panels import Place, key, panels, wide_axis, zero_lines
+from .drawing.saved import of_steer
+from .drawing.style import GREY, LIGHT, QUANTITIES, Look
+
+NAME = "frozen_norms"
+ORDER = 88
+SCOPE = "steer"
+FROZEN = Look(GREY, "D", ":")
+
+
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
+    """A row for each quantity and multiplier: means over pairs (nats), and the interval of what freezing changes."""
+    table = of_steer(study, "frozen_norms-curve", subject)
+    return None if table is None else table.rename(columns={"real": "value"})
+
+
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
+    """Two panels; the useful range is where the ground is light."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, 2, height=4.2, sharex=True) as shown:
+        for panel, (name, look) in zip(shown.axes, QUANTITIES.items(), strict=True):
+            rows = table.loc[table.quantity == name].sort_values("share")
+            panel.axvspan(-1, 1, color=LIGHT, alpha=0.35, zorder=0, linewidth=0)
+            panel.plot(rows.share, rows.value, color=look.colour, marker=look.marker, linestyle=look.line)
+            panel.plot(rows.share, rows.frozen, color=FROZEN.colour, marker=FROZEN.marker, linestyle=FROZEN.line)
+            panel.vlines(
+                rows.share,
+                rows.value + rows.change_low,
+                rows.value + rows.change_high,
+                color=FROZEN.colour,
+                linewidth=0.7,
+            )
+            wide_axis(panel.yaxis, 10.0, rows[["value", "frozen"]])
+            panel.set_ylabel(f"{name} (nats)")
+            zero_lines(panel)
+        shown.axes[-1].set_xlabel("multiplier, as a share of the useful range")
+        handles = [key(f"{name}, norms as they are", look, linestyle=look.line) for name, look in QUANTITIES.items()]
+        shown.legend([*handles, key("denominators frozen at $m = 0$, 95 %", FROZEN, linestyle=FROZEN.line)], columns=1)
+        shown.title(table.subject.iloc[0])
+    return shown.figure

@@ -1,0 +1,64 @@
+"""One mechanism: the shift at which each form loses how much utility, beside what vectors foretell."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.claims.one_mechanism import VECTOR
+from analyses.studies.finished import Study
+
+from .drawing.panels import Place, key, panels, zero_lines
+from .drawing.saved import saved
+from .drawing.style import BLACK, GREY, Look, form_looks, form_title
+
+NAME = "one_mechanism"
+ORDER = 87
+FORETOLD = Look(BLACK, "", "--")
+
+
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each steer, side of zero and loss: the relative shift there, with its interval, and the one foretold."""
+    table = saved(study, "claims/one_mechanism-shift")
+    if table is None:
+        return None
+    table = table.assign(unit="relative shift").rename(columns={"relative_shift": "value"})
+    return table.reindex(columns=["method", "form", "side", "budget", "value", "low", "high", "foretold", "unit"])
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """One panel; the further a line of another form lies from the dashed one, the less vectors foretell it."""
+    table = numbers(study)
+    if table is None:
+        return None
+    looks = form_looks(table["form"])
+    with panels(ax, height=3.0) as shown:
+        panel = shown.axes[0]
+        for _, rows in table.groupby(["method", "form", "side"], sort=False):
+            form = str(rows.form.iloc[0])
+            look = looks[form] if form != VECTOR else Look(GREY, "o")
+            width = 0.6 if form == VECTOR else 1.0
+            panel.hlines(
+                rows.budget, rows.side * rows.low, rows.side * rows.high, color=look.colour, linewidth=0.5, alpha=0.6
+            )
+            panel.plot(
+                rows.side * rows.value,
+                rows.budget,
+                color=look.colour,
+                marker=look.marker,
+                markersize=2.5,
+                linewidth=width,
+            )
+        for _, rows in table.drop_duplicates(["side", "budget"]).groupby("side"):
+            panel.plot(rows.side * rows.foretold, rows.budget, color=FORETOLD.colour, linestyle=FORETOLD.line, zorder=3)
+        zero_lines(panel)
+        panel.set_yscale("log")
+        budgets = np.unique(table.budget)
+        panel.set_yticks(budgets, [f"{budget:g}" for budget in budgets])
+        panel.minorticks_off()
+        panel.set_xlabel("relative shift, with the sign of $m$ (95 %)")
+        panel.set_ylabel("utility lost (nats)")
+        others = [form for form in dict.fromkeys(table.form) if form != VECTOR]
+        handles = [key(form_title(VECTOR), Look(GREY, "o"), linestyle="-"), key("vectors' mean", FORETOLD, line=True)]
+        shown.legend([*handles, *(key(form_title(form), looks[form], linestyle="-") for form in others)], columns=2)
+        shown.title("do vectors foretell what other forms lose?")
+    return shown.figure
