@@ -110,8 +110,9 @@ def _among(vectors: Sequence[Reached]) -> float:
     if len(vectors) < 2:
         return float("nan")
     found = np.array([vector.at().mean(axis=0)[:, 0] for vector in vectors])
-    rest = (found.sum(axis=0) - found) / (len(found) - 1)
-    return float(np.exp(np.abs(found - rest).max()))
+    with np.errstate(invalid="ignore"):  # of a vector that never loses so much, nothing is foretold
+        rest = (found.sum(axis=0) - found) / (len(found) - 1)
+        return float(np.exp(np.abs(found - rest).max()))
 
 
 def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs: int) -> Claim:
