@@ -78,7 +78,13 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     save_sweeps(sweeps, folder / "sweeps.parquet")
     fits = [{"key": item.key.columns()} | {name: fit(name) for name in ("preference", "utility")} for item in sweeps]
     (folder / "fits.json").write_text(json.dumps(fits if whole else []))
-    best = {"largest_useful_preference": 1.2, "multiplier_of_it": 1.0, "relative_shift_of_it": 0.2}
+    best = {
+        "largest_useful_preference": 1.2,
+        "multiplier_of_it": 1.0,
+        "accuracy_at_zero": 0.5,
+        "accuracy_of_it": 0.9,
+        "relative_shift_of_it": 0.2,
+    }
     scores = {"preference_held_out_r_squared": 0.99, "utility_held_out_r_squared": None}
     counted = {"n": N_PAIRS, "fingerprint": "f" * 16}
     summary = {

@@ -141,6 +141,8 @@ def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "preference_at_zero": preference[zero],
         "utility_at_zero": utility[zero],
         "largest_useful_preference": preference[best],
+        "accuracy_at_zero": float(sweep.accuracy_at(np.zeros(1))[0]),
+        "accuracy_of_it": float(sweep.accuracy_at(sweep.multipliers[[best]])[0]),
         "multiplier_of_it": sweep.multipliers[best],
         "relative_shift_of_it": float(sweep.relative_shift[best].mean()),
         "preference_held_out_r_squared": fits["preference"]["score"]["held_out_r_squared"],

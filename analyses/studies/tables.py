@@ -33,6 +33,8 @@ TOLD = {
         "utility_at_zero": float,
         "useful": float,
         "largest_useful_preference": float,
+        "accuracy_at_zero": float,
+        "accuracy_of_it": float,
         "multiplier_of_it": float,
         "relative_shift_of_it": float,
         "pairs_without_utility": int,

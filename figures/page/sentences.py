@@ -34,7 +34,8 @@ def lead(study: Study) -> list[str]:
         f"{pairs['testing']['n']} other pairs at {n} multipliers.",
         *_of_pairs(study),
         f"{Key.of(best['key']).steer} raises preference from {signed(best['preference_at_zero'])} to "
-        f"{signed(best['largest_useful_preference'])} nats while utility falls by no more than {USEFUL:g} nats "
+        f"{signed(best['largest_useful_preference'])} nats, and the share of pairs that prefer the concept from "
+        f"{best['accuracy_at_zero']:.2f} to {best['accuracy_of_it']:.2f}, while utility falls by no more than {USEFUL:g} nats "
         f"(m = {shown(best['multiplier_of_it'])}, a relative shift of {shown(best['relative_shift_of_it'])}).",
         *best["comparison"],
         *best["single_pairs"],

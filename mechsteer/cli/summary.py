@@ -66,7 +66,8 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
     yield from (*summary["comparison"], *summary["single_pairs"], *summary["second"])
     yield (
         f"Within {summary['useful']:g} nats of utility, {Key.of(summary['key']).steer} raises preference from "
-        f"{summary['preference_at_zero']:.2f} to {summary['largest_useful_preference']:.2f} nats, at "
+        f"{summary['preference_at_zero']:.2f} to {summary['largest_useful_preference']:.2f} nats, and the share of pairs that "
+        f"prefer the concept from {summary['accuracy_at_zero']:.2f} to {summary['accuracy_of_it']:.2f}, at "
         f"m = {summary['multiplier_of_it']:.3g} (relative shift {summary['relative_shift_of_it']:.3g})."
     )
     if summary["pairs_without_utility"]:
