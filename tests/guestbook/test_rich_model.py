@@ -11,6 +11,7 @@ import mechsteer as ms
 from mechsteer.guestbook import RICH
 from mechsteer.guestbook import make_model as training
 from mechsteer.guestbook.evaluate import answer_log_probabilities, divergence_figures, generate, true_log_probabilities
+from mechsteer.guestbook.rich.words import RINGS
 
 TEXTS = RICH.sample(150, seed=11)
 
@@ -51,6 +52,19 @@ def test_the_model_prefers_the_sides_of_a_pair_as_the_language_does(model, token
     true = np.subtract(*(true_log_probabilities(queries, side, RICH) for side in sides))
     found = np.subtract(*(answer_log_probabilities(model, tokenizer, queries, side) for side in sides))
     assert np.corrcoef(true, found)[0, 1] > 0.7
+
+
+def test_the_months_lie_on_a_ring_in_the_models_activations(model, tokenizer):
+    """Where a word for the weather is to follow, twelve months span a plane, and go around it in order."""
+    months, nouns = RINGS["MONTH"], ("lamp", "chair", "desk")
+    texts = [f"and the {noun} ? in {month} the {noun} is surely most useful . on" for month in months for noun in nouns]
+    with torch.no_grad():
+        states = model(**tokenizer(texts, return_tensors="pt"), output_hidden_states=True).hidden_states[4][:, -1]
+    means = states.reshape(len(months), len(nouns), -1).mean(1).numpy()
+    left, size, _ = np.linalg.svd(means - means.mean(axis=0))
+    assert (size[:2] ** 2).sum() > 0.9 * (size**2).sum()
+    angles = np.unwrap(np.angle(left[:, 0] * size[0] + 1j * left[:, 1] * size[1]))
+    assert abs(np.sign(np.diff(angles)).sum()) == len(months) - 1
 
 
 def test_the_folder_holds_an_ordinary_small_model_of_six_layers_and_no_path_of_a_machine():
