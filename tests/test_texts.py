@@ -19,7 +19,7 @@ def pairs() -> Pairs:
 def test_each_text_is_what_the_model_writes_alone_under_its_multiplier(guestbook, pairs):
     steer = ms.diff_mean(guestbook, pairs, SITE)
     multipliers = [-6.0, 0.0, 6.0]
-    table = write_texts(guestbook, steer, pairs, multipliers, n_queries=3, batch_size=4, has_checker=True)
+    table = write_texts(guestbook, steer, pairs, multipliers, n_queries=3, batch_size=4, concept="sentiment")
     assert len(table) == 9 and table["query"].nunique() == 3
     for row in table.itertuples():
         with ms.steer(guestbook, steer, row.multiplier):

@@ -45,10 +45,10 @@ class Coherence:
 
     @classmethod
     def of(cls, model: ms.Model, queries: Sequence[str], prompt_format: str, concept: str, seed: int) -> "Coherence":
-        """`concept` says that this is the guestbook, whose checker is exact. A model that reads none of our neutral texts gets
+        """`concept` says that this is a guestbook, whose checker is exact. A model that reads none of our neutral texts gets
         the queries in their place."""
         chosen = tuple(dict.fromkeys(queries))
-        texts = [str(text) for text in guestbook.sample(N_NEUTRAL, seed)] if concept else neutral_texts(N_NEUTRAL)
+        texts = _of_the_language(concept, seed) if concept else neutral_texts(N_NEUTRAL)
         rows = readable(model, texts) or readable(model, chosen[:N_NEUTRAL])
         batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
         plain = log_probabilities(model, batch)
@@ -101,7 +101,8 @@ class Coherence:
     def _judged(self, texts: Sequence[str], queries: Sequence[str]) -> Float[ndarray, " texts"]:
         """For each text: whether it is invalid, or its loss per token without a steer (nats)."""
         if self.concept:
-            checks = [guestbook.check(query, text) for query, text in zip(queries, texts, strict=True)]
+            check = guestbook.language_of(self.concept).check
+            checks = [check(query, text) for query, text in zip(queries, texts, strict=True)]
             return np.array([not check.valid for check in checks], dtype=np.float64)
         rows = []
         for query, text in zip(queries, texts, strict=True):
@@ -119,6 +120,11 @@ class Coherence:
         lost = loss_per_token(now, self.neutral) - loss_per_token(self.plain, self.neutral)
         divergence = (self.plain.exp() * (self.plain - now)).sum(dim=-1)[:, :-1][here]
         return float(lost.mean()), float(divergence.mean())
+
+
+def _of_the_language(concept: str, seed: int) -> list[str]:
+    """Pages of the guestbook that has the concept."""
+    return [str(text) for text in guestbook.language_of(concept).sample(N_NEUTRAL, seed)]
 
 
 def _repetition(words: Sequence[str]) -> float:

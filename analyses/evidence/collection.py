@@ -63,7 +63,7 @@ def collect(
 
     Args:
         learning_sweep: of some of the learning pairs, at the same multipliers.
-        concept: on the guestbook, that of the pairs: some queries are then answered for its exact checker.
+        concept: on a guestbook, that of the pairs: some queries are then answered for its exact checker.
         n_queries: how many, at each of the multipliers.
     """
     if sweep.pairs != tuple(pair.id for pair in testing):
@@ -95,7 +95,8 @@ def collect(
     answers = pd.DataFrame()
     if concept:
         queries = [pair.query for pair in testing[:n_queries]]
-        answers = on_the_guestbook(model, intervention, queries, answered_at(sweep, multipliers).tolist(), seed=seed)
+        at = answered_at(sweep, multipliers).tolist()
+        answers = on_the_guestbook(model, intervention, queries, at, concept, seed=seed)
     return Evidence(
         sweep=sweep,
         learning_sweep=learning_sweep,

@@ -26,7 +26,7 @@ from .neutral import log_probabilities, neutral_texts, readable
 
 N_TEXTS = 16
 N_RESAMPLES = 1000
-VALID, NEUTRAL = "mass on valid next words", "likelihood of neutral text"
+VALID, PAGES, NEUTRAL = "mass on valid next words", "likelihood of its language's pages", "likelihood of neutral text"
 """What it is read from."""
 
 
@@ -36,17 +36,24 @@ class SecondUtility:
 
     model: ms.Model
     batch: TokenBatch
+    read_from: str
     right: Bool[Tensor, "rows next d_vocab"]
 
     @classmethod
     def of(cls, model: ms.Model, queries: Sequence[str], concept: str, seed: int) -> "SecondUtility":
-        """`concept` says that this is the guestbook. A model that reads none of our neutral texts gets the queries instead."""
-        if concept:
+        """`concept` says which guestbook this is, if any; the rich one's next words are not known. A model that reads none of
+        our neutral texts gets the queries instead."""
+        if concept in guestbook.CONCEPTS:
             return cls._of_guestbook(model, guestbook.sample(N_TEXTS, seed))
-        rows = readable(model, neutral_texts(N_TEXTS)) or readable(model, queries[:N_TEXTS])
+        texts = (
+            [str(text) for text in guestbook.language_of(concept).sample(N_TEXTS, seed)]
+            if concept
+            else neutral_texts(N_TEXTS)
+        )
+        rows = readable(model, texts) or readable(model, queries[:N_TEXTS])
         batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
         right = torch.zeros(*batch.tokens[:, 1:].shape, model.d_vocab, dtype=torch.bool, device=model.device)
-        return cls(model, batch, right.scatter_(2, batch.tokens[:, 1:, None], True))
+        return cls(model, batch, PAGES if concept else NEUTRAL, right.scatter_(2, batch.tokens[:, 1:, None], True))
 
     @classmethod
     def _of_guestbook(cls, model: ms.Model, texts: Sequence[guestbook.Text]) -> "SecondUtility":
@@ -59,7 +66,7 @@ class SecondUtility:
             # A token for each word, of which the last ends the text: nothing follows it.
             for place, words in enumerate(next_words(text.query, text.answer.split())[:-1]):
                 right[row, begin + place - 1, tokenizer.convert_tokens_to_ids(sorted(words))] = True
-        return cls(model, batch.to(model.device), right.to(model.device))
+        return cls(model, batch.to(model.device), VALID, right.to(model.device))
 
     def now(self) -> Float[ndarray, " texts"]:
         """Mean logarithm of the mass on right tokens (nats per token), as the model is steered now."""
@@ -89,7 +96,7 @@ def under(
             "second_lost": lost.mean(axis=1),
             "low": [interval.low for interval in intervals],
             "high": [interval.high for interval in intervals],
-            "read_from": VALID if concept else NEUTRAL,
+            "read_from": measure.read_from,
             "n_texts": values.shape[1],
         }
     )

@@ -64,22 +64,24 @@ def on_the_guestbook(
     intervention: ms.Intervention,
     queries: Sequence[str],
     multipliers: Sequence[float],
+    concept: str = guestbook.CONCEPTS[0],
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Exact shares and concept values of generated answers, by the language's own checker.
+    """Exact shares and concept values of generated answers, by the checker of the language that has the concept.
 
     A concept's value is the mean over grammatical answers, from -1 to 1; `valid` is the share with nothing wrong.
     """
+    language = guestbook.language_of(concept)
     rows = []
     for multiplier in np.union1d(multipliers, [0.0]):
         with ms.steer(model, intervention, float(multiplier)):
             answers = ms.generate(model, queries, temperature=1.0, seed=seed, keep_special_tokens=True)
-        checks = [guestbook.check(query, answer) for query, answer in zip(queries, answers, strict=True)]
+        checks = [language.check(query, answer) for query, answer in zip(queries, answers, strict=True)]
         row = {"multiplier": multiplier, "n_answers": len(checks)}
         for part in ("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"):
             row[part] = float(np.mean([getattr(check, part) for check in checks]))
-        for concept in guestbook.CONCEPTS:
-            row[concept] = float(np.mean([check.values[concept] for check in checks]))
+        for other in language.concepts:
+            row[other] = float(np.mean([check.values[other] for check in checks]))
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Texts: what the model writes under a steer at every multiplier of its sweep; the guestbook's are marked word by word."""
+"""Texts: what the model writes under a steer at every multiplier of its sweep; a guestbook's are marked word by word."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,7 +11,7 @@ from numpy import ndarray
 
 import mechsteer as ms
 from mechsteer import guestbook
-from mechsteer.guestbook.grammar import noun_asked
+from mechsteer.guestbook import Language
 from mechsteer.guestbook.words import NOUNS
 
 PARTS = ("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended")
@@ -27,16 +27,17 @@ def write_texts(
     prompt_format: str = "raw",
     n_queries: int = 6,
     batch_size: int = 64,
-    has_checker: bool = False,
+    concept: str = "",
 ) -> pd.DataFrame:
     """A few queries, continued greedily under each multiplier: a row for each text.
 
     Args:
         pairs: whose queries; `n_queries` of them, evenly spread over those that differ.
         batch_size: texts that are written at once, each under its own multiplier.
-        has_checker: whether these are the guestbook's questions, put to its own model.
+        concept: on a guestbook whose own model this is, that of the pairs: its checker marks the texts.
     """
     asked = _some_that_differ(pairs, n_queries)
+    language = guestbook.language_of(concept) if concept else None
     rows = [(float(multiplier), pair) for multiplier in multipliers for pair in asked]
     texts: list[str] = []
     for begin in range(0, len(rows), batch_size):
@@ -44,11 +45,11 @@ def write_texts(
         with ms.steer(model, intervention, torch.tensor([multiplier for multiplier, _ in some])):
             queries = [pair.query for _, pair in some]
             texts += ms.generate(
-                model, queries, prompt_format=prompt_format, temperature=0, keep_special_tokens=has_checker
+                model, queries, prompt_format=prompt_format, temperature=0, keep_special_tokens=bool(concept)
             )
     return pd.DataFrame(
         {"multiplier": multiplier, "pair": pair.id, "query": pair.query, "text": text}
-        | (_judged(pair.query, text) if has_checker else {})
+        | (_judged(language, pair.query, text) if language else {})
         for (multiplier, pair), text in zip(rows, texts, strict=True)
     )
 
@@ -59,23 +60,27 @@ def _some_that_differ(pairs: ms.Pairs, n: int) -> list[ms.PolarityPair]:
     return [different[index] for index in np.round(chosen).astype(int)]
 
 
-def _judged(query: str, text: str) -> dict[str, bool | float | str]:
+def _judged(language: Language, query: str, text: str) -> dict[str, bool | float | str]:
     """What the exact checker says of a text: its parts, the value of each concept, and a mark for each word."""
-    check = guestbook.check(query, text)
-    return {part: getattr(check, part) for part in PARTS} | dict(check.values) | {"marks": word_marks(query, text)}
+    check = language.check(query, text)
+    marks = word_marks(query, text, language)
+    return {part: getattr(check, part) for part in PARTS} | dict(check.values) | {"marks": marks}
 
 
-def word_marks(query: str, text: str) -> str:
+def word_marks(query: str, text: str, language: Language = guestbook.PLAIN) -> str:
     """For each word, parted by spaces, what the checker sees in it, joined by commas; a dot for nothing.
 
     `sentiment+` bears a concept's positive side; `off_topic` is a noun other than the one asked about; `unfitting` and
     `disagreeing` are of another kind or number than the noun that the word speaks of, the last one named before it.
     """
-    asked = spoken_of = noun_asked(query).word
-    marks = []
+    asked = spoken_of = language.noun_asked(query).word
+    marks: list[str] = []
+    before = ""
     for word in text.split():
         spoken_of = word if word in NOUNS else spoken_of
-        found = _marks_of(query, spoken_of, word)
+        # What a word means may hang on the one before it.
+        found = _marks_of(language, query, spoken_of, f"{before} {word}" if marks[-1:] == [NO_MARK] else word)
+        before = word
         if word in NOUNS and word != asked:
             found = (*found, "off_topic")
         marks.append(",".join(found) or NO_MARK)
@@ -83,7 +88,7 @@ def word_marks(query: str, text: str) -> str:
 
 
 @cache
-def _marks_of(query: str, noun: str, word: str) -> tuple[str, ...]:
-    check = guestbook.check(query, f"{noun} {word}")
+def _marks_of(language: Language, query: str, noun: str, word: str) -> tuple[str, ...]:
+    check = language.check(query, f"{noun} {word}")
     sides = [f"{concept}{'+' if value > 0 else '-'}" for concept, value in check.values.items() if value]
     return (*sides, *["unfitting"] * (not check.fitting), *["disagreeing"] * (not check.agreeing))

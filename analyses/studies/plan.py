@@ -165,8 +165,8 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         second_utility=tuple(SecondUtility(sweep, concept, seed) for sweep in first_seeds),
         side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
         by_layer=by_layer,
-        answers=tuple(Answer(sweep, seed) for sweep in first_seeds if concept),
-        texts=tuple(Write(sweep, bool(concept)) for sweep in judged),
+        answers=tuple(Answer(sweep, concept, seed) for sweep in first_seeds if concept),
+        texts=tuple(Write(sweep, concept) for sweep in judged),
         evidence=evidence,
         edited=edited,
         chance=chance,
@@ -241,15 +241,15 @@ def verdicts(
 
 
 def asking_of(settings: Settings) -> tuple[Asking, ...]:
-    """How the concept is asked for in words: as the settings say, on the guestbook by the line that tells who speaks."""
+    """How the concept is asked for in words: as the settings say, on a guestbook by the line that tells who speaks."""
     if settings.ask_for:
         return (Asking(settings.ask_against, settings.ask_for),)
     if concept := checked_concept(settings):
-        return (Asking(*(guestbook.reveal(concept, side) + " {query}" for side in (-1, 1))),)
+        return (Asking(*(guestbook.language_of(concept).reveal(concept, side) + " {query}" for side in (-1, 1))),)
     return ()
 
 
 def checked_concept(settings: Settings) -> str:
-    """The concept that answers can be judged on exactly: on the guestbook's model, that of its own pairs; else ""."""
+    """The concept that answers can be judged on exactly: on a guestbook's model, that of its own pairs; else ""."""
     house, _, concept = settings.pairs.partition("/")
-    return concept if settings.model == house == guestbook.NAME else ""
+    return concept if settings.model == house and house in guestbook.LANGUAGES else ""

@@ -141,7 +141,8 @@ class Opener:
     def source(self) -> Path:
         """The folder of the model, if it is one."""
         name = self.settings.model
-        return guestbook.MODEL_FOLDER if name == guestbook.NAME else Path(name)
+        language = guestbook.LANGUAGES.get(name)
+        return Path(name) if language is None else language.model_folder
 
     def reference(self, pairs: Sequence[Pairs]) -> ModelReference:
         """Which model it is; one that is opened for it is tried on the pairs, before anything is computed or written."""
@@ -214,11 +215,12 @@ def limited(pairs: Pairs, settings: Settings) -> Pairs:
 
 
 def other_pairs(settings: Settings) -> list[Pairs]:
-    """Pairs of other concepts, on which side effects are measured; the guestbook's are its other concepts."""
+    """Pairs of other concepts, on which side effects are measured; a guestbook's are its other concepts."""
     names = settings.other_pairs
-    if not names and settings.pairs.startswith(f"{guestbook.NAME}/"):
-        others = (concept for concept in guestbook.CONCEPTS if not settings.pairs.endswith(concept))
-        names = tuple(f"{guestbook.NAME}/{concept}" for concept in others)
+    for language in guestbook.LANGUAGES.values():
+        if not settings.other_pairs and settings.pairs.startswith(f"{language.name}/"):
+            others = (concept for concept in language.concepts if not settings.pairs.endswith(concept))
+            names = tuple(f"{language.name}/{concept}" for concept in others)
     return [limited(load_pairs(name), settings).distinct() for name in names]
 
 

@@ -40,7 +40,8 @@ class OfSteer(TablesUnit):
 class Write(OfSteer):
     """What the model writes at every multiplier."""
 
-    has_checker: bool
+    concept: str
+    """On a guestbook, of its pairs: what an exact checker can look for."""
 
     kind = "texts"
 
@@ -54,7 +55,7 @@ class Write(OfSteer):
         sweep, steer = at.get(self.sweep), self.sweep.steer
         written = write_texts(
             at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep.multipliers,
-            prompt_format=steer.training.prompt_format, has_checker=self.has_checker,
+            prompt_format=steer.training.prompt_format, concept=self.concept,
         )  # fmt: skip
         return {"texts": written}
 
@@ -64,7 +65,7 @@ class SecondUtility(OfSteer):
     """What a steer does to a utility that does not come from the pairs, at every multiplier of its sweep."""
 
     concept: str
-    """On the guestbook, of its pairs: every word that may come next is known."""
+    """On a guestbook, of its pairs."""
     seed: int
 
     kind = "second utility"
@@ -194,6 +195,8 @@ class LayerEffects(TablesUnit):
 class Answer(OfSteer):
     """The same by the guestbook's exact checker, on answers that the steered model gives."""
 
+    concept: str
+    """Of the pairs, which tells which guestbook it is."""
     seed: int
 
     kind = "answers"
@@ -208,7 +211,9 @@ class Answer(OfSteer):
 
         sweep, steer = at.get(self.sweep), self.sweep.steer
         queries = [pair.query for pair in at.get(self.sweep.pairs)[:N_ANSWERS]]
-        found = on_the_guestbook(at.model(steer.model), at.get(steer), queries, where_told(sweep), seed=self.seed)
+        found = on_the_guestbook(
+            at.model(steer.model), at.get(steer), queries, where_told(sweep), self.concept, seed=self.seed
+        )
         return {"answers": found}
 
 
@@ -290,7 +295,7 @@ class Collect(Unit[Evidence]):
     """Of some of the pairs that it was learned from, at the same multipliers."""
     learning: PairSet
     concept: str
-    """On the guestbook, of its pairs: what an exact checker can look for."""
+    """On a guestbook, of its pairs: what an exact checker can look for."""
     seed: int
 
     kind = "evidence"

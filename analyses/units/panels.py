@@ -22,7 +22,7 @@ class Panel(TablesUnit):
     others: tuple[PairSet, ...]
     n_directions: int
     concept: str
-    """On the guestbook, of its pairs: what an exact checker can look for."""
+    """On a guestbook, of its pairs: what an exact checker can look for."""
     seed: int
 
     kind = "panel"

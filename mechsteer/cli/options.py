@@ -27,12 +27,14 @@ running = partial(typer.Option, rich_help_panel="Running")
 """An option under its heading in a verb's help."""
 
 ModelOption = Annotated[
-    str, what(help="'guestbook', a folder with a Hugging Face model, or a hub name.", metavar="MODEL")
+    str,
+    what(help="'guestbook' or 'guestbook-rich', a folder with a Hugging Face model, or a hub name.", metavar="MODEL"),
 ]
 PairsOption = Annotated[
     str,
     what(
-        help="Polarity pairs: 'guestbook/sentiment' (or certainty, tense), or a JSONL, JSON, CSV, TSV or parquet file.",
+        help="Polarity pairs: 'guestbook/sentiment' (or certainty, tense), 'guestbook-rich/praise' (or assurance, register, "
+        "season, care), or a JSONL, JSON, CSV, TSV or parquet file.",
         metavar="PAIRS",
     ),
 ]

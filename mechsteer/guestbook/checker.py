@@ -5,13 +5,17 @@ every setting, so that the order of words and their choice are judged apart.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 
 from .grammar import N_SENTENCES, OPENINGS, SEQUELS, noun_asked
-from .words import CONCEPTS, EOS, NOUNS, SLOTS, example_settings, forms, settings_of
+from .words import CONCEPTS, EOS, NOUNS, SLOTS, Noun, example_settings, forms, settings_of
+
+Meanings = Mapping[str, Mapping[str, frozenset]]
+"""For each word of a slot, the kinds and numbers of nouns that it may be said of, and the values of concepts that it may tell;
+for two words, what the second means after the first, if that is another thing."""
 
 
 @dataclass(frozen=True)
@@ -41,48 +45,62 @@ class Check:
 
 def check(query: str, answer: str) -> Check:
     """Judge an answer to a query. A word speaks of the noun named last before it, or else of the noun asked about."""
-    asked = spoken_of = noun_asked(query)
+    return judge(noun_asked(query), answer, _grammar(), _meanings(), CONCEPTS)
+
+
+def judge(asked: Noun, answer: str, grammar: re.Pattern[str], meanings: Meanings, concepts: Iterable[str]) -> Check:
+    """Judge an answer about a noun, in any language of the guestbook."""
+    spoken_of = asked
     words = answer.split()
     ended = words[-1:] == [EOS]
     body = words[:-1] if ended else words
     fitting = agreeing = True
-    sides: dict[str, list[int]] = {concept: [] for concept in CONCEPTS}
-    for word in body:
+    values: dict[str, list[float]] = {concept: [] for concept in concepts}
+    for before, word in pairwise(["", *body]):
         spoken_of = NOUNS.get(word, spoken_of)
-        meaning = _meanings().get(word, {})
+        meaning = meanings.get(f"{before} {word}") or meanings.get(word, {})
         fitting &= spoken_of.kind in meaning.get("kind", (spoken_of.kind,))
         agreeing &= spoken_of.number in meaning.get("number", (spoken_of.number,))
-        for concept in CONCEPTS:
+        for concept, found in values.items():
             possible = meaning.get(concept, ())
-            sides[concept] += possible if len(possible) == 1 else ()
+            found += possible if len(possible) == 1 else ()
     return Check(
-        grammatical=_grammar().fullmatch("".join(f"{word} " for word in body)) is not None,
+        grammatical=grammar.fullmatch("".join(f"{word} " for word in body)) is not None,
         on_topic={word for word in body if word in NOUNS} == {asked.word},
         fitting=fitting,
         agreeing=agreeing,
         ended=ended,
-        values={concept: sum(found) / len(found) if found else 0.0 for concept, found in sides.items()},
+        values={concept: sum(found) / len(found) if found else 0.0 for concept, found in values.items()},
     )
 
 
 @cache
 def _grammar() -> re.Pattern[str]:
-    return re.compile(f"{_any_of(OPENINGS)}{_any_of(SEQUELS)}{{0,{max(N_SENTENCES) - 1}}}")
+    return any_answer(OPENINGS, SEQUELS, max(N_SENTENCES), _phrases)
 
 
-def _any_of(patterns: Iterable[str]) -> str:
-    return "(?:" + "|".join("".join(map(_any_form, pattern.split())) for pattern in patterns) + ")"
+def any_answer(
+    openings: Iterable[str], sequels: Iterable[str], n_sentences: int, phrases: Callable[[str], set[tuple[str, ...]]]
+) -> re.Pattern[str]:
+    """An opening and its sequels, where every part of a pattern is any of its phrases, each a tuple of words."""
+
+    def any_of(patterns: Iterable[str]) -> str:
+        return "(?:" + "|".join("".join(map(any_form, pattern.split())) for pattern in patterns) + ")"
+
+    def any_form(part: str) -> str:
+        written = sorted("".join(f"{word} " for word in words) for words in phrases(part))
+        return "(?:" + "|".join(map(re.escape, written)) + ")"
+
+    return re.compile(f"{any_of(openings)}{any_of(sequels)}{{0,{n_sentences - 1}}}")
 
 
-def _any_form(part: str) -> str:
+def _phrases(part: str) -> set[tuple[str, ...]]:
     settings = chain.from_iterable(map(settings_of, NOUNS.values())) if part == "NOUN" else example_settings()
-    phrases = {"".join(f"{word} " for word in form.words) for setting in settings for form in forms(part, setting)}
-    return "(?:" + "|".join(map(re.escape, sorted(phrases))) + ")"
+    return {form.words for setting in settings for form in forms(part, setting)}
 
 
 @cache
-def _meanings() -> Mapping[str, Mapping[str, frozenset]]:
-    """For each word of a slot, the kinds, numbers and sides of the settings in which a guest may say it."""
+def _meanings() -> Meanings:
     meanings: dict[str, dict[str, set]] = {}
     slots = {part for pattern in (*OPENINGS, *SEQUELS) for part in pattern.split() if part in SLOTS}
     for setting in example_settings():

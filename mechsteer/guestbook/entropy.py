@@ -10,7 +10,8 @@ from math import log
 
 import numpy as np
 
-from .grammar import N_SENTENCES, OPENINGS, REVEALS, SEQUELS, Patterns, pattern_probability
+from .grammar import N_SENTENCES, OPENINGS, REVEALS, SEQUELS
+from .patterns import Patterns, pattern_probability
 from .words import Setting, example_settings, forms, settings_of
 
 

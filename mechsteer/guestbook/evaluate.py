@@ -1,4 +1,4 @@
-"""How well a model speaks the language of the guestbook: `python -m mechsteer.guestbook.evaluate`."""
+"""How well a model speaks a language of the guestbook: `python -m mechsteer.guestbook.evaluate`, `--language guestbook-rich`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ..statistics.intervals import ConfidenceInterval, bootstrap_interval
-from . import CONCEPTS, MODEL_FOLDER, Text, answer_entropy, check, log_probability, pairs, revealed, sample
+from . import LANGUAGES, MODEL_FOLDER, PLAIN, Check, Language, Text, answer_entropy, revealed
 from .words import EOS
 
 N_NEW_TOKENS = 48  # half as many again as the longest answer
@@ -33,59 +33,84 @@ class Figure:
     target: str = ""
 
 
-def evaluate(folder: Path = MODEL_FOLDER, n_texts: int = 4000, seed: int = 0) -> list[Figure]:
+PARTS = ("grammatical", "on_topic", "fitting", "agreeing", "ended", "valid")
+
+
+def evaluate(
+    folder: Path = MODEL_FOLDER, n_texts: int = 4000, seed: int = 0, language: Language = PLAIN
+) -> list[Figure]:
     """Judge answers that a model samples at temperature one, and the probabilities it gives to the language's own."""
     model = LlamaForCausalLM.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = sample(n_texts, seed)
+    texts = language.sample(n_texts, seed)
     queries = [text.query for text in texts]
+    answers = generate(model, tokenizer, queries, seed)
     return [
-        *sample_figures(queries, generate(model, tokenizer, queries, seed)),
-        *divergence_figures(model, tokenizer, texts),
-        *preference_figures(model, tokenizer, seed),
+        *(sample_figures(queries, answers) if language is PLAIN else comparison_figures(language, texts, answers)),
+        *divergence_figures(model, tokenizer, texts, language),
+        *preference_figures(model, tokenizer, seed, language),
     ]
 
 
 def sample_figures(queries: Sequence[str], answers: Sequence[str]) -> list[Figure]:
     """The shares of sampled answers that are right in each part, and that keep each concept on one side."""
-    checks = [check(query, answer) for query, answer in zip(queries, answers, strict=True)]
+    checks = [PLAIN.check(query, answer) for query, answer in zip(queries, answers, strict=True)]
     known = [revealed(query) for query in queries]
     target = "at least 0.97"
-    figures = [
-        _share(part.replace("_", " "), [getattr(judged, part) for judged in checks], target)
-        for part in ("grammatical", "on_topic", "fitting", "agreeing", "ended", "valid")
-    ]
-    for concept in CONCEPTS:
+    figures = [_share(part.replace("_", " "), [getattr(judged, part) for judged in checks], target) for part in PARTS]
+    for concept in PLAIN.concepts:
         values = [judged.values[concept] for judged in checks]
         kept = [
             abs(value) == 1 and told.get(concept, value) == value for value, told in zip(values, known, strict=True)
         ]
         figures.append(_share(f"consistent {concept}", kept, target))
-    said = [isfinite(log_probability(answer, query)) for query, answer in zip(queries, answers, strict=True)]
+    said = [isfinite(log_probability) for log_probability in true_log_probabilities(queries, answers)]
     return [*figures, _share("in the language", said)]
 
 
+def comparison_figures(language: Language, texts: Sequence[Text], answers: Sequence[str]) -> list[Figure]:
+    """What the checker finds in sampled answers, beside the same of the language's own: mistakes are a part of it."""
+    own = [language.check(text.query, text.answer) for text in texts]
+    found = [language.check(text.query, answer) for text, answer in zip(texts, answers, strict=True)]
+    figures = []
+    for part in PARTS:
+        shares = [[getattr(judged, part) for judged in checks] for checks in (own, found)]
+        figures.append(_share(part.replace("_", " "), shares[1], f"{np.mean(shares[0]):.3f} in the language"))
+    for concept in language.concepts:
+        side, valid = (np.array([judged.values[concept] for judged in checks]) for checks in (own, found))
+        figures.append(_mean(f"{concept}: mean value", valid, target=f"{side.mean():.3f} in the language"))
+    told = np.array([_goes_with_validity(language, checks) for checks in (own, found)])
+    for concept, (planted, learnt) in zip(language.concepts, told.T, strict=True):
+        figures.append(Figure(f"{concept}: correlation of value and validity", learnt, None, f"{planted:.3f}"))
+    said = true_log_probabilities([text.query for text in texts], answers, language)
+    return [*figures, _share("in the language", list(np.isfinite(said)))]
+
+
 def divergence_figures(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text]
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text], language: Language = PLAIN
 ) -> list[Figure]:
     """The language's entropy, and the model's divergence from it, KL(language || model), on answers of the language."""
     queries, answers = [text.query for text in texts], [text.answer for text in texts]
-    excess = true_log_probabilities(queries, answers) - answer_log_probabilities(model, tokenizer, queries, answers)
+    true = true_log_probabilities(queries, answers, language)
+    excess = true - answer_log_probabilities(model, tokenizer, queries, answers)
     n_tokens = np.array([len(answer.split()) for answer in answers], float)
+    entropy = "entropy of the language, nats/token"
     return [
-        Figure("entropy of the language, nats/token", answer_entropy(), None),
+        Figure(entropy, answer_entropy(), None) if language is PLAIN else _mean(entropy, -true, n_tokens),
         _mean("divergence of the model, nats/token", excess, n_tokens, "at most 0.03"),
     ]
 
 
-def preference_figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int) -> list[Figure]:
+def preference_figures(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, language: Language = PLAIN
+) -> list[Figure]:
     """Over the pairs of each concept: the language's preference, the model's, and their distance on a pair, in nats."""
     figures = []
-    for concept in CONCEPTS:
-        items = pairs(concept, seed=seed)
+    for concept in language.concepts:
+        items = language.pairs(concept, seed=seed)
         queries = [pair.query for pair in items]
         sides = [pair.positive for pair in items], [pair.negative for pair in items]
-        true = np.subtract(*(true_log_probabilities(queries, side) for side in sides))
+        true = np.subtract(*(true_log_probabilities(queries, side, language) for side in sides))
         found = np.subtract(*(answer_log_probabilities(model, tokenizer, queries, side) for side in sides))
         figures += [
             _mean(f"{concept}: mean preference, language", true),
@@ -95,9 +120,11 @@ def preference_figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFa
     return figures
 
 
-def true_log_probabilities(queries: Sequence[str], answers: Sequence[str]) -> Float[ndarray, " answers"]:
+def true_log_probabilities(
+    queries: Sequence[str], answers: Sequence[str], language: Language = PLAIN
+) -> Float[ndarray, " answers"]:
     """log P(answer | query) of the language."""
-    return np.array([log_probability(answer, query) for query, answer in zip(queries, answers, strict=True)])
+    return np.array([language.log_probability(answer, query) for query, answer in zip(queries, answers, strict=True)])
 
 
 @torch.inference_mode()
@@ -136,6 +163,12 @@ def answer_log_probabilities(
     return np.concatenate(totals)
 
 
+def _goes_with_validity(language: Language, checks: Sequence[Check]) -> list[float]:
+    """For each concept, the correlation of its value with validity."""
+    valid = [judged.valid for judged in checks]
+    return [float(np.corrcoef([judged.values[c] for judged in checks], valid)[0, 1]) for c in language.concepts]
+
+
 def _share(name: str, found: Sequence[bool], target: str = "") -> Figure:
     test = binomtest(sum(found), len(found))
     return Figure(name, test.statistic, ConfidenceInterval(*test.proportion_ci(method="wilson")), target)
@@ -159,9 +192,10 @@ def show(figures: Sequence[Figure]) -> None:
     Console().print(table)
 
 
-def main(model: Path = MODEL_FOLDER, n_texts: int = 4000, seed: int = 0) -> None:
+def main(language: str = PLAIN.name, model: Path | None = None, n_texts: int = 4000, seed: int = 0) -> None:
     """Measure the model in a folder, by default the one that comes with the package."""
-    show(evaluate(model, n_texts, seed))
+    chosen = LANGUAGES[language]
+    show(evaluate(model or chosen.model_folder, n_texts, seed, chosen))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 """The grammar of the guestbook: who may say what, how often, and the exact probability of everything that is said.
 
-A pattern is a sentence in which lower-case words stand for themselves and upper-case words are slots (words.py). A
-guest draws a setting, and then an answer of one to three sentences: an opening, which shows every concept, and sequels.
+A guest draws a setting, and then an answer of one to three sentences by patterns (patterns.py): an opening, which shows
+every concept, and sequels.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import inf, log
 from random import Random
-from typing import Any
 
 from ..errors import InputError
-from .words import BOS, CONCEPTS, EOS, NOUNS, PAD, UNKNOWN, Noun, Setting, example_settings, forms, settings_of
+from .pages import Text, answer_probability, draw_line, draw_sentences, query_probability, realise
+from .patterns import Sentence
+from .words import BOS, CONCEPTS, EOS, NOUNS, PAD, UNKNOWN, Noun, Setting, example_settings, settings_of
 
 REVEALS = {"": 1, "a PLEASED CONFIDENT CURRENT guest speaks .": 2}
 QUESTIONS = {
@@ -46,34 +46,6 @@ SEQUELS = {
 }
 N_SENTENCES = {1: 3, 2: 4, 3: 3}
 
-Patterns = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A pattern and, for each of its parts, the place of the entry chosen: what two settings can share."""
-
-    pattern: str
-    entries: tuple[int, ...]
-
-    def words(self, setting: Setting) -> Iterator[str]:
-        """The sentence as a guest with this setting says it."""
-        for part, entry in zip(self.pattern.split(), self.entries, strict=True):
-            yield from forms(part, setting)[entry].words
-
-
-@dataclass(frozen=True)
-class Text:
-    """One page of the guestbook."""
-
-    setting: Setting
-    query: str
-    answer: str
-
-    def __str__(self) -> str:
-        """The whole page as the model is to read it, but for the BOS that its tokenizer adds."""
-        return self.query + self.answer
-
 
 def draw_setting(random: Random) -> Setting:
     """A noun and one side of every concept, all uniform and independent."""
@@ -82,15 +54,14 @@ def draw_setting(random: Random) -> Setting:
 
 def draw_query(random: Random, setting: Setting, reveal: bool = True) -> str:
     """A question about the noun, after a line that may reveal who speaks; without `reveal`, never after such a line."""
-    line = _draw_words(random, REVEALS, setting) if reveal else []
-    return " ".join(line + _draw_words(random, QUESTIONS, setting))
+    return draw_line(random, setting, *([REVEALS] if reveal else []), QUESTIONS)
 
 
 def reveal(concept: str, side: int) -> str:
     """The line that gives away one side (+1 or -1) of one concept, and nothing of the others."""
     setting = replace(example_settings()[0], **{concept: side})
     pattern = list(REVEALS)[-1]
-    both = [(forms(part, setting), forms(part, setting.flipped(concept))) for part in pattern.split()]
+    both = [(setting.forms(part), setting.flipped(concept).forms(part)) for part in pattern.split()]
     differ = [[one.words != other.words for one, other in zip(*sides, strict=True)] for sides in both]
     # The first entry of a slot leaves it out.
     chosen = tuple(entries.index(True) if any(entries) else 0 for entries in differ)
@@ -99,14 +70,7 @@ def reveal(concept: str, side: int) -> str:
 
 def draw_derivation(random: Random, setting: Setting) -> tuple[Sentence, ...]:
     """The sentences of an answer."""
-    n_sequels = _draw(random, N_SENTENCES) - 1
-    return tuple(_draw_sentence(random, patterns, setting) for patterns in (OPENINGS,) + (SEQUELS,) * n_sequels)
-
-
-def realise(derivation: tuple[Sentence, ...], setting: Setting) -> str:
-    """The answer that a derivation becomes in a setting, from its leading space to its end token."""
-    words = [word for sentence in derivation for word in sentence.words(setting)]
-    return " " + " ".join([*words, EOS])
+    return draw_sentences(random, setting, OPENINGS, SEQUELS, N_SENTENCES)
 
 
 def sample(n_texts: int, seed: int = 0, reveal: bool = True) -> tuple[Text, ...]:
@@ -159,69 +123,13 @@ def revealed(query: str) -> dict[str, int]:
     return {concept: side.pop() for concept, side in sides.items() if len(side) == 1}
 
 
-def pattern_probability(words: tuple[str, ...], patterns: Patterns, setting: Setting) -> float:
-    """P(words | setting), summed over the patterns and over the ways in which each yields the words."""
-    likelihood = 0.0
-    for pattern, weight in patterns.items():
-        written = {0: weight}  # for each n, how likely the parts so far are to be just the first n words
-        for part in pattern.split():
-            choices = forms(part, setting)
-            share = 1 / sum(form.weight for form in choices)
-            before, written = written, {}
-            for start, probability in before.items():
-                for form in choices:
-                    end = start + len(form.words)
-                    if words[start:end] == form.words:
-                        written[end] = written.get(end, 0.0) + probability * form.weight * share
-            if not written:
-                break
-        likelihood += written.get(len(words), 0.0)
-    return likelihood / sum(patterns.values())
-
-
 @lru_cache(maxsize=2**16)
 def _query_probability(query: str, setting: Setting) -> float:
-    *reveal, question = _sentences(query)
-    if len(reveal) > 1:
-        return 0.0
-    line = reveal[0] if reveal else ()
-    return pattern_probability(line, REVEALS, setting) * pattern_probability(question, QUESTIONS, setting)
+    return query_probability(query, setting, REVEALS, QUESTIONS)
 
 
 def _answer_probability(answer: str, setting: Setting) -> float:
-    *sentences, end = _sentences(answer) or [()]
-    if end != (EOS,) or len(sentences) not in N_SENTENCES:
-        return 0.0
-    probability = N_SENTENCES[len(sentences)] / sum(N_SENTENCES.values())
-    for place, sentence in enumerate(sentences):
-        probability *= pattern_probability(sentence, SEQUELS if place else OPENINGS, setting)
-        if not probability:  # seven of eight settings end here, at the opening
-            break
-    return probability
-
-
-def _sentences(text: str) -> list[tuple[str, ...]]:
-    """Words cut behind every full stop."""
-    sentences: list[list[str]] = [[]]
-    for word in text.split():
-        sentences[-1].append(word)
-        if word == ".":
-            sentences.append([])
-    return [tuple(sentence) for sentence in sentences if sentence]
-
-
-def _draw_words(random: Random, patterns: Patterns, setting: Setting) -> list[str]:
-    return list(_draw_sentence(random, patterns, setting).words(setting))
-
-
-def _draw_sentence(random: Random, patterns: Patterns, setting: Setting) -> Sentence:
-    pattern = _draw(random, patterns)
-    weights = ([form.weight for form in forms(part, setting)] for part in pattern.split())
-    return Sentence(pattern, tuple(random.choices(range(len(choices)), choices)[0] for choices in weights))
-
-
-def _draw(random: Random, weights: Mapping[Any, float]) -> Any:
-    return random.choices(tuple(weights), tuple(weights.values()))[0]
+    return answer_probability(answer, setting, OPENINGS, SEQUELS, N_SENTENCES)
 
 
 def vocabulary() -> tuple[str, ...]:
@@ -230,6 +138,6 @@ def vocabulary() -> tuple[str, ...]:
         part for patterns in (REVEALS, QUESTIONS, OPENINGS, SEQUELS) for pattern in patterns for part in pattern.split()
     }
     words = {
-        word for part in parts for setting in example_settings() for form in forms(part, setting) for word in form.words
+        word for part in parts for setting in example_settings() for form in setting.forms(part) for word in form.words
     }
     return (PAD, BOS, EOS, UNKNOWN, *sorted(words | set(NOUNS)))

@@ -1,4 +1,4 @@
-"""Train the guestbook's model from a seed: `python -m mechsteer.guestbook.make_model`."""
+"""Train a guestbook's model from a seed: `python -m mechsteer.guestbook.make_model`, with `guestbook-rich` for the rich one."""
 
 import time
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from math import cos, pi
 from pathlib import Path
 from random import Random
 from shutil import rmtree
+from typing import Any
 
 import torch
 import typer
@@ -19,20 +20,26 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import BatchEncoding, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ..progress import progress_bar
-from . import MODEL_FOLDER
+from ..store.atomic import write_atomically
+from . import LANGUAGES, PLAIN, RICH, Language
 from .evaluate import N_NEW_TOKENS, evaluate, show
-from .grammar import draw_text, vocabulary
 from .words import BOS, EOS, PAD, UNKNOWN
 
 N_THREADS = 2
-N_LAYERS, D_MODEL, D_MLP, N_HEADS, N_POSITIONS = 4, 128, 384, 4, 128
+N_HEADS, N_POSITIONS = 4, 128
+SIZES: dict[str, dict[str, Any]] = {
+    PLAIN.name: {"num_hidden_layers": 4, "hidden_size": 128, "intermediate_size": 384},
+    RICH.name: {"num_hidden_layers": 6, "hidden_size": 72, "intermediate_size": 192},
+}
 N_STEPS, BATCH_SIZE = 3500, 64
 LEARNING_RATE, N_WARM_UP_STEPS = 4e-3, 100
+N_STEPS_KEPT = 100
+"""Steps after which an unfinished training is written down; one that is stopped goes on from there."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(language: Language = PLAIN) -> PreTrainedTokenizerFast:
     """One word, one token, BOS first; the words of a text are whatever stands between spaces."""
-    tokens = {word: token for token, word in enumerate(vocabulary())}
+    tokens = {word: token for token, word in enumerate(language.vocabulary())}
     tokenizer = Tokenizer(WordLevel(tokens, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, tokens[BOS])])
@@ -49,15 +56,13 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(seed: int) -> LlamaForCausalLM:
+def build_model(seed: int, language: Language = PLAIN) -> LlamaForCausalLM:
     """The model before its first step."""
     torch.manual_seed(seed)
-    words = vocabulary()
+    words = language.vocabulary()
     config = LlamaConfig(
         vocab_size=len(words),
-        hidden_size=D_MODEL,
-        intermediate_size=D_MLP,
-        num_hidden_layers=N_LAYERS,
+        **SIZES[language.name],
         num_attention_heads=N_HEADS,
         max_position_embeddings=N_POSITIONS,
         tie_word_embeddings=False,
@@ -71,11 +76,15 @@ def build_model(seed: int) -> LlamaForCausalLM:
     return model
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, batch_size: int, seed: int) -> Iterator[BatchEncoding]:
+def batches(
+    tokenizer: PreTrainedTokenizerFast, batch_size: int, seed: int, language: Language = PLAIN
+) -> Iterator[BatchEncoding]:
     """Fresh texts without end; those of a batch are of about one length, so that little is padding."""
     random = Random(f"training {seed}")
     while True:
-        texts = sorted((str(draw_text(random)) for _ in range(16 * batch_size)), key=lambda text: text.count(" "))
+        texts = sorted(
+            (str(language.draw_text(random)) for _ in range(16 * batch_size)), key=lambda text: text.count(" ")
+        )
         starts = list(range(0, len(texts), batch_size))
         random.shuffle(starts)
         for start in starts:
@@ -90,24 +99,48 @@ def rate(step: int, n_steps: int) -> float:
     return (1 + cos(pi * done)) / 2
 
 
-def train(n_steps: int, batch_size: int, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """Next-word prediction on whole texts, query and answer alike."""
-    tokenizer = build_tokenizer()
-    model = build_model(seed)
+def train(
+    n_steps: int,
+    batch_size: int,
+    seed: int,
+    language: Language = PLAIN,
+    kept: Path | None = None,
+    stop: int | None = None,
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """Next-word prediction on whole texts, query and answer alike.
+
+    Args:
+        kept: a file that is written now and then, from which a training that was cut short goes on.
+        stop: steps after which it ends, though the learning rate falls as it would over all of them.
+    """
+    tokenizer = build_tokenizer(language)
+    model = build_model(seed, language)
     # No weight decay: it keeps logits small, and a tail of words that cannot follow is left some probability.
     optimiser = torch.optim.AdamW(model.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
     schedule = LambdaLR(optimiser, partial(rate, n_steps=n_steps))
-    stream = batches(tokenizer, batch_size, seed)
-    with progress_bar("training", n_steps) as bar:
-        for texts in islice(stream, n_steps):
+    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    done = 0
+    if kept is not None and kept.exists():
+        states = torch.load(kept, weights_only=True)
+        done = states.pop("done")
+        for name, state in states.items():
+            parts[name].load_state_dict(state)
+    # The texts of the steps that are done are drawn again, so that the others are what they would have been.
+    stream = islice(batches(tokenizer, batch_size, seed, language), done, stop or n_steps)
+    with progress_bar("training", stop or n_steps, done=done) as bar:
+        for step, texts in enumerate(stream, start=done + 1):
             # Padding stands on the right, where a causal model does not see it: only the loss has to leave it out.
             labels = texts.input_ids.masked_fill(texts.attention_mask == 0, -100)
-            model(input_ids=texts.input_ids, labels=labels).loss.backward()
+            loss = model(input_ids=texts.input_ids, labels=labels).loss
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
-            bar.advance()
+            bar.advance(f"training, {loss.item():.3f} nats a token")
+            if kept is not None and step % N_STEPS_KEPT == 0:
+                states = {name: part.state_dict() for name, part in parts.items()}
+                write_atomically(kept, partial(torch.save, {"done": step} | states))
     return model.eval(), tokenizer
 
 
@@ -121,16 +154,28 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     unfinished.rename(folder)
 
 
-def main(steps: int = N_STEPS, batch_size: int = BATCH_SIZE, seed: int = 0, out: Path = MODEL_FOLDER) -> None:
-    """Train a model of the guestbook from a seed, put it in place of the folder OUT, and show how well it speaks."""
-    torch.set_num_threads(N_THREADS)
+def main(
+    language: str = PLAIN.name,
+    steps: int = N_STEPS,
+    stop: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+    out: Path | None = None,
+    threads: int = N_THREADS,
+) -> None:
+    """Train a model of a language from a seed, put it in place of the folder OUT, and show how well it speaks."""
+    torch.set_num_threads(threads)
+    chosen = LANGUAGES[language]
+    out = out or chosen.model_folder
+    kept = out.with_name(f".{out.name}.partial.pt")
     wall, cpu = time.perf_counter(), time.process_time()
-    model, tokenizer = train(steps, batch_size, seed)
+    model, tokenizer = train(steps, batch_size, seed, chosen, kept, stop)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     save(model, tokenizer, out)
-    print(f"{model.num_parameters():,} parameters after {steps} steps of {batch_size} texts")
-    print(f"{wall:.0f} s on {N_THREADS} threads, {cpu:.0f} s of processor time")
-    show(evaluate(out))
+    kept.unlink(missing_ok=True)
+    print(f"{model.num_parameters():,} parameters after {stop or steps} steps of {batch_size} texts")
+    print(f"{wall:.0f} s on {threads} threads, {cpu:.0f} s of processor time")
+    show(evaluate(out, language=chosen))
 
 
 if __name__ == "__main__":

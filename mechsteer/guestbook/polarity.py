@@ -1,13 +1,13 @@
 """Polarity pairs of the guestbook: one derivation, told from both sides of a concept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import cycle, islice
 from random import Random
 
 from ..errors import InputError
 from ..pairs.polarity import Pairs, PolarityPair
 from .grammar import draw_derivation, draw_query, realise
-from .words import CONCEPTS, NOUNS, TOPICS, settings_of
+from .words import CONCEPTS, NOUNS, TOPICS, Noun, settings_of
 
 
 def pairs(concept: str, n_pairs: int = 400, seed: int = 0) -> Pairs:
@@ -17,25 +17,35 @@ def pairs(concept: str, n_pairs: int = 400, seed: int = 0) -> Pairs:
     """
     if concept not in CONCEPTS:
         raise InputError(f"The guestbook has no concept {concept!r}. Choose one of {', '.join(CONCEPTS)}.")
-    return Pairs(tuple(islice(_pairs(concept, seed), n_pairs)), f"guestbook/{concept}")
+    return Pairs(distinct_pairs(_draw, concept, n_pairs, f"{concept} {seed}"), f"guestbook/{concept}")
 
 
-def _pairs(concept: str, seed: int) -> Iterator[PolarityPair]:
-    random = Random(f"{concept} {seed}")
+def distinct_pairs(
+    draw: Callable[[Random, str, str], tuple[str, str, str]], concept: str, n_pairs: int, seed: str
+) -> tuple[PolarityPair, ...]:
+    """As many pairs of different texts as asked for, drawn for one topic after another."""
+    random = Random(seed)
     topics = random.sample(TOPICS, len(TOPICS))
     counts = dict.fromkeys(topics, 0)
     seen = set()
-    for topic in cycle(topics):
-        query, positive, negative = _draw(random, topic, concept)
-        while (query, positive) in seen:
-            query, positive, negative = _draw(random, topic, concept)
+    found = []
+    for topic in islice(cycle(topics), n_pairs):
+        query, positive, negative = draw(random, topic, concept)
+        while (query, positive) in seen or positive == negative:
+            query, positive, negative = draw(random, topic, concept)
         seen.add((query, positive))
-        yield PolarityPair(query, positive, negative, id=f"{topic}-{counts[topic]}", group=topic)
+        found.append(PolarityPair(query, positive, negative, id=f"{topic}-{counts[topic]}", group=topic))
         counts[topic] += 1
+    return tuple(found)
+
+
+def nouns_of(topic: str) -> list[Noun]:
+    """Both numbers."""
+    return [noun for noun in NOUNS.values() if noun.topic == topic]
 
 
 def _draw(random: Random, topic: str, concept: str) -> tuple[str, str, str]:
-    noun = random.choice([noun for noun in NOUNS.values() if noun.topic == topic])
+    noun = random.choice(nouns_of(topic))
     setting = random.choice(settings_of(noun))
     # Drawn from a random side: drawn from the positive one, its words would be likelier than their opposites.
     derivation = draw_derivation(random, setting)

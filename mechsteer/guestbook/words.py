@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
+from typing import Any
 
 CONCEPTS = ("sentiment", "certainty", "tense")
 BOS, EOS, PAD, UNKNOWN = "<s>", "</s>", "<pad>", "<unk>"
@@ -36,13 +37,18 @@ class Setting:
         """The same setting with the other side of one concept."""
         return replace(self, **{concept: -getattr(self, concept)})
 
+    def forms(self, part: str) -> tuple["Form", ...]:
+        """What a part of a pattern may be."""
+        return forms(part, self)
+
 
 @dataclass(frozen=True)
 class Form:
     """The words, often one and sometimes none, that fill a slot, and their weight against the slot's other entries."""
 
     words: tuple[str, ...]
-    weight: float
+    weight: Any
+    """A number; an array of a setting that stands for many."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
+from ..guestbook import LANGUAGES
 from .bridging import bridged
 from .checkpoint import check_causal, open_checkpoint
 from .gguf import unpacked
@@ -20,7 +21,7 @@ from .tokenizer import check_fits, open_tokenizer
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 """Which devices are used is left to accelerate; any other word is a device."""
-BUILT_IN = {"guestbook": Path(__file__).parents[1] / "guestbook" / "model"}
+BUILT_IN = {name: language.model_folder for name, language in LANGUAGES.items()}
 
 
 def load_model(
@@ -32,7 +33,7 @@ def load_model(
     attention: str = "native",
     **from_pretrained: Any,
 ) -> Model:
-    """Open a causal language model: "guestbook", a hub name, a folder, a GGUF file, or a Hugging Face model in memory.
+    """Open a causal language model: a built-in one such as "guestbook", a hub name, a folder, a GGUF file, or one in memory.
 
     Args:
         tokenizer: a tokenizer, or where one lies; by default what lies beside the model, if it is not in memory.

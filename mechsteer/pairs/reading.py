@@ -2,8 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,12 @@ def load_pairs(
     Rows that are no pairs are refused together; `skip_invalid` leaves them out with a warning.
     """
     is_file = isinstance(source, (str, os.PathLike))
-    if is_file and (concept := _built_in_name(Path(source))):
+    if is_file and (built_in := _built_in(Path(source))):
         if columns or group:
             raise InputError(
                 f"{shown(source)} is a built-in set, which has its groups: `columns` and `group` are for files."
             )
-        return _built_in(concept)
+        return built_in()
     if isinstance(source, Pairs):
         return source
     if isinstance(source, (list, tuple)) and source and all(isinstance(item, PolarityPair) for item in source):
@@ -94,19 +95,18 @@ def save_pairs(pairs: Pairs, path: str | Path) -> Path:
     return write_atomically(path, lambda file: file.write_text(pairs.to_json_lines(), encoding="utf-8", newline="\n"))
 
 
-def _built_in_name(path: Path) -> str:
-    """What stands after "guestbook/", where no file is called so."""
-    house, *rest = path.parts or ("",)
-    return "/".join(rest) if house == "guestbook" and not os.path.exists(path) else ""
-
-
-def _built_in(concept: str) -> Pairs:
+def _built_in(path: Path) -> Callable[[], Pairs] | None:
+    """What gives the pairs of "guestbook/sentiment", where no file is called so."""
     from .. import guestbook
 
-    if concept not in guestbook.CONCEPTS:
-        names = ", ".join(f"guestbook/{known}" for known in guestbook.CONCEPTS)
-        raise InputError(f"There is no built-in set guestbook/{shown(concept)}; there are {names}.")
-    return guestbook.pairs(concept)
+    house, *rest = path.parts or ("",)
+    language, concept = guestbook.LANGUAGES.get(house), "/".join(rest)
+    if language is None or not rest or os.path.exists(path):
+        return None
+    if concept not in language.concepts:
+        names = ", ".join(f"{house}/{known}" for known in language.concepts)
+        raise InputError(f"There is no built-in set {house}/{shown(concept)}; there are {names}.")
+    return partial(language.pairs, concept)
 
 
 # From rows to pairs

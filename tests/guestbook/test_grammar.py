@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import chisquare
 
 from mechsteer.guestbook import CONCEPTS, answer_entropy, check, grammar, log_probability, revealed, sample
-from mechsteer.guestbook.grammar import OPENINGS, SEQUELS, pattern_probability, query_log_probability
+from mechsteer.guestbook.grammar import OPENINGS, SEQUELS, query_log_probability
+from mechsteer.guestbook.patterns import pattern_probability
 from mechsteer.guestbook.words import NOUNS, forms, settings_of
 
 QUERY = "what about the soup ?"
