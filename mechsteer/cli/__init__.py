@@ -32,6 +32,12 @@ CONTENTS = {
             "mechsteer figures results/guestbook", "look",
         ),
     ),
+    "Several studies": (
+        Line(
+            "compare", "Compare studies, pair by pair and seed by seed.",
+            "mechsteer compare results/guestbook results/gpt2",
+        ),
+    ),
     "One piece at a time": (
         Line(
             "pairs", "Check pairs: what is wrong with them, and what to do.",
