@@ -40,6 +40,14 @@ def write_report(folders: Sequence[Path], path: Path | None = None) -> Path:
     return path
 
 
+def draw_and_report(folder: Path) -> None:
+    """All that a study shows: its figures, then its page."""
+    from .. import draw_all
+
+    draw_all(Study.load(folder), folder / "figures")
+    write_report([folder])
+
+
 def render(studies: Sequence[Study]) -> str:
     """The whole page."""
     labels = _labels(studies)

@@ -17,6 +17,10 @@ CONTENTS = {
             "study", "Learn steers, sweep them, fit the curves, compare, judge.",
             "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
         ),
+        Line(
+            "campaign", "Run a grid of studies, here or on a cluster, and tell what held where.",
+            "mechsteer campaign plan.toml --dry-run",
+        ),
     ),
     "Look at a finished study": (
         Line(
