@@ -120,6 +120,11 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     assert contents(whole) == before and {record.key for record in Store(whole.parent / ".store").records()} == kept
 
 
+def test_what_a_campaign_s_studies_are_made_of_counts_as_used(whole):
+    units = json.loads((whole / "other/study.json").read_text())["units"]
+    assert set(units) <= Store(whole.parent / ".store").used_by(whole.parent)
+
+
 def test_the_survey_counts_what_is_there_and_writes_nothing(whole, tmp_path):
     kept = Store(whole.parent / ".store")
     states = {state.cell.name: state for state in survey(PLAN, whole, kept)}
