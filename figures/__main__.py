@@ -1,30 +1,34 @@
-"""Figures from a study's saved results, without its model: `python -m figures NAME --study DIR`."""
+"""Figures from saved results, without a model: `python -m figures NAME --study DIR`, of a study or a campaign."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analyses.campaigns.campaign import Campaign
 from analyses.studies.finished import Study
 from mechsteer.errors import InputError, refused
 
-from . import all_figures, draw_one
+from . import all_figures, campaigns, draw_one
 
 
 def summary() -> str:
     """What each figure shows: the first line of its file."""
-    return "\n\n".join(f"{name}: {member.doc.splitlines()[0]}" for name, member in all_figures().items())
+    every = all_figures() | campaigns.FIGURES.members()
+    return "\n\n".join(f"{name}: {member.doc.splitlines()[0]}" for name, member in every.items())
 
 
 def write(name: str, study: Path, out: Path | None) -> list[Path]:
-    """One figure, or all of them."""
-    known = list(all_figures())
+    """One figure of a study or a campaign, or all of them."""
+    is_campaign = (study / "campaign.json").is_file()
+    known = list(campaigns.FIGURES.members() if is_campaign else all_figures())
     if name != "all" and name not in known:
         raise InputError(f"There is no figure {name!r}. Choose {', '.join(known)}, or all.")
-    loaded = Study.load(study)
+    draw = partial(campaigns.draw_one, Campaign.load(study)) if is_campaign else partial(draw_one, Study.load(study))
     names = known if name == "all" else [name]
-    written = [path for chosen in names for path in draw_one(loaded, chosen, out or study / "figures")]
+    written = [path for chosen in names for path in draw(chosen, out or study / "figures")]
     if not written:
         raise InputError(
             f"The study in {str(study)!r} has no results that {name!r} shows. Try all, which draws what there is."
@@ -38,7 +42,7 @@ app = typer.Typer(add_completion=False)
 @app.command(help=f"Draw a figure as PDF and PNG, with its numbers as CSV.\n\n{summary()}")
 def draw(
     name: Annotated[str, typer.Argument(help="Which figure, or all.")],
-    study: Annotated[Path, typer.Option(help="The --out folder of a finished study.")],
+    study: Annotated[Path, typer.Option(help="The --out folder of a finished study, or of a campaign.")],
     out: Annotated[Path | None, typer.Option(help="Where to put the files; by default the study's figures/.")] = None,
 ) -> None:
     """Print what was written."""

@@ -115,8 +115,10 @@ def test_evidence_is_read_fitted_and_judged_without_torch():
 
 READS_WHAT_A_USER_WROTE = {
     "analyses/studies/settings.py", "analyses/studies/plan.py", "mechsteer/cli/options.py", "mechsteer/cli/rooms.py",
+    "mechsteer/cli/campaign.py",
+    "analyses/studies/configuration.py",
 }  # fmt: skip
-"""Options are words that a user wrote: METHOD-FORM, OURS=THEIRS, guestbook/CONCEPT, FILE,FILE."""
+"""Options are words that a user wrote: METHOD-FORM, OURS=THEIRS, guestbook/CONCEPT, FILE,FILE, 3/8."""
 PARSING = re.compile(
     r"""\.r?partition\(|\.r?split\(["'](?!\\n)|\bre\.(match|search|fullmatch|split|findall)\(|\.str\.(split|extract)"""
 )

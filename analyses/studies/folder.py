@@ -22,6 +22,10 @@ MANIFEST = {"format": int, "files": [str]}
 """What every study.json says; what is told of a study is in tables.py."""
 
 
+class Busy(InputError):
+    """Another run is writing what was to be written."""
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """The place of a study; it may hold an earlier one, which is replaced, and nothing else."""
@@ -57,7 +61,7 @@ class StudyFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise InputError(
+                raise Busy(
                     f"Another run (process {lock.read().strip() or 'unknown'}) is writing {str(self.out)!r}. "
                     "Wait until it ends, or choose another folder with --out."
                 ) from None

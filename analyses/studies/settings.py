@@ -103,6 +103,11 @@ class Settings:
                 self.training.settled(method, form)
 
     @property
+    def opened_as(self) -> tuple[str, str | None, str | None, str | None]:
+        """What one open model serves: its name, dtype, device and the map of its devices."""
+        return self.model, self.dtype, self.device, self.device_map
+
+    @property
     def training(self) -> TrainSettings:
         """How what is trained is trained, each by its own seed."""
         return TrainSettings(recipe=self.recipe, steps=self.steps, prompt_format=self.format)

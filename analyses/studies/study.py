@@ -39,10 +39,18 @@ Finish = Callable[[Path, Callable], None]
 """Adds to a study's folder, given something that maps as the built-in does, in several processes where there are any."""
 
 
-def run(settings: Settings, out: Path, *, report: Report = print, finish: Finish | None = None) -> Study:
+def run(
+    settings: Settings,
+    out: Path,
+    *,
+    report: Report = print,
+    finish: Finish | None = None,
+    models: "Models | None" = None,
+) -> Study:
     """Do the study and leave it in `out`; `finish` adds to the folder (figures) before it is put in its place.
 
-    One part of the pairs teaches the steers, chooses the site and finds ranges; the other part is measured.
+    One part of the pairs teaches the steers, chooses the site and finds ranges; the other part is measured. Studies that
+    share `models` open each but once.
     """
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
@@ -52,10 +60,9 @@ def run(settings: Settings, out: Path, *, report: Report = print, finish: Finish
     folder = StudyFolder.at(out)
     store = Store(store_folder(settings, folder.out))
     checked = checked_pairs(settings)
-    accept(checked.findings)
     learning, testing = checked.learning, checked.testing
-    opener = Opener(settings, store)
-    subjects = Subjects(opener.reference([learning, testing]), learning, testing, tuple(other_pairs(settings)))
+    opener = Opener(settings, store, models or Models())
+    subjects = subjects_of(settings, checked, opener)
     settings = replace(settings, format=opener.settled_format(subjects.model))
     store.prepare()
     opener.remember(subjects.model)
@@ -130,12 +137,37 @@ class Stages:
 
 
 @dataclass
+class Models:
+    """The model that was opened last, for as long as the same one is asked for: two large ones need not fit."""
+
+    _asked: tuple | None = None
+    _open: "Model | None" = None
+
+    def holds(self, asked: tuple) -> "Model | None":
+        """The open model, if it is that one."""
+        return self._open if self._asked == asked else None
+
+    def open(self, asked: tuple) -> "Model":
+        """A model by its name, dtype, device and the map of its devices."""
+        if (found := self.holds(asked)) is not None:
+            return found
+        import mechsteer as ms
+
+        self._asked = self._open = None
+        name, dtype, device, device_map = asked
+        opened = ms.load_model(name, device=device, dtype=dtype, device_map=device_map)
+        ms.use_threads_for(opened)
+        self._asked, self._open = asked, opened
+        return opened
+
+
+@dataclass
 class Opener:
     """Knows a model by its files where the store has seen them, and opens it when something must be computed."""
 
     settings: Settings
     store: Store
-    _opened: "Model | None" = None
+    models: Models = field(default_factory=Models)
 
     @property
     def source(self) -> Path:
@@ -150,10 +182,10 @@ class Opener:
             return replace(found, name=self.settings.model)
         from mechsteer.models.token_checks import check_tokens
 
-        self._opened = self._load()
+        opened = self._load()
         for some in pairs:
-            accept(check_tokens(self._opened, some, self.settings.format))
-        return identify(self._opened)
+            accept(check_tokens(opened, some, self.settings.format))
+        return identify(opened)
 
     def settled_format(self, reference: ModelReference) -> str:
         """The prompt format, with the date of a chat template that writes one; the model need not be opened for that."""
@@ -162,9 +194,8 @@ class Opener:
         from mechsteer.models.opening import load_tokenizer
         from mechsteer.models.prompts import settled
 
-        tokenizer = (
-            load_tokenizer(str(self.source), self.settings.dtype) if self._opened is None else self._opened.tokenizer
-        )
+        opened = self.models.holds(self.settings.opened_as)
+        tokenizer = load_tokenizer(str(self.source), self.settings.dtype) if opened is None else opened.tokenizer
         return settled(tokenizer, self.settings.format)
 
     def remember(self, reference: ModelReference) -> None:
@@ -173,17 +204,13 @@ class Opener:
 
     def open(self, reference: ModelReference) -> "Model":
         """The model itself."""
-        model = self._opened or self._load()
+        model = self._load()
         if identify(model) != reference:
             raise InputError(f"The model {self.settings.model!r} has changed while it was studied. Repeat the command.")
         return model
 
     def _load(self) -> "Model":
-        import mechsteer as ms
-
-        asked = self.settings
-        model = ms.load_model(asked.model, device=asked.device, dtype=asked.dtype, device_map=asked.device_map)
-        ms.use_threads_for(model)
+        model = self.models.open(self.settings.opened_as)
         if self.settings.site != "auto":
             for site in parse_sites(self.settings.site):
                 site.widths(model)
@@ -199,6 +226,13 @@ def store_folder(settings: Settings, out: Path) -> Path:
 def is_done(folder: StudyFolder, plan_id: str) -> bool:
     """Whether the folder holds all that the plan would leave."""
     return folder.manifest().get("plan") == plan_id and folder.is_whole()
+
+
+def subjects_of(settings: Settings, checked: Checked, opener: Opener) -> Subjects:
+    """What is studied, once its pairs are accepted."""
+    accept(checked.findings)
+    learning, testing = checked.learning, checked.testing
+    return Subjects(opener.reference([learning, testing]), learning, testing, tuple(other_pairs(settings)))
 
 
 def checked_pairs(settings: Settings) -> Checked:
@@ -228,6 +262,11 @@ def choose_site(settings: Settings, subjects: Subjects, bench: Bench) -> Chosen:
     """The site that was asked for, or the one that gains most for what it costs."""
     if settings.site != "auto":
         return Chosen(parse_sites(settings.site), "as asked", None)
-    unit = ChooseSite(subjects.model, PairSet.of(subjects.learning), settings.format, settings.seed)
+    unit = site_choice(settings, subjects)
     choice = recommend_site(bench.get(unit), settings.layers_after)
     return Chosen((choice.site,), choice.because, unit)
+
+
+def site_choice(settings: Settings, subjects: Subjects) -> ChooseSite:
+    """The unit by which a site is chosen."""
+    return ChooseSite(subjects.model, PairSet.of(subjects.learning), settings.format, settings.seed)

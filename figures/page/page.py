@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ def write_report(folders: Sequence[Path], path: Path | None = None) -> Path:
     )
     studies[0].wrote([path])
     return path
+
+
+def draw_and_report(folder: Path, each: Callable = map) -> None:
+    """All that a study shows: its figures, then its page. `each` maps as the built-in does, and may use several processes."""
+    from .. import draw_all
+
+    draw_all(Study.load(folder), folder / "figures", each)
+    write_report([folder])
 
 
 def render(studies: Sequence[Study]) -> str:

@@ -17,6 +17,10 @@ CONTENTS = {
             "study", "Learn steers, sweep them, fit the curves, compare, judge.",
             "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
         ),
+        Line(
+            "campaign", "Run a grid of studies, here or on a cluster, and tell what held where.",
+            "mechsteer campaign plan.toml --dry-run",
+        ),
     ),
     "Look at a finished study": (
         Line(
@@ -30,6 +34,12 @@ CONTENTS = {
         Line(
             "figures", "Draw a study's figures again, as PDF and PNG.",
             "mechsteer figures results/guestbook", "look",
+        ),
+    ),
+    "Several studies": (
+        Line(
+            "compare", "Compare studies, pair by pair and seed by seed.",
+            "mechsteer compare results/guestbook results/gpt2",
         ),
     ),
     "One piece at a time": (

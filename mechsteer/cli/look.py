@@ -56,8 +56,7 @@ def figures(
         Path | None, typer.Option(help="Where to put them; by default the study's figures/.", metavar="FOLDER")
     ] = None,
 ) -> None:
-    """Draw a study's figures again, as PDF and PNG."""
-    from analyses.studies.finished import Study
-    from figures import draw_all
+    """Draw the figures of a study or a campaign again, as PDF and PNG."""
+    from figures.__main__ import write
 
-    echo(*map(str, draw_all(Study.load(folder), out or folder / "figures")))
+    echo(*map(str, write("all", folder, out)))

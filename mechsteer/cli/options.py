@@ -16,8 +16,13 @@ from ..models.hooks import PLACES
 from ..models.prompt_format import PromptFormat, parse_options
 
 if TYPE_CHECKING:
+    from typer import Context
+
     from ..interventions import Intervention
     from ..models.model import Model
+else:
+    # What typer gives is of the class from which its own is made.
+    Context = typer.Context.__base__
 
 what = partial(typer.Option, rich_help_panel="Model and pairs")
 steers = partial(typer.Option, rich_help_panel="Steers")
@@ -279,6 +284,12 @@ def read_pairs(pairs: str, columns: str, group: str | None, limit: int | None, s
 
     found = ms.load_pairs(pairs, columns=parse_columns(split_list(columns)), group=group)
     return found if limit is None else found.balanced_sample(limit, seed=seed)
+
+
+def was_asked(context: Context, name: str) -> bool:
+    """Whether an option was given, on the command line or in the environment, and is not just at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
 
 
 def split_list(text: str) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """`mechsteer study`: the whole job."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from analyses.claims import CLAIMS
 
@@ -13,6 +12,7 @@ from ..models.hooks import PLACES
 from . import summary
 from .options import (
     ColumnsOption,
+    Context,
     DeviceMapOption,
     DeviceOption,
     DtypeOption,
@@ -33,6 +33,7 @@ from .options import (
     running,
     split_list,
     steers,
+    was_asked,
     what,
     with_template,
 )
@@ -40,6 +41,15 @@ from .printing import echo, echo_json
 
 
 def study(
+    context: Context,
+    config: Annotated[
+        Path | None,
+        what(
+            help='A TOML file of these options by the names of Python\'s `Settings` (methods = ["SFT"]); what is said here '
+            "comes before what it says.",
+            metavar="FILE",
+        ),
+    ] = None,
     model: ModelOption = "guestbook",
     pairs: PairsOption = "guestbook/sentiment",
     test_pairs: Annotated[
@@ -147,15 +157,14 @@ def study(
     Leaves tables, steers, claims, figures and report.html in a folder. Every finished piece is kept in a store: an
     interrupted study goes on when the command is repeated, and what studies share is computed once.
     """
-    from analyses.studies.finished import Study
+    from analyses.studies.configuration import read_settings
     from analyses.studies.settings import Settings
     from analyses.studies.study import run
-    from figures import draw_all
-    from figures.page import write_report
+    from figures.page import draw_and_report
 
     from ..progress import say
 
-    settings = Settings(
+    said: dict[str, Any] = dict(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, limit=limit,
         site=site, layers_after=layers_after, rule=rule or "add", multipliers=multipliers,
         format=with_template(prompt_format, template_option),
@@ -164,13 +173,14 @@ def study(
         claims=split_list(claims), seed=seed,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,
     )  # fmt: skip
-    out = out or Path("results") / f"{Path(model).name}-{Path(pairs).with_suffix('').name}"
+    if config is not None:
+        own = {"prompt_format": "format", "template_option": "format"}
+        asked = {own.get(name, name) for name in context.params if was_asked(context, name)}
+        said |= {name: value for name, value in read_settings(config).items() if name not in asked}
+    settings = Settings(**said)
+    out = out or Path("results") / f"{Path(settings.model).name}-{Path(settings.pairs).with_suffix('').name}"
 
-    def finish(folder: Path, each: Callable) -> None:
-        draw_all(Study.load(folder), folder / "figures", each)
-        write_report([folder])
-
-    run(settings, out, report=lambda line: say(line, indent=13), finish=finish)
+    run(settings, out, report=lambda line: say(line, indent=13), finish=draw_and_report)
     content = summary.read(out)
     if as_json:
         echo_json(content)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from .grammar import N_SENTENCES, OPENINGS, SEQUELS, Patterns, noun_asked
+from .grammar import N_SENTENCES, OPENINGS, SEQUELS, noun_asked
+from .patterns import Patterns
 from .words import EOS, Noun, forms, settings_of
 
 

@@ -55,6 +55,9 @@ class Claim:
     """Of the control's hypothesis, where the outcome rests on a test; corrected for all claims of a study together."""
     against: str = ""
     """The method that it is compared with, if it compares."""
+    raw_p_value: float = float("nan")
+    raw_outcome: Outcome | None = None
+    """What it was before it was corrected, for a correction over many studies; None where nothing was."""
     is_check: bool = False
     """Whether it holds by construction (a chain rule, a triangle inequality), so that it tests the software and not the model."""
 
@@ -68,6 +71,9 @@ class Claim:
         numbers = {
             "estimate": self.estimate, "low": self.interval.low, "high": self.interval.high, "p_value": self.p_value,
         }  # fmt: skip
+        raw = (
+            {} if self.raw_outcome is None else {"raw_p_value": self.raw_p_value, "raw_outcome": self.raw_outcome.value}
+        )
         return {
             "claim": self.claim,
             "part": self.part,
@@ -79,6 +85,7 @@ class Claim:
             "because": self.because,
             **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
             "is_check": self.is_check,
+            **raw,
         }
 
     @classmethod
@@ -87,10 +94,11 @@ class Claim:
         estimate, low, high, p_value = (
             float("nan") if row[name] is None else float(row[name]) for name in ("estimate", "low", "high", "p_value")
         )
+        raw = (float("nan"), None) if (was := row.get("raw_outcome")) is None else (row["raw_p_value"], Outcome(was))
         words = {name: row[name] for name in ("claim", "part", "against", "unit", "control", "because")}
         return cls(
             key=Key.of(row), estimate=estimate, interval=ConfidenceInterval(low, high), outcome=Outcome(row["outcome"]),
-            p_value=p_value, is_check=bool(row.get("is_check", False)), **words,
+            p_value=p_value, raw_p_value=raw[0], raw_outcome=raw[1], is_check=bool(row.get("is_check", False)), **words,
         )  # fmt: skip
 
 
@@ -151,15 +159,22 @@ def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]
 
     `p_value` is replaced by the corrected one, so that the share of studies with any false outcome stays below `rate`.
     """
-    tested = sorted(
-        (index for index, claim in enumerate(claims) if not np.isnan(claim.p_value)), key=lambda i: claims[i].p_value
-    )
-    corrected, largest = list(claims), 0.0
-    for rank, index in enumerate(tested):
-        largest = min(1.0, max(largest, claims[index].p_value * (len(tested) - rank)))
-        claim = replace(claims[index], p_value=largest)
-        if largest > rate and claim.outcome is not Outcome.INCONCLUSIVE:
-            words = f"{claim.because} After correction for {len(tested)} tests (Holm) p = {largest:.2g}, too weak to decide."
+    tested = [index for index, claim in enumerate(claims) if not np.isnan(claim.p_value)]
+    corrected = list(claims)
+    for index, p in zip(tested, holm(np.array([claims[index].p_value for index in tested])), strict=True):
+        was = claims[index]
+        claim = replace(was, p_value=float(p), raw_p_value=was.p_value, raw_outcome=was.outcome)
+        if p > rate and claim.outcome is not Outcome.INCONCLUSIVE:
+            words = f"{claim.because} After correction for {len(tested)} tests (Holm) p = {p:.2g}, too weak to decide."
             claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=words)
         corrected[index] = claim
+    return corrected
+
+
+def holm(p_values: Float[ndarray, " tests"]) -> Float[ndarray, " tests"]:
+    """Corrected so that the share of families with any false rejection stays below the rate."""
+    order = np.argsort(p_values, kind="stable")
+    remaining = np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * remaining), 1)
     return corrected

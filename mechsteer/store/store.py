@@ -174,13 +174,13 @@ class Store:
                 )  # fmt: skip
 
     def used_by(self, studies: Path) -> set[str]:
-        """The keys of all that the studies in a folder are made of, with what that was made from.
+        """The keys of all that the studies in a folder, and in its campaigns, are made of, with what that was made from.
 
         One sentence if a study is damaged: what it is made of might go.
         """
         found: set[str] = set()
         todo = []
-        for path in studies.glob("*/study.json"):
+        for path in (*studies.glob("*/study.json"), *studies.glob("*/*/study.json")):
             todo += read_json(Sums.of(path.parent).path(path.name), {"units": [str]})["units"]
         while todo:
             if (key := todo.pop()) not in found:

@@ -29,6 +29,15 @@ def label(default: Any = "") -> Any:
     return field(default=default, compare=False, metadata={"label": True})
 
 
+class FailedBefore(InputError):
+    """A unit that could not be finished is not tried again unasked; `why` is what was said of it then."""
+
+    def __init__(self, why: str, tried: int, words: str):
+        times = "once" if tried == 1 else f"{tried} times"
+        super().__init__(f"{why} (It failed {times} before: {words}. Add --retry to try it again.)")
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Unit(ABC, Generic[T]):
     """One piece of work; `version` rises when the results of a kind change."""
@@ -178,10 +187,7 @@ class Bench:
     def _compute(self, unit: Unit) -> None:
         failure = self.store.failure(unit.key)
         if failure is not None and not self.retry:
-            times = "once" if failure["tried"] == 1 else f"{failure['tried']} times"
-            raise InputError(
-                f"{failure['error']} (It failed {times} before: {unit.words}. Add --retry to try it again.)"
-            )
+            raise FailedBefore(failure["error"], failure["tried"], unit.words)
         began = time.perf_counter()
         try:
             value = unit.compute(self)

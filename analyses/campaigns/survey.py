@@ -1,0 +1,65 @@
+"""What a campaign has done and what is left of it, cell by cell and unit by unit; nothing is computed or written for that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mechsteer.errors import InputError
+from mechsteer.models.identity import remembered
+from mechsteer.store.store import Store
+from mechsteer.store.units import Bench, Unit, in_order
+
+from ..studies.plan import plan
+from ..studies.study import Models, Opener, checked_pairs, choose_site, site_choice, subjects_of
+from ..units.steers import PairSet
+from .cell import failure, stamped
+from .plan import CampaignPlan, Cell
+
+STAND_IN = "0:resid_post"
+"""Where units are counted of a study whose site is not chosen yet: as many are done anywhere."""
+DONE, MISSING, FAILED = "done", "missing", "failed"
+
+
+@dataclass(frozen=True)
+class CellState:
+    """How far a cell is; `units` is None where that cannot be told without opening its model."""
+
+    cell: Cell
+    state: str
+    reason: str
+    """Why it could not be finished, or cannot be planned."""
+    units: tuple[Unit, ...] | None
+    present: frozenset[str]
+    """Keys of those that the store holds."""
+
+    @property
+    def missing(self) -> tuple[Unit, ...]:
+        return tuple(unit for unit in self.units or () if unit.key not in self.present)
+
+
+def survey(campaign: CampaignPlan, out: Path, store: Store, models: Models | None = None) -> Iterator[CellState]:
+    """Every cell's state; a model that the store does not know is opened only where `models` are given."""
+    for cell in campaign.cells:
+        reason = failure(out, campaign.id, cell)
+        state = DONE if stamped(out / cell.name) == campaign.id else FAILED if reason else MISSING
+        try:
+            units = units_of(cell, store, models)
+        except InputError as error:
+            yield CellState(cell, FAILED, reason or str(error), None, frozenset())
+            continue
+        yield CellState(cell, state, reason, units, frozenset(unit.key for unit in units or () if unit.key in store))
+
+
+def units_of(cell: Cell, store: Store, models: Models | None) -> tuple[Unit, ...] | None:
+    """All units of a cell's study but the pairs, which are given and not computed."""
+    opener = Opener(cell.settings, store, models or Models())
+    if models is None and remembered(store, opener.source, cell.settings.dtype) is None:
+        return None
+    subjects = subjects_of(cell.settings, checked_pairs(cell.settings), opener)
+    settings = replace(cell.settings, format=opener.settled_format(subjects.model))
+    site, choice = settings.site, None
+    if site == "auto":
+        choice = site_choice(settings, subjects)
+        site = str(choose_site(settings, subjects, Bench(store))) if choice.key in store else STAND_IN
+    units = in_order([*([] if choice is None else [choice]), *plan(settings, subjects, site, choice).units])
+    return tuple(unit for unit in units if not isinstance(unit, PairSet))

@@ -1,0 +1,79 @@
+"""What held where: every claim by model and concept, with the shares of verdicts that held, did not, or cannot be decided."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from analyses.campaigns.campaign import Campaign
+
+from ..drawing.panels import Place, key, panels
+from ..drawing.style import LIGHT, OUTCOMES, Look
+from . import short
+
+NAME = "heat_map"
+ORDER = 10
+
+ROW = 0.14
+"""Inches."""
+PLACE = ["model", "concept", "condition"]
+WORDS = {"supported": "held", "refuted": "did not hold", "inconclusive": "cannot be decided"}
+
+
+def numbers(campaign: Campaign) -> pd.DataFrame | None:
+    """How many verdicts of each outcome, by model, concept and condition, and claim; checks of the software are left out."""
+    claims = campaign.claims
+    claims = claims.loc[~claims["is_check"]]
+    if claims.empty:
+        return None
+    counts = claims[[*PLACE, "name"]].assign(**{name: (claims.outcome == name).astype(int) for name in OUTCOMES})
+    return counts.groupby([*PLACE, "name"], sort=False)[list(OUTCOMES)].sum().reset_index()
+
+
+def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
+    """One panel: a row for each model and concept, a column for each claim; in a cell, as wide as its share, each outcome."""
+    table = numbers(campaign)
+    if table is None:
+        return None
+    places = pd.DataFrame(table.loc[:, PLACE]).drop_duplicates().to_dict("records")
+    row = {tuple(place.values()): at for at, place in enumerate(places)}
+    column = {name: at for at, name in enumerate(dict.fromkeys(table["name"]))}
+    with panels(ax, height=1.9 + ROW * len(row)) as shown:
+        panel = shown.axes[0]
+        for said in table.to_dict("records"):
+            y, left = row[tuple(said[name] for name in PLACE)], column[said["name"]] - 0.45
+            total = sum(said[outcome] for outcome in OUTCOMES)
+            for outcome, look in OUTCOMES.items():
+                width = 0.9 * said[outcome] / total
+                colour = _square(outcome).colour
+                panel.add_patch(Rectangle((left, y - 0.42), width, 0.84, color=colour, linewidth=0))
+                left += width
+                if said[outcome] == total:
+                    panel.plot(
+                        column[said["name"]],
+                        y,
+                        look.marker,
+                        color="white" if colour != LIGHT else look.colour,
+                        markersize=2.4,
+                    )
+        panel.set_xlim(-0.5, len(column) - 0.5)
+        panel.set_ylim(len(row) - 0.5, -0.5)
+        panel.set_xticks(range(len(column)), list(column), rotation=90, fontsize=5.8)
+        panel.set_yticks(range(len(row)), _labels(places), fontsize=5.8)
+        panel.tick_params(length=0)
+        panel.grid(False)
+        panel.xaxis.tick_top()
+        shown.legend([key(WORDS[outcome], _square(outcome)) for outcome in OUTCOMES])
+    return shown.figure
+
+
+def _square(outcome: str) -> Look:
+    """How a cell is filled: what cannot be decided is neither of the others' colours, and is not left blank."""
+    return Look(LIGHT if outcome == "inconclusive" else OUTCOMES[outcome].colour, "s")
+
+
+def _labels(places: list[dict[str, str]]) -> list[str]:
+    models, concepts = short(place["model"] for place in places), short(place["concept"] for place in places)
+    return [
+        ", ".join(part for part in (models[place["model"]], concepts[place["concept"]], place["condition"]) if part)
+        for place in places
+    ]

@@ -1,0 +1,214 @@
+"""`mechsteer campaign`: many studies by one plan."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .options import JsonOption, running
+from .printing import Table, echo, echo_json, estimate, number
+
+EXECUTORS = ("in-process", "ray")
+
+
+def campaign(
+    plan: Annotated[Path, typer.Argument(help="A TOML file: [defaults], [grid] and [[override]].", metavar="PLAN")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List cells, units to do and present, and about how long it takes.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say what is done, missing and failed, and how long the rest takes.")
+    ] = False,
+    shard: Annotated[
+        str, running(help="Do the third of eight shares, say; all write to one --out and --store.", metavar="3/8")
+    ] = "1/1",
+    executor: Annotated[
+        str, running(help="'in-process', or 'ray' (pip install 'mechsteer[ray]').", metavar="|".join(EXECUTORS))
+    ] = "in-process",
+    address: Annotated[
+        str | None, running(help="With ray, of a running cluster; by default one of this machine.", metavar="ADDRESS")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        running(
+            help="Processes that compute beside each other: within a study, or, with ray, actors of one model.",
+            envvar="MECHSTEER_JOBS",
+            min=1,
+            metavar="N",
+        ),
+    ] = None,
+    retry: Annotated[bool, running("--retry", help="Try again what failed before.")] = False,
+    store: Annotated[
+        str | None,
+        running(
+            help="Where results are kept and found; by default MECHSTEER_STORE, else .store beside --out.",
+            metavar="DIR",
+        ),
+    ] = None,
+    out: Annotated[Path | None, running(help="Folder of the campaign, by default results/PLAN.", metavar="DIR")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a grid of studies: models, concepts, seeds, or any other setting.
+
+    Every cell is a study in a folder of its own. What is finished is kept, so an interrupted campaign goes on when the command
+    is repeated; a cell that fails is kept with its reason and stops no other. report.html tells what held where.
+    """
+    from analyses.campaigns.cell import Workplace
+    from analyses.campaigns.plan import read_plan
+    from analyses.campaigns.survey import survey
+    from analyses.studies.settings import Settings
+    from analyses.studies.study import Models, store_folder
+
+    from ..progress import say
+    from ..store.store import Store
+
+    read = read_plan(plan)
+    asked = read.shard(*_shard(shard))
+    out = (out or Path("results") / plan.stem).absolute()
+    kept = Store(store_folder(Settings(store=store), out).absolute())
+    if dry_run or status:
+        from analyses.campaigns.estimate import Estimate
+
+        models = Models() if dry_run else None
+        states = list(survey(asked, out, kept, models))
+        measured = Estimate.of(states, kept)
+        if models is not None:
+            measured.measured(states, models)
+        content = _so_far(asked, out, states, measured)
+        _print(content, _told_so_far(content), as_json)
+        return
+    if executor not in EXECUTORS:
+        raise InputError(f"The executor {executor!r} is unknown. Choose {' or '.join(EXECUTORS)}.")
+    from analyses.campaigns.campaign import put_together
+    from figures.campaigns import draw_and_report
+    from figures.page import draw_and_report as finish_study
+
+    workplace = Workplace(
+        out, read.id, str(kept.folder), jobs, retry, finish_study, lambda line: say(line, indent=13)
+    )  # fmt: skip
+    if executor == "ray":
+        from analyses.campaigns.on_ray import run_cells
+
+        done = run_cells(asked, workplace, address)
+    else:
+        from analyses.campaigns.in_process import run_cells
+
+        done = run_cells(asked, workplace)
+    for count, (cell, reason) in enumerate(done, 1):
+        say(f"cell {count} of {len(asked.cells)}: {cell.name}: {reason or 'done'}", indent=4)
+    together = put_together(read, out, draw_and_report)
+    content = _found(together)
+    _print(content, _told(content), as_json)
+    if any(cell["state"] == "failed" for cell in together.cells):
+        raise typer.Exit(1)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, n = text.partition("/")
+    if not (number.isdigit() and n.isdigit() and 1 <= int(number) <= int(n)):
+        raise InputError(f"The shard {text!r} is not NUMBER/SHARDS. Write for example 3/8, from 1/8 to 8/8.")
+    return int(number), int(n)
+
+
+def _so_far(plan: Any, out: Path, states: Any, estimate: Any) -> dict[str, Any]:
+    """What is done and what is left, cell by cell and kind by kind; what cells share is done once."""
+    cells = [
+        {
+            "name": state.cell.name, "state": state.state, "reason": state.reason,
+            "units": None if state.units is None else len(state.units), "present": len(state.present),
+            "seconds": None if state.units is None else estimate.seconds(state.missing),
+        }
+        for state in states
+    ]  # fmt: skip
+    units = {unit.key: unit for state in states for unit in state.units or ()}
+    present = {key for state in states for key in state.present}
+    missing = [unit for key, unit in units.items() if key not in present]
+    kinds = []
+    for kind in dict.fromkeys(unit.kind for unit in units.values()):
+        done = [key for key, unit in units.items() if unit.kind == kind and key in present]
+        left = [unit for unit in missing if unit.kind == kind]
+        seconds = {"seconds_spent": sum(estimate.by_key[key] for key in done), "seconds_left": estimate.seconds(left)}
+        kinds.append({"kind": kind, "present": len(done), "missing": len(left)} | seconds)
+    return {
+        "plan": plan.id, "out": str(out), "cells": cells, "kinds": kinds,
+        "units_present": len(present), "units_missing": len(missing),
+        "cells_unknown": sum(state.units is None and state.state == "missing" for state in states),
+        "seconds_left": estimate.seconds(missing) + estimate.unknown(states) if units else None,
+    }  # fmt: skip
+
+
+def _told_so_far(content: dict[str, Any]) -> Iterator[str | Table]:
+    rows = [
+        (
+            cell["name"], cell["state"], "?" if cell["units"] is None else str(cell["units"]), str(cell["present"]),
+            "?" if cell["seconds"] is None else number(cell["seconds"]), cell["reason"],
+        )
+        for cell in content["cells"]
+    ]  # fmt: skip
+    columns = ("cell", "state", "units", "present", "seconds left", "why")
+    yield Table.of(f"Plan {content['plan'][:16]}", columns, rows)
+    rows = [
+        (
+            row["kind"],
+            str(row["present"]),
+            str(row["missing"]),
+            *(number(row[f"seconds_{end}"]) for end in ("spent", "left")),
+        )
+        for row in content["kinds"]
+    ]
+    if rows:
+        yield Table.of("Units, each once", ("kind", "present", "missing", "seconds spent", "seconds left"), rows)
+    counts = {
+        state: sum(cell["state"] == state for cell in content["cells"]) for state in ("done", "missing", "failed")
+    }
+    said = f"{', '.join(f'{n} {state}' for state, n in counts.items())}"
+    if content["seconds_left"] is not None:
+        said += (
+            f"; {content['units_missing']} units to do, {content['units_present']} present; about "
+            f"{content['seconds_left'] / 60:.1f} minutes of one process left"
+        )
+    yield f"{said}."
+    if content["cells_unknown"]:
+        yield f"{content['cells_unknown']} cells' units are unknown until their model is opened; --dry-run opens it."
+
+
+def _found(together: Any) -> dict[str, Any]:
+    from .summary import records
+
+    return {
+        "folder": str(together.folder), **together.said, "combined": records(together.combined),
+        "report": str(together.folder / "report.html"),
+    }  # fmt: skip
+
+
+def _told(content: dict[str, Any]) -> Iterator[str | Table]:
+    left = [(cell["name"], cell["reason"] or cell["state"]) for cell in content["cells"] if cell["state"] != "done"]
+    n = len(content["cells"])
+    yield f"{n - len(left)} of {n} cells are done (plan {content['plan'][:16]})."
+    if left:
+        yield Table.of("Not done", ("cell", "why"), left)
+    rows = [
+        (
+            row["name"], _subject(row), *(str(row[outcome]) for outcome in ("supported", "refuted", "inconclusive")),
+            f"{estimate(row, digits=2)} {row['unit']}", f"{row['n_groups']} {row['over']}" * (row["n_groups"] > 1),
+        )
+        for row in content["combined"]
+    ]  # fmt: skip
+    if rows:
+        columns = ("claim", "of", "held", "did not", "cannot decide", "combined [95 %]", "over")
+        yield Table.of("What held in how many cells, corrected over all of them", columns, rows)
+    yield f"Everything is in {content['folder']}; begin with its report.html."
+
+
+def _subject(row: dict[str, Any]) -> str:
+    against = f"against {row['against']}" * bool(row["against"])
+    return " ".join(part for part in (row["method"], row["form"].replace("_", " "), against, row["condition"]) if part)
+
+
+def _print(content: dict[str, Any], told: Iterator[str | Table], as_json: bool) -> None:
+    if as_json:
+        echo_json(content)
+    else:
+        echo(*told)
