@@ -19,7 +19,7 @@ FROZEN = Look(GREY, "D", ":")
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
     """A row for each quantity and multiplier: means over pairs (nats), and the interval of what freezing changes."""
     table = of_steer(study, "frozen_norms-curve", subject)
-    return None if table is None else table.rename(columns={"real": "value"})
+    return None if table is None else table.rename(columns={"real": "value"}).assign(unit="nats")
 
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:

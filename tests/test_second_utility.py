@@ -25,7 +25,7 @@ def admits(query: str, words: list[str]) -> bool:
 
 def test_an_answer_is_admitted_exactly_if_the_checker_calls_it_valid():
     draw, found = random.Random(0), []
-    for text in TEXTS[:25]:
+    for text in TEXTS[:10]:
         words = text.answer.split()
         assert admits(text.query, words)
         for _ in range(40):
