@@ -111,6 +111,7 @@ def _numeric(table: pd.DataFrame) -> pd.DataFrame:
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
     """Without what the reference does not say."""
     unsaid = set(COLUMNS) - {"method", "form", "seed"} | {"hook", "unit", "control", "because", "p_value", "readout"}
+    unsaid |= {"raw_p_value", "raw_outcome"}
     unsaid |= {"preference", "utility"} if "loss_positive" in table else set()
     if "relative_shift_mean" in table:
         unsaid |= {"relative_shift", "relative_shift_low", "relative_shift_high"}
