@@ -18,7 +18,7 @@ CONTENTS = {
             "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
         ),
         Line(
-            "campaign", "Run a grid of studies, here or on a cluster, and tell what held where.",
+            "campaign", "Run a grid of studies, and tell what held where.",
             "mechsteer campaign plan.toml --dry-run",
         ),
     ),

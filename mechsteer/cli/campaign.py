@@ -50,7 +50,7 @@ def campaign(
     out: Annotated[Path | None, running(help="Folder of the campaign, by default results/PLAN.", metavar="DIR")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a grid of studies over models, concepts and seeds.
+    """Run a grid of studies, and tell what held where.
 
     Every cell is a study in a folder of its own. What is finished is kept, so an interrupted campaign goes on when the command
     is repeated; a cell that fails is kept with its reason and stops no other. report.html tells what held where.
