@@ -21,7 +21,7 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare what steers gain in several studies, pair by pair and seed by seed.
+    """Compare studies, pair by pair and seed by seed.
 
     Where two studies measured the same pairs, differences are paired by them, and by the training seeds that both have.
     """

@@ -56,7 +56,10 @@ def figures(
         Path | None, typer.Option(help="Where to put them; by default the study's figures/.", metavar="FOLDER")
     ] = None,
 ) -> None:
-    """Draw the figures of a study or a campaign again, as PDF and PNG."""
+    """Draw a study's figures again, as PDF and PNG.
+
+    Those of a campaign, too.
+    """
     from figures.__main__ import write
 
     echo(*map(str, write("all", folder, out)))
