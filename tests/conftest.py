@@ -135,6 +135,12 @@ def undrawn(monkeypatch):
 
 
 @pytest.fixture
+def little_chance(monkeypatch):
+    """The gate has a sixth of its directions by chance: too few to pass, where passing is not the subject."""
+    monkeypatch.setattr("analyses.evidence.chance.N_DIRECTIONS", 4)
+
+
+@pytest.fixture
 def apart(tmp_path):
     """Run Python in a process of its own."""
 

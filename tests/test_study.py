@@ -124,7 +124,7 @@ def test_an_interrupted_study_leaves_no_folder_and_goes_on_where_it_stopped(shar
 
 
 def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
-    shared, pairs, tmp_path, mechsteer, undrawn
+    shared, pairs, tmp_path, mechsteer, undrawn, little_chance
 ):
     out = tmp_path / "out"
     first = computed(small(shared, pairs), out)
@@ -357,7 +357,7 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
     assert code == 2 and message in error and not list(tmp_path.iterdir())
 
 
-def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer, undrawn):
+def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer, undrawn, little_chance):
     code, printed, _ = mechsteer(
         "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--limit=80",
         "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu", "--panel=0",
