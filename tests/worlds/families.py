@@ -111,7 +111,7 @@ _PARTS = ("adequate", "best of rivals")
 FAMILIES = [
     *(
         Family(preference_curve, "height of waves on eq. 15, nats", heights, preference_in_waves, _PARTS, n_pairs)
-        for n_pairs, heights in ((200, (0.0,)), (1000, (0.0, 0.39, 0.8)))
+        for n_pairs, heights in ((200, (0.0,)), (1000, (0.0, 0.39, 0.8)), (4000, (0.0,)))
     ),
     *(
         Family(
