@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.judging import RATE, of_effect
@@ -17,9 +15,9 @@ from ..campaigns import short
 from ..drawing.style import form_title
 from .numbers import shown
 from .sentences import OUTCOMES
+from .templates import filled
 from .view import MARKS
 
-HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -31,16 +29,13 @@ def write_campaign_page(folder: Path) -> Path:
 
 def render(campaign: Campaign) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     claims = campaign.claims.loc[~campaign.claims["is_check"]]
     names = list(dict.fromkeys(claims["name"]))
     primary = set(claims.loc[claims["is_primary"], "name"])
-    return environment.get_template("campaign.html").render(
+    return filled(
+        "campaign.html",
         policy=POLICY,
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        name=campaign.said["name"],
+        title=campaign.said["name"],
         plan=campaign.said["plan"],
         version=campaign.said["mechsteer"],
         lead=lead(campaign, claims),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from bokeh.resources import Resources
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyses.studies.finished import Study
@@ -18,9 +17,9 @@ from mechsteer.store.atomic import write_atomically
 
 from .contents import study_data
 from .side_by_side import compare
+from .templates import HERE, filled
 from .view import study_view
 
-HERE = Path(__file__).parent
 SCRIPTS = ("elements.js", "tables.js", "charts.js", "multiplier.js", "texts.js", "pairs.js", "methods.js", "page.js")
 """In the order in which they need each other."""
 MAX_VALUES = 250_000
@@ -54,13 +53,10 @@ def render(studies: Sequence[Study]) -> str:
     views = [study_view(study, label) for study, label in zip(studies, labels, strict=True)]
     data = [study_data(study, MAX_VALUES // len(studies)) for study in studies]
     library, script = _library(), "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html").render(
+    return filled(
+        "page.html",
         title=labels[0] if len(labels) == 1 else f"{len(labels)} studies of steering",
         policy=_policy(library, script),
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         library=Markup(library),
         script=Markup(script),
         data=Markup(embedded_json({"labels": labels, "studies": data})),

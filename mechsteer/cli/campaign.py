@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from .options import JsonOption, running
+from .options import JobsOption, JsonOption, RetryOption, StoreOption, running
 from .printing import Table, echo, echo_json, estimate, number
 
 EXECUTORS = ("in-process", "ray")
@@ -25,28 +25,18 @@ def campaign(
         str, running(help="Do the third of eight shares, say; all write to one --out and --store.", metavar="3/8")
     ] = "1/1",
     executor: Annotated[
-        str, running(help="'in-process', or 'ray' (pip install 'mechsteer[ray]').", metavar="|".join(EXECUTORS))
+        str,
+        running(
+            help="'in-process', or 'ray', whose --jobs are workers of one model (pip install 'mechsteer[ray]').",
+            metavar="|".join(EXECUTORS),
+        ),
     ] = "in-process",
     address: Annotated[
         str | None, running(help="With ray, of a running cluster; by default one of this machine.", metavar="ADDRESS")
     ] = None,
-    jobs: Annotated[
-        int | None,
-        running(
-            help="Processes that compute beside each other: within a study, or, with ray, actors of one model.",
-            envvar="MECHSTEER_JOBS",
-            min=1,
-            metavar="N",
-        ),
-    ] = None,
-    retry: Annotated[bool, running("--retry", help="Try again what failed before.")] = False,
-    store: Annotated[
-        str | None,
-        running(
-            help="Where results are kept and found; by default MECHSTEER_STORE, else .store beside --out.",
-            metavar="DIR",
-        ),
-    ] = None,
+    jobs: JobsOption = None,
+    retry: RetryOption = False,
+    store: StoreOption = None,
     out: Annotated[Path | None, running(help="Folder of the campaign, by default results/PLAN.", metavar="DIR")] = None,
     as_json: JsonOption = False,
 ) -> None:

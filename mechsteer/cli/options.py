@@ -141,6 +141,22 @@ DeviceMapOption = Annotated[
 DtypeOption = Annotated[
     str | None, running(help="float32, bfloat16 or float16; by default the model's own.", metavar="DTYPE")
 ]
+StoreOption = Annotated[
+    str | None,
+    running(
+        help="Where results are kept and found; by default MECHSTEER_STORE, else .store beside --out.", metavar="DIR"
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    running(
+        help="Processes that compute beside each other; by default one for each core where a small model runs on the CPU.",
+        envvar="MECHSTEER_JOBS",
+        min=1,
+        metavar="N",
+    ),
+]
+RetryOption = Annotated[bool, running("--retry", help="Try again what failed before.")]
 JsonOption = Annotated[bool, running("--json", help="Print the same content as one JSON document.")]
 
 ExtendOption = Annotated[

@@ -9,8 +9,7 @@ from functools import lru_cache
 from math import inf, log
 from random import Random
 
-from ..errors import InputError
-from .pages import Text, answer_probability, draw_line, draw_sentences, query_probability, realise
+from .pages import Text, answer_probability, draw_line, draw_sentences, noun_in, query_probability, realise
 from .patterns import Sentence
 from .words import BOS, CONCEPTS, EOS, NOUNS, PAD, UNKNOWN, Noun, Setting, example_settings, settings_of
 
@@ -108,12 +107,7 @@ def query_log_probability(query: str) -> float:
 
 def noun_asked(query: str) -> Noun:
     """The noun that a query of the guestbook is about."""
-    nouns = [NOUNS[word] for word in query.split() if word in NOUNS]
-    if len(nouns) == 1 and any(_query_probability(query, setting) for setting in settings_of(nouns[0])):
-        return nouns[0]
-    raise InputError(
-        f"{query!r} is no query of the guestbook. Ask as in 'what about the soup ?', with spaces between all words."
-    )
+    return noun_in(query, lambda noun: any(_query_probability(query, setting) for setting in settings_of(noun)))
 
 
 def revealed(query: str) -> dict[str, int]:

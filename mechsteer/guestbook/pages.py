@@ -1,14 +1,15 @@
 """Pages of a guestbook: a query, after a line that may tell who speaks, and an answer, an opening and its sequels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from .patterns import Patterns, Sentence, Speaker, draw, draw_sentence, pattern_probability, split_sentences
-from .words import EOS
+from .words import EOS, NOUNS, Noun
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,16 @@ class Text:
 def draw_line(random: Random, setting: Speaker, *lines: Patterns) -> str:
     """A query, a sentence from each of some patterns."""
     return " ".join(word for patterns in lines for word in draw_sentence(random, patterns, setting).words(setting))
+
+
+def noun_in(query: str, is_query: Callable[[Noun], object]) -> Noun:
+    """The one noun that a query names, of which it can be a query."""
+    nouns = [NOUNS[word] for word in query.split() if word in NOUNS]
+    if len(nouns) == 1 and is_query(nouns[0]):
+        return nouns[0]
+    raise InputError(
+        f"{query!r} is no query of the guestbook. Ask as in 'what about the soup ?', with spaces between all words."
+    )
 
 
 def draw_sentences(

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
 from ..grammar import QUESTIONS
-from ..pages import Text, answer_probability, draw_line, draw_sentences, query_probability, realise
+from ..pages import Text, answer_probability, draw_line, draw_sentences, noun_in, query_probability, realise
 from ..patterns import Patterns, Sentence
 from ..words import BOS, EOS, NOUNS, PAD, UNKNOWN, Noun
 from .guests import CARE, CORRELATION, SLIP, Setting, all_settings, draw_setting, prior
@@ -132,12 +131,7 @@ def log_probability(answer: str, query: str) -> float:
 
 def noun_asked(query: str) -> Noun:
     """The noun that a query of the guestbook is about."""
-    nouns = [NOUNS[word] for word in query.split() if word in NOUNS]
-    if len(nouns) == 1 and np.any(_query_probability(query)):
-        return nouns[0]
-    raise InputError(
-        f"{query!r} is no query of the guestbook. Ask as in 'what about the soup ?', with spaces between all words."
-    )
+    return noun_in(query, lambda noun: np.any(_query_probability(query)))
 
 
 @lru_cache(maxsize=2**12)
