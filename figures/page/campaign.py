@@ -63,8 +63,8 @@ def lead(campaign: Campaign, claims: pd.DataFrame) -> list[str]:
         tested = int(claims.p_value.notna().sum())
         n_primary = int((claims.is_primary & claims.p_value.notna()).sum())
         found.append(
-            f"Of {_many(len(claims), 'verdict')}, {counts}. {tested} rest on a test; those on what the campaign was made for, "
-            f"{n_primary}, are corrected together by Holm, the others by Benjamini and Hochberg, both at {RATE:g}."
+            f"Of {_many(len(claims), 'verdict')}, {counts}. {tested} rest on a test: {n_primary} on claims that the plan calls "
+            f"primary, corrected together by Holm, the others by Benjamini and Hochberg, both at {RATE:g}."
         )
         found.append(
             "A combined estimate counts models as witnesses and concepts within them; where there is one model, it speaks of its "

@@ -73,9 +73,11 @@ def echo_json(content: dict[str, Any]) -> None:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """So many significant digits, and no exponent for what is easily read without one."""
+    """So many significant digits, and no exponent for what is easily read without one; what rounding leaves is nothing."""
     if value is None:
         return "-"
+    if abs(value) < 1e-12:
+        return "0"
     return f"{value:.0f}" if 10**digits <= abs(value) < 10**6 else f"{value:.{digits}g}"
 
 
