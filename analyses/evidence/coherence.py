@@ -80,7 +80,9 @@ class Coherence:
             texts = self._written(queries)
         off = self._judged(texts, queries).reshape(len(lengths), n) - self.usual[:n]
         repeated = np.array([_repetition(text.split()) for text in texts]).reshape(len(lengths), n)
-        mean, error = off.mean(axis=1), off.std(axis=1, ddof=1) / np.sqrt(n)
+        mean = off.mean(axis=1)
+        # Of a single answer nothing is known of the scatter.
+        error = off.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(lengths), np.nan)
         return mean if self.concept else np.abs(mean), error, repeated.mean(axis=1)
 
     def n_of(self, n: int) -> int:

@@ -67,7 +67,7 @@ def departures(found: pd.DataFrame, expected: pd.DataFrame, tolerance: float) ->
     one, other = both.value_expected.to_numpy(), both.value_found.to_numpy()
     with np.errstate(invalid="ignore"):
         equal = np.isclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
-    both["difference"] = np.abs(one - other)
+        both["difference"] = np.abs(one - other)
     return both.loc[~equal]
 
 
