@@ -165,6 +165,13 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     second = _with_interval(second, "second_lost", 0.01).assign(
         second_utility=-second.second_lost, read_from="likelihood of neutral text"
     )
+    options = pd.concat(
+        [labelled(_rows("quantity multiplier estimate", ((quantity, m, size * np.tanh(m / 4)) for quantity, size
+                                                         in (("concept gained", 4.0), ("answer bias gained", index - 1.0))
+                                                         for m in M)), key)
+         for index, key in enumerate(STEERS)], ignore_index=True
+    )  # fmt: skip
+    options = _with_interval(options, "estimate", 0.2).assign(answer="Yes", other_answer="No", n_answer=12, n_other=12)
     correlations = _rows(
         "log_odds nuisance correlation",
         ((quantity, *rest) for quantity in CURVES
@@ -226,6 +233,7 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         "prompting": asked,
         "side_effects_by_layer": by_layer,
         "second_utility": second,
+        "two_options": options,
         "frontier": frontier,
         "sites": sites,
         "evidence/one_operation": one_operation,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.stats import rankdata
 
@@ -84,18 +84,21 @@ def agreement(sums: Float[ndarray, "2 pairs d"], counts: Int[ndarray, "2 pairs"]
 
 
 def steered(before: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """The same rows with each pair's slope of preference (nats per unit of the multiplier), by least squares in the useful
-    range."""
+    """The same rows with each pair's slope of preference."""
     if before.pair.tolist() != list(sweep.pairs):
         raise InputError("The sweep is of other pairs than the forecast. Forecast those that it measured.")
+    return before.assign(slope=slopes(sweep), n_multipliers=int(is_useful(sweep).sum()))
+
+
+def slopes(sweep: Sweep) -> Float[ndarray, " pairs"]:
+    """Each pair's slope of preference in the useful range (nats per unit of the multiplier), by least squares."""
     useful = is_useful(sweep)
     if (n := useful.sum()) < MIN_MULTIPLIERS:
         raise InputError(
             f"{n} multipliers lose at most {USEFUL:g} nats, and a slope needs {MIN_MULTIPLIERS}. Sweep more, nearer to zero."
         )
     m = sweep.multipliers[useful] - sweep.multipliers[useful].mean()
-    slope = m @ sweep.preference[useful] / np.sum(m**2)
-    return before.assign(slope=slope, n_multipliers=int(n))
+    return m @ sweep.preference[useful] / np.sum(m**2)
 
 
 def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -105,13 +108,11 @@ def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     draws = np.concatenate([np.arange(len(rows))[None], drawn])
     cosine, slope = rows.cosine.to_numpy(), rows.slope.to_numpy()
     positive, negative = (rows[f"projection_{side}"].to_numpy()[draws] for side in ("positive", "negative"))
-    wrong = float(np.mean(slope < 0))
-    (low, high) = wilson_interval(np.array([wrong]), np.array([len(rows)]))[0]
     found = [
         (AGREEMENT, *_with_interval(cosine[draws].mean(axis=1))),
         (AUROC, *_with_interval(auroc(positive, negative))),
         (D_PRIME, *_with_interval(d_prime(positive, negative))),
-        (WRONG_WAY, wrong, low, high),
+        (WRONG_WAY, *share_of(slope < 0)),
         (RANKS, *_with_interval(spearman(cosine[draws], slope[draws]))),
     ]
     return pd.DataFrame(found, columns=["quantity", "estimate", "low", "high"]).assign(n_pairs=len(rows))
@@ -138,6 +139,13 @@ def spearman(one: Float[ndarray, "draws n"], other: Float[ndarray, "draws n"]) -
 
 def _ratio(over: Float[ndarray, " n"], under: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
     return np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
+
+
+def share_of(pairs: Bool[ndarray, " pairs"]) -> tuple[float, float, float]:
+    """The share of such pairs, with Wilson's interval, which does not call a share of none certain."""
+    share = float(np.mean(pairs))
+    low, high = wilson_interval(np.array([share]), np.array([len(pairs)]))[0]
+    return share, float(low), float(high)
 
 
 def _with_interval(values: Float[ndarray, " draws"]) -> tuple[float, float, float]:

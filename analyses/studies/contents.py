@@ -22,7 +22,7 @@ from mechsteer.store.versions import MECHSTEER, installed
 
 from ..claims import CLAIMS
 from ..claims.gate import gated
-from ..evidence import comparison, forecast, prompting
+from ..evidence import comparison, forecast, prompting, two_options
 from ..units.steers import ChooseSite
 from ..units.sweeps import TablesUnit
 from ..units.tuning import tuning_table
@@ -58,8 +58,9 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     fits = [{"key": unit.sweep.result.columns()} | bench.get(unit) for unit in plan.fits]
     write_json(fits, work / "fits.json")
     for name, units in (
-        ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("second_utility", plan.second_utility),
-        ("side_effects", plan.side_effects), ("answers", plan.answers), ("texts", plan.texts),
+        ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("two_options", plan.two_options),
+        ("second_utility", plan.second_utility), ("side_effects", plan.side_effects), ("answers", plan.answers),
+        ("texts", plan.texts),
     ):  # fmt: skip
         _write(_joined(bench, units, name), work / f"{name}.parquet")
     for unit in plan.by_layer:
@@ -90,7 +91,7 @@ def describe(
 ) -> dict[str, Any]:
     """What study.json says, but for how long it took and which files there are."""
     first, model = bench.get(plan.sweeps[0]), subjects.model
-    sweeps = [bench.get(sweep) for sweep in plan.sweeps]
+    sweeps, summary = [bench.get(sweep) for sweep in plan.sweeps], summarise(first, bench.get(plan.fits[0]))
     differences = work / "differences.parquet"
     told = comparison.sentences(pd.read_parquet(differences), plan.settings.tune) if differences.is_file() else []
     tables = bench.get(plan.comparison).tables
@@ -125,8 +126,15 @@ def describe(
         "judged": [unit.sweep.result.columns() for unit in plan.texts],
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
         "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
-        "summary": summarise(first, bench.get(plan.fits[0]))
-        | {"comparison": told, "single_pairs": _of_single_pairs(plan, bench), "second": _of_second(plan, bench, first)},
+        "summary": summary
+        | {
+            "comparison": told,
+            "single_pairs": [
+                *_of_single_pairs(plan, bench),
+                *_of_two_options(plan, bench, summary["multiplier_of_it"]),
+            ],
+            "second": _of_second(plan, bench, first),
+        },
         "units": [unit.key for unit in plan.units],
     }
 
@@ -157,6 +165,13 @@ def _of_single_pairs(plan: Plan, bench: Bench) -> list[str]:
     unit = plan.single_pairs[0]
     told = bench.get(unit).tables.get("steerability")
     return [] if told is None else forecast.sentences(told, unit.sweep.result.steer, unit.forecast.site)
+
+
+def _of_two_options(plan: Plan, bench: Bench, multiplier: float) -> list[str]:
+    """What the first steer does for the concept and what for an answer, where its pairs are answers to choose from."""
+    tables = [bench.get(unit).tables.get("two_options") for unit in plan.two_options[:1]]
+    steer = plan.sweeps[0].result.steer
+    return [two_options.sentence(table, steer, multiplier) for table in tables if table is not None]
 
 
 def _of_second(plan: Plan, bench: Bench, first: Sweep) -> list[str]:
@@ -202,6 +217,7 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
     return (
         *compared,
         *plan.single_pairs,
+        *plan.two_options,
         *plan.second_utility,
         *plan.side_effects,
         *plan.by_layer,

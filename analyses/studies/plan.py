@@ -35,6 +35,7 @@ from ..units.panels import Panel
 from ..units.steers import ChooseSite, FindRange, Learn, PairSet, Tokens
 from ..units.sweeps import Fit, Measure
 from ..units.tuning import Trial
+from ..units.two_options import TwoOptions
 from ..units.verdicts import Judge
 from .folder import FORMAT
 from .settings import Settings, parse_multipliers
@@ -71,6 +72,7 @@ class Plan:
     asked: tuple[Ask, ...]
     comparison: Compare
     single_pairs: tuple[SteerPairs, ...]
+    two_options: tuple[TwoOptions, ...]
     second_utility: tuple[SecondUtility, ...]
     side_effects: tuple[SideEffects, ...]
     by_layer: tuple[LayerEffects, ...]
@@ -162,6 +164,9 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         asked=asked,
         comparison=Compare(sweeps, asked, seed),
         single_pairs=tuple(SteerPairs.of(sweep, learning, seed) for sweep in first_seeds),
+        two_options=tuple(
+            TwoOptions(sweep, seed) for sweep in (first_seeds if any(pair.key for pair in subjects.testing) else ())
+        ),
         second_utility=tuple(SecondUtility(sweep, concept, seed) for sweep in first_seeds),
         side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
         by_layer=by_layer,

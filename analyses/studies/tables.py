@@ -59,6 +59,10 @@ COLUMNS_OF: dict[str, Columns] = {
         "pair": words, "cosine": numbers, "projection_positive": finite, "projection_negative": finite, "slope": finite,
     },
     "steerability": {"quantity": words, "estimate": numbers, **_INTERVAL, "n_pairs": finite},
+    "two_options": {
+        "quantity": words, "multiplier": numbers, "estimate": finite, **_INTERVAL, "answer": words, "other_answer": words,
+        "n_answer": finite, "n_other": finite,
+    },
     "second_utility": {
         "multiplier": finite, "utility_lost": finite, "second_utility": finite, "second_lost": finite, "low": numbers,
         "high": numbers, "read_from": words,

@@ -23,6 +23,7 @@ ABOUT = {
     "against_prompting": "what steers gain at the loss of asking in words",
     "pairs_steered": "single pairs: how far each agrees with the others on a direction, and the slope of its preference",
     "steerability": "what was foretold of steers, the share of pairs that it steers the wrong way, and was it foretold",
+    "two_options": "answers to choose from: accuracy over both keys, and what is gained for the concept and for an answer",
     "second_utility": "a utility that does not come from the pairs: mass on valid next words, or likelihood of neutral text",
     "side_effects": "what one nat of lost utility does to other concepts, as log-odds",
     "side_effects_by_layer": "what half a nat of lost utility does to other concepts, by the layer that is steered",

@@ -3,15 +3,20 @@
 import hashlib
 import json
 import random
+import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
-from typing import overload
+from typing import TypeVar, overload
 
 from ..errors import InputError
 from .blocks import blocks_of
+
+T = TypeVar("T")
+OPTION = re.compile(r"\W*(yes|no|true|false|[a-z]|\d)\W*", re.IGNORECASE)
+"""A completion that is nothing but an answer to choose: " Yes", "(A)", "2."."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class PolarityPair:
     negative: str
     id: str = ""
     group: str = ""
+    answer_key: str = ""
+    """The answer that the positive completion is, of those to choose from, where the completions do not say so themselves."""
 
     def __post_init__(self) -> None:
         for name, text in vars(self).items():
@@ -43,6 +50,12 @@ class PolarityPair:
                 f"The completion {reprlib.repr(shorter)} begins the other one, {reprlib.repr(longer)}, so the two "
                 "do not exclude each other: end both in a way that tells them apart, for example with a full stop."
             )
+
+    @property
+    def key(self) -> str:
+        """The answer that stands for the concept, of those to choose from; "" where both completions are free text."""
+        chosen = [found[1].capitalize() for text in (self.positive, self.negative) if (found := OPTION.fullmatch(text))]
+        return self.answer_key or (chosen[0] if len(set(chosen)) == 2 else "")
 
     def __repr__(self) -> str:
         texts = (f"{name}={reprlib.repr(text)}" for name, text in vars(self).items() if text)
@@ -76,10 +89,10 @@ class Pairs(Sequence[PolarityPair]):
         return replace(self, items=self.items[index]) if isinstance(index, slice) else self.items[index]
 
     def to_json_lines(self) -> str:
-        """The canonical text of the pairs: one JSON object on a line, the group only where there is one."""
+        """The canonical text of the pairs: one JSON object on a line, group and key only where there is one."""
         rows = (
             {"id": pair.id, "query": pair.query, "positive": pair.positive, "negative": pair.negative}
-            | ({"group": pair.group} if pair.group else {})
+            | {name: value for name in ("group", "answer_key") if (value := getattr(pair, name))}
             for pair in self
         )
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
@@ -96,7 +109,12 @@ class Pairs(Sequence[PolarityPair]):
 
     def swapped(self) -> "Pairs":
         """The same pairs with the roles of their completions exchanged."""
-        items = tuple(replace(pair, positive=pair.negative, negative=pair.positive) for pair in self)
+        known = sorted({pair.answer_key for pair in self} - {""})
+        other = dict(zip(known, known[::-1], strict=True)) if len(known) == 2 else {}
+        items = tuple(
+            replace(pair, positive=pair.negative, negative=pair.positive, answer_key=other.get(pair.answer_key, ""))
+            for pair in self
+        )
         return replace(self, items=items, name=f"{self.name}-swapped")
 
     def distinct(self) -> "Pairs":
@@ -112,22 +130,22 @@ class Pairs(Sequence[PolarityPair]):
         return self._select(random.Random(seed).sample(range(len(self)), n_pairs), f"sample{n_pairs}")
 
     def balanced_sample(self, n_pairs: int, *, seed: int = 0) -> "Pairs":
-        """At most `n_pairs` of the pairs, drawn as evenly over their groups as these allow, and kept in order."""
+        """At most `n_pairs` of the pairs, drawn as evenly over their keys as these allow, then over their groups, and kept in
+        order."""
         if n_pairs < 1:
             raise InputError(f"Cannot draw {n_pairs} pairs from {self.name}: draw at least one.")
+        if n_pairs >= len(self):
+            return self
         rows = random.Random(seed).sample(range(len(self)), len(self))
-        drawn, turns = Counter[str](), {}
-        for row in rows:
-            turns[row] = drawn[self[row].group]
-            drawn[self[row].group] += 1
-        return self if n_pairs >= len(self) else self._select(sorted(rows, key=turns.__getitem__)[:n_pairs])
+        rows = _by_turns(rows, lambda row: (self[row].key, self[row].group))
+        return self._select(_by_turns(rows, lambda row: self[row].key)[:n_pairs])
 
     def split(self, fraction: float = 0.5, *, seed: int = 0, by_group: bool | None = None) -> tuple["Pairs", "Pairs"]:
         """About `fraction` of the pairs, drawn at random, and the rest; both keep their order and hold at least one.
 
         Copies never stand on both sides, nor do equal queries and completions, unless they are common (`blocks_of`), nor a
-        group, unless `by_group` is False; a pair without a group may go anywhere. By default pairs that are all of one group
-        are split as if they had none; `by_group=True` refuses that.
+        group, unless `by_group` is False; a pair without a group may go anywhere. Each key is as common on either side. By
+        default pairs that are all of one group are split as if they had none; `by_group=True` refuses that.
         """
         if not 0 < fraction < 1:
             raise InputError(f"The fraction of a split lies between 0 and 1, not at {fraction}.")
@@ -150,6 +168,7 @@ class Pairs(Sequence[PolarityPair]):
 
         shuffled = list(rows.values())
         random.Random(seed).shuffle(shuffled)
+        shuffled = _by_turns(shuffled, lambda some: tuple(sorted({self[row].key for row in some})), in_proportion=True)
         sizes = list(accumulate(map(len, shuffled)))
         cut = 1 + min(range(len(shuffled) - 1), key=lambda last: abs(sizes[last] - fraction * len(self)))
         return self._select(chain(*shuffled[:cut]), "first"), self._select(chain(*shuffled[cut:]), "rest")
@@ -157,3 +176,14 @@ class Pairs(Sequence[PolarityPair]):
     def _select(self, rows: Iterable[int], part: str = "") -> "Pairs":
         name = f"{self.name}-{part}" if part else self.name
         return replace(self, items=tuple(self.items[row] for row in sorted(rows)), name=name)
+
+
+def _by_turns(items: Sequence[T], label: Callable[[T], Hashable], *, in_proportion: bool = False) -> list[T]:
+    """The first of each label, then the second of each, and so on; `in_proportion`, so that each is spread over the whole."""
+    labels = [label(item) for item in items]
+    seen, count = Counter[Hashable](), Counter(labels)
+    turns = []
+    for one in labels:
+        turns.append((seen[one] + 0.5) / count[one] if in_proportion else seen[one])
+        seen[one] += 1
+    return [items[at] for at in sorted(range(len(items)), key=turns.__getitem__)]

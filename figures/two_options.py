@@ -1,0 +1,55 @@
+"""Answers to choose from: what a steer gains for the concept beside what it gains for an answer, whatever that stands for."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.evidence.two_options import BIAS_GAINED, CONCEPT
+from analyses.studies.finished import Study
+from mechsteer.store.keys import keys_in, rows_of
+
+from .drawing.panels import Place, key, panels, zero_lines
+from .drawing.saved import saved
+from .drawing.style import GREY, form_looks, form_title
+
+NAME = "two_options"
+ORDER = 36
+
+
+def numbers(study: Study) -> pd.DataFrame | None:
+    """A row for each steer and multiplier: the concept (`concept`) and the answer (`value`) with its interval, nats gained."""
+    table = saved(study, "two_options")
+    if table is None:
+        return None
+    parts = []
+    for of in keys_in(table):
+        rows = rows_of(table, of)
+        concept = rows[rows.quantity == CONCEPT].set_index("multiplier").estimate
+        rows = rows[rows.quantity == BIAS_GAINED]
+        parts.append(rows.assign(steer=str(of), concept=concept.reindex(rows.multiplier).to_numpy()))
+    found = pd.concat(parts, ignore_index=True).rename(columns={"estimate": "value"}).assign(unit="nats")
+    columns = ["steer", "method", "form", "multiplier", "concept", "value", "low", "high", "unit", "answer"]
+    return found.reindex(columns=columns)
+
+
+def draw(study: Study, ax: Place = None) -> Figure | None:
+    """One panel, a line for each steer: on the axis it gains for the concept alone, on a diagonal for the answer as much."""
+    table = numbers(study)
+    if table is None:
+        return None
+    looks = form_looks(table.form)
+    with panels(ax, height=2.6) as shown:
+        (panel,) = shown.axes
+        for _, rows in table.groupby("steer", sort=False):
+            look = looks[rows.form.iloc[0]]
+            panel.plot(
+                rows.concept, rows.value, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2,
+                linewidth=0.8, alpha=0.7,
+            )  # fmt: skip
+        zero_lines(panel, y=True)
+        for slope in (-1, 1):
+            panel.axline((0, 0), slope=slope, color=GREY, linewidth=0.6, linestyle=":")
+        panel.set_xlabel("gained for the concept (nats)")
+        panel.set_ylabel(f"gained for the answer {table.answer.iloc[0]},\nwhatever it stands for (nats)")
+        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()], columns=3)
+        shown.title("concept and answer", "a line for each steer; dotted: as much for either")
+    return shown.figure
