@@ -26,7 +26,8 @@ GRID = np.array([-0.5, 0.0, 0.7])
 
 
 def encoded_pairs(n: int = 5, seed: int = 0, longest: int = 20) -> list[EncodedPair]:
-    """Random pairs of many lengths; some completions begin alike, and some texts outgrow a sliding window of 8."""
+    """Random pairs of many lengths; some completions begin alike, some answer different queries, and some texts outgrow a
+    sliding window of 8."""
     draw = np.random.default_rng(seed)
 
     def tokens(n_tokens: int) -> list[int]:
@@ -39,6 +40,9 @@ def encoded_pairs(n: int = 5, seed: int = 0, longest: int = 20) -> list[EncodedP
         start = tokens(int(draw.integers(0, 4)))
         texts = [(*query, *start, first, *tokens(int(draw.integers(1, longest // 3)))) for first in firsts]
         pairs.append(EncodedPair(str(index), len(query), *texts))
+        if index % 3 == 2:
+            other = [1, (query[1] + 1) % D_VOCAB, *tokens(int(draw.integers(0, 4)))]
+            pairs[-1] = replace(pairs[-1], negative=(*other, *tokens(5)), negative_begin=len(other))
     return pairs
 
 
@@ -120,7 +124,7 @@ def test_unsteered_losses_equal_plain_hugging_face_one_text_at_a_time(tiny, fami
     steer = random_intervention("vector", site, model)
     losses, _ = engine_for(model, steer, PAIRS).sweep(steer, PAIRS, np.zeros(1), "all")
     for index, pair in enumerate(PAIRS):
-        expected = [plain_loss(hf, list(text), pair.begin) for text in (pair.positive, pair.negative)]
+        expected = [plain_loss(hf, list(text), begin) for text, begin in zip(pair.texts, pair.begins, strict=True)]
         assert_allclose(losses[0, :, index], expected, atol=1e-4)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mechsteer.errors import InputError, shown
+from mechsteer.pairs.reading import label_of
 from mechsteer.store.keys import digest
 from mechsteer.toml import Toml, Where
 
@@ -158,7 +159,7 @@ def _names(made: Sequence[tuple[Settings, dict[str, Any]]]) -> list[str]:
     """A folder's name for each cell: its model and pairs, and what else the grid varies."""
     names = [
         _slug("-".join([
-            Path(settings.model).name, Path(settings.pairs).with_suffix("").name,
+            Path(settings.model).name, label_of(settings.pairs),
             *(f"{axis}-{_words(value)}" for axis, value in axes.items() if axis not in ("model", "pairs")),
         ]))
         for settings, axes in made

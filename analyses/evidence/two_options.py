@@ -101,8 +101,6 @@ def sentence(table: pd.DataFrame, steer: str, multiplier: float) -> str:
         f"{at(CONCEPT, multiplier)} nats for the concept and {at(BIAS_GAINED, multiplier)} nats for the answer {first.answer}, "
         "whatever it stands for"
     )
-    wrong = table[table.quantity == BIAS_APART]
-    if len(wrong):
-        share, low, high = (float(wrong[name].iloc[0]) for name in ("estimate", "low", "high"))
+    for share, low, high in table.loc[table.quantity == BIAS_APART, ["estimate", "low", "high"]].to_numpy():
         told += f". Without the latter, {share:.0%} [{low:.0%}, {high:.0%}] of them are steered the wrong way"
     return f"{told}."

@@ -20,7 +20,7 @@ from .finished import Study
 
 LEAST_SHARED = 8
 """Pairs that two studies must both have measured to be compared on these alone: fewer say too little of their difference."""
-Texts = tuple[str, str, str]
+Texts = tuple[str, ...]
 
 
 def compare(studies: Sequence[Study], labels: Sequence[str], seed: int = 0) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def _of(study: Study, method: str, form: str) -> dict[int | None, Sweep]:
 def _texts(study: Study) -> dict[str, Texts]:
     """What each measured pair says, by the name that its sweeps have for it."""
     pairs = load_pairs(study.sums.path("pairs.jsonl"))
-    return {pair.id or str(at): (pair.query, pair.positive, pair.negative) for at, pair in enumerate(pairs)}
+    return {pair.id or str(at): pair.texts for at, pair in enumerate(pairs)}
 
 
 def _differences(

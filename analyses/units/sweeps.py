@@ -114,19 +114,19 @@ class Measure(Unit[Sweep]):
 
 @dataclass(frozen=True)
 class _Cells:
-    """What is known so far of each multiplier and pair; a pair is its three texts, whatever it is called."""
+    """What is known so far of each multiplier and pair; a pair is its texts, whatever it is called."""
 
     grid: Float[ndarray, " m"]
-    columns: dict[tuple[str, str, str], list[int]]
+    columns: dict[tuple[str, ...], list[int]]
     values: dict[str, Any]
     """By multiplier and pair, the last axes."""
     tokens: Int[ndarray, "2 pairs"]
 
     @classmethod
     def empty(cls, grid: Float[ndarray, " m"], pairs: Pairs, n_sites: int) -> "_Cells":
-        columns: dict[tuple[str, str, str], list[int]] = {}
+        columns: dict[tuple[str, ...], list[int]] = {}
         for column, pair in enumerate(pairs):
-            columns.setdefault(_texts(pair), []).append(column)
+            columns.setdefault(pair.texts, []).append(column)
         shape = (len(grid), len(pairs))
         shapes = dict.fromkeys(CELLS, shape) | ({"site_shifts": (n_sites, *shape)} if n_sites > 1 else {})
         values = {name: np.full(whole, np.nan) for name, whole in shapes.items()}
@@ -135,7 +135,7 @@ class _Cells:
     def put(self, sweep: Sweep, pairs: Sequence[PolarityPair]) -> None:
         """Take over what the sweep says of these multipliers and pairs."""
         _, rows, from_rows = np.intersect1d(self.grid, sweep.multipliers, return_indices=True)
-        both = [(source, column) for source, pair in enumerate(pairs) for column in self.columns.get(_texts(pair), ())]
+        both = [(source, column) for source, pair in enumerate(pairs) for column in self.columns.get(pair.texts, ())]
         from_columns, columns = np.array(both, dtype=np.int64).reshape(-1, 2).T
         here, there = (..., *np.ix_(rows, columns)), (..., *np.ix_(from_rows, from_columns))
         for name, values in self.values.items():
@@ -149,10 +149,6 @@ class _Cells:
             if is_missing.any():
                 lacking.setdefault(tuple(self.grid[is_missing].tolist()), []).append(column)
         return [(list(multipliers), columns) for multipliers, columns in lacking.items()]
-
-
-def _texts(pair: PolarityPair) -> tuple[str, str, str]:
-    return pair.query, pair.positive, pair.negative
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from analyses.studies.finished import Study
 from mechsteer.errors import InputError
+from mechsteer.pairs.reading import label_of
 from mechsteer.store.atomic import write_atomically
 
 from .contents import study_data
@@ -94,7 +95,7 @@ def _labels(studies: Sequence[Study]) -> list[str]:
         " · ".join(
             (
                 Path(study.summary["model"]["name"]).name,
-                Path(study.summary["settings"]["pairs"]).with_suffix("").name,
+                label_of(study.summary["settings"]["pairs"]),
                 study.summary["site"]["site"],
             )
         )

@@ -151,6 +151,7 @@ def study(
     from analyses.studies.study import run
     from figures.page import draw_and_report
 
+    from ..pairs.reading import label_of
     from ..progress import say
 
     said: dict[str, Any] = dict(
@@ -167,7 +168,7 @@ def study(
         asked = {own.get(name, name) for name in context.params if was_asked(context, name)}
         said |= {name: value for name, value in read_settings(config).items() if name not in asked}
     settings = Settings(**said)
-    out = out or Path("results") / f"{Path(settings.model).name}-{Path(settings.pairs).with_suffix('').name}"
+    out = out or Path("results") / f"{Path(settings.model).name}-{label_of(settings.pairs)}"
 
     run(settings, out, report=lambda line: say(line, indent=13), finish=draw_and_report)
     content = summary.read(out)

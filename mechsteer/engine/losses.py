@@ -26,7 +26,8 @@ class TextBatch:
 
 def pair_texts(pairs: Sequence[EncodedPair]) -> list[tuple[tuple[int, ...], int]]:
     """The positive texts of all pairs, then the negative ones, as (token ids, index at which the completion begins)."""
-    return [(pair.positive, pair.begin) for pair in pairs] + [(pair.negative, pair.begin) for pair in pairs]
+    sides = zip(*((zip(pair.texts, pair.begins, strict=True)) for pair in pairs), strict=True)
+    return [text for side in sides for text in side]
 
 
 def batches(

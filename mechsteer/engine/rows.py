@@ -12,7 +12,7 @@ from ..models.positions import begins_with, steered
 from ..models.prompts import EncodedPair
 
 QUERY, SHARED, POSITIVE, NEGATIVE, PADDING = range(5)
-"""Parts of a row: the query, tokens that both completions begin with, the rest of each, and nothing."""
+"""Parts of a row: what both queries begin with, tokens that both completions begin with, the rest of each text, and nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,8 @@ class PairRows:
     tokens: Int[Tensor, "pairs pos"]
     positions: Int[Tensor, "pairs pos"]
     part: Int[Tensor, "pairs pos"]
+    is_completion: Bool[Tensor, "pairs pos"]
+    """Where queries differ, what is left of each belongs to the rest of its text and to no completion."""
 
     @classmethod
     def of(cls, pairs: Sequence[EncodedPair], padding_token: int, device: torch.device) -> "PairRows":
@@ -33,19 +35,25 @@ class PairRows:
         rows, forks = [], [fork(pair) for pair in pairs]
         for pair, end in zip(pairs, forks, strict=True):
             positive, negative, rest = len(pair.positive), len(pair.negative), width - n_tokens(pair)
-            parts = [QUERY] * pair.begin + [SHARED] * (end - pair.begin)
+            trunk = min(*pair.begins, end)
+            parts = [QUERY] * trunk + [SHARED] * (end - trunk)
+            asked = [at >= pair.begins[0] for at in range(positive)] + [
+                at >= pair.begins[1] for at in range(end, negative)
+            ]
             rows.append(
                 (
                     [*pair.positive, *pair.negative[end:]] + [padding_token] * rest,
                     [*range(positive), *range(end, negative)] + [0] * rest,
                     parts + [POSITIVE] * (positive - end) + [NEGATIVE] * (negative - end) + [PADDING] * rest,
+                    asked + [False] * rest,
                 )
             )
-        return cls(*torch.tensor(rows, device=device).unbind(dim=1))
+        tokens, positions, part, asked = torch.tensor(rows, device=device).unbind(dim=1)
+        return cls(tokens, positions, part, asked.bool())
 
     @property
     def begin(self) -> Int[Tensor, " pairs"]:
-        """The column at which the completions begin."""
+        """The column at which the completions begin, or where queries differ, the texts part."""
         return (self.part == QUERY).sum(dim=1)
 
     @property
@@ -59,10 +67,6 @@ class PairRows:
         """Where a pair's row holds the token at this position of one of its texts."""
         fork, end_of_positive = self.fork[pair], (self.part <= POSITIVE).sum(dim=1)[pair]
         return torch.where(is_negative & (position >= fork), position - fork + end_of_positive, position)
-
-    @property
-    def is_completion(self) -> Bool[Tensor, "pairs pos"]:
-        return (self.part != QUERY) & (self.part != PADDING)
 
     @property
     def present(self) -> Bool[Tensor, "pairs pos"]:
@@ -86,15 +90,16 @@ class PairRows:
         return Predictions(row, before, target=self.tokens[row, column], part=part)
 
     def queries(self) -> "PairRows":
-        """The queries alone."""
+        """What queries share alone."""
         width = int(self.begin.max())
         part = torch.where(self.part[:, :width] == QUERY, QUERY, PADDING)
-        return PairRows(self.tokens[:, :width], self.positions[:, :width], part)
+        nothing = torch.zeros_like(part, dtype=torch.bool)
+        return PairRows(self.tokens[:, :width], self.positions[:, :width], part, nothing)
 
     def needed(self, positions: str, *, with_last: bool = False) -> Bool[Tensor, "pairs pos"]:
         """What depends on a steer of these positions and something is predicted from: not the last token of a text, unless it is
-        asked for, nor, where completions alone are steered, the query."""
-        read = self.is_completion if positions == "completion" else self.present
+        asked for, nor, where completions alone are steered, what queries share."""
+        read = self.present & (self.part != QUERY) if positions == "completion" else self.present
         if with_last:
             return read
         own = (self.part == POSITIVE) | (self.part == NEGATIVE)
@@ -103,9 +108,9 @@ class PairRows:
         return read & ~is_last
 
     def take(self, kept: "Kept") -> "PairRows":
-        tokens, positions, part = (kept.of(values) for values in (self.tokens, self.positions, self.part))
-        part = torch.where(kept.columns < self.tokens.shape[1], part, PADDING)
-        return PairRows(tokens, positions, part)
+        tokens, positions, part, asked = (kept.of(values) for values in vars(self).values())
+        is_kept = kept.columns < self.tokens.shape[1]
+        return PairRows(tokens, positions, torch.where(is_kept, part, PADDING), asked & is_kept)
 
     def beside(self, other: "PairRows") -> "PairRows":
         """These columns, then those of the other."""

@@ -1,7 +1,7 @@
 """A trial: what an engine makes of a few texts, against each of them read whole and alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,7 +60,8 @@ def short_pairs(model: Model) -> list[EncodedPair]:
 
 def pair_like(model: Model, pair: EncodedPair) -> EncodedPair:
     """Random tokens in a pair's lengths."""
-    return random_pair(model, pair.begin, fork(pair), len(pair.positive), len(pair.negative))
+    drawn = random_pair(model, pair.begin, fork(pair), len(pair.positive), len(pair.negative))
+    return replace(drawn, negative_begin=pair.negative_begin)
 
 
 def random_pair(model: Model, begin: int, fork: int, n_positive: int, n_negative: int) -> EncodedPair:

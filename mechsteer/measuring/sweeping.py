@@ -107,8 +107,8 @@ def sweep_encoded(
         pairs=tuple(pair.id for pair in pairs),
         loss_positive=losses[:, 0],
         loss_negative=losses[:, 1],
-        tokens_positive=np.array([len(pair.positive) - pair.begin for pair in pairs]),
-        tokens_negative=np.array([len(pair.negative) - pair.begin for pair in pairs]),
+        tokens_positive=np.array([pair.counts[0] for pair in pairs]),
+        tokens_negative=np.array([pair.counts[1] for pair in pairs]),
         **shifts_of(shifts),
         key=key_of(model, intervention, of, positions, prompt_format),
     )

@@ -47,8 +47,7 @@ class Teaching:
             losses, _ = engine.sweep(unsteered, [pairs[index] for index in some], np.zeros(1), "all")
             base[:, some] = torch.from_numpy(losses[0])
         model.check_finite(base, "losses")
-        before = [0 if recipe.prompt_lengths else pair.begin for pair in pairs]
-        counts = [[len(pair.positive) - n, len(pair.negative) - n] for pair, n in zip(pairs, before, strict=True)]
+        counts = [tuple(map(len, pair.texts)) if recipe.prompt_lengths else pair.counts for pair in pairs]
         return cls(recipe, engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
 
     def batches(self, chosen: Int[Tensor, " pairs"]) -> Iterator[list[int]]:

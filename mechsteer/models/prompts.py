@@ -22,7 +22,8 @@ _log = logging.getLogger("mechsteer")
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """A pair's two texts as token ids; each completion begins at index `begin`, and what stands before is shared."""
+    """A pair's two texts as token ids; each completion begins at index `begin`, and what stands before is shared, unless the
+    negative one answers a query of its own."""
 
     id: str
     begin: int
@@ -30,10 +31,31 @@ class EncodedPair:
     negative: tuple[int, ...]
     moved: bool = False
     """Whether `begin` lies before the end of the query's text, because a token spans both."""
+    negative_begin: int | None = None
+    """Where the negative completion begins, if queries differ."""
+
+    @property
+    def begins(self) -> tuple[int, int]:
+        """Where each completion begins."""
+        return self.begin, self.begin if self.negative_begin is None else self.negative_begin
+
+    @property
+    def texts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Both, the positive one first."""
+        return self.positive, self.negative
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Tokens of each completion."""
+        positive, negative = (len(text) - begin for text, begin in zip(self.texts, self.begins, strict=True))
+        return positive, negative
 
     def swapped(self) -> "EncodedPair":
         """The same texts with their roles exchanged."""
-        return EncodedPair(self.id, self.begin, self.negative, self.positive, self.moved)
+        begin, other = self.begins[::-1]
+        return EncodedPair(
+            self.id, begin, self.negative, self.positive, self.moved, None if self.negative_begin is None else other
+        )
 
 
 def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_format: str = "raw") -> list[EncodedPair]:
@@ -55,7 +77,7 @@ def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_for
     encoded = [read.pair(replace(pair, id=name)) for name, pair in zip(ids, pairs, strict=True)]
     for pair in encoded:
         model.check_length(max(len(pair.positive), len(pair.negative)), f"Pair {pair.id!r}")
-    whole = [f"{pair.query}{pair.positive} {pair.negative}" for pair in pairs]
+    whole = [" ".join(query + text for query, text in zip(pair.queries, pair.texts[2:], strict=True)) for pair in pairs]
     check_known(model, whole, [pair.positive + pair.negative for pair in encoded], "pairs")
     return encoded
 
@@ -87,7 +109,8 @@ class _Raw:
         return self.ids(query)
 
     def pair(self, pair: PolarityPair) -> EncodedPair:
-        return _encoded(pair, *map(self.ids, (pair.query, pair.query + pair.positive, pair.query + pair.negative)))
+        query, other, positive, negative = pair.texts
+        return _encoded(pair, *map(self.ids, (query, other, query + positive, other + negative)))
 
     def ids(self, text: str, *, with_special: bool = True) -> list[int]:
         """As tokens, without the end token that some tokenizers append to every text: a query would never be a prefix."""
@@ -119,18 +142,18 @@ class _Chat:
 
     def pair(self, pair: PolarityPair) -> EncodedPair:
         texts, befores = [], []
-        for answer in (pair.positive.strip(), pair.negative.strip()):
-            turns = [("user", pair.query), ("assistant", answer)]
+        for query, answer in zip(pair.queries, pair.texts[2:], strict=True):
+            turns = [("user", query), ("assistant", answer.strip())]
             text = self.template.whole(turns)
             # A space before the answer is the answer's: in many vocabularies they are one token.
             befores.append(text[: self.template.place(turns, -1).start].rstrip(" "))
             texts.append(text.rstrip())
-        if befores[0] != befores[1]:
+        if befores[0] != befores[1] and not pair.is_matched:
             raise InputError(
                 f"Pair {pair.id!r}: the chat template writes something else before one answer than before the other. "
                 "Choose other template options, or the format raw."
             )
-        return _encoded(pair, *map(self._ids, (befores[0], *texts)))
+        return _encoded(pair, *map(self._ids, (*befores, *texts)))
 
     def _ids(self, text: str) -> list[int]:
         # A template writes its own first token.
@@ -142,20 +165,32 @@ def _reader(model: Model, prompt_format: str) -> _Raw | _Chat:
     return raw if chosen.name == "raw" else _Chat(ChatTemplate(raw.tokenizer, chosen).checked(), raw)
 
 
-def _encoded(pair: PolarityPair, query: list[int], positive: list[int], negative: list[int]) -> EncodedPair:
-    begin = min(_n_shared(query, positive), _n_shared(query, negative))
-    if begin == 0:
+def _encoded(
+    pair: PolarityPair, query: list[int], other: list[int], positive: list[int], negative: list[int]
+) -> EncodedPair:
+    begins = [_n_shared(query, positive), _n_shared(other, negative)]
+    if not pair.is_matched:
+        begins = [min(begins)] * 2
+    if min(begins) == 0:
         raise InputError(
             f"Pair {pair.id!r}: no token stands before the completion, so its first token has no probability. "
             "Give the pair a query, or use a tokenizer that begins texts with a token of its own."
         )
-    for one, other in ((positive, negative), (negative, positive)):
-        if one == other[: len(one)]:
-            raise InputError(
-                f"Pair {pair.id!r}: as tokens, one completion is the beginning of the other, so they do not exclude "
-                "each other. End both with the end token, or leave the pair out."
-            )
-    return EncodedPair(pair.id, begin, tuple(positive), tuple(negative), moved=begin < len(query))
+    n_alike = _n_shared(positive, negative)
+    if n_alike == min(len(positive), len(negative)):
+        raise InputError(
+            f"Pair {pair.id!r}: as tokens, one completion is the beginning of the other, so they do not exclude "
+            "each other. End both with the end token, or leave the pair out."
+        )
+    if pair.is_matched and n_alike > min(begins):
+        raise InputError(
+            f"Pair {pair.id!r}: one text's query goes on as the other's completion begins, so that no token tells them apart. "
+            "Leave the pair out."
+        )
+    moved = begins[0] < len(query) or begins[1] < len(other)
+    return EncodedPair(
+        pair.id, begins[0], tuple(positive), tuple(negative), moved, begins[1] if pair.is_matched else None
+    )
 
 
 @cache

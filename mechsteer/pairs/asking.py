@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ..errors import InputError, shown
-from .polarity import Pairs
+from .polarity import Pairs, PolarityPair
 
 QUERY = "{query}"
 
@@ -23,4 +23,9 @@ class Asking:
     def of(self, side: str, pairs: Pairs) -> Pairs:
         """The pairs with their queries asked so; `side` is "positive" or "negative"."""
         text = getattr(self, side)
-        return replace(pairs, items=tuple(replace(pair, query=text.replace(QUERY, pair.query)) for pair in pairs))
+
+        def asked(pair: PolarityPair) -> PolarityPair:
+            query, other = (text.replace(QUERY, own) for own in pair.queries)
+            return replace(pair, query=query, negative_query=other if pair.is_matched else None)
+
+        return replace(pairs, items=tuple(map(asked, pairs)))

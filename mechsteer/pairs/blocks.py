@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-Texts = tuple[str, str, str]
-"""Query, positive, negative."""
+Texts = tuple[str, str, str, str]
+"""What the positive text answers and what the negative one does, positive, negative."""
 
 
 def blocks_of(pairs: Sequence[Texts], groups: Sequence[str] = ()) -> list[int]:
@@ -15,10 +15,10 @@ def blocks_of(pairs: Sequence[Texts], groups: Sequence[str] = ()) -> list[int]:
     answer to choose from ("Yes", "(A)"), which every side needs. White space around a text does not count.
     """
     stripped = [tuple(text.strip() for text in texts) for texts in pairs]
-    copies = [(row, (query, frozenset(completions))) for row, (query, *completions) in enumerate(stripped)]
+    copies = [(row, frozenset(zip(texts[:2], texts[2:], strict=True))) for row, texts in enumerate(stripped)]
     blocks = _joined(len(pairs), copies, ((row, group) for row, group in enumerate(groups) if group))
-    queries = [(row, query) for row, (query, *_) in enumerate(stripped) if query]
-    completions = [(row, text) for row, (_, *texts) in enumerate(stripped) for text in texts]
+    queries = [(row, query) for row, texts in enumerate(stripped) for query in texts[:2] if query]
+    completions = [(row, text) for row, texts in enumerate(stripped) for text in texts[2:]]
     for shared in (queries, completions):
         wider = _joined(len(pairs), enumerate(blocks), shared)
         sizes = Counter(wider)

