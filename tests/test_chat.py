@@ -180,14 +180,19 @@ def test_every_message_of_a_longer_dialogue_has_its_place():
 def test_formats_are_read_as_they_are_written():
     for chosen in (PromptFormat(), PromptFormat("chat"), PromptFormat("chat", {"b": [1, None], "a": "x y"})):
         assert PromptFormat.parse(str(chosen)) == chosen
+    assert str(PromptFormat.parse("cued")) == r'cued {"cue":"\nAnswer:"}', (
+        "which cue it was is part of what was measured"
+    )
     assert parse_options(["a=false", "b=3", "c=x y", 'd="4"', "e=x=y"]) == {
         "a": False, "b": 3, "c": "x y", "d": "4", "e": "x=y",
     }  # fmt: skip
     for text, message in (
-        ("xml", "Choose raw or chat"),
+        ("xml", "Choose raw, cued or chat"),
         ("chat {", "no JSON object"),
         ("chat 3", "no JSON object"),
         ('raw {"a":1}', "Choose chat"),
+        ('cued {"a":1}', "one option, the text between"),
+        ('cued {"cue":" "}', "one option, the text between"),
         (f"chat {json.dumps({'today': 'Monday'})}", "such as 2026-11-26"),
         (f"chat {json.dumps({'system': 3})}", "is no text"),
     ):

@@ -49,6 +49,21 @@ def texts(tok, encoded):
 PAIR = ms.PolarityPair("The day was", " good.", " bad!", id="row 7")
 
 
+def test_a_cue_stands_between_query_and_answer_and_the_answer_alone_is_measured():
+    opened, tok = model(tokenizer()), tokenizer()
+    glued = ms.PolarityPair("Is it?", "Yes", " No", id="glued")
+    for prompt_format, cue in (("cued", "\nAnswer:"), ('cued {"cue":" So:"}', " So:")):
+        first, second = ms.encode_pairs(opened, [PAIR, glued], prompt_format)
+        assert texts(tok, first) == (f"<s>The day was{cue}", " good.", " bad!")
+        assert texts(tok, second) == (f"<s>Is it?{cue}", " Yes", " No"), "a cue is a word of its own"
+        assert tok.decode(encode_prompt(opened, "Is it?", prompt_format)) == f"<s>Is it?{cue}"
+        written = [
+            ms.PolarityPair(pair.query + cue, f" {pair.positive.strip()}", pair.negative, id=pair.id)
+            for pair in (PAIR, glued)
+        ]
+        assert [first, second] == ms.encode_pairs(opened, written), "as if the pairs had it"
+
+
 def test_a_token_that_was_added_beyond_the_model_is_said_where_a_text_has_one():
     opened, tok = model(tokenizer()), tokenizer()
     tok.add_special_tokens({"pad_token": "[PAD]"})
@@ -95,7 +110,7 @@ def test_the_chat_template_surrounds_query_and_answer_with_the_end_of_turn():
     ("tok", "pair", "prompt_format", "message"),
     [
         (tokenizer(), PAIR, "chat", "no chat template"),
-        (tokenizer(), PAIR, "xml", "Choose raw or chat"),
+        (tokenizer(), PAIR, "xml", "Choose raw, cued or chat"),
         (tokenizer(bos=False), ms.PolarityPair("", "good", "bad", id="3"), "raw", "Pair '3': no token stands before"),
     ],
 )

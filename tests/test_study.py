@@ -233,7 +233,7 @@ def test_a_folder_of_other_things_is_left_alone(shared, pairs, tmp_path, mechste
         ({"--site": "middle"}, "LAYER:PLACE"),
         ({"--multipliers": "a:b:c"}, "LO:HI:N"),
         ({"--multipliers": "4:-4:9"}, "do not rise"),
-        ({"--format": "xml"}, "Choose raw or chat"),
+        ({"--format": "xml"}, "Choose raw, cued or chat"),
         ({"--format": "chat"}, "no chat template"),
         ({"--dtype": "int4"}, "dtype"),
         ({"--device": "abacus"}, "device"),

@@ -189,7 +189,7 @@ class Opener:
 
     def settled_format(self, reference: ModelReference) -> str:
         """The prompt format, with the date of a chat template that writes one; the model need not be opened for that."""
-        if PromptFormat.parse(self.settings.format).name == "raw" or not reference.asks_for_the_date:
+        if PromptFormat.parse(self.settings.format).name != "chat" or not reference.asks_for_the_date:
             return self.settings.format
         from mechsteer.models.opening import load_tokenizer
         from mechsteer.models.prompts import settled

@@ -67,7 +67,7 @@ FormatOption = Annotated[
     str,
     what(
         "--format",
-        help="'raw' adds nothing to a query; 'chat' uses the tokenizer's chat template.",
+        help="'raw' adds nothing to a query; 'cued' a cue to answer, for base models; 'chat' uses the tokenizer's chat template.",
         metavar="FORMAT",
     ),
 ]
@@ -75,14 +75,14 @@ TemplateOption = Annotated[
     list[str] | None,
     what(
         "--template-option",
-        help="With chat, an option of the template (enable_thinking=false, chat_template=rag), system=TEXT for a system message, "
-        "or today=2026-11-26 where the template writes the date; repeat it for several.",
+        help="With cued, cue=TEXT; with chat, an option of the template (enable_thinking=false, chat_template=rag), system=TEXT "
+        "for a system message, or today=2026-11-26 where the template writes the date; repeat it for several.",
         metavar="NAME=VALUE",
     ),
 ]
 LearnedFormatOption = Annotated[
     str | None,
-    what("--format", help="raw or chat; by default the one with which the steer was learned.", metavar="FORMAT"),
+    what("--format", help="raw, cued or chat; by default the one with which the steer was learned.", metavar="FORMAT"),
 ]
 SteeredModelOption = Annotated[
     str | None, what("--model", help="By default the one that the steer's file names.", metavar="MODEL")

@@ -1,4 +1,4 @@
-"""How a query becomes what a model reads: as it is, or in the tokenizer's chat template. Needs no PyTorch."""
+"""How a query becomes what a model reads: as it is, before a cue to answer, or in a chat template. Needs no PyTorch."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,16 @@ from typing import Any
 
 from ..errors import InputError
 
-NAMES = ("raw", "chat")
+NAMES = ("raw", "cued", "chat")
+CUE = "\nAnswer:"
 
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """Written "raw", "chat", or "chat" with the template's options as JSON: 'chat {"enable_thinking":false}'.
+    """Written "raw", "cued" or "chat", the latter two with options as JSON: 'chat {"enable_thinking":false}'.
 
-    "raw" adds nothing to query and completion but the tokenizer's own first token. "chat" is the dialogue that the
+    "raw" adds nothing to query and completion but the tokenizer's own first token. "cued" puts a cue between them, for models
+    that were taught no dialogue: its option `cue`, or "\\nAnswer:". "chat" is the dialogue that the
     tokenizer's chat template makes of them. Two options are ours: `system`, the message that begins the dialogue, and `today`,
     what a template that writes the date takes for it (2026-11-26). Any other is the template's, or `chat_template`, the
     name of one where a tokenizer has several.
@@ -26,9 +28,18 @@ class PromptFormat:
 
     def __post_init__(self):
         if self.name not in NAMES:
-            raise InputError(f"The prompt format {self.name!r} is unknown. Choose {' or '.join(NAMES)}.")
-        if self.options and self.name != "chat":
+            raise InputError(
+                f"The prompt format {self.name!r} is unknown. Choose {', '.join(NAMES[:-1])} or {NAMES[-1]}."
+            )
+        if self.options and self.name == "raw":
             raise InputError(f"Template options came ({', '.join(self.options)}) with the format raw. Choose chat.")
+        if self.name == "cued":
+            # Written out, so that what was measured says which cue it was.
+            object.__setattr__(self, "options", {"cue": CUE, **self.options})
+            if set(self.options) > {"cue"} or not isinstance(self.cue, str) or not self.cue.strip():
+                raise InputError(
+                    "The format cued has one option, the text between query and answer. Write cue='\\nAnswer:'."
+                )
         if not isinstance(self.options.get("system", ""), str):
             raise InputError("The template option system is no text. Write what the system message says.")
         if "today" in self.options:
@@ -37,6 +48,11 @@ class PromptFormat:
             except (TypeError, ValueError) as error:
                 came = self.options["today"]
                 raise InputError(f"The template option today is {came!r}. Write a date such as 2026-11-26.") from error
+
+    @property
+    def cue(self) -> str:
+        """What stands between a query and its answer; nothing in other formats."""
+        return self.options["cue"] if self.name == "cued" else ""
 
     @classmethod
     def parse(cls, text: str) -> "PromptFormat":

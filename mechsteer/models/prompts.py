@@ -62,7 +62,8 @@ def encode_pairs(model: Model, pairs: Pairs | Sequence[PolarityPair], prompt_for
     """Tokenize pairs.
 
     Args:
-        prompt_format: "raw" adds nothing to query and completion but the tokenizer's own first token. "chat" is what the
+        prompt_format: "raw" adds nothing to query and completion but the tokenizer's own first token. "cued" puts "\\nAnswer:"
+            between them, or another cue: 'cued {"cue": " Reply:"}'. "chat" is what the
             tokenizer's chat template renders for the query and its answer, end of turn included, under the template's options:
             'chat {"enable_thinking": false}' (`PromptFormat`).
 
@@ -101,16 +102,23 @@ def settled(tokenizer: PreTrainedTokenizerBase | None, prompt_format: str) -> st
 
 @dataclass(frozen=True)
 class _Raw:
-    """Texts as they are."""
+    """Texts as they are, with a cue between query and completion if there is one."""
 
     tokenizer: PreTrainedTokenizerBase
+    cue: str = ""
 
     def prompt(self, query: str) -> list[int]:
-        return self.ids(query)
+        return self.ids(query + self.cue)
 
     def pair(self, pair: PolarityPair) -> EncodedPair:
-        query, other, positive, negative = pair.texts
-        return _encoded(pair, *map(self.ids, (query, other, query + positive, other + negative)))
+        asked = [query + self.cue for query in pair.queries]
+        told = [text + self._spaced(answer) for text, answer in zip(asked, pair.texts[2:], strict=True)]
+        return _encoded(pair, *map(self.ids, (*asked, *told)))
+
+    def _spaced(self, answer: str) -> str:
+        """A cue is a word of its own."""
+        is_apart = not self.cue or self.cue[-1].isspace() or answer[0].isspace()
+        return answer if is_apart else f" {answer}"
 
     def ids(self, text: str, *, with_special: bool = True) -> list[int]:
         """As tokens, without the end token that some tokenizers append to every text: a query would never be a prefix."""
@@ -161,8 +169,9 @@ class _Chat:
 
 
 def _reader(model: Model, prompt_format: str) -> _Raw | _Chat:
-    chosen, raw = PromptFormat.parse(prompt_format), _Raw(model.require_tokenizer())
-    return raw if chosen.name == "raw" else _Chat(ChatTemplate(raw.tokenizer, chosen).checked(), raw)
+    chosen = PromptFormat.parse(prompt_format)
+    raw = _Raw(model.require_tokenizer(), chosen.cue)
+    return _Chat(ChatTemplate(raw.tokenizer, chosen).checked(), raw) if chosen.name == "chat" else raw
 
 
 def _encoded(
