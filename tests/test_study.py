@@ -89,7 +89,7 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
 def small(shared, pairs, **changed) -> Settings:
     asked = {
         "site": "2:resid_post",
-        "multipliers": "-4:4:23",
+        "multipliers": "-4:4:7",
         "methods": ("DiffMean",),
         "device": "cpu",
         "claims": (),
@@ -135,9 +135,9 @@ def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
     more = computed(small(shared, pairs, methods=("DiffMean", "Random")), out)
     assert (more.count("steer"), more.count("sweep"), more.count("fit")) == (1, 1, 1)
     # The model is known by its files: nothing is opened where nothing is to do.
-    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:23", "--claims="))
+    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:7", "--claims="))
     assert code == 0 and "0 computed" in told
-    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:23", "--claims="))
+    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:7", "--claims="))
     assert code == 0 and "nothing was to do" in told
 
 
@@ -359,7 +359,7 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
 
 def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer, undrawn, little_chance):
     code, printed, _ = mechsteer(
-        "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--limit=80",
+        "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--limit=60",
         "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu", "--panel=0",
     )  # fmt: skip
     printed = " ".join(printed.split())

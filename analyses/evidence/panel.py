@@ -97,11 +97,12 @@ def measure(
         at["lost"] = found.lost[1:].mean(axis=1)
         at["lost_error"] = found.lost[1:].std(axis=1, ddof=1) / np.sqrt(len(encoded))
         at["gained"] = (found.preference[1:] - found.preference[0]).mean(axis=1)
-        # What is written and how the output diverges is asked where claims are judged; the shorter lengths are for pairs alone.
+        # How far it leads and what is written is asked where claims are judged; the shorter lengths are for pairs alone.
         judged = at.budget.notna().to_numpy()
-        for name, values in outcome.of_steer(steer, lengths[judged]).items():
+        led = manifold.of_direction(np.asarray(steer.direction.double()), lengths[judged])
+        for name, values in (outcome.of_steer(steer, lengths[judged]) | led).items():
             at.loc[judged, name] = values
-        rows.append(at.assign(**manifold.of_direction(np.asarray(steer.direction.double()), lengths)))
+        rows.append(at)
     table = pd.concat(rows, ignore_index=True).assign(n_pairs=len(fresh), harm_unit=outcome.unit)
     table = table.assign(**dict.fromkeys(CANDIDATES, False))
     for name, row in candidates(table).items():

@@ -76,20 +76,22 @@ def run(
             stages.done("format", settings.format)
         stages.done("pairs", f"{learning.name}: {len(learning)} to learn from, {len(testing)} to measure")
         tokens = tokens_of(settings, subjects)
-        stages.compute("tokens", tokens, bench, workers)
+        stages.compute([("tokens", tokens)], bench, workers)
         of_tokens = (Finding(**found) for unit in tokens for found in bench.get(unit)["findings"])
         findings = accept([*checked.findings, *of_tokens])
         for finding in findings:
             stages.done("check", str(finding))
+        workers.n_jobs = jobs_for(settings, model)
+        if settings.site == "auto" and not bench.holds(site_choice(settings, subjects).key):
+            # Nothing is there yet, so there will be work for them; they get ready while the site is chosen.
+            workers.open(model)
         chosen = choose_site(settings, subjects, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
         planned = plan(settings, subjects, str(chosen), chosen.unit)
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
-        workers.n_jobs = jobs_for(settings, subjects.model)
-        for stage, units in planned.stages:
-            stages.compute(stage, units, bench, workers)
+        stages.compute(list(planned.stages), bench, workers)
 
         def make(work: Path) -> None:
             fill(work, planned, bench, chosen)
@@ -122,18 +124,30 @@ class Stages:
         self._since = now
         self.report(f"{stage:<13}{words}")
 
-    def compute(self, stage: str, units: Sequence[Unit], bench: Bench, workers: Workers) -> None:
-        """A stage's units: what the store lacks."""
-        there = sum(bench.holds(unit.key) for unit in units)
-        with progress_bar(stage.capitalize(), len(units), done=there) as bar:
+    def compute(self, stages: Sequence[tuple[str, Sequence[Unit]]], bench: Bench, workers: Workers) -> None:
+        """The units of several stages: what the store lacks. A stage is told of once it and all before it are there; where
+        there are several workers, those that it leaves idle have gone on to the next."""
+        units = [unit for _, some in stages for unit in some]
+        missing = {unit.key for unit in units if not bench.holds(unit.key)}
+        to_tell = [(stage, {unit.key for unit in some}) for stage, some in stages if some]
+        computed = {stage: len(keys & missing) for stage, keys in to_tell}
+
+        def tell() -> None:
+            while to_tell and not to_tell[0][1] & missing:
+                stage, keys = to_tell.pop(0)
+                found = len(keys) - computed[stage]
+                self.done(stage, f"{computed[stage]} computed" + f", {found} found" * bool(found))
+
+        with progress_bar("Study", len(missing)) as bar:
 
             def each(unit: Unit, was_there: bool) -> None:
-                if not was_there and unit in units:
+                if unit.key in missing:
+                    missing.remove(unit.key)
                     bar.advance(unit.words)
+                    tell()
 
+            tell()
             workers.compute(units, bench, each)
-        if units:
-            self.done(stage, f"{len(units) - there} computed" + f", {there} found" * bool(there))
 
 
 @dataclass

@@ -76,6 +76,11 @@ class Workers:
                 bench.computed.append(unit)
                 each(unit, False)
 
+    def open(self, model: ModelReference) -> None:
+        """Let each of several workers open the model, while something else is done here."""
+        for _ in range(self.n_jobs if self.n_jobs > 1 else 0):
+            self._started.submit(_open, model)
+
     def map(self, function: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
         """As the built-in, in the processes if there are any by now."""
         return map(function, values) if self._pool is None else self._pool.map(function, values)
@@ -125,6 +130,10 @@ def _end_with_parent() -> None:
     assert parent is not None
     wait_for([parent.sentinel])
     os._exit(1)
+
+
+def _open(model: ModelReference) -> None:
+    _bench.model(model)
 
 
 def _place(unit: Unit) -> None:

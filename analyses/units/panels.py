@@ -26,6 +26,7 @@ class Panel(TablesUnit):
     seed: int
 
     kind = "panel"
+    version = 2
 
     @property
     def words(self) -> str:

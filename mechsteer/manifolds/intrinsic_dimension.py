@@ -16,7 +16,6 @@ from scipy.stats import t
 
 from ..errors import InputError
 from ..statistics.intervals import ConfidenceInterval
-from .nearest import nearest_points
 from .sample import Sample
 from .stream import Points
 
@@ -128,7 +127,7 @@ def _from_neighbours(sample: Sample, k: int, discard: float, level: float) -> In
     bootstrap would not do, for points drawn twice are each other's nearest; nor would the likelihood's own interval,
     which takes points for independent.
     """
-    distances, neighbours = nearest_points(sample.points, None, k)
+    distances, neighbours = sample.nearest(k)
     logs = np.log(distances)
     spread = (k - 1) * logs[:, -1] - logs[:, :-1].sum(axis=1)
     limit = np.quantile(spread, 1 - discard)

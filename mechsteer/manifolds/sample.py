@@ -1,15 +1,19 @@
 """Some of a stream's distinct points, kept in memory."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ..brief import brief
 from ..errors import InputError
+from .nearest import nearest_points
 from .stream import Points, distinct_blocks
 
+FEW = 5
+"""Neighbours of each point that are looked up at once, for whoever asks for so many or fewer."""
 EMPTY = np.iinfo(np.uint64).max
 
 
@@ -50,3 +54,12 @@ class Sample:
         centre = kept.mean(axis=0, dtype=np.float64)
         np.subtract(kept, centre, out=kept, dtype=np.float64, casting="same_kind")
         return cls(kept, centre, n_points, n_duplicates, seed)
+
+    def nearest(self, k: int) -> tuple[Float[ndarray, "kept k"], Int[ndarray, "kept k"]]:
+        """Distances and indices of each point's k nearest others, the nearest first."""
+        distances, indices = self._few if k <= min(FEW, len(self.points) - 1) else nearest_points(self.points, None, k)
+        return distances[:, :k], indices[:, :k]
+
+    @cached_property
+    def _few(self) -> tuple[Float[ndarray, "kept k"], Int[ndarray, "kept k"]]:
+        return nearest_points(self.points, None, min(FEW, len(self.points) - 1))
