@@ -15,7 +15,7 @@ pictures: study  ## the README's pictures, drawn anew
 	cp results/guestbook/figures/preference_utility.png results/guestbook/figures/frontier.png docs/
 
 test: .venv/ready  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: lint types test  ## what to run before a commit
 
@@ -27,7 +27,7 @@ types: .venv/ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 coverage: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
 bench: .venv/ready  ## how fast sweeps and training are (benchmarks/README.md)
 	$(BIN)/python benchmarks/speed.py

@@ -65,9 +65,7 @@ def options(shared, pairs, out, *more) -> tuple:
     )
 
 
-def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_same(
-    shared, pairs, tmp_path, apart, mechsteer, undrawn
-):
+def test_the_study_of_a_real_model_writes_all_that_it_promises(shared, pairs, tmp_path, apart):
     code, printed, _ = apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "a"))
     assert code == 0 and "preference" in printed and "R² in sample" in printed
     others = {name for name in files(tmp_path / "a") if name.startswith(("claims/", "evidence/", "figures/"))}
@@ -78,12 +76,6 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises_and_again_the_sam
     assert summary["site"]["hook"].startswith("blocks.")
     table = pd.read_parquet(tmp_path / "a/sweeps.parquet")
     assert len(table) == 12 * summary["multipliers"][0]["n"]
-
-    # From nothing again, in a store of its own.
-    again = ("--store", tmp_path / "another", "--claims=")
-    assert mechsteer(*options(shared, pairs, tmp_path / "b", *again))[0] == 0
-    for name in ("sweeps.parquet", "fits.json", "sites.parquet"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
 def small(shared, pairs, **changed) -> Settings:

@@ -194,7 +194,9 @@ def _group_columns(rows: list[Row], columns: Mapping[str, str]) -> tuple[str, ..
 def _pair(row: Row, number: int, columns: Mapping[str, str]) -> PolarityPair:
     (asked, positive), (also_asked, negative) = (_completion(row, columns[role]) for role in ("positive", "negative"))
     queries = {_query(row, columns["query"])} if "query" in columns else set()
-    other = _query(row, columns["negative_query"]) if row.get(columns.get("negative_query", "")) is not None else None
+    also = columns.get("negative_query")
+    # In a table that holds both kinds of pairs, an empty cell is one that says nothing.
+    other = _query(row, also) if also is not None and row.get(also) not in (None, "") else None
     queries |= {query for query in (asked, also_asked) if query is not None}
     if len(queries) > 1:
         raise InputError("Its messages hold two queries that differ: both completions answer one.")
