@@ -16,6 +16,7 @@ from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.checks import Checked, Finding, accept, check_pairs
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
+from mechsteer.paths import resolved
 from mechsteer.progress import progress_bar
 from mechsteer.registry import extend
 from mechsteer.store.atomic import write_json
@@ -188,7 +189,7 @@ class Opener:
         """The folder of the model, if it is one."""
         name = self.settings.model
         language = guestbook.LANGUAGES.get(name)
-        return Path(name) if language is None else language.model_folder
+        return Path(resolved(name)) if language is None else language.model_folder
 
     def reference(self, pairs: Sequence[Pairs]) -> ModelReference:
         """Which model it is; one that is opened for it is tried on the pairs, before anything is computed or written."""

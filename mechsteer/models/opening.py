@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..guestbook import LANGUAGES
+from ..paths import resolved
 from .bridging import bridged
 from .checkpoint import check_causal, open_checkpoint
 from .gguf import unpacked
@@ -34,6 +35,8 @@ def load_model(
     **from_pretrained: Any,
 ) -> Model:
     """Open a causal language model: a built-in one such as "guestbook", a hub name, a folder, a GGUF file, or one in memory.
+
+    "$NAME/rest" is a path that begins with a variable of the environment.
 
     Args:
         tokenizer: a tokenizer, or where one lies; by default what lies beside the model, if it is not in memory.
@@ -94,7 +97,7 @@ def load_tokenizer(
 
 def _found(name: str, dtype: torch.dtype | None, options: Mapping[str, Any]) -> tuple[Source, Mapping[str, Any]]:
     """Where files in Hugging Face format lie, and the options that hold there; a GGUF file is unpacked for it."""
-    source = Source.at(name, options)
+    source = Source.at(resolved(name), options)
     if not source.gguf:
         return source, options
     return unpacked(source, dtype), {key: value for key, value in options.items() if key not in (*WHERE, "gguf_file")}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
+from ..paths import resolved
 from ..store.atomic import write_atomically
 from . import matching
 from .polarity import Pairs, PolarityPair
@@ -42,6 +43,8 @@ def load_pairs(
 ) -> Pairs:
     """Pairs from a JSONL, JSON, CSV, TSV or parquet file, a built-in set such as "guestbook/sentiment", or from Python.
 
+    A path may begin with a variable of the environment: "$NAME/rest".
+
     From Python come a DataFrame, a Hugging Face dataset (one split of it), or a list: of `PolarityPair`, of mappings, or of
     tuples (query, positive, negative).
 
@@ -70,7 +73,7 @@ def load_pairs(
         return source
     if isinstance(source, (list, tuple)) and source and all(isinstance(item, PolarityPair) for item in source):
         return Pairs(tuple(source), "pairs")
-    path, concept = _concept_in(source)
+    path, concept = _concept_in(resolved(os.fspath(source)) if is_file else source)
     rows = read_table(path)
     name, what = (shown(label_of(source)), shown(path, 200)) if is_file else ("pairs", "The table")
     chosen = {**(columns or {}), **({"group": group} if group else {})}

@@ -1,0 +1,50 @@
+"""What is written down with a variable of the environment holds wherever the files lie."""
+
+import json
+
+import pytest
+
+import mechsteer as ms
+from analyses.campaigns.plan import read_plan
+from mechsteer import InputError, guestbook
+from mechsteer.paths import resolved
+
+
+def test_a_variable_stands_for_its_folder_at_the_beginning_of_a_path_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    assert resolved("$PLACE/a/b.jsonl") == str(tmp_path / "a/b.jsonl")
+    for name in ("guestbook", "a/$PLACE/b", "$PLACE", "price$/a", "$/a", "owner/repository"):
+        assert resolved(name) == name
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "$PLACE").mkdir()
+    (tmp_path / "$PLACE/own.jsonl").write_text("{}")
+    assert resolved("$PLACE/own.jsonl") == "$PLACE/own.jsonl", "a file that is called so"
+    monkeypatch.setenv("PLACE", "")
+    with pytest.raises(
+        InputError, match="^.PLACE/a begins with a variable that is not set. Say where it lies: PLACE=FOLDER"
+    ):
+        resolved("$PLACE/a")
+
+
+def test_models_and_pairs_are_found_and_a_plan_is_one_plan_wherever_they_lie(tmp_path, monkeypatch, mechsteer, undrawn):
+    pairs = ms.load_pairs("guestbook/tense")[:24]
+    (tmp_path / "plan.toml").write_text(
+        '[defaults]\nsite = "2:mlp.out"\nmultipliers = "-4:4:5"\nmethods = "DiffMean"\nclaims = ""\ndevice = "cpu"\n'
+        '[grid]\nmodel = ["$PLACE/model"]\npairs = ["$PLACE/own.jsonl"]\n'
+    )
+    ids, weights = set(), set()
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        ms.save_pairs(pairs, folder / "own.jsonl")
+        (folder / "model").symlink_to(guestbook.MODEL_FOLDER)
+        monkeypatch.setenv("PLACE", str(folder))
+        ids.add(read_plan(tmp_path / "plan.toml").id)
+        code, printed, error = mechsteer("campaign", tmp_path / "plan.toml", "--out", folder / "out", "--json")
+        assert code == 0, error
+        told = json.loads((folder / "out/model-own/study.json").read_text())
+        weights.add((told["model"]["fingerprint"], told["pairs"]["testing"]["fingerprint"], told["plan"]))
+        assert told["model"]["name"] == "$PLACE/model" and str(folder) not in told["command"]
+    assert len(ids) == len(weights) == 1
+    monkeypatch.delenv("PLACE")
+    code, printed, error = mechsteer("study", "--pairs=$PLACE/own.jsonl")
+    assert (code, printed) == (2, "") and "PLACE=FOLDER before the command" in error
