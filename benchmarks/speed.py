@@ -96,6 +96,10 @@ MARKS = {
     "W1, training step": Mark(5, megabytes=500),
     "W2, training step": Mark(9),
     "W3, training step": Mark(6),
+    "W5, sweep": Mark(1, floor=1.25, megabytes=150),
+    "W6, sweep": Mark(1, floor=1.25, megabytes=150),
+    "W5, training step": Mark(1, floor=1.25, megabytes=150),
+    "W6, training step": Mark(1, floor=1.25, megabytes=150),
 }
 MOST_FOR_A_WEIGHT = 1.1
 """How many times what a vector costs per multiplier a local weight may cost."""
@@ -257,7 +261,13 @@ def time_study() -> dict[str, float]:
 
 
 def main(
-    workload: Annotated[list[str], typer.Option(help=f"Any of {', '.join(WORKLOADS)}.")] = ["W1", "W2", "W3"],  # noqa: B006
+    workload: Annotated[list[str], typer.Option(help=f"Any of {', '.join(WORKLOADS)}.")] = [
+        "W1",
+        "W2",
+        "W3",
+        "W5",
+        "W6",
+    ],  # noqa: B006
     repeats: int = 3,
     device: str = "cpu",
     dtype: str = "float32",

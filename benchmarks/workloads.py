@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
     PretrainedConfig,
@@ -111,9 +112,12 @@ def mlp_width(config: PretrainedConfig) -> int:
     return getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
 
 
-def llama(width: int, n_layers: int, n_heads: int, mlp: int, vocabulary: int, n_keys: int | None = None) -> LlamaConfig:
+def llama(
+    width: int, n_layers: int, n_heads: int, mlp: int, vocabulary: int, n_keys: int | None = None, tied: bool = False
+) -> LlamaConfig:
     """A Llama with `n_keys` key and value heads."""
     return LlamaConfig(
+        tie_word_embeddings=tied,
         hidden_size=width,
         num_hidden_layers=n_layers,
         num_attention_heads=n_heads,
@@ -122,6 +126,20 @@ def llama(width: int, n_layers: int, n_heads: int, mlp: int, vocabulary: int, n_
         vocab_size=vocabulary,
         bos_token_id=1,
         eos_token_id=2,
+    )
+
+
+def gemma_3_270m() -> Gemma3TextConfig:
+    return Gemma3TextConfig(
+        hidden_size=640,
+        num_hidden_layers=18,
+        num_attention_heads=4,
+        num_key_value_heads=1,
+        head_dim=256,
+        intermediate_size=2048,
+        vocab_size=262_144,
+        sliding_window=512,
+        query_pre_attn_scalar=256,
     )
 
 
@@ -167,6 +185,26 @@ WORKLOADS = {
         # The lengths of the guestbook's pairs on sentiment, and those of W1 and W2.
         guestbook("W3", query=(5, 9), completion=(7, 28), shared=(2, 6)),
         guestbook("W3-long", query=(24, 64), completion=(8, 24)),
+        # SmolLM2-135M's shape with questions in a chat template and answers of a letter or so, and Gemma 3 270M's with short stories.
+        Workload(
+            "W5",
+            lambda: llama(576, 30, 9, 1536, 49_152, n_keys=3, tied=True),
+            layer=15,
+            n_pairs=60,
+            n_multipliers=21,
+            query=(72, 72),
+            completion=(3, 3),
+        ),
+        Workload(
+            "W6",
+            gemma_3_270m,
+            layer=9,
+            n_pairs=60,
+            n_multipliers=21,
+            query=(8, 24),
+            completion=(8, 20),
+            vector_size=1.0,
+        ),
         of_one_length("gemma-2-9b", gemma_2_9b, layer=20, vector_size=1.0),
     )
 }
