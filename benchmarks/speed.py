@@ -101,6 +101,7 @@ MARKS = {
     "W5, training step": Mark(1, floor=1.25, megabytes=150),
     "W6, training step": Mark(1, floor=1.25, megabytes=150),
 }
+DEFAULT = ["W1", "W2", "W3", "W5", "W6"]
 MOST_FOR_A_WEIGHT = 1.1
 """How many times what a vector costs per multiplier a local weight may cost."""
 
@@ -261,13 +262,7 @@ def time_study() -> dict[str, float]:
 
 
 def main(
-    workload: Annotated[list[str], typer.Option(help=f"Any of {', '.join(WORKLOADS)}.")] = [
-        "W1",
-        "W2",
-        "W3",
-        "W5",
-        "W6",
-    ],  # noqa: B006
+    workload: Annotated[list[str], typer.Option(help=f"Any of {', '.join(WORKLOADS)}.")] = DEFAULT,
     repeats: int = 3,
     device: str = "cpu",
     dtype: str = "float32",

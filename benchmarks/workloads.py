@@ -185,7 +185,7 @@ WORKLOADS = {
         # The lengths of the guestbook's pairs on sentiment, and those of W1 and W2.
         guestbook("W3", query=(5, 9), completion=(7, 28), shared=(2, 6)),
         guestbook("W3-long", query=(24, 64), completion=(8, 24)),
-        # SmolLM2-135M's shape with questions in a chat template and answers of a letter or so, and Gemma 3 270M's with short stories.
+        # SmolLM2-135M's shape, questions in a chat template and answers of a letter; Gemma 3 270M's, short stories.
         Workload(
             "W5",
             lambda: llama(576, 30, 9, 1536, 49_152, n_keys=3, tied=True),
