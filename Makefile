@@ -5,7 +5,7 @@ BIN := .venv/bin
 # are a moment.
 export GOMP_SPINCOUNT = 20000
 
-.PHONY: study pictures test check lint types coverage bench bench-tools clean
+.PHONY: study pictures test check lint types coverage cluster bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -28,6 +28,14 @@ types: .venv/ready
 
 coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
+
+cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their own
+	OMP_NUM_THREADS=1 .venv/cluster/bin/python -m pytest tests/test_cluster.py
+
+.venv/cluster/ready: .venv/ready
+	test -d .venv/cluster || $(PYTHON) -m venv .venv/cluster
+	.venv/cluster/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
+	touch $@
 
 bench: .venv/ready  ## how fast sweeps and training are (benchmarks/README.md)
 	$(BIN)/python benchmarks/speed.py

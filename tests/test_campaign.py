@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -15,14 +16,17 @@ import mechsteer as ms
 from analyses.campaigns import in_process
 from analyses.campaigns.campaign import put_together
 from analyses.campaigns.cell import Workplace
+from analyses.campaigns.estimate import BESIDES, PASSES
 from analyses.campaigns.judging import corrected
 from analyses.campaigns.plan import CampaignPlan, Cell
 from analyses.campaigns.survey import survey
 from analyses.studies.settings import Settings
 from analyses.studies.study import Models, run
+from analyses.units.steers import PairSet
 from figures.__main__ import write as draw
 from figures.page.campaign import render
 from mechsteer.store.store import Store
+from mechsteer.store.units import Unit
 
 SMALL = Settings(
     site="1:resid_post", multipliers="-8:8:5", methods=("DiffMean",), forms=("vector",), claims=(), panel=0, limit=24,
@@ -109,6 +113,8 @@ def test_a_campaign_that_is_cut_short_goes_on_to_the_same_bytes(whole, tmp_path,
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(kind, "compute", cut)
             done(PLAN, tmp_path / "out")
+    # So is left what a process was writing that was killed.
+    (tmp_path / "out/.claims.1.partial.parquet").touch()
     done(PLAN, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(whole)
 
@@ -163,6 +169,19 @@ def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer)
     assert code == 0 and "1 missing" in said and "--dry-run opens it" in said
     code, _, error = mechsteer(*asked, "--shard=9/8")
     assert code == 2 and "from 1/8 to 8/8" in error
+
+
+def test_every_kind_of_unit_that_is_computed_is_estimated():
+    def below(kind: type) -> Iterator[type]:
+        for member in kind.__subclasses__():
+            yield member
+            yield from below(member)
+
+    units = {
+        unit.kind for unit in below(Unit) if unit.__module__.startswith("analyses.units") and hasattr(unit, "kind")
+    }
+    # Pairs are given.
+    assert units - {PairSet.kind} == PASSES.keys() | BESIDES.keys()
 
 
 def table(p_values: list[float], outcomes: list[str], names: list[str]) -> pd.DataFrame:

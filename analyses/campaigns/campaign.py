@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.errors import InputError
-from mechsteer.store.atomic import write_atomically, write_json
+from mechsteer.store.atomic import remove_left_behind, write_atomically, write_json
 from mechsteer.store.keys import COLUMNS
 from mechsteer.store.reading import damaged, read_json
 from mechsteer.store.tables import read_table
@@ -69,6 +69,8 @@ def put_together(plan: CampaignPlan, out: Path, finish: Callable[[Path], None] |
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for folder in (out, out / "figures"):
+            remove_left_behind(folder)
         cells = [_about(plan, cell, out) for cell in plan.cells]
         done = [cell for cell, said in zip(plan.cells, cells, strict=True) if said["state"] == DONE]
         write_together(plan, out, cells, [row for cell in done for row in claims_of(cell, out)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mechsteer.errors import InputError
+from mechsteer.registry import extend
 from mechsteer.store.atomic import write_json
 from mechsteer.store.reading import read_json
 from mechsteer.store.sums import write_sums
@@ -37,9 +38,12 @@ class Workplace:
 
     def do(self, cell: Cell) -> str:
         """Do one cell, or what is missing of it; why it could not be finished, or "" where it was."""
-        settings = replace(cell.settings, store=self.store, jobs=self.jobs, retry=self.retry)
         reason = failure_file(self.out, cell)
         try:
+            # In a process of its own, members from outside have not joined yet.
+            for path in cell.settings.extend:
+                extend(path)
+            settings = replace(cell.settings, store=self.store, jobs=self.jobs, retry=self.retry)
             run(settings, self.out / cell.name, report=self.report, finish=self.finish, models=self.models)
         except Busy as error:
             return str(error)

@@ -45,17 +45,27 @@ PASSES: dict[str, Callable[[Any], float]] = {
     "sweep": lambda unit: _n_multipliers(unit) * unit.pairs.n,
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
     "forecast": lambda unit: unit.learning.n + unit.testing.n,
+    "second utility": lambda unit: 8 * _n_multipliers(unit.sweep),
     "side effects": lambda unit: 5 * _others(unit),
     "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
     "answers": lambda unit: 40 * 32,
     "texts": lambda unit: 24 * _n_multipliers(unit.sweep),
     "edited weights": lambda unit: 6 * 24,
+    "frozen norms": lambda unit: 2 * 11 * 48,
     "chance": lambda unit: 49 * 6 * min(32, unit.sweep.pairs.n),
     "evidence": lambda unit: 4 * _n_multipliers(unit.sweep) * unit.sweep.pairs.n,
     "panel": lambda unit: 8 * unit.n_directions * 96,
 }
 """By kind of unit, texts of a pair that it passes through the model, at one multiplier each."""
-BESIDES = {"fit": 5.0, "frontier": 1.0, "claim": 3.0, "evidence": 4.0}
+BESIDES = {
+    "tokens": 0.1,
+    "fit": 5.0,
+    "frontier": 1.0,
+    "pairs steered": 0.3,
+    "two options": 0.3,
+    "claim": 3.0,
+    "evidence": 4.0,
+}
 """Seconds of one core that a unit takes whatever the model."""
 
 

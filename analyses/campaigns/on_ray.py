@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mechsteer import guestbook
 from mechsteer.errors import InputError
-from mechsteer.models.identity import remembered
+from mechsteer.models.source import weights_size
 from mechsteer.store.store import Store
 
 from ..studies.settings import Settings
-from ..studies.study import Models
+from ..studies.study import Models, source_of
 from .cell import Workplace, fail
 from .plan import CampaignPlan, Cell
 
@@ -139,29 +138,18 @@ def _lanes(plan: CampaignPlan, workplace: Workplace, has_gpus: bool) -> list[Lan
         n = min(workplace.jobs or 1, len(families))
         for first in range(n):
             cells = deque(cell for family in families[first::n] for cell in family)
-            lanes.append(Lane(cells, resources_for(cells[0].settings, Store(Path(workplace.store)), has_gpus)))
+            lanes.append(Lane(cells, resources_for(cells[0].settings, has_gpus)))
     return lanes
 
 
-def resources_for(settings: Settings, store: Store, has_gpus: bool) -> dict[str, float]:
+def resources_for(settings: Settings, has_gpus: bool) -> dict[str, float]:
     """What Ray must set aside: a core, a GPU unless it is to be the CPU or none is there, and memory by the weights' size."""
     on_gpu = settings.device not in (None, "cpu") or (settings.device is None and has_gpus)
     return {
         "num_cpus": 1,
         "num_gpus": int(on_gpu),
-        "memory": BESIDES + (0 if on_gpu else weights_size(settings, store)),
+        "memory": BESIDES + (0 if on_gpu else weights_size(str(source_of(settings)))),
     }
-
-
-def weights_size(settings: Settings, store: Store) -> int:
-    """Bytes of a model's weights: of its files, else by its shape if the store knows it; 0 where nobody does."""
-    source = guestbook.MODEL_FOLDER if settings.model == guestbook.NAME else Path(settings.model)
-    if source.is_dir():
-        return sum(path.stat().st_size for path in source.glob("*.safetensors"))
-    if source.is_file():
-        return 4 * source.stat().st_size  # a GGUF file, unpacked
-    found = remembered(store, source, settings.dtype)
-    return 0 if found is None else 12 * found.n_layers * found.d_model**2 * (4 if found.dtype == "float32" else 2)
 
 
 def _fits(asked: dict[str, float], room: dict[str, float]) -> bool:
@@ -182,6 +170,8 @@ def _too_large(lane: Lane, room: list[dict[str, float]]) -> str:
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     """Ray, started here or joined, and left afterwards."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Workers do the work, at the priority of this command; Ray's default lets whatever else runs go first.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     own = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False, "object_store_memory": 100 * 2**20}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else own))

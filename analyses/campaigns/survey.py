@@ -10,7 +10,7 @@ from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
 
 from ..studies.plan import plan
-from ..studies.study import Models, Opener, checked_pairs, choose_site, site_choice, subjects_of
+from ..studies.study import Models, Opener, checked_pairs, choose_site, site_choice, source_of, subjects_of
 from ..units.steers import PairSet
 from .cell import failure, stamped
 from .plan import CampaignPlan, Cell
@@ -52,9 +52,9 @@ def survey(campaign: CampaignPlan, out: Path, store: Store, models: Models | Non
 
 def units_of(cell: Cell, store: Store, models: Models | None) -> tuple[Unit, ...] | None:
     """All units of a cell's study but the pairs, which are given and not computed."""
-    opener = Opener(cell.settings, store, models or Models())
-    if models is None and remembered(store, opener.source, cell.settings.dtype) is None:
+    if models is None and remembered(store, source_of(cell.settings), cell.settings.dtype) is None:
         return None
+    opener = Opener(cell.settings, store, models or Models())
     subjects = subjects_of(cell.settings, checked_pairs(cell.settings), opener)
     settings = replace(cell.settings, format=opener.settled_format(subjects.model))
     site, choice = settings.site, None

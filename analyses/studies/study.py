@@ -176,6 +176,12 @@ class Models:
         return opened
 
 
+def source_of(settings: Settings) -> Path:
+    """The folder or file of the model, if it is one."""
+    language = guestbook.LANGUAGES.get(settings.model)
+    return Path(resolved(settings.model)) if language is None else language.model_folder
+
+
 @dataclass
 class Opener:
     """Knows a model by its files where the store has seen them, and opens it when something must be computed."""
@@ -184,16 +190,9 @@ class Opener:
     store: Store
     models: Models = field(default_factory=Models)
 
-    @property
-    def source(self) -> Path:
-        """The folder of the model, if it is one."""
-        name = self.settings.model
-        language = guestbook.LANGUAGES.get(name)
-        return Path(resolved(name)) if language is None else language.model_folder
-
     def reference(self, pairs: Sequence[Pairs]) -> ModelReference:
         """Which model it is; one that is opened for it is tried on the pairs, before anything is computed or written."""
-        if (found := remembered(self.store, self.source, self.settings.dtype)) is not None:
+        if (found := remembered(self.store, source_of(self.settings), self.settings.dtype)) is not None:
             return replace(found, name=self.settings.model)
         from mechsteer.models.token_checks import check_tokens
 
@@ -210,12 +209,14 @@ class Opener:
         from mechsteer.models.prompts import settled
 
         opened = self.models.holds(self.settings.opened_as)
-        tokenizer = load_tokenizer(str(self.source), self.settings.dtype) if opened is None else opened.tokenizer
+        tokenizer = (
+            load_tokenizer(str(source_of(self.settings)), self.settings.dtype) if opened is None else opened.tokenizer
+        )
         return settled(tokenizer, self.settings.format)
 
     def remember(self, reference: ModelReference) -> None:
         """Spare the next study of the same files the opening."""
-        remember(self.store, self.source, self.settings.dtype, reference)
+        remember(self.store, source_of(self.settings), self.settings.dtype, reference)
 
     def open(self, reference: ModelReference) -> "Model":
         """The model itself."""

@@ -1,6 +1,7 @@
 """Polarity pairs of the guestbook: one derivation, told from both sides of a concept."""
 
 from collections.abc import Callable
+from functools import cache
 from itertools import cycle, islice
 from random import Random
 
@@ -20,6 +21,7 @@ def pairs(concept: str, n_pairs: int = 400, seed: int = 0) -> Pairs:
     return Pairs(distinct_pairs(_draw, concept, n_pairs, f"{concept} {seed}"), f"guestbook/{concept}")
 
 
+@cache  # the cells of a campaign share them
 def distinct_pairs(
     draw: Callable[[Random, str, str], tuple[str, str, str]], concept: str, n_pairs: int, seed: str
 ) -> tuple[PolarityPair, ...]:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..store.atomic import write_json
 from ..store.keys import digest
 from ..store.store import Store
 from ..store.units import label
@@ -71,8 +70,8 @@ def tokenizer_hash(tokenizer: Any) -> str:
 
 def remembered(store: Store, source: Path, dtype: str | None) -> ModelReference | None:
     """What a folder or a file was found to be when it was last opened, if its files are still the same."""
-    path = _where(store, source, dtype)
-    if path is None or not path.is_file():
+    name = _where(source, dtype)
+    if name is None or not (path := store.folder / name).is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -83,17 +82,18 @@ def remembered(store: Store, source: Path, dtype: str | None) -> ModelReference 
 
 def remember(store: Store, source: Path, dtype: str | None, reference: ModelReference) -> None:
     """Let the next study of these files know their model without opening it."""
-    if (path := _where(store, source, dtype)) is not None:
+    name = _where(source, dtype)
+    if name is not None and remembered(store, source, dtype) is None:
         said = asdict(reference)
-        write_json(said | {"checksum": digest(said)}, path)
+        store.note(name, said | {"checksum": digest(said)})
 
 
-def _where(store: Store, source: Path, dtype: str | None) -> Path | None:
-    """By the files, their sizes and times, and what is told of a model; None for what is not on this disk."""
+def _where(source: Path, dtype: str | None) -> str | None:
+    """The note's name, by the files, their sizes and times, and what is told of a model; None for what is not on this disk."""
     if not source.exists():
         return None
     paths = sorted(source.iterdir()) if source.is_dir() else [source]
     stats = {path.name: path.stat() for path in paths if path.is_file()}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     told = [item.name for item in fields(ModelReference)]
-    return store.folder / "models" / f"{digest([str(source.resolve()), dtype, files, told])[:32]}.json"
+    return f"models/{digest([str(source.resolve()), dtype, files, told])[:32]}.json"

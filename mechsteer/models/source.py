@@ -1,6 +1,7 @@
 """Where a model's files lie: a folder or a file on this disk, or a repository of the hub, listed before anything is read."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -68,6 +69,22 @@ class Source:
     def path(self, file: str) -> Path:
         """One of the files on this disk, downloaded if need be."""
         return self.folder / file if self.folder else Path(hf_hub_download(self.name, file, **self.where))
+
+
+def weights_size(name: str) -> int:
+    """Bytes of a model's weights in memory, before anything is opened or fetched; 0 where nobody can say."""
+    place = Path(name)
+    if place.is_file():
+        # A GGUF file, unpacked.
+        return 4 * place.stat().st_size
+    with suppress(OSError, ValueError):
+        folder = place if place.is_dir() else Path(snapshot_download(name, local_files_only=True))
+        if fetched := sum(path.stat().st_size for path in folder.glob("*.safetensors")):
+            return fetched
+    with suppress(HTTPError, OSError, ValueError):
+        listed = HfApi().model_info(name, files_metadata=True, timeout=10).siblings or ()
+        return sum(file.size or 0 for file in listed if file.rfilename.endswith(".safetensors"))
+    return 0
 
 
 def first_line(error: Exception) -> str:

@@ -28,6 +28,13 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
+def remove_left_behind(folder: Path) -> None:
+    """Remove temporary files of writers that were killed; nobody may be writing into the folder meanwhile."""
+    for path in folder.glob(".*.partial*"):
+        if path.is_file():
+            path.unlink()
+
+
 def write_json(value: Any, path: Path) -> Path:
     """Write indented JSON, whole or not at all; NaN and infinity are refused, since JSON has none."""
     if strange := not_finite(value):

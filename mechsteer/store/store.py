@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, writing
-from .atomic import to_disk, write_atomically
+from .atomic import to_disk, write_json
 from .reading import read_json
 from .schema import misfit
 from .sums import Sums, write_sums
@@ -127,8 +127,12 @@ class Store:
     def fail(self, key: str, why: dict[str, Any]) -> None:
         """Remember that a unit could not be finished, and how often."""
         tried = (self.failure(key) or {}).get("tried", 0) + 1
-        text = json.dumps(why | {"tried": tried, "when": time.time()}, indent=1, ensure_ascii=False)
-        write_atomically(self.folder / "failed" / f"{key}.json", lambda path: path.write_text(text, encoding="utf-8"))
+        self.note(f"failed/{key}.json", why | {"tried": tried, "when": time.time()})
+
+    def note(self, name: str, value: dict[str, Any]) -> None:
+        """Write a file in one of the store's rooms, whole or not at all."""
+        with writing(self.folder), self._temporary() as folder:
+            os.replace(write_json(value, folder / "note.json"), self.folder / name)
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Why a unit could not be finished, if it could not."""

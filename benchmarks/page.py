@@ -1,0 +1,63 @@
+"""How large a campaign's page is and how long it takes to be seen: `python benchmarks/page.py`, by default of 210 cells."""
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from drawn_campaign import write  # noqa: E402
+
+from figures.campaigns import draw_and_report  # noqa: E402
+
+MOST_BYTES, MOST_SECONDS = 10e6, 2.0
+LAPTOP = {"width": 1440, "height": 900}
+
+
+def main(
+    models: Annotated[int, typer.Option(max=7)] = 7,
+    concepts: Annotated[int, typer.Option(max=10)] = 10,
+    seeds: int = 3,
+) -> None:
+    """Cells are models times concepts times seeds. Exit code 1 where the page has over 10 MB or takes over two seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "campaign"
+        campaign = write(place, models, concepts, seeds)
+        began = time.perf_counter()
+        draw_and_report(place)
+        made = time.perf_counter() - began
+        page = place / "report.html"
+        size = page.stat().st_size
+        with sync_playwright() as started:
+            browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            seen = statistics.median(seconds_until_seen(browser, page) for _ in range(5))
+            browser.close()
+    print(
+        f"{len(campaign.cells)} cells, {len(campaign.claims)} verdicts: put on a page of {size / 1e6:.1f} MB in {made:.1f} s, "
+        f"which is seen {seen:.2f} s after it is asked for (Chromium, median of five)."
+    )
+    raise typer.Exit(size > MOST_BYTES or seen > MOST_SECONDS)
+
+
+def seconds_until_seen(browser, page: Path) -> float:
+    """Until the page has loaded and its top is drawn, in a window that has seen nothing before."""
+    context = browser.new_context(viewport=LAPTOP)
+    tab = context.new_page()
+    began = time.perf_counter()
+    tab.goto(page.as_uri())
+    tab.screenshot()
+    taken = time.perf_counter() - began
+    context.close()
+    return taken
+
+
+if __name__ == "__main__":
+    typer.run(main)
