@@ -9,6 +9,7 @@ import pytest
 from worlds.losses import sweep_of
 
 import mechsteer as ms
+from analyses.evidence.forecast import agreement
 from analyses.evidence.two_options import (
     ACCURACY,
     BIAS,
@@ -22,6 +23,7 @@ from analyses.evidence.two_options import (
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
 from mechsteer import InputError
+from mechsteer.pairs.checks import check_losses
 
 GRID = np.linspace(-2, 2, 9)
 
@@ -108,6 +110,34 @@ def test_accuracy_is_the_mean_of_both_keys_so_that_one_answer_to_all_is_half_rig
     assert accuracy[2.0] == accuracy[-2.0] == 0.5, "all are answered alike"
     right = told_apart(planted(keys, 9.0, 0.0), keys).query("quantity == @ACCURACY").set_index("multiplier").estimate
     assert right[2.0] == 1.0 and right[-2.0] == 0.0
+
+
+def test_a_model_that_gives_one_answer_to_all_is_not_called_certain():
+    """The interval of each key's share of all or none is Wilson's, and both are independent."""
+    keys = ["Yes"] * 20 + ["No"] * 20
+    row = told_apart(planted(keys, 0.0, 9.0), keys).query("quantity == @ACCURACY and multiplier == 2").iloc[0]
+    wilson = 1.96**2 / (20 + 1.96**2)
+    assert row.estimate == 0.5 and row.low == pytest.approx(0.5 - wilson / 2, abs=1e-3)
+    assert row.high == pytest.approx(0.5 + wilson / 2, abs=1e-3)
+
+
+def test_balanced_answers_do_not_make_pairs_disagree_and_a_shared_concept_makes_them_agree():
+    """Each pair's difference is its answer's, and nothing else: no pair agrees with the others, nor disagrees."""
+    rng = np.random.default_rng(0)
+    is_yes, noise = np.where(np.arange(40) % 2, 1.0, -1.0), 0.05 * rng.normal(size=(2, 40, 8))
+    keys, counts = ["Yes" if one > 0 else "No" for one in is_yes], np.ones((2, 40), np.int64)
+    answers = noise + np.array([-0.5, 0.5])[:, None, None] * is_yes[:, None] * np.eye(8)[0]
+    assert agreement(answers, counts).mean() < -0.5, "as it was"
+    assert abs(agreement(answers, counts, keys).mean()) < 0.3
+    shared = answers + np.array([-0.5, 0.5])[:, None, None] * np.eye(8)[1]
+    assert agreement(shared, counts, keys).mean() == pytest.approx(1 / np.sqrt(2), abs=0.05)
+
+
+def test_answers_that_a_model_hardly_gives_are_told_and_others_are_not():
+    seldom, often = (np.full(40, loss) for loss in (9.0, 1.0))
+    assert [found.kind for found in check_losses(seldom, seldom, are_answers=True)] == ["seldom"]
+    assert "a probability of 0.0002 (median)" in next(check_losses(seldom, seldom, are_answers=True)).found
+    assert not list(check_losses(often, often, are_answers=True)) and not list(check_losses(seldom, seldom))
 
 
 def test_pairs_that_follow_an_answer_are_steered_the_wrong_way_until_it_is_left_out():

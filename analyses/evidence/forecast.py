@@ -6,6 +6,7 @@ preference in the useful range. A steer that works on average turns some pairs t
 told, and whether a pair's agreement foretold its slope.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ def forecast(
     return pd.DataFrame(
         {
             "pair": pairs,
-            "cosine": agreement(sums, counts),
+            "cosine": agreement(sums, counts, [pair.key for pair in testing]),
             "projection_positive": positive,
             "projection_negative": negative,
         }
@@ -74,12 +75,24 @@ def activation_sums(
     return sums, counts
 
 
-def agreement(sums: Float[ndarray, "2 pairs d"], counts: Int[ndarray, "2 pairs"]) -> Float[ndarray, " pairs"]:
-    """The cosine of each pair's difference of means with the DiffMean of all other pairs; of a single pair, NaN."""
+def agreement(
+    sums: Float[ndarray, "2 pairs d"], counts: Int[ndarray, "2 pairs"], keys: Sequence[str] = ()
+) -> Float[ndarray, " pairs"]:
+    """The cosine of each pair's difference of means with the DiffMean of all other pairs; of a single pair, NaN.
+
+    Each key counts alike, whoever is left out: where answers are balanced, the others of a pair lean to the other answer, and
+    all pairs would seem to disagree.
+    """
     own = np.diff(sums / counts[..., None], axis=0)[0]
+    of_key = np.array(list(keys) or [""] * len(own))
+    parts = []
+    for key in np.unique(of_key):
+        has = of_key == key
+        total, n = sums[:, has].sum(axis=1, keepdims=True), counts[:, has].sum(axis=1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts.append((total - has[:, None] * sums) / (n - has * counts)[..., None])
     with np.errstate(divide="ignore", invalid="ignore"):
-        others = (sums.sum(axis=1, keepdims=True) - sums) / (counts.sum(axis=1, keepdims=True) - counts)[..., None]
-        other = np.diff(others, axis=0)[0]
+        other = np.diff(np.mean(parts, axis=0), axis=0)[0]
         return np.sum(own * other, axis=1) / (np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1))
 
 

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.statistics.intervals import percentile_interval, resampled_with
+from mechsteer.statistics.intervals import percentile_interval, resampled_with, wilson_interval
 
 from .forecast import share_of, slopes
 
@@ -44,14 +44,11 @@ def told_apart(sweep: Sweep, keys: Sequence[str], seed: int = 0) -> pd.DataFrame
         )
     answer, other = sorted((key for key, _ in common), reverse=True)
     sides = [np.flatnonzero(np.array(keys) == key) for key in (answer, other)]
-    prefers = (sweep.preference > 0) + 0.5 * (sweep.preference == 0)
-    (right, preference), (its_right, its_preference) = (
-        [resampled_with(values[:, side], N_RESAMPLES, seed + at) for values in (prefers, sweep.preference)]
-        for at, side in enumerate(sides)
+    preference, its_preference = (
+        resampled_with(sweep.preference[:, side], N_RESAMPLES, seed + at) for at, side in enumerate(sides)
     )
     concept, bias = (preference + its_preference) / 2, (preference - its_preference) / 2
     quantities = {
-        ACCURACY: (right + its_right) / 2,
         CONCEPT: concept - concept[:, [sweep.zero]],
         BIAS: bias,
         BIAS_GAINED: bias - bias[:, [sweep.zero]],
@@ -61,9 +58,22 @@ def told_apart(sweep: Sweep, keys: Sequence[str], seed: int = 0) -> pd.DataFrame
         for quantity, draws in quantities.items()
         for at, m in enumerate(sweep.multipliers)
     ]
+    rows += [(ACCURACY, m, *both) for m, both in zip(sweep.multipliers, _accuracy(sweep, sides), strict=True)]
     rows += _wrong_ways(sweep, sides)
     table = pd.DataFrame(rows, columns=["quantity", "multiplier", "estimate", "low", "high"])
     return table.assign(answer=answer, other_answer=other, n_answer=len(sides[0]), n_other=len(sides[1]))
+
+
+def _accuracy(sweep: Sweep, sides: list[ndarray]) -> Float[ndarray, "m 3"]:
+    """The mean of both keys' shares at each multiplier, and its interval from Wilson's of each (Newcombe's square-and-add,
+    Statistics in Medicine 17, 1998): pairs drawn again would call a model certain that gives one answer to all."""
+    prefers = (sweep.preference > 0) + 0.5 * (sweep.preference == 0)
+    shares = np.array([prefers[:, side].mean(axis=1) for side in sides])
+    ends = np.array(
+        [wilson_interval(share, np.full(len(share), len(side))) for share, side in zip(shares, sides, strict=True)]
+    )
+    mean, reach = shares.mean(axis=0), np.sqrt(np.sum((ends - shares[..., None]) ** 2, axis=0)) / 2
+    return np.stack([mean, mean - reach[:, 0], mean + reach[:, 1]], axis=1)
 
 
 def _wrong_ways(sweep: Sweep, sides: list[ndarray]) -> list[tuple[str, float, float, float, float]]:

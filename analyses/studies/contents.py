@@ -119,7 +119,9 @@ def describe(
             "testing": _about(subjects.testing),
             "others": [_about(pairs) for pairs in subjects.others],
         },
-        "findings": [asdict(finding) for finding in (*findings, *_leaning(first))],
+        "findings": [
+            asdict(finding) for finding in (*findings, *_unsteered(first, are_answers=bool(plan.two_options)))
+        ],
         "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
         "site": {"site": str(chosen), "hook": chosen.hooks, "because": chosen.because},
         "concept": checked_concept(plan.settings),
@@ -182,8 +184,8 @@ def _of_second(plan: Plan, bench: Bench, first: Sweep) -> list[str]:
     return [] if table is None else [sentence(table, first.key.steer, useful_range(first))]
 
 
-def _leaning(sweep: Sweep) -> Iterator[Finding]:
-    return check_losses(sweep.loss_positive[sweep.zero], sweep.loss_negative[sweep.zero])
+def _unsteered(sweep: Sweep, *, are_answers: bool) -> Iterator[Finding]:
+    return check_losses(sweep.loss_positive[sweep.zero], sweep.loss_negative[sweep.zero], are_answers=are_answers)
 
 
 def _claims(work: Path, plan: Plan, bench: Bench) -> list[Claim]:

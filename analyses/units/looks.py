@@ -122,6 +122,7 @@ class Forecast(TablesUnit):
     prompt_format: str
 
     kind = "forecast"
+    version = 2
 
     @property
     def words(self) -> str:

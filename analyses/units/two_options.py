@@ -16,6 +16,7 @@ class TwoOptions(OfSteer):
     seed: int
 
     kind = "two options"
+    version = 2
 
     @property
     def words(self) -> str:

@@ -99,4 +99,5 @@ def with_model(model: "Model", some: "Pairs", prompt_format: str) -> "Iterator[F
 
     yield from (of_tokens := list(check_tokens(model, some, prompt_format)))
     if not any(finding.refused for finding in of_tokens):
-        yield from check_losses(*unsteered_losses(model, encode_pairs(model, some[:MOST_PAIRS], prompt_format)))
+        losses = unsteered_losses(model, encode_pairs(model, some[:MOST_PAIRS], prompt_format))
+        yield from check_losses(*losses, are_answers=any(pair.key for pair in some))

@@ -22,6 +22,10 @@ LONGER = 1.2
 """Losses are sums over tokens, so a fifth more text is about a fifth more nats, whatever the text says."""
 
 
+SELDOM = 0.01
+"""Of both answers to choose from together: where a model gives them so seldom, their odds say little of what it does."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something wrong with pairs, and what to do; where it is `refused`, results would mean nothing."""
@@ -68,8 +72,17 @@ def check_pairs(pairs: Pairs, test_pairs: Pairs | None = None, *, seed: int = 0,
     return Checked(learning, testing, tuple(findings))
 
 
-def check_losses(positive: Float[ndarray, " pairs"], negative: Float[ndarray, " pairs"]) -> Iterator[Finding]:
-    """Whether an unsteered model leans to one side; losses in nats."""
+def check_losses(
+    positive: Float[ndarray, " pairs"], negative: Float[ndarray, " pairs"], *, are_answers: bool = False
+) -> Iterator[Finding]:
+    """Whether an unsteered model leans to one side, and gives answers at all that it is to choose from; losses in nats."""
+    given = float(np.median(np.exp(-np.asarray(positive, float)) + np.exp(-np.asarray(negative, float))))
+    if are_answers and given < SELDOM:
+        yield Finding(
+            "seldom",
+            f"Unsteered, the model gives both answers together a probability of {given:.1g} (median).",
+            "It would say something else: ask for one of the answers alone, by a system message or a cue.",
+        )
     preference = np.asarray(negative, float) - np.asarray(positive, float)
     mean, leaning = float(preference.mean()), float(np.mean(preference * np.sign(preference.mean()) > 0))
     if leaning >= ALMOST_ALL and len(preference) >= FEWEST:

@@ -145,7 +145,7 @@ KINDS = {
 VERSIONS = {
     "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 3, "side effects": 2, "answers": 2, "edited weights": 1,
     "texts": 1, "evidence": 3, "chance": 1, "claim": 5, "trial": 2, "prompting": 1, "side effects by layer": 1, "panel": 2,
-    "forecast": 1, "pairs steered": 1, "second utility": 1, "frozen norms": 1,
+    "forecast": 2, "pairs steered": 1, "second utility": 1, "frozen norms": 1,
 }  # fmt: skip
 """Of each kind of unit, as it stands when its numbers are those that were frozen."""
 
