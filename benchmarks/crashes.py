@@ -47,7 +47,7 @@ STUDY = (
     "study", "--pairs=../pairs.jsonl", "--site=3:resid_mid", "--multipliers=-12:12:15", "--methods=DiffMean,Random,SPLIT",
     "--forms=vector", "--steps=30", "--device=cpu",
 )  # fmt: skip
-CAMPAIGN = ("campaign", "../plan.toml")
+CAMPAIGN = ("campaign", "../plan.toml", "--jobs=1")
 PLAN = """
 primary = ["control"]
 

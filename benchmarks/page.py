@@ -40,10 +40,10 @@ def main(
             browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             seen = statistics.median(seconds_until_seen(browser, page) for _ in range(5))
             browser.close()
-    print(
-        f"{len(campaign.cells)} cells, {len(campaign.claims)} verdicts: put on a page of {size / 1e6:.1f} MB in {made:.1f} s, "
-        f"which is seen {seen:.2f} s after it is asked for (Chromium, median of five)."
-    )
+        print(
+            f"{len(campaign.cells)} cells, {len(campaign.claims)} verdicts: a page of {size / 1e6:.1f} MB, made in {made:.1f} s; "
+            f"it is seen {seen:.2f} s after it is asked for (Chromium, median of five)."
+        )
     raise typer.Exit(size > MOST_BYTES or seen > MOST_SECONDS)
 
 
