@@ -5,10 +5,15 @@ BIN := .venv/bin
 # are a moment.
 export GOMP_SPINCOUNT = 20000
 
-.PHONY: study pictures test check lint types coverage cluster bench bench-tools clean
+.PHONY: study real pictures test check lint types coverage cluster bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
+
+# Data of the field is no part of the project; models neither.
+real: export MECHSTEER_DATA ?= ../shared/data
+real: .venv/ready  ## a real model and one concept, in ten minutes; MECHSTEER_MODELS names the models' folder
+	$(BIN)/mechsteer study --config docs/slice.toml --out results/real
 
 # Apart from the study: another processor rounds otherwise, and a study changes no tracked file.
 pictures: study  ## the README's pictures, drawn anew

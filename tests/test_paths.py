@@ -1,13 +1,18 @@
 """What is written down with a variable of the environment holds wherever the files lie."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import mechsteer as ms
 from analyses.campaigns.plan import read_plan
+from analyses.studies.configuration import read_settings
 from mechsteer import InputError, guestbook
+from mechsteer.pairs.reading import label_of
 from mechsteer.paths import resolved
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_variable_stands_for_its_folder_at_the_beginning_of_a_path_alone(tmp_path, monkeypatch):
@@ -48,3 +53,21 @@ def test_models_and_pairs_are_found_and_a_plan_is_one_plan_wherever_they_lie(tmp
     monkeypatch.delenv("PLACE")
     code, printed, error = mechsteer("study", "--pairs=$PLACE/own.jsonl")
     assert (code, printed) == (2, "") and "PLACE=FOLDER before the command" in error
+
+
+def test_the_plan_of_real_models_holds_what_it_says_and_its_slice_is_one_of_its_studies():
+    plan = read_plan(ROOT / "docs/plan.toml")
+    core = [cell.settings for cell in plan.cells if cell.settings.seeds == 5 and not cell.condition]
+    assert len({said.model for said in core}) == 3 and len(core) >= 9
+    for model in {said.model for said in core}:
+        own = [said for said in core if said.model == model]
+        assert {label_of(said.pairs) for said in own} >= {"psychopathy", "train", "train_data-5"}
+        assert all({"DiffMean", "SFT", "SPLIT"} <= set(said.methods) and said.tune == 4 for said in own)
+        layers = [cell.settings for cell in plan.cells if cell.settings.model == model and cell.settings.seeds == 1]
+        assert len({said.site for said in layers}) == 3 and all(0 < said.panel < own[0].panel for said in layers)
+    for said in (cell.settings for cell in plan.cells):
+        assert said.site != "auto" and not said.few_multipliers
+        has_template, is_story = "nstruct" in said.model, "story" in said.pairs
+        assert said.format.partition(" ")[0] == ("raw" if is_story else "chat" if has_template else "cued")
+    part = read_settings(ROOT / "docs/slice.toml")
+    assert any((said.model, said.pairs, said.site) == (part["model"], part["pairs"], part["site"]) for said in core)
