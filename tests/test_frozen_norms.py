@@ -10,6 +10,7 @@ from worlds.norms import frozen
 import mechsteer as ms
 from analyses.claims import frozen_norms
 from analyses.evidence.frozen_norms import SHARES, Norms, measure
+from mechsteer.statistics.judging import Outcome
 
 LAYER, M = 1, 1.5
 PLUS_ONE = ("gemma2", "gemma3")
@@ -95,9 +96,21 @@ def test_the_share_is_of_what_steering_changes_within_the_useful_range():
     beyond = table.share.abs() > 1
     table.loc[beyond, ["preference_frozen", "utility_frozen"]] = 1e6
     for claim, column in zip(frozen_norms.run(table).claims, ("preference", "utility"), strict=True):
-        mean = table[~beyond].groupby("share")[[column, f"{column}_frozen"]].mean()
-        apart, changed = mean[f"{column}_frozen"] - mean[column], mean[column] - mean[column].loc[0.0]
-        assert claim.estimate == pytest.approx(np.sqrt((apart**2).sum() / (changed**2).sum()))
+        real, frozen_ = (
+            table[~beyond].pivot(index="share", columns="pair", values=name) for name in (column, f"{column}_frozen")
+        )
+        products = (frozen_ - real).T @ (frozen_ - real)
+        n_pairs, changed = len(products), (real - real.loc[0.0]).mean(axis=1)
+        # Over all two different pairs.
+        apart = (products.to_numpy().sum() - np.trace(products)) / (n_pairs * (n_pairs - 1))
+        assert claim.estimate == pytest.approx(np.sqrt(apart / (changed**2).sum()))
+
+
+def test_pairs_that_scatter_around_nothing_are_no_change():
+    """As much as steering changes, on every pair, and in the mean not at all."""
+    shares = [frozen_norms.run(frozen(own=1.0, seed=seed)).claims[0] for seed in range(20)]
+    assert Outcome.REFUTED not in [claim.outcome for claim in shares]
+    assert np.median([claim.estimate for claim in shares]) < 0.12
 
 
 def test_pairs_without_a_utility_decide_nothing_of_it():

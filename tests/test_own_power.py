@@ -1,13 +1,19 @@
-"""Power on a study's own activations: what would be found there if it were true, and what a few tokens say of a pair."""
+"""Power on a study's own data: what would be found there if it were true, and what a few tokens say of a pair."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from worlds.forms import vectors_and_lora
 from worlds.manifold import make
+from worlds.norms import frozen
+from worlds.panel import candidates
+from worlds.readouts import readouts
 
-from analyses.claims import off_manifold
-from analyses.claims.power import N_PLANTED, Power, if_powerful, power
+from analyses.claims import frozen_norms, off_manifold, one_mechanism, orthogonality, settles
+from analyses.claims.by_distance import ByDistance
+from analyses.claims.power import N_PLANTED, Power, if_powerful, power, power_over_pairs
 from analyses.claims.sampled import Sampled
 from mechsteer.statistics.judging import Outcome
 
@@ -22,21 +28,78 @@ def test_power_is_the_share_of_planted_truths_that_are_found():
     def planted(rng):
         return Outcome.SUPPORTED if rng.random() < 0.7 else Outcome.REFUTED
 
-    found = power(planted, seed=3, n=2000)
+    found = power("a coin", planted, seed=3, n=2000)
     assert found.found == pytest.approx(0.7, abs=0.04) and found.found + found.refuted == pytest.approx(1)
-    assert power(planted, seed=3) == power(planted, seed=3)
-    assert N_PLANTED * power(planted).found == round(N_PLANTED * power(planted).found)
+    assert power("a coin", planted, seed=3) == power("a coin", planted, seed=3)
+    assert N_PLANTED * power("", planted).found == round(N_PLANTED * power("", planted).found)
+
+
+def test_power_over_pairs_is_that_of_a_test_on_as_many_pairs():
+    """Of a mean that is found where it exceeds 1.96 standard errors, by the normal distribution."""
+    n_pairs, effect = 100, 0.25
+    values = np.random.default_rng(0).standard_normal((1, n_pairs))
+    planted = effect + (values - values.mean()) / values.std()
+
+    def verdict(drawn, seed):
+        found = drawn.mean() > 1.96 * drawn.std(ddof=1) / np.sqrt(n_pairs)
+        return Outcome.SUPPORTED if found else Outcome.INCONCLUSIVE
+
+    found = np.mean([power_over_pairs("", verdict, planted, seed).found for seed in range(10)])
+    assert found == pytest.approx(0.705, abs=0.05)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUPPORTED, Outcome.REFUTED])
 def test_a_claim_without_power_is_undecided_either_way(outcome):
     claim = replace(explains(make(0)), outcome=outcome, p_value=0.01)
-    weak, misleading, strong = Power(0.79, 0.0), Power(0.94, 0.06), Power(0.8, 0.05)
+    weak, misleading, strong = Power("", 0.79, 0.0), Power("", 0.94, 0.06), Power("", 0.8, 0.05)
     assert if_powerful(strong, claim).outcome is outcome
     for found in (weak, misleading):
         judged = if_powerful(found, claim)
         assert judged.outcome is Outcome.INCONCLUSIVE and np.isnan(judged.p_value)
         assert judged.because.endswith("this study cannot decide.")
+
+
+def test_what_was_seen_needs_no_power_unless_the_truth_would_be_refuted_too():
+    refuted = replace(explains(make(0)), outcome=Outcome.REFUTED, p_value=0.01)
+    assert if_powerful(Power("", 0.1, 0.05), refuted, at_sight=Outcome.REFUTED).outcome is Outcome.REFUTED
+    assert if_powerful(Power("", 0.1, 0.06), refuted, at_sight=Outcome.REFUTED).outcome is Outcome.INCONCLUSIVE
+    assert if_powerful(Power("", 0.1, 0.0), refuted, at_sight=Outcome.SUPPORTED).outcome is Outcome.INCONCLUSIVE
+    seen = replace(refuted, outcome=Outcome.SUPPORTED)
+    assert if_powerful(Power("", 0.1, 0.9), seen, at_sight=Outcome.SUPPORTED).outcome is Outcome.SUPPORTED
+
+
+TRUE_WORLDS = {
+    "small": (orthogonality, partial(readouts, n_pairs=100)),
+    "utility": (frozen_norms, partial(frozen, n_pairs=24)),
+    "": (one_mechanism, partial(vectors_and_lora, n_pairs=120)),
+    "harmless displacement": (settles, partial(candidates, n_pairs=70)),
+}
+"""By a claim's part: worlds in which it is true as planted, with so few pairs that it is found in some of them."""
+
+
+@pytest.mark.parametrize("part", TRUE_WORLDS)
+def test_the_power_that_a_study_finds_of_itself_is_that_of_such_studies(part, monkeypatch):
+    """The share of true worlds in which the claim is found, before power has its say."""
+    analysis, build = TRUE_WORLDS[part]
+    powers = []
+    monkeypatch.setattr(analysis, "if_powerful", lambda found, claim, **_: powers.append((claim, found)) or claim)
+    for seed in range(16):
+        analysis.run(build(seed=seed))
+    own = [(claim.outcome is Outcome.SUPPORTED, found.found) for claim, found in powers if claim.part == part]
+    found, foretold = np.mean(own, axis=0)
+    assert foretold == pytest.approx(found, abs=0.25)
+    assert 0.05 < foretold < 0.98
+
+
+def test_planted_losses_grow_with_distance_whatever_the_measured_ones_do():
+    rng = np.random.default_rng(0)
+    m = np.array([-2.0, -1.0, 1.0, 2.0])
+    distance = np.abs(m)[:, None] * np.exp(0.3 * rng.standard_normal(50))
+    whole = Sampled(distance, np.zeros_like(distance))
+    np.testing.assert_allclose(ByDistance(m, whole, 3 * distance).drawn(rng), 3 * distance)
+    for lost in (-distance, np.sign(m)[:, None] * distance):
+        means = ByDistance(m, whole, lost).drawn(rng).mean(axis=1)
+        assert means[0] > means[1] and means[3] > means[2]
 
 
 def test_a_few_tokens_of_each_pair_tell_no_more_than_they_do():

@@ -15,8 +15,9 @@ from mechsteer.statistics.intervals import (
     percentile_interval,
     r_squared,
     resampled_means,
+    resampled_squares,
 )
-from mechsteer.statistics.judging import Outcome, p_value
+from mechsteer.statistics.judging import Outcome, judge_all, p_value
 
 
 def mean_difference(first, second):
@@ -92,6 +93,16 @@ def test_resampled_means_scatter_as_the_standard_error_and_move_together():
     assert resampled_means(values[:, None], n_resamples=10).shape == (0, 400)
 
 
+def test_the_square_of_a_mean_is_known_without_what_scatter_adds():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((3, 40)) + 0.3
+    products = values.T @ values
+    assert resampled_squares(values, 0)[0] == pytest.approx((products.sum() - np.trace(products)) / (40 * 39))
+    squares = np.array([resampled_squares(rng.standard_normal((3, 40)) + 0.3, 50, seed) for seed in range(400)])
+    assert squares[:, 0].mean() == pytest.approx(0.27, abs=0.02)
+    assert squares[:, 1:].mean() == pytest.approx(0.27, abs=0.02)
+
+
 @pytest.mark.parametrize("noise", ["independent", "slopes of either sign"])
 def test_a_constant_mean_is_seldom_thought_to_change(noise):
     multipliers = np.linspace(-1, 1, 11)[:, None]
@@ -159,6 +170,12 @@ def test_a_wrong_outcome_is_as_likely_as_its_tail():
     assert p_value(samples, (-np.inf, 0.0), Outcome.REFUTED) == pytest.approx(2 * stats.norm.sf(2), rel=0.1)
     assert p_value(samples[:50] + 3, (0.0, np.inf), Outcome.SUPPORTED) < 1e-6
     assert np.isnan(p_value(samples, (0.0, np.inf), Outcome.INCONCLUSIVE))
+
+
+def test_what_asks_several_things_holds_if_all_do_and_not_if_any_does_not():
+    yes, no, open_ = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
+    assert judge_all([yes, yes]) is yes and judge_all([yes, open_]) is open_
+    assert judge_all([yes, open_, no]) is no and judge_all([]) is open_
 
 
 def test_folds_alternate():

@@ -7,29 +7,33 @@ texts, which cannot tell damage from another content.
 
 One predictor, metric, length and outcome are fixed beforehand. Directions come in families, which differ in much besides
 distance: intervals are over families and directions within them. What holds in one metric and is reversed in another is not
-about the model, and stays undecided.
+about the model, and stays undecided. Whether a panel could find the mechanism is tried with its own directions, distances and
+families: the harm that they do is dealt out anew by distance, for the most part, and by what is left of it here.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 from mechsteer.manifolds.metrics import METRICS, RAW
 from mechsteer.statistics.intervals import percentile_interval
 from mechsteer.statistics.judging import Claim, Outcome, p_value
 from mechsteer.store.keys import Key, keys_in
 
+from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power
 from .result import Result, undecided
 
 NAME = "causes"
 ORDER = 45
 NEEDS = "panel"
 SCOPE = "model"
+VERSION = 2
 TITLES = {"": "Utility falls because the shift leaves the manifold"}
 FIGURE = "causes"
 UNIT = "rank correlation of distance with incoherence, given the Fisher form"
@@ -40,8 +44,13 @@ DISTANCE, OUTCOME, CEILINGS = "neighbours", "incoherence", ("fisher", "divergenc
 FREE_OF_METRIC = ("second moment", "conditional", *CEILINGS)
 NOTICEABLE = 0.3
 """A correlation that is surely less explains nothing to speak of: a tenth of the ranks' variance."""
+PLANTED = 0.7
+"""The same of a mechanism: half of the variance."""
 RELIABLE = 0.8
 """Least agreement (Spearman-Brown) of a distance with itself, between two halves of the tokens."""
+N_MATCHED = 3
+"""Next in the Fisher form that count as matched. With the next one alone, the luck of two panels in five hides an effect of one
+standard deviation; of three it hides one in thirty, and they are 4 % of the ranks apart."""
 MIN_DIRECTIONS = 40
 N_RESAMPLES = 1000
 
@@ -84,6 +93,9 @@ def run(table: pd.DataFrame) -> Result:
         metric: _test(rows, f"{DISTANCE}, {metric}", drawn) for metric in METRICS if f"{DISTANCE}, {metric}" in rows
     }
     claim = _claim(key, len(rows), tested, _best_of_the_rest(rows))
+    found = _power(rows, tested, drawn[: N_PLANTED_RESAMPLES + 1])
+    # That what lies further off does less harm has been seen; that it does hardly more has not.
+    claim = if_powerful(found, claim, at_sight=Outcome.REFUTED if claim.interval.high < 0 else None)
     return Result((claim,), {"predictors": _predictors(rows, drawn), "directions": _shown(rows)})
 
 
@@ -122,9 +134,9 @@ def _correlations(
 
 
 def _matched(x: ndarray, y: ndarray, z: ndarray, drawn: Int[ndarray, "draws directions"]) -> Float[ndarray, " draws"]:
-    """Each direction with the one next to it in the Fisher form: the share in which the further one does more harm."""
+    """Each direction with those next to it in the Fisher form: the share in which the further one does more harm."""
     order = np.argsort(z, kind="stable")
-    first, second = order[:-1], order[1:]
+    first, second = np.concatenate([[order[:-apart], order[apart:]] for apart in range(1, N_MATCHED + 1)], axis=1)
     agree = np.sign(x[first] - x[second]) * np.sign(y[first] - y[second])
     weights = drawn[:, first] * drawn[:, second]
     with np.errstate(invalid="ignore"):
@@ -188,13 +200,8 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float]) -> Claim:
     first = tested[RAW]
-    outcomes = {metric: found.outcome for metric, found in tested.items()}
-    outcome, words = outcomes[RAW], ""
-    opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED}.get(outcome)
-    against = [metric for metric, found in outcomes.items() if found is opposite]
-    if opposite is not None and against:
-        outcome = Outcome.INCONCLUSIVE
-        words = f" It depends on the metric: {against[0]}, the opposite holds."
+    outcome, opposite = _outcome({metric: found.outcome for metric, found in tested.items()})
+    words = f" It depends on the metric: {opposite}, the opposite holds." if opposite else ""
     interval = percentile_interval(first.given[1:][np.isfinite(first.given[1:])])
     because = (
         f"Among {n} directions of equal length, distance to the nearest neighbours and incoherence correlate by "
@@ -212,6 +219,45 @@ def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float])
         control="directions matched on the Fisher form; two other metrics", outcome=outcome, because=because,
         p_value=_p(first, outcome),
     )  # fmt: skip
+
+
+def _outcome(outcomes: Mapping[str, Outcome]) -> tuple[Outcome, str]:
+    """That of the raw distance, undecided where another metric says the opposite; and which does."""
+    opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED}.get(outcomes[RAW])
+    against = next((metric for metric, outcome in outcomes.items() if outcome is opposite), "")
+    return (Outcome.INCONCLUSIVE if against else outcomes[RAW]), against
+
+
+def _power(rows: pd.DataFrame, tested: Mapping[str, Tested], drawn: Int[ndarray, "draws directions"]) -> Power:
+    """Of a panel in which ranks of harm go with those of the true distance, given the Fisher form, as `PLANTED` says."""
+    distance, harm, form = (_scores(rows[name]) for name in (f"{DISTANCE}, {RAW}", OUTCOME, CEILINGS[0]))
+    reliability = float(np.nan_to_num(tested[RAW].reliability))
+    by_form = np.column_stack([np.ones(len(rows)), form])
+    known = np.column_stack([by_form, distance])
+    fitted = np.linalg.lstsq(known, harm, rcond=None)[0]
+    apart = harm - known @ fitted
+    own = distance - by_form @ np.linalg.lstsq(by_form, distance, rcond=None)[0]
+    slope = apart.std() / max(own.std(), np.finfo(float).tiny) * PLANTED / np.sqrt(1 - PLANTED**2)
+    _, family = np.unique(rows.family, return_inverse=True)
+    shared = np.bincount(family, apart) / np.bincount(family)
+    alone, dealt = apart - shared[family], np.sort(rows[OUTCOME].to_numpy())
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        luck = np.sqrt(reliability * (1 - reliability)) * rng.standard_normal(len(rows))
+        true = slope * (reliability * distance + luck) + fitted[1] * form
+        true += rng.permutation(shared)[family] + rng.permutation(alone)
+        again = rows.assign(**{OUTCOME: dealt[np.argsort(np.argsort(true))]})
+        return _outcome({
+            metric: replace(_test(again, f"{DISTANCE}, {metric}", drawn), reliability=found.reliability).outcome
+            for metric, found in tested.items()
+        })[0]  # fmt: skip
+
+    return power(f"given the Fisher form, distance and incoherence correlate by {PLANTED:g}", planted)
+
+
+def _scores(values: Any) -> Float[ndarray, " directions"]:
+    """Ranks as they would lie in a normal distribution."""
+    return norm.ppf((rankdata(values) - 0.5) / len(values))
 
 
 def _p(found: Tested, outcome: Outcome) -> float:

@@ -2,8 +2,9 @@
 
 Curves with every norm's denominator frozen at m = 0 are set against the real ones, over the useful range. By how much
 they differ, as a share of what steering changes there, is the root mean square over multipliers of the one beside that of
-the other, in means over pairs. Where it is small, a shift acts by where it leads; where it is not, by how much smaller it
-makes all else, too.
+the other, in means over pairs; of the one, what their scatter adds to a mean's square is taken off. Where the share is small, a
+shift acts by where it leads; where it is not, by how much smaller it makes all else, too. Whether a study could find it is tried
+on its own pairs, when what freezing changes of each is moved so that its mean is nothing.
 """
 
 import numpy as np
@@ -11,16 +12,18 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from mechsteer.statistics.intervals import percentile_interval, resampled_with
-from mechsteer.statistics.judging import Claim, judge, p_value
+from mechsteer.statistics.intervals import percentile_interval, resampled_squares, resampled_with
+from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 from mechsteer.store.keys import Key, keys_in
 
+from .power import N_PLANTED_RESAMPLES, if_powerful, power_over_pairs
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "frozen_norms"
 ORDER = 48
 NEEDS = "frozen_norms"
 ACROSS = True
+VERSION = 2
 TITLES = {
     "preference": "Norms' denominators hardly change what steering does to preference",
     "utility": "Norms' denominators hardly change what steering does to utility",
@@ -29,6 +32,7 @@ FIGURE = "frozen_norms"
 
 NEGLIGIBLE = 0.1
 """Largest share of what steering changes that is neglected: at the ends of the useful range a twentieth of a nat of utility."""
+ALLOWED = (-np.inf, NEGLIGIBLE)
 UNIT = "share of what steering changes"
 CONTROL = "the same norms as they are"
 N_RESAMPLES = 2000
@@ -62,18 +66,32 @@ def _judge(
 ) -> Claim:
     if (n_pairs := real.shape[1]) < MIN_PAIRS:
         return undecided(NAME, part, key, UNIT, too_few(n_pairs), CONTROL)
-    # The same pairs are drawn again of both.
-    both = (frozen - real, real - real[shares == 0])
-    sizes = [np.sqrt(np.square(resampled_with(values, N_RESAMPLES)).sum(axis=1)) for values in both]
-    share = sizes[0] / np.maximum(sizes[1], np.finfo(float).tiny)
-    allowed, interval = (-np.inf, NEGLIGIBLE), percentile_interval(share[1:])
-    outcome = judge(interval, allowed)
+    changes = np.stack([frozen - real, real - real[shares == 0]])
+    share = _share(changes, N_RESAMPLES)
+    interval, outcome = percentile_interval(share[1:]), _judged(share)
     because = (
         f"Where every norm divides by what it divides by unsteered, {part} differs by {share[0]:.2g} of what steering changes "
         f"in the useful range; up to {NEGLIGIBLE:g} is negligible."
     )
-    p = p_value(share[1:], allowed, outcome)
-    return Claim(NAME, part, key, float(share[0]), UNIT, interval, CONTROL, outcome, because, p)
+    p = p_value(share[1:], ALLOWED, outcome)
+    claim = Claim(NAME, part, key, float(share[0]), UNIT, interval, CONTROL, outcome, because, p)
+    changes[0] -= changes[0].mean(axis=1, keepdims=True)
+    found = power_over_pairs(
+        "freezing changes nothing in the mean", lambda drawn, seed: _judged(_share(drawn, N_PLANTED_RESAMPLES, seed)), changes
+    )  # fmt: skip
+    return if_powerful(found, claim, at_sight=Outcome.REFUTED)
+
+
+def _share(changes: Float[ndarray, "2 m pairs"], n_resamples: int, seed: int = 0) -> Float[ndarray, " draws"]:
+    """Of all pairs, then of pairs drawn again, the same of both."""
+    freezing = resampled_squares(changes[0], n_resamples, seed)
+    # What steering changes is far from nothing, so that scatter adds little to it.
+    steering = np.square(resampled_with(changes[1], n_resamples, seed)).sum(axis=1)
+    return np.sqrt(np.maximum(freezing, 0) / np.maximum(steering, np.finfo(float).tiny))
+
+
+def _judged(share: Float[ndarray, " draws"]) -> Outcome:
+    return judge(percentile_interval(share[1:]), ALLOWED)
 
 
 def _means(real: Float[ndarray, "m pairs"], frozen: Float[ndarray, "m pairs"]) -> pd.DataFrame:

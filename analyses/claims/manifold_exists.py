@@ -10,8 +10,12 @@ positions, as by the word before it, count as structure here.
 The dimension of the unseen tokens is measured against points that fill all directions evenly, as many and as wide, for
 every estimate from neighbours is low where dimensions are many. It depends on the scale at which one looks, so at the
 steered site it is read from more neighbours, and from fewer points, as well.
+
+Whether a study could find either is tried on as many of the same tokens, around the same means and as wide, whose clouds are
+closed surfaces of dimension 2. Of few tokens they would not be seen, so that not to see a manifold there says nothing.
 """
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -19,20 +23,23 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
+from scipy.stats import norm
 
 from mechsteer.manifolds import Neighbours, Subspace, grouped_dimensions, intrinsic_dimensions
 from mechsteer.manifolds.intrinsic_dimension import maximum_likelihood
 from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, interval_p_value, judge, p_value
+from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge, p_value
 
 from ..evidence.evidence import Evidence, LayerActivations
 from .mixture import Tokens, mixture
+from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power, power_over_pairs
 from .result import Result, undecided
 from .tokens import MIN_POINTS, by_pair, if_enough, too_sparse
 
 NAME = "manifold_exists"
 ORDER = 30
 SCOPE = "model"
+VERSION = 2
 TITLES = {
     "distance": "Unseen activations lie near the learnt ones",
     "dimension": "Activations fill few dimensions",
@@ -44,6 +51,9 @@ NEARER = 0.8
 degrees of freedom lie at 0.9 of it, and clouds in 128 dimensions, each of a shape of its own, at 0.95."""
 FAR_BELOW = 0.5
 """Largest dimension, as a share of the reading for full dimension: at 1,500 points that is d_model / 5 or so."""
+PLANTED = "each token's cloud is a closed surface of dimension 2"
+N_CIRCLES = 2
+"""Of the planted surface, whose points are turned in as many planes."""
 SHARES = np.linspace(0.01, 0.99, 99)
 N_NEIGHBOURS = (5, 10, 20, 40)
 """By which the dimension is read; the first is that of the claim."""
@@ -80,9 +90,10 @@ def run(evidence: Evidence) -> Result:
         if layer == evidence.site_layer:
             scale = _scale({name: some for name, some in points.items() if name != "shuffled"}, evidence, rng)
             scale = scale.assign(layer=layer, d_model=read.base.shape[1])
+            surfaces = _surfaces(read, evidence)
             claims = (
-                _distance_claim(evidence, distances, known),
-                if_enough(len(np.unique(evidence.token_pair)), _dimension_claim(evidence, readings)),
+                _distance_claim(evidence, distances, known, surfaces),
+                if_enough(len(np.unique(evidence.token_pair)), _dimension_claim(evidence, readings, surfaces)),
             )
     tables = {"curve": pd.concat(curves, ignore_index=True), "dimension": pd.concat(dimensions, ignore_index=True)}
     return Result(claims, tables | {"scale": scale})
@@ -99,6 +110,29 @@ def _mixture(
 ) -> tuple[Float[ndarray, "known d"], Bool[ndarray, " tokens"]]:
     learnt = Tokens(evidence.learning_token_id, evidence.learning_token_position)
     return mixture(read.learning, learnt, Tokens(evidence.token_id, evidence.token_position), rng)
+
+
+def _surfaces(read: LayerActivations, evidence: Evidence) -> LayerActivations:
+    """Tokens somewhere on a torus around the mean of the learning tokens of their id, as far from it as they are; where such a
+    token is not met twice, as it was."""
+    rng = np.random.default_rng([evidence.seed, 1])
+    ids, of, counts = np.unique(evidence.learning_token_id, return_inverse=True, return_counts=True)
+    means = np.stack([read.learning[of == row].mean(axis=0, dtype=np.float64) for row in range(len(ids))])
+    apart = (read.learning - means[of])[counts[of] > 1]
+    if len(apart) < MIN_POINTS:
+        return read
+    planes = Subspace.fit(apart, n_components=2 * N_CIRCLES).components
+    radius = np.sqrt(np.square(apart).sum(axis=1).mean() / N_CIRCLES)
+
+    def on_surfaces(points: ndarray, token: ndarray) -> ndarray:
+        row = np.minimum(np.searchsorted(ids, token), len(ids) - 1)
+        met_again = (ids[row] == token) & (counts[row] > 1)
+        turns = rng.uniform(0, 2 * np.pi, (len(points), N_CIRCLES))
+        around = radius * np.concatenate([np.cos(turns), np.sin(turns)], axis=1) @ planes
+        return np.where(met_again[:, None], means[row] + around, points).astype(points.dtype)
+
+    learning, base = on_surfaces(read.learning, evidence.learning_token_id), on_surfaces(read.base, evidence.token_id)
+    return replace(read, learning=learning, base=base)
 
 
 def _distances(learning: Float[ndarray, "points d"], sets: dict[str, ndarray]) -> dict[str, Float[ndarray, " tokens"]]:
@@ -143,7 +177,9 @@ def _scale(sets: dict[str, ndarray], evidence: Evidence, rng: np.random.Generato
     return pd.DataFrame(rows, columns=["points", "n_neighbours", "kept", "estimate", "low", "high"])
 
 
-def _distance_claim(evidence: Evidence, distances: dict[str, ndarray], known: Bool[ndarray, " tokens"]) -> Claim:
+def _distance_claim(
+    evidence: Evidence, distances: dict[str, ndarray], known: Bool[ndarray, " tokens"], surfaces: LayerActivations
+) -> Claim:
     unit = "distance of unseen tokens / of a mixture's points"
     control = "a mixture by token and position; a Gaussian of the same covariance; tokens with shuffled coordinates"
     if not known.any():
@@ -151,12 +187,9 @@ def _distance_claim(evidence: Evidence, distances: dict[str, ndarray], known: Bo
             "No token of the test pairs was learnt from often enough to say how such tokens scatter. Learn from more."
         )
         return undecided(NAME, "distance", evidence.key, unit, because, control)
-    # Ratios of geometric means. The mixture's points take part in the resampling: their luck counts as well.
-    logs = {name: np.log(np.maximum(values, np.finfo(float).tiny)) for name, values in distances.items()}
-    against = np.stack([logs["held out"] - logs[name] for name in ("mixture", "gaussian", "shuffled")])
-    pair_means = by_pair(against, evidence.token_pair[known])
-    ratio, ratio_gaussian, ratio_shuffled = np.exp(pair_means.mean(axis=1))
-    drawn = np.exp(resampled_means(pair_means[:1], N_RESAMPLES, evidence.seed)[:, 0])
+    nearer = _nearer(distances, evidence.token_pair[known])
+    ratio, ratio_gaussian, ratio_shuffled = np.exp(nearer.mean(axis=1))
+    drawn = np.exp(resampled_means(nearer[:1], N_RESAMPLES, evidence.seed)[:, 0])
     interval = percentile_interval(drawn)
     outcome = judge(interval, (0, NEARER))
     claim = Claim(
@@ -173,15 +206,34 @@ def _distance_claim(evidence: Evidence, distances: dict[str, ndarray], known: Bo
         f"{ratio_gaussian:.2f} of that of Gaussian points of the same covariance and at {ratio_shuffled:.2f} of that of shuffled "
         f"tokens; at most {NEARER} counts as nearer. {known.mean():.0%} of them are tokens that were learnt from.",
     )
-    return if_enough(pair_means.shape[1], claim)
+    claim = if_powerful(_power_of_distance(evidence, surfaces), claim, at_sight=Outcome.SUPPORTED)
+    return if_enough(nearer.shape[1], claim)
 
 
-def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
+def _nearer(distances: dict[str, ndarray], token_pair: ndarray) -> Float[ndarray, "others pairs"]:
+    """Logarithms of how much nearer unseen tokens lie than the points that know less, a mean for each pair. The luck of these
+    points counts as well, for they take part when pairs are drawn again."""
+    logs = {name: np.log(np.maximum(values, np.finfo(float).tiny)) for name, values in distances.items()}
+    others = [name for name in ("mixture", "gaussian", "shuffled") if name in logs]
+    return by_pair(np.stack([logs["held out"] - logs[name] for name in others]), token_pair)
+
+
+def _power_of_distance(evidence: Evidence, surfaces: LayerActivations) -> Power:
+    mixed, known = _mixture(surfaces, evidence, np.random.default_rng([evidence.seed, 2]))
+    distances = _distances(surfaces.learning, {"held out": surfaces.base[known], "mixture": mixed})
+
+    def verdict(nearer: Float[ndarray, "1 pairs"], seed: int) -> Outcome:
+        return judge(percentile_interval(np.exp(resampled_means(nearer, N_PLANTED_RESAMPLES, seed)[:, 0])), (0, NEARER))
+
+    return power_over_pairs(PLANTED, verdict, _nearer(distances, evidence.token_pair[known]), evidence.seed)
+
+
+def _dimension_claim(evidence: Evidence, readings: pd.DataFrame, surfaces: LayerActivations) -> Claim:
     by_points = readings[readings.estimator == "maximum_likelihood"].set_index("points")
     found, full = by_points.loc["held out"], by_points.loc["all directions"]
     interval = ConfidenceInterval(float(found.low / full.high), float(found.high / full.low))
     outcome = judge(interval, (0, FAR_BELOW))
-    return Claim(
+    claim = Claim(
         claim=NAME,
         part="dimension",
         key=evidence.key,
@@ -195,3 +247,18 @@ def _dimension_claim(evidence: Evidence, readings: pd.DataFrame) -> Claim:
         f"{by_points.estimate['gaussian']:.1f}, and points that fill all {evidence.delta.shape[1]} directions as "
         f"{full.estimate:.1f}; at most {FAR_BELOW} of the latter is far below.",
     )
+    return if_powerful(_power_of_dimension(evidence, surfaces, full.estimate, interval), claim)
+
+
+def _power_of_dimension(
+    evidence: Evidence, surfaces: LayerActivations, full: float, interval: ConfidenceInterval
+) -> Power:
+    """Readings scatter around that of the surfaces as the interval says."""
+    read = intrinsic_dimensions(surfaces.base, estimators={"": maximum_likelihood})[""].estimate / full
+    reach = float(np.log(interval.high / interval.low) / 2)
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        middle = np.log(read) + reach / norm.isf((1 - interval.level) / 2) * rng.standard_normal()
+        return judge(ConfidenceInterval(*np.exp([middle - reach, middle + reach]).tolist()), (0, FAR_BELOW))
+
+    return power(PLANTED, planted, evidence.seed)

@@ -4,9 +4,9 @@ Three claims about the steered site. `growth`: the larger |m|, the further out. 
 multiplier, those that were taken further out lose more utility; distance and loss both grow with |m|, so only such
 comparisons tell whether distance matters. They can where the shift itself differs between pairs, as under a LoRA or a local
 weight; a vector takes all pairs equally far. Completion length, which moves both, is taken out. Which distance explains
-most is chosen on other pairs than those that it is judged by, and the mechanism is planted on the same distances to see
-whether it would be found. `monotone`: of two multipliers of one sign, the one that takes a pair further out leaves it less
-utility.
+most is chosen on other pairs than those that it is judged by. `monotone`: of two multipliers of one sign, the one that takes a
+pair further out leaves it less utility. For both, losses that distance alone decides are planted on the same distances to see
+whether that would be found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,8 @@ from mechsteer.statistics.intervals import alternate_folds, percentile_interval,
 from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence, LayerActivations
-from .power import Power, if_powerful, power
+from .by_distance import ByDistance
+from .power import N_PLANTED_RESAMPLES, if_powerful, power
 from .result import Result, too_few, undecided
 from .sampled import Sampled
 from .tokens import by_pair, if_enough, too_sparse
@@ -37,11 +38,13 @@ TITLES = {
     "monotone": "Further off the manifold, utility is lower",
 }
 CHECKS = ("growth",)
-VERSION = 2
+VERSION = 3
 FIGURE = "utility_distance"
 
 MOSTLY = 0.75
 """Least share of comparisons that counts as a rule: three in four, where luck gives two."""
+A_RULE = (MOSTLY, np.inf)
+LUCK = 0.5
 NOTICEABLE = 0.3
 """A distance that surely explains less of the ranks (correlation; a tenth of their variance) explains nothing to speak of."""
 VARIES = 0.01
@@ -56,8 +59,7 @@ SPLIT_TOKENS = 200
 """Tokens for the parts of a shift at each layer: a tangent for each of them costs most of the time."""
 N_RESAMPLES = 1999
 N_EXCHANGES = 9999
-N_PLANTED_RESAMPLES = 300
-"""Of each planted truth: its interval is only counted, not told."""
+DECIDES = "distance alone decides what is lost"
 
 
 def run(evidence: Evidence) -> Result:
@@ -95,10 +97,11 @@ def run(evidence: Evidence) -> Result:
     tables |= {"explained": pd.concat(explained, ignore_index=True)}
     tables |= {"pair": _pair_table(evidence, pairs[defined], at_site, loss)}
     measured = Sampled.of(of_tokens[ASSUMES_LEAST], evidence.token_pair, lengths)[defined]
+    planted = ByDistance(evidence.multipliers, measured, loss)
     claims = (
         _growth_claim(evidence, at_site),
-        _explains(evidence, at_site, measured, loss, lengths[defined]),
-        _monotone(evidence, at_site, loss),
+        _explains(evidence, at_site, planted, lengths[defined]),
+        _monotone(evidence, at_site[ASSUMES_LEAST], planted),
     )
     return Result(tuple(if_enough(int(defined.sum()), claim) for claim in claims), tables)
 
@@ -185,28 +188,43 @@ def _growth_claim(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pai
     )
 
 
-def _monotone(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pairs"]], loss: ndarray) -> Claim:
+def _monotone(evidence: Evidence, growth: Float[ndarray, "k pairs"], planted: ByDistance) -> Claim:
     """On each side of zero by itself: which side of a steer costs more is no question of distance."""
     sides = [side for side in (evidence.multipliers < 0, evidence.multipliers > 0) if side.sum() > 1]
     if not sides:
         because = "No side of zero has two multipliers to compare. Sweep more."
         return undecided(NAME, "monotone", evidence.key, SHARES, because)
-    shares = np.array([_concordance(growth[ASSUMES_LEAST], loss, np.outer(side, side)) for side in sides])
-    told = " and ".join(f"{share:.0%}" for share in shares.mean(axis=1))
-    return _share_claim(
+
+    def shares(loss: Float[ndarray, "k pairs"]) -> Float[ndarray, "sides pairs"]:
+        return np.array([_concordance(growth, loss, np.outer(side, side)) for side in sides])
+
+    def found(rng: np.random.Generator) -> Outcome:
+        drawn = _least(shares(planted.drawn(rng)), N_PLANTED_RESAMPLES, int(rng.integers(2**31)))
+        return judge(percentile_interval(drawn), A_RULE)
+
+    measured = shares(planted.loss)
+    told = " and ".join(f"{share:.0%}" for share in measured.mean(axis=1))
+    claim = _share_claim(
         evidence,
         "monotone",
-        shares,
+        measured,
         f"In {told} of comparisons between two multipliers of one sign, each side by itself, the one that takes a pair further "
         f"out leaves it less utility; {MOSTLY:.0%} make a rule, on the side where there are fewer.",
     )
+    # That what lies further out loses less has been seen; that it does not mostly lose more has not.
+    at_sight = Outcome.REFUTED if claim.interval.high < LUCK else None
+    return if_powerful(power(DECIDES, found, evidence.seed), claim, at_sight=at_sight)
+
+
+def _least(shares: Float[ndarray, "sides pairs"], n_resamples: int, seed: int) -> Float[ndarray, " resamples"]:
+    """Means over pairs drawn again, on the side where they are least."""
+    return resampled_means(shares, n_resamples, seed).min(axis=1)
 
 
 def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, "sides pairs"], because: str) -> Claim:
-    """Judged by the least side."""
-    drawn, allowed = resampled_means(shares, N_RESAMPLES, evidence.seed).min(axis=1), (MOSTLY, np.inf)
+    drawn = _least(shares, N_RESAMPLES, evidence.seed)
     interval = percentile_interval(drawn)
-    outcome = judge(interval, allowed)
+    outcome = judge(interval, A_RULE)
     return Claim(
         claim=NAME,
         part=part,
@@ -217,7 +235,7 @@ def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, "sides pa
         control="one half, which luck gives",
         outcome=outcome,
         because=because,
-        p_value=p_value(drawn, allowed, outcome),
+        p_value=p_value(drawn, A_RULE, outcome),
     )
 
 
@@ -298,8 +316,7 @@ def _outcome(
 def _explains(
     evidence: Evidence,
     growth: Mapping[str, Float[ndarray, "k pairs"]],
-    measured: Sampled,
-    loss: Float[ndarray, "k pairs"],
+    planted: ByDistance,
     lengths: Int[ndarray, " pairs"],
 ) -> Claim:
     """Undecided where the shift hardly differs between pairs, or where the mechanism would not be seen if it were there."""
@@ -311,7 +328,7 @@ def _explains(
         )
         return undecided(NAME, "explains", evidence.key, unit, because)
     distances = _ranked(growth, lengths)
-    x, y, chosen = _crossed(distances, loss, lengths)
+    x, y, chosen = _crossed(distances, planted.loss, lengths)
     products = _products(x, y)
     estimate = float(_correlation(products.sum(axis=1)))
     outcome, resamples = _outcome(products, evidence.seed)
@@ -335,49 +352,18 @@ def _explains(
         f"below {NOTICEABLE} is nothing to speak of.",
         p_value=p,
     )
-    return if_powerful(_power(evidence, distances, measured, loss, lengths), claim)
 
-
-def _power(
-    evidence: Evidence,
-    distances: Sequence[Mapping[str, Float[ndarray, "k _"]]],
-    measured: Sampled,
-    loss: Float[ndarray, "k pairs"],
-    lengths: Int[ndarray, " pairs"],
-) -> Power:
-    """Utility falls by pairs' true distances alone; pairs depart from that as they do here, each as another one does."""
-
-    def planted(rng: np.random.Generator) -> Outcome:
-        expected = _by_distance(evidence.multipliers, measured.drawn(rng), loss)
-        again = expected + (loss - expected)[:, rng.permutation(loss.shape[1])]
-        x, y, _ = _crossed(distances, again, lengths)
+    def found(rng: np.random.Generator) -> Outcome:
+        x, y, _ = _crossed(distances, planted.drawn(rng), lengths)
         return _outcome(_products(x, y), int(rng.integers(2**31)), N_PLANTED_RESAMPLES)[0]
 
-    return power(planted, evidence.seed)
+    return if_powerful(power(DECIDES, found, evidence.seed), claim)
 
 
 def _variation(delta: Float[ndarray, "pairs d"]) -> float:
     """How far pairs' shifts lie from their mean, as a share of their size (root mean squares)."""
     apart, size = (float(np.square(values).sum()) for values in (delta - delta.mean(axis=0), delta))
     return float(np.sqrt(apart / size)) if size > 0 else 0.0
-
-
-def _by_distance(
-    multipliers: Float[ndarray, " k"], distance: Float[ndarray, "k pairs"], loss: Float[ndarray, "k pairs"]
-) -> Float[ndarray, "k pairs"]:
-    """What each pair would lose if its distance alone decided: on each side of zero, by straight lines through the means of all
-    pairs, which begin at no distance and no loss."""
-    found = np.zeros_like(loss)
-    for side in (multipliers < 0, multipliers > 0):
-        if side.any():
-            means = np.stack([distance[side].mean(axis=1), loss[side].mean(axis=1)])
-            x, y = np.column_stack([np.zeros(2), means[:, np.argsort(means[0])]])
-            y = np.maximum.accumulate(y)
-            # The last line goes on.
-            far = max(2 * x[-1], float(distance.max()))
-            y = np.append(y, y[-1] + (y[-1] - y[-2]) / max(x[-1] - x[-2], np.finfo(float).tiny) * (far - x[-1]))
-            found[side] = np.interp(distance[side], np.append(x, far), y)
-    return found
 
 
 def _permuted(

@@ -6,10 +6,12 @@ how much, their geometric mean on each side of zero, is taken for the law, and a
 the end of the useful range. Loss grows about as the square of the shift: a fifth less of the one is a third less of the other.
 
 It is one law only if vectors follow it too: where one of them is not foretold by the others, nothing is supported by their mean.
+Whether a study could find it is tried with its own pairs and trainings: their luck is drawn anew around a form that loses what
+vectors do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,11 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import BUDGETS, USEFUL, exceeded
 from mechsteer.methods.learning import methods
 from mechsteer.statistics.intervals import ConfidenceInterval, SeedsEstimate, resampled_with
-from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge
+from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge, judge_all
 from mechsteer.store.keys import Key, labelled
 
 from ..evidence.comparison import over_seeds
+from .power import Power, if_powerful, power
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "one_mechanism"
@@ -32,12 +35,14 @@ SCOPE = "study"
 NEEDS = "sweeps"
 ACROSS = True
 TITLES = {"": "What vectors lose at a shift foretells what other forms lose"}
+VERSION = 2
 FIGURE = "one_mechanism"
 
 VECTOR = "vector"
 SIDES = {"m < 0": -1, "m > 0": 1}
 AS_FORETOLD = (0.8, 1.25)
 """Ratios of a shift to the one foretold that count as foretold: a fifth either way."""
+ALLOWED = (float(np.log(AS_FORETOLD[0])), float(np.log(AS_FORETOLD[1])))
 UNIT = "shift / shift foretold, where half a nat is lost"
 CONTROL = "the shifts of vectors"
 N_RESAMPLES = 1000
@@ -70,7 +75,7 @@ def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:
         return Result(tuple(undecided(NAME, "", item.key, UNIT, too_few(n_pairs), CONTROL) for item in others))
     law = np.mean([vector.mean for vector in vectors], axis=0)
     among = _among(vectors)
-    claims = tuple(_judge(steer, law[BUDGETS.index(USEFUL)], among, n_pairs) for steer in others)
+    claims = tuple(_judge(steer, law[BUDGETS.index(USEFUL)], among, n_pairs, seed) for steer in others)
     return Result(claims, {"shift": _table(steers, law)})
 
 
@@ -115,24 +120,23 @@ def _among(vectors: Sequence[Reached]) -> float:
         return float(np.exp(np.abs(found - rest).max()))
 
 
-def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs: int) -> Claim:
-    """Each side by itself: foretold if both are, and not if either is not."""
+def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs: int, seed: int) -> Claim:
     with np.errstate(invalid="ignore"):
         apart = steer.at() - law
     if not np.isfinite(apart).all():
         because = f"On one side of zero half a nat is never lost, by {steer.key.steer} or by a vector. Sweep further."
         return undecided(NAME, "", steer.key, UNIT, because, CONTROL)
-    found = [SeedsEstimate.of(apart[:, side, 0], apart[:, side, 1:].mean(axis=0), n_pairs) for side in (0, 1)]
-    intervals = [item.interval() for item in found]
-    allowed = (float(np.log(AS_FORETOLD[0])), float(np.log(AS_FORETOLD[1])))
-    outcomes = [judge(interval, allowed) for interval in intervals]
-    ps = [interval_p_value(interval, allowed, outcome) for interval, outcome in zip(intervals, outcomes, strict=True)]
-    outcome, p = Outcome.INCONCLUSIVE, float("nan")
-    if Outcome.REFUTED in outcomes:
-        outcome = Outcome.REFUTED
-        p = min(1.0, 2 * min(p for p, which in zip(ps, outcomes, strict=True) if which is outcome))
-    elif set(outcomes) == {Outcome.SUPPORTED} and not among > AS_FORETOLD[1]:
-        outcome, p = Outcome.SUPPORTED, max(ps)
+    by_pairs = apart[..., 1:].mean(axis=0)
+    found = [SeedsEstimate.of(apart[:, side, 0], by_pairs[side], n_pairs) for side in (0, 1)]
+    intervals, outcome = [item.interval() for item in found], _outcome(found)
+    ps = [interval_p_value(interval, ALLOWED, outcome) for interval in intervals]
+    p = float("nan")
+    if outcome is Outcome.REFUTED:
+        p = min(1.0, 2 * min(ps))
+    elif outcome is Outcome.SUPPORTED and not among > AS_FORETOLD[1]:
+        p = max(ps)
+    else:
+        outcome = Outcome.INCONCLUSIVE
     told = " and ".join(
         f"{np.exp(item.estimate):.2f} [{np.exp(interval.low):.2f}, {np.exp(interval.high):.2f}] ({side})"
         for side, item, interval in zip(SIDES, found, intervals, strict=True)
@@ -149,7 +153,24 @@ def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs
     further = max((0, 1), key=lambda side: abs(found[side].estimate))
     interval = ConfidenceInterval(float(np.exp(intervals[further].low)), float(np.exp(intervals[further].high)))
     ratio = float(np.exp(found[further].estimate))
-    return Claim(NAME, "", steer.key, ratio, UNIT, interval, CONTROL, outcome, because, p)
+    claim = Claim(NAME, "", steer.key, ratio, UNIT, interval, CONTROL, outcome, because, p)
+    return if_powerful(_power(found, by_pairs, seed), claim, at_sight=Outcome.REFUTED)
+
+
+def _outcome(sides: Sequence[SeedsEstimate]) -> Outcome:
+    """Each side by itself: foretold if both are, and not if either is not."""
+    return judge_all(judge(side.interval(), ALLOWED) for side in sides)
+
+
+def _power(found: Sequence[SeedsEstimate], by_pairs: Float[ndarray, "2 draws"], seed: int) -> Power:
+    luck = by_pairs - by_pairs.mean(axis=1, keepdims=True)
+    of_trainings = np.sqrt(np.maximum(np.square([side.error for side in found]) - luck.var(axis=1), 0))
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        drawn = luck[:, rng.integers(luck.shape[1])] + of_trainings * rng.standard_normal(2)
+        return _outcome([replace(side, estimate=float(at)) for side, at in zip(found, drawn, strict=True)])
+
+    return power("the form loses half a nat where vectors do", planted, seed)
 
 
 def _table(steers: Sequence[Reached], law: Float[ndarray, "budgets 2 draws"]) -> pd.DataFrame:

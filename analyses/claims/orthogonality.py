@@ -11,7 +11,8 @@ Two things are asked of a steer at m = 0, and only both together support the pap
 ω_u is the mean over pairs of the gradients of utility by a shift at the site, and the doubt is that of pairs drawn
 again, each time with their own ω_u and Δh. Noise in ω_u lengthens what random directions do to utility, so that any
 steer would seem special beside them: they are brought down to the part of it that is no noise, and nothing is
-concluded where noise is most of it.
+concluded where noise is most of it. Whether a study could find either is tried on its own pairs: *small*, when their slopes
+of utility are moved so that their mean is zero; *special*, when ω_u is turned across the mean shift.
 
 A regression of the unsteered log-odds on activations is no second readout. Even with the two texts of a pair apart it
 reads what texts say, not what a shift does. On 1,600 pairs of the guestbook it predicts pairs left out better than length
@@ -23,19 +24,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval
+from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .manifold_exists import gaussian_like
+from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power_over_pairs
 from .result import Result, undecided
 from .tokens import if_enough
 
 NAME = "orthogonality"
 ORDER = 60
+VERSION = 2
 TITLES = {
     "small": "Steering changes utility little beside preference",
     "special": "The shift changes utility less than other directions of its norm do",
@@ -60,6 +63,7 @@ COMMON = 0.95
 N_RANDOM = 10_000
 """Of which 500 lie below the rank that decides, so that it is known to within 0.002."""
 N_RESAMPLES = 2000
+N_PLANTED_RANDOM = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +85,7 @@ class Effects:
 
     @property
     def ratio(self) -> Float[ndarray, " draws"]:
-        """Nats of utility per nat of preference; NaN throughout where preference may not change at all."""
-        if 0 in percentile_interval(self.preference[1:], SURE):
-            return np.full_like(self.utility, np.nan)
-        return self.utility / self.preference
+        return _ratio(self.utility, self.preference)
 
     @property
     def as_small(self) -> float:
@@ -106,19 +107,34 @@ def run(evidence: Evidence) -> Result:
 
 def effects(evidence: Evidence) -> Effects | None:
     """From the gradients and slopes that automatic differentiation finds; None of fewer than two pairs with a utility."""
-    parts = np.concatenate([evidence.gradient_utility, evidence.delta], axis=1)
-    parts = np.column_stack([parts, evidence.slope_utility, evidence.slope_preference]).astype(np.float64)
-    parts = parts[np.isfinite(parts).all(axis=1)]
+    parts = _by_pair(evidence)
     if (n_pairs := len(parts)) < 2:
         return None
     rng = np.random.default_rng(evidence.seed)
     drawn = rng.multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=N_RESAMPLES)
+    return _effects(parts, drawn, _random_directions(evidence, N_RANDOM, rng))
+
+
+def _by_pair(evidence: Evidence) -> Float[ndarray, "pairs parts"]:
+    """Of each pair whose utility is defined: the gradient of utility, Δh, and the slopes of utility and preference."""
+    parts = np.concatenate([evidence.gradient_utility, evidence.delta], axis=1)
+    parts = np.column_stack([parts, evidence.slope_utility, evidence.slope_preference]).astype(np.float64)
+    return parts[np.isfinite(parts).all(axis=1)]
+
+
+def _random_directions(evidence: Evidence, n: int, rng: np.random.Generator) -> Float[ndarray, "n d"]:
+    learning = evidence.layers[evidence.site_layer].learning
+    random = gaussian_like(learning, n, rng) - learning.mean(axis=0, dtype=np.float64)
+    return random / np.maximum(np.linalg.norm(random, axis=1, keepdims=True), np.finfo(float).tiny)
+
+
+def _effects(
+    parts: Float[ndarray, "pairs parts"], drawn: Int[ndarray, "draws pairs"], random: Float[ndarray, "n d"]
+) -> Effects:
+    """Of all pairs, and of pairs each taken as often as it was drawn."""
+    n_pairs = len(parts)
     means = np.concatenate([np.ones((1, n_pairs), dtype=drawn.dtype), drawn]) @ parts / n_pairs
     omega, delta = np.split(means[:, :-2], 2, axis=1)
-    learning = evidence.layers[evidence.site_layer].learning
-    random = gaussian_like(learning, N_RANDOM, rng) - learning.mean(axis=0, dtype=np.float64)
-    random /= np.maximum(np.linalg.norm(random, axis=1, keepdims=True), np.finfo(float).tiny)
-
     # In float32: it is counted how many are larger, and there are millions.
     along = random.astype(np.float32) @ omega.T.astype(np.float32)
     square = float(np.mean(along[:, 0] ** 2, dtype=np.float64))
@@ -127,7 +143,7 @@ def effects(evidence: Evidence) -> Effects | None:
     projection, lengths = np.sum(omega * delta, axis=1), np.linalg.norm(delta, axis=1)
     # Pairs drawn again bring their noise once more. Of what is mostly noise, nothing is concluded and none taken off.
     if signal >= LEAST_SIGNAL:
-        lengths *= np.sqrt(signal * square / np.append(square, np.full(N_RESAMPLES, square + noise)))
+        lengths *= np.sqrt(signal * square / np.append(square, np.full(len(drawn), square + noise)))
     # At most as much, not less: a shift of nothing is no special one.
     rank = np.mean(np.abs(along) * lengths.astype(np.float32) <= np.abs(projection), axis=0)
     rank *= np.where(projection < 0, -1, 1)
@@ -142,24 +158,68 @@ def effects(evidence: Evidence) -> Effects | None:
     )
 
 
+def _ratio(utility: Float[ndarray, " draws"], preference: Float[ndarray, " draws"]) -> Float[ndarray, " draws"]:
+    """Nats of utility per nat of preference; NaN throughout where preference may not change at all."""
+    if 0 in percentile_interval(preference[1:], SURE):
+        return np.full_like(utility, np.nan)
+    return utility / preference
+
+
+def _judge_small(ratio: Float[ndarray, " draws"]) -> Outcome:
+    if judge(percentile_interval(ratio[1:], EQUIVALENCE), (-SMALL, SMALL)) is Outcome.SUPPORTED:
+        return Outcome.SUPPORTED
+    refuted = judge(percentile_interval(ratio[1:]), (-SMALL, SMALL)) is Outcome.REFUTED
+    return Outcome.REFUTED if refuted else Outcome.INCONCLUSIVE
+
+
+def _judge_special(found: Effects) -> Outcome:
+    if found.signal < LEAST_SIGNAL:
+        return Outcome.INCONCLUSIVE
+    return judge(percentile_interval(found.rank[1:]), (-SPECIAL, SPECIAL))
+
+
+def _power_to_be_small(evidence: Evidence) -> Power:
+    slopes = _by_pair(evidence)[:, -2:].T
+
+    def verdict(drawn: Float[ndarray, "2 pairs"], seed: int) -> Outcome:
+        return _judge_small(_ratio(*resampled_with(drawn, N_PLANTED_RESAMPLES, seed).T))
+
+    nothing = slopes - np.array([[slopes[0].mean()], [0.0]])
+    return power_over_pairs("utility does not change", verdict, nothing, evidence.seed)
+
+
+def _power_to_be_special(evidence: Evidence) -> Power:
+    parts = _by_pair(evidence)
+    random = _random_directions(evidence, N_PLANTED_RANDOM, np.random.default_rng(evidence.seed))
+    omega, delta = np.split(parts[:, :-2].mean(axis=0), 2)
+    planted = parts.copy()
+    planted[:, : len(delta)] -= omega @ delta / max(delta @ delta, np.finfo(float).tiny) * delta
+
+    def verdict(drawn: Float[ndarray, "parts pairs"], seed: int) -> Outcome:
+        n_pairs = drawn.shape[1]
+        counts = np.random.default_rng(seed).multinomial(
+            n_pairs, np.full(n_pairs, 1 / n_pairs), size=N_PLANTED_RESAMPLES
+        )
+        return _judge_special(_effects(drawn.T, counts, random))
+
+    return power_over_pairs("ω_u lies across the shift", verdict, planted.T, evidence.seed)
+
+
 def _small(evidence: Evidence, found: Effects) -> Claim:
     ratio, allowed, unit = found.ratio, (-SMALL, SMALL), UNITS["small"]
     if np.isnan(ratio[0]):
         because = f"Preference changes by {found.preference[0]:.2g} nats per unit of m, which cannot be told from none."
         return undecided(NAME, "small", evidence.key, unit, because)
     inner, interval = percentile_interval(ratio[1:], EQUIVALENCE), percentile_interval(ratio[1:])
-    outcome = Outcome.INCONCLUSIVE
-    if judge(inner, allowed) is Outcome.SUPPORTED:
-        outcome = Outcome.SUPPORTED
-    elif judge(interval, allowed) is Outcome.REFUTED:
-        outcome = Outcome.REFUTED
+    outcome = _judge_small(ratio)
     p = p_value(ratio[1:], allowed, outcome) * (0.5 if outcome is Outcome.SUPPORTED else 1.0)
     because = (
         f"At m = 0 utility changes by {ratio[0]:.2g} nats per nat of preference, {inner.low:.2g} to {inner.high:.2g} "
         f"({EQUIVALENCE:.0%}), where ±{SMALL} is small."
     )
     control = "the effect on preference"
-    return Claim(NAME, "small", evidence.key, float(ratio[0]), unit, interval, control, outcome, because, p)
+    claim = Claim(NAME, "small", evidence.key, float(ratio[0]), unit, interval, control, outcome, because, p)
+    return if_powerful(_power_to_be_small(evidence), claim, at_sight=Outcome.REFUTED)
 
 
 def _special(evidence: Evidence, found: Effects, is_small: bool) -> Claim:
@@ -171,7 +231,7 @@ def _special(evidence: Evidence, found: Effects, is_small: bool) -> Claim:
             "Measure more pairs."
         )
         return undecided(NAME, "special", evidence.key, unit, because + _common(found, is_small), control)
-    outcome, interval = judge(percentile_interval(rank[1:]), allowed), _size(rank)
+    outcome, interval = _judge_special(found), _size(rank)
     because = (
         f"The shift moves utility by {abs(found.projection[0]):.2g} nats per unit of m; {abs(rank[0]):.1%} of random "
         f"directions of its norm move it no more, {interval.low:.1%} to {interval.high:.1%}, where less than {SPECIAL:.0%} "
@@ -180,7 +240,8 @@ def _special(evidence: Evidence, found: Effects, is_small: bool) -> Claim:
     if outcome is not Outcome.SUPPORTED:
         because += _common(found, is_small)
     p = p_value(rank[1:], allowed, outcome)
-    return Claim(NAME, "special", evidence.key, abs(float(rank[0])), unit, interval, control, outcome, because, p)
+    claim = Claim(NAME, "special", evidence.key, abs(float(rank[0])), unit, interval, control, outcome, because, p)
+    return if_powerful(_power_to_be_special(evidence), claim, at_sight=Outcome.REFUTED)
 
 
 def _common(found: Effects, is_small: bool) -> str:

@@ -1,14 +1,18 @@
-"""Power on a study's own activations: were the claim true here, would it be found?
+"""Power on a study's own data: were the claim true here, would it be found?
 
-A claim plants its truth on what the study has measured, its distances, its pairs and its noise, and judges that as it judges
+A claim plants its truth on what the study has measured, its pairs, directions, distances and noise, and judges that as it judges
 the study, many times over. Where the truth is found in fewer than four of five, or taken for its opposite in more than one of
-twenty, a verdict would say more of the study than of the model, and none is given.
+twenty, a verdict would say more of the study than of the model, and none is given. It is otherwise with an outcome that has been
+*seen*, as a departure is that the claim rules out: it does not rest on what would have been found. One that rests on having
+failed to see something does, and so does one by which something is nothing.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from mechsteer.statistics.judging import Claim, Outcome
 
@@ -18,12 +22,16 @@ WRONG = 0.05
 """Largest share of them that may be refuted."""
 N_PLANTED = 100
 """Which tell a share of 80 % to within four points."""
+N_PLANTED_RESAMPLES = 300
+"""Of each planted truth: its interval is only counted, not told."""
 
 
 @dataclass(frozen=True)
 class Power:
     """Shares of planted truths that were found, and that were taken for their opposite."""
 
+    truth: str
+    """What was planted."""
     found: float
     refuted: float
 
@@ -32,25 +40,40 @@ class Power:
         return self.found >= ENOUGH and self.refuted <= WRONG
 
     def __str__(self) -> str:
-        words = f"Planted on this study's own activations, the claim is found in {self.found:.0%} of cases"
-        if self.is_enough:
-            return f"{words}."
         return (
-            f"{words} and refuted in {self.refuted:.0%}, where {ENOUGH:.0%} and at most {WRONG:.0%} are needed: "
-            "this study cannot decide."
+            f"Planted in this study's own data ({self.truth}), the claim is found in {self.found:.0%} of cases and refuted "
+            f"in {self.refuted:.0%}"
         )
 
 
-def power(planted: Callable[[np.random.Generator], Outcome], seed: int = 0, n: int = N_PLANTED) -> Power:
+def power(truth: str, planted: Callable[[np.random.Generator], Outcome], seed: int = 0, n: int = N_PLANTED) -> Power:
     """Of a verdict, from what it comes to where the claim was planted anew."""
     rng = np.random.default_rng([seed, n])
     outcomes = [planted(rng) for _ in range(n)]
-    return Power(*(outcomes.count(outcome) / n for outcome in (Outcome.SUPPORTED, Outcome.REFUTED)))
+    return Power(truth, *(outcomes.count(outcome) / n for outcome in (Outcome.SUPPORTED, Outcome.REFUTED)))
 
 
-def if_powerful(found: Power, claim: Claim) -> Claim:
-    """The claim with its power told; undecided where that is not enough."""
+def power_over_pairs(
+    truth: str,
+    verdict: Callable[[Float[ndarray, "*rows pairs"], int], Outcome],
+    planted: Float[ndarray, "*rows pairs"],
+    seed: int = 0,
+) -> Power:
+    """Of a verdict on values of pairs, given a seed for its resamples: pairs in which the claim is true are drawn again."""
+    n_pairs = planted.shape[-1]
+
+    def drawn(rng: np.random.Generator) -> Outcome:
+        return verdict(planted[..., rng.integers(n_pairs, size=n_pairs)], int(rng.integers(2**31)))
+
+    return power(truth, drawn, seed)
+
+
+def if_powerful(found: Power, claim: Claim, *, at_sight: Outcome | None = None) -> Claim:
+    """The claim with its power told; undecided where that is not enough for what it came to. An outcome `at_sight` needs none,
+    but that a refutation is not what the truth would come to."""
     because = f"{claim.because} {found}"
-    if found.is_enough:
-        return replace(claim, because=because)
+    mistaken = claim.outcome is Outcome.REFUTED and found.refuted > WRONG
+    if found.is_enough or (claim.outcome is at_sight and not mistaken):
+        return replace(claim, because=f"{because}.")
+    because += f", where {ENOUGH:.0%} and at most {WRONG:.0%} are needed: this study cannot decide."
     return replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))

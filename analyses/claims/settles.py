@@ -4,23 +4,30 @@ The paper ties three things together: a shift raises preference, leaves the mani
 direction that goes far off the manifold and costs nothing cuts distance from cost; one that raises preference and costs nothing
 cuts preference from cost. Both are looked for among the panel's directions, and judged on pairs and answers by which they
 were not chosen: that a loss *is* zero is shown by an interval within what counts as nothing, not by failing
-to see one. Where one is found the claim is supported, which speaks against the paper's account as a law.
+to see one. Where one is found the claim is supported, which speaks against the paper's account as a law. Whether such a
+direction would be found is tried with the errors of the one that was: its losses, harm and gain are drawn anew around what is
+true of one that costs nothing.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from mechsteer.statistics.intervals import ConfidenceInterval
-from mechsteer.statistics.judging import Claim, Outcome, judge
+from mechsteer.statistics.judging import Claim, Outcome, judge, judge_all
 from mechsteer.store.keys import Key, keys_in
 
+from .power import Power, if_powerful, power
 from .result import MIN_PAIRS, Result, undecided
 
 NAME = "settles"
 ORDER = 46
 NEEDS = "panel"
 SCOPE = "model"
+VERSION = 2
 TITLES = {
     "harmless displacement": "A shift leads far off the manifold and costs nothing",
     "free preference": "A shift raises preference and costs nothing",
@@ -32,6 +39,8 @@ NO_HARM = {"share": 0.1, "nats per token": 0.1}
 """Of what is written: more invalid answers, or loss per token without the steer, that count as none."""
 GAINED = 1.0
 """Least gain of preference (nats) that is worth the name."""
+CLEAR = 2.0
+"""The same of what is planted."""
 LEVEL = 0.90
 """Of intervals that must lie within bounds on both sides (two one-sided tests at five per cent)."""
 
@@ -52,33 +61,54 @@ def _judge(key: Key, part: str, table: pd.DataFrame) -> Claim:
     if chosen.empty:
         return undecided(NAME, part, key, unit, "No direction of the panel loses as good as nothing.")
     row = chosen.iloc[0]
-    lost = _interval(row.confirmed_lost, row.confirmed_lost_error, n_pairs)
-    harm = _interval(row.confirmed_harm, row.confirmed_harm_error, int(row.n_answers))
-    bound = NO_HARM[str(row.harm_unit)]
-    outcomes, gained = [judge(lost, (-NOTHING, NOTHING)), judge(harm, (-np.inf, bound))], ""
+    n_answers, bound = int(row.n_answers), NO_HARM[str(row.harm_unit)]
+    asked = {
+        "lost": Asked(row.confirmed_lost, row.confirmed_lost_error, n_pairs, (-NOTHING, NOTHING)),
+        "harm": Asked(row.confirmed_harm, row.confirmed_harm_error, n_answers, (-np.inf, bound)),
+    }
     if part == "free preference":
-        found = _interval(row.confirmed_gained, row.confirmed_gained_error, n_pairs)
-        outcomes.append(judge(found, (GAINED, np.inf)))
-        gained = f" It gains {_told(row.confirmed_gained, found, 2)} nats of preference, and {GAINED:g} is asked."
-    outcome = (
-        Outcome.REFUTED if Outcome.REFUTED in outcomes
-        else Outcome.SUPPORTED if set(outcomes) == {Outcome.SUPPORTED} else Outcome.INCONCLUSIVE
-    )  # fmt: skip
+        allowed = (GAINED, np.inf)
+        asked["gained"] = Asked(row.confirmed_gained, row.confirmed_gained_error, n_pairs, allowed, CLEAR)
+    outcome = judge_all(item.outcome(item.measured) for item in asked.values())
     because = (
         f"At a relative shift of {row.relative_shift:.2g} a direction of the family {row.family} loses "
-        f"{_told(row.confirmed_lost, lost)} nats on pairs by which it was not chosen (within ±{NOTHING:g} is nothing), and "
-        f"what is written is worse by {_told(row.confirmed_harm, harm)} {row.harm_unit} (up to {bound:g} is no harm).{gained}"
+        f"{asked['lost'].told()} nats on pairs by which it was not chosen (within ±{NOTHING:g} is nothing), and what is written "
+        f"is worse by {asked['harm'].told()} {row.harm_unit} (up to {bound:g} is no harm)."
     )
-    return Claim(NAME, part, key, float(row.confirmed_lost), unit, lost, "nothing, within bounds", outcome, because)
+    if "gained" in asked:
+        because += f" It gains {asked['gained'].told(2)} nats of preference, and {GAINED:g} is asked."
+    lost = asked["lost"].interval(row.confirmed_lost)
+    claim = Claim(NAME, part, key, float(row.confirmed_lost), unit, lost, "nothing, within bounds", outcome, because)
+    return if_powerful(_power(asked), claim, at_sight=Outcome.REFUTED)
 
 
-def _interval(mean: float, error: float, n: int) -> ConfidenceInterval:
-    """Of both one-sided tests; with a zero error, as among answers that are all valid, the rule of three stands in."""
-    if error == 0:
-        return ConfidenceInterval(float(mean) - 3 / n, float(mean) + 3 / n, LEVEL)
-    reach = float(student.isf((1 - LEVEL) / 2, n - 1) * error)
-    return ConfidenceInterval(float(mean) - reach, float(mean) + reach, LEVEL)
+@dataclass(frozen=True)
+class Asked:
+    """Something that is asked of a direction, and what was measured of it."""
+
+    measured: float
+    error: float
+    n: int
+    """Of pairs or answers."""
+    allowed: tuple[float, float]
+    true: float = 0.0
+    """What it is where the claim is planted."""
+
+    def interval(self, mean: float) -> ConfidenceInterval:
+        """Of both one-sided tests; with a zero error, as among answers that are all valid, the rule of three stands in."""
+        reach = 3 / self.n if self.error == 0 else float(student.isf((1 - LEVEL) / 2, self.n - 1) * self.error)
+        return ConfidenceInterval(float(mean) - reach, float(mean) + reach, LEVEL)
+
+    def outcome(self, mean: float) -> Outcome:
+        return judge(self.interval(mean), self.allowed)
+
+    def told(self, digits: int = 3) -> str:
+        found = self.interval(self.measured)
+        return f"{self.measured:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
-def _told(estimate: float, interval: ConfidenceInterval, digits: int = 3) -> str:
-    return f"{estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+def _power(asked: Mapping[str, Asked]) -> Power:
+    def planted(rng: np.random.Generator) -> Outcome:
+        return judge_all(item.outcome(item.true + item.error * rng.standard_normal()) for item in asked.values())
+
+    return power("nothing lost or harmed" + f", {CLEAR:g} nats gained" * ("gained" in asked), planted)

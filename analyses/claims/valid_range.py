@@ -15,7 +15,7 @@ from scipy.optimize import isotonic_regression
 
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, exceeded
-from mechsteer.statistics.intervals import percentile_interval, resampled_with
+from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_with
 
 SIDES = {"negative": -1, "positive": 1}
 
@@ -84,6 +84,11 @@ class Ratio:
         with np.errstate(divide="ignore"):
             low, high = promised.at_least / checked.found, promised.found / checked.at_least
         return cls(*(np.sqrt(sides.prod(axis=0)) for sides in (low, high)))
+
+    @property
+    def interval(self) -> ConfidenceInterval:
+        low, high = (percentile_interval(draws[1:]) for draws in (self.low, self.high))
+        return ConfidenceInterval(low.low, high.high)
 
     @property
     def estimate(self) -> float:

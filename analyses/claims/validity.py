@@ -17,16 +17,18 @@ from numpy import ndarray
 from mechsteer.curves import UtilityCurve, fit_utility
 from mechsteer.guestbook import CONCEPTS
 from mechsteer.measuring.useful import USEFUL
-from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, interval_p_value, judge, p_value
+from mechsteer.statistics.intervals import percentile_interval, resampled_means
+from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge, p_value
 
 from ..evidence.evidence import Evidence
+from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power
 from .result import Result, undecided
 from .tokens import if_enough
-from .valid_range import Ratio, table, useful_ends, valid_ends
+from .valid_range import Ends, Ratio, table, useful_ends, valid_ends
 
 NAME = "validity"
 ORDER = 50
+VERSION = 2
 TITLES = {
     "preference": "Preference orders multipliers as the exact checker does",
     "utility": "Utility orders multipliers as the exact checker does",
@@ -36,6 +38,7 @@ FIGURE = "validity"
 
 AGREES = 0.5
 """Least τ that counts as agreement: three comparisons of four."""
+AGREEMENT = (AGREES, np.inf)
 MARGIN = 0.1
 """Largest loss of the share of valid answers at m = 0 in the range that the checker allows: one answer in ten, three times the
 luck of 64 answers."""
@@ -132,11 +135,11 @@ def _judge(
     if compared.sum() < MIN_COMPARISONS:
         because = f"The answers differ beyond luck in {compared.sum()} comparisons only. Sample more, or steer further."
         return undecided(NAME, quantity, evidence.key, "τ", because), pd.DataFrame()
-    checked = _drawn_again(evidence, share, n, len(measured))
+    checked = _drawn_again(share, n, len(measured) - 1, np.random.default_rng(evidence.seed))
     found = _agreement(measured, checked, compared)
     intervals = {name: percentile_interval(draws[1:]) for name, draws in found.items()}
     rows = [(quantity, name, draws[0], intervals[name].low, intervals[name].high) for name, draws in found.items()]
-    outcome = judge(intervals["τ"], (AGREES, np.inf))
+    outcome = judge(intervals["τ"], AGREEMENT)
     judged = Claim(
         claim=NAME,
         part=quantity,
@@ -146,11 +149,30 @@ def _judge(
         interval=intervals["τ"],
         control="the exact checker, on sampled answers",
         outcome=outcome,
-        p_value=p_value(found["τ"][1:], (AGREES, np.inf), outcome),
+        p_value=p_value(found["τ"][1:], AGREEMENT, outcome),
         because=f"Over {compared.sum()} comparisons of two multipliers, {what} agree by τ = {found['τ'][0]:.2f} (linear "
         f"correlation {found['linear'][0]:.2f}); at least {AGREES} is agreement.",
     )
+    judged = if_powerful(_power_to_agree(measured, share, n, evidence.seed), judged)
     return judged, pd.DataFrame(rows, columns=["quantity", "measure", "estimate", "low", "high"])
+
+
+def _power_to_agree(
+    measured: Float[ndarray, "draws k"], share: Float[ndarray, " k"], n: Int[ndarray, " k"], seed: int
+) -> Power:
+    """Of the order of multipliers."""
+    true = np.sort(share)[np.argsort(np.argsort(measured[0]))]
+    luck = measured[1:] - measured[0]
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        answers = rng.binomial(n, true) / n
+        if (compared := _beyond_luck(answers, n)).sum() < MIN_COMPARISONS:
+            return Outcome.INCONCLUSIVE
+        again = measured[0] + luck[rng.integers(len(luck))] + luck[:N_PLANTED_RESAMPLES]
+        checked = _drawn_again(answers, n, len(again), rng)[1:]
+        return judge(percentile_interval(_agreement(again, checked, compared)["τ"]), AGREEMENT)
+
+    return power("the checker's true shares have the order of the log-odds", planted, seed)
 
 
 def _level(
@@ -163,8 +185,7 @@ def _level(
     promised = useful_ends(evidence.sweep, N_RESAMPLES, evidence.seed)
     checked = valid_ends(multipliers, valid, n, MARGIN, N_RESAMPLES, evidence.seed)
     ratio, found = Ratio.of(promised, checked), table(promised, checked)
-    low, high = (percentile_interval(draws[1:]) for draws in (ratio.low, ratio.high))
-    interval = ConfidenceInterval(low.low, high.high)
+    interval = ratio.interval
     outcome = judge(interval, AS_WIDE)
     closed = (np.isfinite(ratio.high) & (ratio.low > 0)).all()
     told = [f"{-row[0]:.3g} to {row[1]:.3g}" for row in (promised.at_least[:, 0], checked.at_least[:, 0])]
@@ -182,12 +203,34 @@ def _level(
         f"{MARGIN:g} below that at m = 0 from m = {told[1]}. The former is {ratio.estimate:.2f} times as wide; from "
         f"{AS_WIDE[0]:g} to {AS_WIDE[1]:g} they are one.",
     )
+    # Of a range that goes on beyond what was measured it can only be seen that the other is narrower.
+    if np.isfinite([promised.found[:, 0], checked.found[:, 0]]).all():
+        stretched = np.where(multipliers < 0, *(checked.found[:, 0] / promised.found[:, 0])) * multipliers
+        true = np.interp(stretched, multipliers, valid)
+        judged = if_powerful(
+            _power_of_level(promised, multipliers, true, n, evidence.seed), judged, at_sight=Outcome.REFUTED
+        )
     return judged, found
 
 
+def _power_of_level(
+    promised: Ends, multipliers: Float[ndarray, " k"], true: Float[ndarray, " k"], n: Int[ndarray, " k"], seed: int
+) -> Power:
+    """Of the range, where these are the true shares of valid answers."""
+    luck = promised.at_least[:, 1:] / promised.at_least[:, :1]
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        answers = rng.binomial(n, true) / n
+        found = valid_ends(multipliers, answers, n, MARGIN, N_PLANTED_RESAMPLES, int(rng.integers(2**31)))
+        end = promised.at_least[:, :1] * luck[:, rng.integers(luck.shape[1])][:, None]
+        again = Ends(np.column_stack([end, end * luck[:, :N_PLANTED_RESAMPLES]]), promised.last)
+        return judge(Ratio.of(again, found).interval, AS_WIDE)
+
+    return power("answers stay valid as far as log-odds promise", planted, seed)
+
+
 def _drawn_again(
-    evidence: Evidence, share: Float[ndarray, " k"], n: Int[ndarray, " k"], n_draws: int
+    share: Float[ndarray, " k"], n: Int[ndarray, " k"], n_draws: int, rng: np.random.Generator
 ) -> Float[ndarray, "draws k"]:
     """The shares, and shares that as many answers would have had by luck."""
-    drawn = np.random.default_rng(evidence.seed).binomial(n, share, size=(n_draws - 1, len(n))) / n
-    return np.concatenate([share[None], drawn])
+    return np.concatenate([share[None], rng.binomial(n, share, size=(n_draws, len(n))) / n])

@@ -129,15 +129,27 @@ def resampled_means(
     values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0
 ) -> Float[ndarray, "resamples m"]:
     """Means over pairs drawn with replacement, the same pairs at every multiplier; none for a single pair."""
-    n_pairs = values.shape[1]
+    return _times_drawn(values.shape[1], n_resamples, seed) @ values.T / values.shape[1]
+
+
+def _times_drawn(n_pairs: int, n_resamples: int, seed: int) -> Int[ndarray, "resamples pairs"]:
+    """How often each pair is drawn."""
     n_resamples = n_resamples if n_pairs > 1 else 0
-    counts = np.random.default_rng(seed).multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples)
-    return counts @ values.T / n_pairs
+    return np.random.default_rng(seed).multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples)
 
 
 def resampled_with(values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0) -> Float[ndarray, "curves m"]:
     """The mean over all pairs, and those of `resampled_means` after it."""
     return np.concatenate([values.mean(axis=1)[None], resampled_means(values, n_resamples, seed)])
+
+
+def resampled_squares(values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0) -> Float[ndarray, " draws"]:
+    """The squared length of the mean over all pairs, then over pairs drawn again, without what pairs' scatter adds to it: only
+    products of two pairs are counted, so it may be less than nothing."""
+    n_pairs = values.shape[1]
+    times = np.concatenate([np.ones((1, n_pairs), np.int64), _times_drawn(n_pairs, n_resamples, seed)])
+    of_one = times**2 @ np.square(values).sum(axis=0)
+    return (np.square(times @ values.T).sum(axis=1) - of_one) / (n_pairs**2 - (times**2).sum(axis=1))
 
 
 def constancy_p_value(values: Float[ndarray, "m pairs"], n_resamples: int = 999, seed: int = 0) -> float:

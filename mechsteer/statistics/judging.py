@@ -1,6 +1,6 @@
 """Claims: a statement about a model, its estimate with an interval, and whether the evidence bears it out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -115,6 +115,14 @@ def judge(interval: ConfidenceInterval, supported: tuple[float, float]) -> Outco
     if interval.high < low or interval.low > high:
         return Outcome.REFUTED
     return Outcome.INCONCLUSIVE
+
+
+def judge_all(outcomes: Iterable[Outcome]) -> Outcome:
+    """Of a claim that asks several things: supported if all of them are, refuted if any is."""
+    found = set(outcomes)
+    if Outcome.REFUTED in found:
+        return Outcome.REFUTED
+    return Outcome.SUPPORTED if found == {Outcome.SUPPORTED} else Outcome.INCONCLUSIVE
 
 
 def p_value(samples: Float[ndarray, " resamples"], supported: tuple[float, float], outcome: Outcome) -> float:

@@ -123,15 +123,16 @@ CASES = [
         manifold_exists,
         {
             "a torus of dimension 2 in 16": (make, {"distance": TRUE, "dimension": TRUE}),
-            "a linear subspace of dimension 3, filled evenly; 80 pairs": (
-                partial(make, points=flat, n_pairs=80),
+            "a linear subspace of dimension 3, filled evenly; 2,000 learning tokens, 80 pairs": (
+                partial(make, points=flat, n_pairs=80, n_learning=2000),
                 {"distance": FALSE, "dimension": TRUE},
             ),
             "a Gaussian in all directions": (partial(make, points=cloud), {"distance": FALSE, "dimension": FALSE}),
-            "a Gaussian cloud for each token, all directions; nearer than one Gaussian": (
-                clustered,
+            "a Gaussian cloud for each token, all directions; nearer than one Gaussian; 2,000 learning tokens": (
+                partial(clustered, n_learning=2000),
                 {"distance": FALSE},
             ),
+            "the same clouds, too few tokens to see a surface in one": (clustered, {"distance": UNKNOWN}),
         },
     ),
     *_cases(
@@ -144,7 +145,8 @@ CASES = [
             ),
             "steered onto other points of the manifold; 200 pairs": (
                 partial(make, steered_onto_manifold=True, n_pairs=200),
-                {"growth": FALSE, "explains": UNKNOWN, "monotone": FALSE},
+                # What distances hardly differ by, their order over multipliers does not tell either.
+                {"growth": FALSE, "explains": UNKNOWN, "monotone": UNKNOWN},
             ),
             "utility decays with a pair's own distance, but all pairs are shifted alike; 200 pairs": (
                 partial(make, spread=0.0, n_pairs=200),
@@ -325,8 +327,8 @@ CASES = [
     *_cases(
         settles,
         {
-            "both lose nothing, and one gains three nats": (
-                candidates,
+            "both lose nothing, and one gains three nats; 200 pairs and answers": (
+                partial(candidates, n_pairs=200),
                 {"harmless displacement": TRUE, "free preference": TRUE},
             ),
             "both lose three tenths of a nat": (
@@ -337,8 +339,8 @@ CASES = [
                 partial(candidates, harm=0.5),
                 {"harmless displacement": FALSE, "free preference": FALSE},
             ),
-            "neither loses anything, and nothing is gained": (
-                partial(candidates, gained=0.2),
+            "neither loses anything, and nothing is gained; 200 pairs and answers": (
+                partial(candidates, gained=0.2, n_pairs=200),
                 {"harmless displacement": TRUE, "free preference": FALSE},
             ),
         },
@@ -358,12 +360,23 @@ CASES = [
                 partial(vectors_and_lora, 3 / 2, one_side=True, vectors_apart=0.05),
                 {"": FALSE},
             ),
+            "its shifts are nine times as long on a tenth of the pairs, which lose no more for it": (
+                partial(vectors_and_lora, vectors_apart=0.05, ruled=9.0),
+                {"": FALSE},
+            ),
+            "a LoRA does as vectors do; 60 pairs": (
+                partial(vectors_and_lora, vectors_apart=0.05, n_pairs=60),
+                {"": UNKNOWN},
+            ),
         },
     ),
     *_cases(
         frozen_norms,
         {
-            "freezing changes nothing but single pairs": (frozen, {"preference": TRUE, "utility": TRUE}),
+            "freezing changes nothing but single pairs; 100 pairs": (
+                partial(frozen, n_pairs=100),
+                {"preference": TRUE, "utility": TRUE},
+            ),
             "it changes a third of what steering does": (
                 partial(frozen, 1 / 3),
                 {"preference": FALSE, "utility": FALSE},
@@ -371,6 +384,14 @@ CASES = [
             "it changes nothing of preference, and doubles what is lost": (
                 partial(frozen, 0.0, other=1.0),
                 {"preference": TRUE, "utility": FALSE},
+            ),
+            "it changes single pairs by as much as steering does, and the mean by nothing": (
+                partial(frozen, own=1.0),
+                {"preference": UNKNOWN, "utility": UNKNOWN},
+            ),
+            "it changes half of what steering does, all on pairs whose norms sinks rule, a tenth; 200 pairs": (
+                partial(frozen, 0.5, sinks=0.1, n_pairs=200),
+                {"preference": FALSE, "utility": FALSE},
             ),
         },
     ),

@@ -13,10 +13,12 @@ from analyses.claims import (
     control,
     frozen_norms,
     linear_region,
+    manifold_exists,
     off_manifold,
     one_mechanism,
     orthogonality,
     preference_curve,
+    settles,
     split_wins,
     utility_curve,
     validity,
@@ -26,10 +28,10 @@ from analyses.claims.result import Result
 from .chance import chance
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
 from .forms import vectors_and_lora
-from .manifold import make
+from .manifold import curved, make
 from .methods import study
 from .norms import frozen
-from .panel import panel
+from .panel import candidates, panel
 from .readouts import QUIET, by_rank, readouts
 
 N_POPULATION = 10_000
@@ -102,6 +104,16 @@ def shifted_apart(spread: float, **settings: Any):
     return make(spread=spread, **settings)
 
 
+def thick(noise: float, **settings: Any):
+    """A torus around which points scatter by so much in every direction, its circles having a radius of one."""
+    return make(points=partial(curved, noise=noise), **settings)
+
+
+def highest_at(centre: float, **settings: Any):
+    """Utility is highest where the multiplier is so large."""
+    return make(centre=centre, **settings)
+
+
 def promising(ratio: float, **settings: Any):
     """Log-odds call a range useful that is so many times as wide as that of valid answers."""
     return make(promised=ratio, nats=2.0, **settings)
@@ -148,6 +160,19 @@ FAMILIES = [
     Family(
         off_manifold, "spread of pairs' shifts, where distance decides", (0.0, 0.03, 0.1, 0.2, 0.35), shifted_apart,
         ("explains",), is_truth=True, right=-1,
+    ),
+    Family(
+        off_manifold, "multiplier at which utility is highest", (0.0, 1.0, 2.0, 3.0), highest_at, ("monotone",),
+    ),
+    Family(
+        manifold_exists, "spread of points around a torus", (0.02, 0.05, 0.1, 0.2, 0.4), thick, ("distance",), 60,
+    ),
+    *(
+        Family(
+            settles, "nats lost by a direction that does no other harm and gains three", (0.0, 0.05, 0.1, 0.2, 0.3), candidates,
+            ("harmless displacement", "free preference"), n_pairs, is_truth=True,
+        )
+        for n_pairs in (96, 200)
     ),
     *(
         Family(

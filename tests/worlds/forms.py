@@ -15,14 +15,17 @@ weight."""
 
 
 def forms(
-    ratio: float = 1.0, *, one_side: bool = False, vectors_apart: float = 0.0, n_pairs: int = 200, seed: int = 0
-) -> list[Sweep]:
+    ratio: float = 1.0, *, one_side: bool = False, vectors_apart: float = 0.0, ruled: float = 1.0, n_pairs: int = 200,
+    seed: int = 0,
+) -> list[Sweep]:  # fmt: skip
     """Three vectors, a LoRA and a local weight on the same pairs.
 
     Args:
         ratio: the shift at which the other forms lose what vectors do, as a multiple of theirs.
         one_side: where m is positive alone; elsewhere as vectors do.
         vectors_apart: spread (of logarithms) of the vectors among themselves.
+        ruled: by how much shifts of the other forms are longer on a tenth of the pairs, which lose no more for it: activations
+            are small there where they fall, beside a norm that sinks rule.
     """
     rng = np.random.default_rng([seed, 4])
     found = []
@@ -45,9 +48,10 @@ def forms(
             utility=utility, n_pairs=n_pairs, seed=int(rng.integers(2**31)), pairs_seed=seed, method=method
         )
         own = np.exp(SHIFTS * (not is_vector) * rng.standard_normal(n_pairs))
-        found.append(
-            replace(sweep, key=replace(sweep.key, form=form), relative_shift=sweep.relative_shift * own / own.mean())
-        )
+        own /= own.mean()
+        if not is_vector:
+            own[np.arange(n_pairs) % 10 == 0] *= ruled
+        found.append(replace(sweep, key=replace(sweep.key, form=form), relative_shift=sweep.relative_shift * own))
     return found
 
 

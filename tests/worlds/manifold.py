@@ -32,12 +32,12 @@ STEEP = 5
 """As on the guestbook, where at half as far again as the range goes half of the answers are invalid."""
 
 
-def curved(n: int, rng: np.random.Generator, dimension: int = 2) -> Float[ndarray, "n d"]:
-    """A torus of this dimension, a circle in each of as many planes, with a little noise."""
+def curved(n: int, rng: np.random.Generator, dimension: int = 2, noise: float = 0.02) -> Float[ndarray, "n d"]:
+    """A torus of this dimension, a circle in each of as many planes, with a little noise in all directions."""
     turns = rng.uniform(0, 2 * np.pi, (n, dimension))
     points = np.zeros((n, D))
     points[:, : 2 * dimension : 2], points[:, 1 : 2 * dimension : 2] = np.cos(turns), np.sin(turns)
-    return points + 0.02 * rng.normal(size=points.shape)
+    return points + noise * rng.normal(size=points.shape)
 
 
 def flat(n: int, rng: np.random.Generator, dimension: int = 3) -> Float[ndarray, "n d"]:

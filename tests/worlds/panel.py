@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from analyses.evidence.panel import CANDIDATES
+from analyses.evidence.panel import CANDIDATES, N_CONFIRMED
 from mechsteer.manifolds.metrics import METRICS, RAW
 from mechsteer.store.keys import Key, labelled
 
 KEY = Key(sites="1:resid_mid", pairs="planted", weights="none")
 N_FAMILIES, N_ANSWERS = 9, 16
 """As in a study, and as many answers to each direction."""
+APART = 0.3
+"""Spread of what a direction costs single pairs (nats)."""
 OF_FAMILY = 0.5
 """Share of every quantity's variance that lies between families."""
 
@@ -57,17 +59,18 @@ def panel(
 
 
 def candidates(
-    lost: float = 0.0, *, harm: float = 0.0, gained: float = 3.0, n_pairs: int = 96, seed: int = 0
+    lost: float = 0.0, *, harm: float = 0.0, gained: float = 3.0, n_pairs: int = N_CONFIRMED, seed: int = 0
 ) -> pd.DataFrame:
-    """A panel of which two directions were measured again: what they lose, how many more answers are invalid, what they gain."""
+    """A panel of which two directions were measured again, with as many answers as pairs: what they lose, how many more answers
+    are invalid, what they gain."""
     rng = np.random.default_rng([seed, 9])
     rows = []
     for name in CANDIDATES:
-        answers = rng.binomial(1, np.clip(0.02 + harm, 0, 1), N_ANSWERS * 6) - rng.binomial(1, 0.02, N_ANSWERS * 6)
+        answers = rng.binomial(1, np.clip(0.02 + harm, 0, 1), n_pairs) - rng.binomial(1, 0.02, n_pairs)
         row = {"family": "a family", "relative_shift": 0.5, "harm_unit": "share", "n_pairs": n_pairs}
         row |= {"n_answers": len(answers), "confirmed_harm": answers.mean()}
         row |= {"confirmed_harm_error": answers.std(ddof=1) / np.sqrt(len(answers))}
-        for quantity, mean, spread in (("lost", lost, 0.3), ("gained", gained, 1.0)):
+        for quantity, mean, spread in (("lost", lost, APART), ("gained", gained, 1.0)):
             values = mean + spread * rng.standard_normal(n_pairs)
             row |= {f"confirmed_{quantity}": values.mean()}
             row |= {f"confirmed_{quantity}_error": values.std(ddof=1) / np.sqrt(n_pairs)}
