@@ -306,8 +306,16 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
         ((name, share, start + size * share, start + 1.3 * size * share) for name, start, size in
          (("preference", 1.0, 8.0), ("utility", -20.0, -0.5)) for share in (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)),
     ).assign(change_low=-0.1, change_high=0.4)  # fmt: skip
+    changed = _rows(
+        "whose quantity multiplier value",
+        ((whose, name, m, (1 + index / 5) * size * (m if name in ("preference", "odds") else m * m))
+         for index, whose in enumerate(("pairs", "sampled completions", "second pairs"))
+         for name, size in (("preference", 2.0), ("utility", 0.03), ("loss", 0.1), ("odds", 1.0))
+         if name != "odds" or index == 1 for m in (-8.0, -4.0, 0.0, 4.0, 8.0)),
+    ).assign(useful_low=-4.0, useful_high=4.5, n_queries=24)  # fmt: skip
     first = {
         "control-chance": chance,
+        "coverage-curve": _with_interval(changed, "value", 0.1),
         "frozen_norms-curve": frozen.assign(multiplier=2 * frozen.share),
         "preference_curve-rivals": rivals,
         "utility_curve-rivals": rivals,

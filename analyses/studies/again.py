@@ -16,7 +16,7 @@ from ..claims.verdict import Given, judge
 from ..evidence.evidence import Evidence
 from .tables import COLUMNS_OF
 
-TABLES = ("one_operation", "chance", "frozen_norms", "panel")
+TABLES = ("one_operation", "chance", "coverage", "frozen_norms", "panel")
 """What claims need that are judged by a table."""
 
 

@@ -70,6 +70,7 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     for name, units in (
         ("one_operation", plan.edited),
         ("chance", plan.chance),
+        ("coverage", plan.coverage),
         ("frozen_norms", plan.frozen),
         ("panel", plan.panel),
     ):
@@ -118,6 +119,7 @@ def describe(
             "learning": _about(subjects.learning),
             "testing": _about(subjects.testing),
             "others": [_about(pairs) for pairs in subjects.others],
+            "second": [_about(pairs) for pairs in subjects.second],
         },
         "findings": [
             asdict(finding) for finding in (*findings, *_unsteered(first, are_answers=bool(plan.two_options)))
@@ -136,6 +138,7 @@ def describe(
                 *_of_two_options(plan, bench, summary["multiplier_of_it"]),
             ],
             "second": _of_second(plan, bench, first),
+            "coverage": _of_coverage(first),
         },
         "units": [unit.key for unit in plan.units],
     }
@@ -184,6 +187,13 @@ def _of_second(plan: Plan, bench: Bench, first: Sweep) -> list[str]:
     return [] if table is None else [sentence(table, first.key.steer, useful_range(first))]
 
 
+def _of_coverage(first: Sweep) -> list[str]:
+    """How much of the model's probability is measured."""
+    from ..evidence.coverage import sentence
+
+    return [sentence(first)]
+
+
 def _unsteered(sweep: Sweep, *, are_answers: bool) -> Iterator[Finding]:
     return check_losses(sweep.loss_positive[sweep.zero], sweep.loss_negative[sweep.zero], are_answers=are_answers)
 
@@ -227,6 +237,7 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
         *plan.texts,
         *plan.edited,
         *plan.chance,
+        *plan.coverage,
         *plan.frozen,
         *plan.panel,
     )

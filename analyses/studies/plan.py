@@ -23,6 +23,7 @@ from ..units.looks import (
     Answer,
     Chance,
     Collect,
+    Cover,
     EditWeights,
     FreezeNorms,
     LayerEffects,
@@ -53,10 +54,12 @@ class Subjects:
     learning: Pairs
     testing: Pairs
     others: tuple[Pairs, ...]
+    second: tuple[Pairs, ...] = ()
+    """Of the same concept as those that are measured; one set, or none."""
 
     @property
     def all_pairs(self) -> tuple[Pairs, ...]:
-        return (self.learning, self.testing, *self.others)
+        return (self.learning, self.testing, *self.others, *self.second)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Plan:
     evidence: tuple[Collect, ...]
     edited: tuple[EditWeights, ...]
     chance: tuple[Chance, ...]
+    coverage: tuple[Cover, ...]
     frozen: tuple[FreezeNorms, ...]
     panel: tuple[Panel, ...]
     trials: tuple[Trial, ...]
@@ -97,7 +101,8 @@ class Plan:
         yield "second", self.second_utility
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", self.texts
-        yield "claims", (*self.panel, *self.evidence, *self.edited, *self.chance, *self.frozen, *self.verdicts)
+        judged_by = (*self.panel, *self.evidence, *self.edited, *self.chance, *self.coverage, *self.frozen)
+        yield "claims", (*judged_by, *self.verdicts)
 
     @property
     def units(self) -> Iterator[Unit]:
@@ -116,7 +121,8 @@ class Plan:
 def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite | None = None) -> Plan:
     """All units of a study at a site, or at several, with commas; and what it was chosen by, if it was."""
     seed, model = settings.seed, subjects.model
-    learning, testing, *others = (PairSet.of(pairs) for pairs in subjects.all_pairs)
+    learning, testing = PairSet.of(subjects.learning), PairSet.of(subjects.testing)
+    others, second = ([PairSet.of(pairs) for pairs in some] for some in (subjects.others, subjects.second))
     tried = {
         (method, form): trials(settings, learner(settings, model, learning, site, method, form, seed))
         for method, form in settings.steers()
@@ -148,6 +154,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
     chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
+    coverage = tuple(Cover(sweep, tuple(second), concept, seed) for sweep in judged)
     frozen = tuple(FreezeNorms(sweep) for sweep in judged)
     panel = tuple(
         Panel(sweep, learning, tuple(others), settings.panel, concept, seed)
@@ -175,17 +182,19 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         evidence=evidence,
         edited=edited,
         chance=chance,
+        coverage=coverage,
         frozen=frozen,
         panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
-        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, frozen, panel, seed)),
+        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, coverage, frozen, panel, seed)),
     )
 
 
 def tokens_of(settings: Settings, subjects: Subjects) -> tuple[Tokens, ...]:
     """How the pairs become tokens, and what is wrong with them then."""
     return tuple(
-        Tokens(subjects.model, PairSet.of(pairs), settings.format) for pairs in (subjects.learning, subjects.testing)
+        Tokens(subjects.model, PairSet.of(pairs), settings.format)
+        for pairs in (subjects.learning, subjects.testing, *subjects.second)
     )
 
 
@@ -222,7 +231,8 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 def verdicts(
     sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...],
-    chance: tuple[Chance, ...], frozen: tuple[FreezeNorms, ...], panel: tuple[Panel, ...], seed: int,
+    chance: tuple[Chance, ...], coverage: tuple[Cover, ...], frozen: tuple[FreezeNorms, ...], panel: tuple[Panel, ...],
+    seed: int,
 ) -> Iterator[Judge]:  # fmt: skip
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
     if not evidence:
@@ -237,6 +247,8 @@ def verdicts(
                 yield from (Judge.by(name, table, seed) for table in panel)
             case "chance":
                 yield from (Judge.by(name, table, seed) for table in chance)
+            case "coverage":
+                yield from (Judge.by(name, table, seed) for table in coverage)
             case "frozen_norms":
                 yield from (Judge.by(name, table, seed) for table in frozen)
             case _:

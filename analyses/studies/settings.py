@@ -51,6 +51,8 @@ class Settings:
     ask_against: str = ""
     """Texts around {query} that ask for the concept, and against it, in words; both or none."""
     other_pairs: tuple[str, ...] = ()
+    second_pairs: str | None = None
+    """More of the same concept, by which the measurement is judged; of a guestbook, the language makes some."""
     claims: tuple[str, ...] = ("DiffMean-vector",)
     seed: int = 0
     device: str | None = None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,10 @@ from .workers import Workers, jobs_for
 if TYPE_CHECKING:
     from mechsteer.models.model import Model
 
+N_SECOND = 100
+"""Pairs of the second set that are measured."""
+N_MADE = 2000
+"""Pairs that a guestbook makes, of which those are kept that are new in all: one of four."""
 Report = Callable[[str], None]
 Finish = Callable[[Path, Callable], None]
 """Adds to a study's folder, given something that maps as the built-in does, in several processes where there are any."""
@@ -248,7 +252,8 @@ def subjects_of(settings: Settings, checked: Checked, opener: Opener) -> Subject
     """What is studied, once its pairs are accepted."""
     accept(checked.findings)
     learning, testing = checked.learning, checked.testing
-    return Subjects(opener.reference([learning, testing]), learning, testing, tuple(other_pairs(settings)))
+    others, second = tuple(other_pairs(settings)), second_pairs(settings, checked)
+    return Subjects(opener.reference([learning, testing, *second]), learning, testing, others, second)
 
 
 def checked_pairs(settings: Settings) -> Checked:
@@ -272,6 +277,35 @@ def other_pairs(settings: Settings) -> list[Pairs]:
             others = (concept for concept in language.concepts if not settings.pairs.endswith(concept))
             names = tuple(f"{language.name}/{concept}" for concept in others)
     return [limited(load_pairs(name), settings).distinct() for name in names]
+
+
+def second_pairs(settings: Settings, checked: Checked) -> tuple[Pairs, ...]:
+    """More pairs of the same concept, none of which teaches or is measured: of a file, or, for a guestbook's pairs, made anew."""
+    used = (*checked.learning, *checked.testing)
+    most = min(N_SECOND, len(checked.testing))
+    if settings.second_pairs is None:
+        return tuple(replace(made, items=made.items[:most]) for made in _made_anew(settings, checked))
+    columns = parse_columns(settings.columns)
+    found = limited(load_pairs(settings.second_pairs, columns=columns, group=settings.group), settings).distinct()
+    known = {pair.texts for pair in used}
+    if not (new := tuple(pair for pair in found if pair.texts not in known)):
+        raise InputError(
+            f"All pairs of {settings.second_pairs!r} teach or are measured already. Pass others of the same concept."
+        )
+    return (replace(found, items=new).balanced_sample(most, seed=settings.seed),)
+
+
+def _made_anew(settings: Settings, checked: Checked) -> Iterator[Pairs]:
+    """Of a guestbook's concept, by another seed, with queries that no pair has, and topics that none teaches."""
+    known = {pair.query for pair in (*checked.learning, *checked.testing)}
+    for language in guestbook.LANGUAGES.values():
+        for concept in language.concepts:
+            if settings.pairs == f"{language.name}/{concept}":
+                made = language.pairs(concept, N_MADE, seed=settings.seed + 1)
+                taught = set(checked.learning.groups)
+                new = tuple(pair for pair in made if pair.query not in known and pair.group not in taught)
+                if new:
+                    yield replace(made, items=new, name=f"{made.name}-second")
 
 
 def choose_site(settings: Settings, subjects: Subjects, bench: Bench) -> Chosen:

@@ -41,6 +41,7 @@ TOLD = {
         "comparison": [str],
         "single_pairs": [str],
         "second": [str],
+        "coverage": [str],
     },
 }
 """What study.json says, beside the manifest, to those who tell of the study."""
@@ -75,6 +76,9 @@ COLUMNS_OF: dict[str, Columns] = {
     "texts": {"multiplier": finite, "pair": words, "query": words, "text": words},
     "evidence/chance": {
         "kind": words, "pair": words, **dict.fromkeys(("budget", "relative_shift", "draw", "gained"), finite),
+    },
+    "evidence/coverage": {
+        "whose": words, "pair": words, **dict.fromkeys(("completion", "side", "tokens", "multiplier", "loss"), finite),
     },
     "evidence/panel": {
         "family": words, "harm_unit": words,

@@ -265,6 +265,34 @@ class FreezeNorms(OfSteer):
 
 
 @dataclass(frozen=True)
+class Cover(OfSteer):
+    """What a steer does to other completions than those of the pairs."""
+
+    second: tuple[PairSet, ...]
+    """More pairs of the same concept; one set, or none."""
+    concept: str
+    """On a guestbook, of its pairs: what an exact checker can look for."""
+    seed: int
+
+    kind = "coverage"
+
+    @property
+    def words(self) -> str:
+        return f"other completions under {self.sweep.steer.steer.steer}"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.coverage import measure
+
+        sweep, steer = at.get(self.sweep), self.sweep.steer
+        second = [at.get(unit) for unit in self.second]
+        found = measure(
+            at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep, *second, concept=self.concept,
+            seed=self.seed,
+        )  # fmt: skip
+        return {"coverage": labelled(found, self.sweep.result)}
+
+
+@dataclass(frozen=True)
 class Chance(OfSteer):
     """What chance gains at a steer's shifts, beside the steer."""
 

@@ -16,11 +16,11 @@ from ..claims import CLAIMS
 from ..claims.result import Result, undecided
 from ..claims.verdict import judge
 from ..evidence.evidence import why_none
-from .looks import Chance, Collect, EditWeights, FreezeNorms
+from .looks import Chance, Collect, Cover, EditWeights, FreezeNorms
 from .panels import Panel
 from .sweeps import Measure
 
-Given = Collect | EditWeights | Chance | FreezeNorms | Panel | tuple[Measure, ...] | Measure
+Given = Collect | EditWeights | Chance | Cover | FreezeNorms | Panel | tuple[Measure, ...] | Measure
 """What a claim is judged by; the sweep alone of a steer of which there can be no evidence."""
 
 
@@ -50,7 +50,7 @@ class Judge(Unit[Result]):
     def compute(self, at: Bench) -> Result:
         if isinstance(self.given, tuple):
             given = [at.get(sweep) for sweep in self.given]
-        elif isinstance(self.given, EditWeights | Chance | FreezeNorms | Panel):
+        elif isinstance(self.given, EditWeights | Chance | Cover | FreezeNorms | Panel):
             found = at.get(self.given)
             if found.because:
                 return Result((undecided(self.claim, "", self.given.result, "", found.because),))

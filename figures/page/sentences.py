@@ -40,6 +40,7 @@ def lead(study: Study) -> list[str]:
         *best["comparison"],
         *best["single_pairs"],
         *best["second"],
+        *best["coverage"],
     ]
     if claims := [claim for claim in study.claims if not claim.is_check]:
         counts = {outcome: sum(claim.outcome.value == outcome for claim in claims) for outcome in OUTCOMES}

@@ -29,6 +29,7 @@ ABOUT = {
     "side_effects_by_layer": "what half a nat of lost utility does to other concepts, by the layer that is steered",
     "answers": "the same, judged exactly on generated answers",
     "evidence/one_operation": "logits under hooks against logits of edited weights",
+    "evidence/coverage": "losses of the pairs' completions, of completions that the model writes, and of second pairs",
     "evidence/frozen_norms": "preference and utility with norms as they are, and dividing by what they divide by unsteered",
     "evidence/panel": "many directions of equal length: what each does, and how far it leads",
     "evidence/chance": "what a steer gains, and directions by chance at the same shifts, pair by pair",

@@ -128,6 +128,14 @@ def study(
     other_pairs: Annotated[
         str, judging(help="Pairs of other concepts, on which side effects are measured.", metavar="PAIRS,...")
     ] = "",
+    second_pairs: Annotated[
+        str | None,
+        judging(
+            help="More pairs of the same concept, which must give the same curves; of the guestbooks' pairs, by default, as "
+            "many new ones.",
+            metavar="PAIRS",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = None,
     device_map: DeviceMapOption = None,
@@ -160,7 +168,7 @@ def study(
         format=with_template(prompt_format, template_option),
         methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
         panel=panel, ask_for=ask_for, ask_against=ask_against, other_pairs=split_list(other_pairs),
-        claims=split_list(claims), seed=seed,
+        second_pairs=second_pairs, claims=split_list(claims), seed=seed,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,
     )  # fmt: skip
     if config is not None:

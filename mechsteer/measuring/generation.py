@@ -26,10 +26,26 @@ def generate(
     Queries of different length share a batch, padded on the left, unless the model reads padding (ways.py); the seed makes the
     sampling repeat.
     """
-    tokenizer = model.require_tokenizer()
     queries = [queries] if isinstance(queries, str) else queries
+    written = generate_tokens(
+        model, queries, prompt_format=prompt_format, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+    )
+    return model.require_tokenizer().batch_decode(written, skip_special_tokens=not keep_special_tokens)
+
+
+def generate_tokens(
+    model: Model,
+    queries: Sequence[str],
+    *,
+    prompt_format: str = "raw",
+    max_new_tokens: int = 48,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """The same as token ids: a text that is read again may become other tokens than those that were drawn."""
     if not queries:
         return []
+    tokenizer = model.require_tokenizer()
     prompts = [encode_prompt(model, query, prompt_format) for query in queries]
     batch = pad_batch([(ids, len(ids)) for ids in prompts], model.padding_token, side="left").to(model.device)
     model.check_length(batch.tokens.shape[1] + max_new_tokens, "The longest prompt with all that may follow")
@@ -48,8 +64,7 @@ def generate(
     ends = set(ends if isinstance(ends, list) else [ends])
     rows = [row for part in written for row in part.sequences.tolist()]
     begins = [batch.tokens.shape[1]] * len(rows) if way.side_by_side else [len(ids) for ids in prompts]
-    texts = [_to_end(row[begin:], ends) for row, begin in zip(rows, begins, strict=True)]
-    return tokenizer.batch_decode(texts, skip_special_tokens=not keep_special_tokens)
+    return [_to_end(row[begin:], ends) for row, begin in zip(rows, begins, strict=True)]
 
 
 def _to_end(tokens: list[int], ends: set[int | None]) -> list[int]:

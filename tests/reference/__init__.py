@@ -33,7 +33,8 @@ BY_SITE = ("sites", "side_effects_by_layer")
 """Tables of the choice of a site."""
 TABLES = (
     "sweeps", "frontier", "differences", "side_effects", "answers", "prompting", "against_prompting", "pairs_steered",
-    "steerability", "second_utility", "evidence/panel", "evidence/one_operation", "evidence/chance", "evidence/frozen_norms",
+    "steerability", "second_utility", "evidence/panel", "evidence/one_operation", "evidence/chance", "evidence/coverage",
+    "evidence/frozen_norms",
     *BY_SITE,
 )  # fmt: skip
 LEFT_OUT = {"orthogonality-random", "projection_gain-random", "activation_map-place", "split_wins-frontier"}
@@ -139,13 +140,13 @@ KINDS = {
     "prompting": "prompting", "against_prompting": "frontier", "panel": "panel", "side_effects_by_layer": "side effects by layer",
     "side_effects": "side effects", "answers": "answers", "one_operation": "edited weights", "chance": "chance",
     "pairs_steered": "pairs steered", "steerability": "pairs steered", "second_utility": "second utility",
-    "frozen_norms": "frozen norms",
+    "frozen_norms": "frozen norms", "coverage": "coverage",
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
 VERSIONS = {
     "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 3, "side effects": 2, "answers": 2, "edited weights": 1,
     "texts": 1, "evidence": 3, "chance": 1, "claim": 5, "trial": 2, "prompting": 1, "side effects by layer": 1, "panel": 2,
-    "forecast": 2, "pairs steered": 1, "second utility": 1, "frozen norms": 1,
+    "forecast": 2, "pairs steered": 1, "second utility": 1, "frozen norms": 1, "coverage": 1,
 }  # fmt: skip
 """Of each kind of unit, as it stands when its numbers are those that were frozen."""
 

@@ -11,6 +11,7 @@ from numpy import ndarray
 from analyses.claims import (
     causes,
     control,
+    coverage,
     frozen_norms,
     linear_region,
     manifold_exists,
@@ -32,6 +33,7 @@ from analyses.claims.rivals import PARTS
 from mechsteer.statistics.judging import Outcome
 
 from .chance import chance
+from .completions import completions
 from .curves import (
     PREFERENCE,
     UTILITY,
@@ -109,6 +111,36 @@ CASES = [
             "length is 80 % of their variance": (
                 partial(steer, n_pairs=100, by_length=0.8),
                 {"preference": FALSE, "utility": FALSE},
+            ),
+        },
+    ),
+    *_cases(
+        coverage,
+        {
+            "others do as the pairs, a second set that is harder by two nats too; a third of the guestbook's scatter": (
+                partial(completions, harder=2.0, scatter=0.3),
+                dict.fromkeys([part for part in coverage.TITLES if part != "odds, sampled"], TRUE),
+            ),
+            "others do as the pairs, and hardly scatter": (
+                partial(completions, scatter=0.1),
+                {"odds, sampled": TRUE},
+            ),
+            "others gain half as much": (
+                partial(completions, 0.5, scatter=0.3),
+                dict.fromkeys(("preference, sampled", "odds, sampled", "preference, second pairs"), FALSE),
+            ),
+            "others lose four times as much": (
+                partial(completions, lost=4.0, scatter=0.3),
+                {
+                    "utility, sampled": FALSE,
+                    "utility, second pairs": FALSE,
+                    "preference, sampled": TRUE,
+                    "preference, second pairs": TRUE,
+                },
+            ),
+            "others gain and lose thrice as much, and no checker tells sides": (
+                partial(completions, 3.0, 3.0, checked=False, scatter=0.3),
+                dict.fromkeys(("loss, sampled", "preference, second pairs", "utility, second pairs"), FALSE),
             ),
         },
     ),

@@ -11,6 +11,7 @@ import numpy as np
 from analyses.claims import (
     causes,
     control,
+    coverage,
     frozen_norms,
     linear_region,
     manifold_exists,
@@ -26,6 +27,7 @@ from analyses.claims import (
 from analyses.claims.result import Result
 
 from .chance import chance
+from .completions import completions
 from .curves import PREFERENCE, UTILITY, Planted, steer, two_steps
 from .forms import vectors_and_lora
 from .manifold import curved, make
@@ -119,6 +121,11 @@ def promising(ratio: float, **settings: Any):
     return make(promised=ratio, nats=2.0, **settings)
 
 
+def losing_more(ratio: float, **settings: Any):
+    """Other completions lose so many times as much utility as the pairs, and gain as much preference."""
+    return completions(lost=ratio, **settings)
+
+
 _PARTS = ("adequate", "best of rivals")
 FAMILIES = [
     *(
@@ -184,6 +191,16 @@ FAMILIES = [
     Family(
         frozen_norms, "share of what steering changes that freezing adds", (0.0, 0.05, 0.1, 0.2, 0.3, 1.0), frozen,
         ("preference", "utility"), n_pairs=48, is_truth=True,
+    ),
+    *(
+        Family(
+            coverage, f"{what} by other completions, beside what the pairs do", ratios, build,
+            (f"{quantity}, sampled", f"{quantity}, second pairs"), is_truth=True, right=3,
+        )
+        for what, quantity, ratios, build in (
+            ("preference gained", "preference", (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), completions),
+            ("utility lost", "utility", (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), losing_more),
+        )
     ),
     Family(
         control, "standard deviations of chance by which the steer gains more than one more direction", (0.0, 1.0, 2.0, 4.0, 6.0),

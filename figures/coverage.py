@@ -1,0 +1,55 @@
+"""Coverage: what a steer changes of the pairs' completions, of completions that the model would write, and of second pairs."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.claims.coverage import LOSS, ODDS, PAIRS, PREFERENCE, SAMPLED, SECOND, UTILITY
+from analyses.studies.finished import Study
+from mechsteer.store.keys import Key
+
+from .drawing.panels import Place, key, panels, wide_axis, with_intervals, zero_lines
+from .drawing.saved import of_steer
+from .drawing.style import BLACK, BLUE, GREEN, LIGHT, VERMILION, Look
+
+NAME = "coverage"
+ORDER = 86
+SCOPE = "steer"
+LOOKS = {PAIRS: Look(BLUE, "o"), SAMPLED: Look(VERMILION, "s", "--"), SECOND: Look(GREEN, "^", ":")}
+BY_MASS = Look(BLACK, "D", "-.")
+"""Of the odds that an answer takes a side, beside preference."""
+PANELS = {
+    PREFERENCE: "preference gained\n(nats)",
+    UTILITY: "utility lost\n(nats)",
+    LOSS: "lost by a completion\n(nats)",
+}
+
+
+def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
+    """A row for each kind of completions, quantity and multiplier: means over queries (nats), with intervals of 95 %."""
+    table = of_steer(study, "coverage-curve", subject)
+    return None if table is None else table.assign(unit="nats")
+
+
+def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
+    """Three panels; the useful range is where the ground is light."""
+    table = numbers(study, subject)
+    if table is None:
+        return None
+    with panels(ax, 3, height=5.0, sharex=True) as shown:
+        for panel, (quantity, label) in zip(shown.axes, PANELS.items(), strict=True):
+            panel.axvspan(table.useful_low[0], table.useful_high[0], color=LIGHT, alpha=0.35, zorder=0, linewidth=0)
+            rows = table.loc[table.quantity == quantity]
+            for whose, look in LOOKS.items():
+                own = rows.loc[rows.whose == whose]
+                with_intervals(panel, own.multiplier, own, look, linestyle=look.line)
+            wide_axis(panel.yaxis, 10.0 if quantity == PREFERENCE else 0.5, rows[["low", "high"]])
+            zero_lines(panel, y=True)
+            panel.set_ylabel(label)
+        odds = table.loc[table.quantity == ODDS]
+        with_intervals(shown.axes[0], odds.multiplier, odds, BY_MASS, linestyle=BY_MASS.line)
+        shown.axes[-1].set_xlabel("multiplier $m$")
+        looks = {whose: look for whose, look in LOOKS.items() if whose in set(table.whose)}
+        looks |= {"odds of a side, by sampled mass": BY_MASS} if len(odds) else {}
+        shown.legend([key(f"{name}, 95 %", look, linestyle=look.line) for name, look in looks.items()], columns=2)
+        shown.title(table.subject.iloc[0])
+    return shown.figure
