@@ -137,6 +137,15 @@ def test_a_kill_leaves_nothing_that_is_taken_for_a_result(tmp_path, where):
     assert Bench(store).get(Number(1.0)) == 1.0
 
 
+def test_parts_go_whose_unit_was_killed_once_it_was_finished(bench):
+    finished, begun = Number(1.0), Number(2.0)
+    bench.get(finished)
+    for unit in (finished, begun):
+        bench.parts(unit).mkdir()
+    bench.store.prepare()
+    assert not bench.parts(finished).exists() and bench.parts(begun).is_dir()
+
+
 def test_what_a_living_process_writes_is_left_alone(bench):
     import socket
 

@@ -215,6 +215,10 @@ class Store:
                 old = time.time() - path.stat().st_mtime > ABANDONED
                 if is_dead(rest) if host == _HOST else old:
                     _clear(path)
+        # A unit that was killed between its result and its parts.
+        for path in (self.folder / "parts").iterdir():
+            if path.name in self:
+                _clear(path)
         # A result whose move into place was cut short is not one, and its place must be free.
         for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
             if len(path.name) == KEY_DIGITS and not (path / "record.json").is_file():
