@@ -66,7 +66,7 @@ def test_of_a_token_that_was_not_learnt_it_says_nothing():
 
 
 def test_clusters_are_nearer_than_a_gaussian_and_no_manifold():
-    result = manifold_exists.run(clustered(1000))
+    result = manifold_exists.run(clustered(1000, n_learning=2000))
     distance = result.claims[0]
     curve = result.tables["curve"].query("share == 0.5").set_index("points").distance
     assert curve["held out"] < 0.5 * curve["gaussian"]

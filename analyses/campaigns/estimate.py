@@ -46,6 +46,7 @@ PASSES: dict[str, Callable[[Any], float]] = {
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
     "forecast": lambda unit: unit.learning.n + unit.testing.n,
     "second utility": lambda unit: 8 * _n_multipliers(unit.sweep),
+    "coverage": lambda unit: 12 * (3 * 160 + 2 * 100),
     "side effects": lambda unit: 5 * _others(unit),
     "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
     "answers": lambda unit: 40 * 32,
