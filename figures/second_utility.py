@@ -7,7 +7,7 @@ from analyses.studies.finished import Study
 from mechsteer.measuring.useful import USEFUL
 from mechsteer.store.keys import keys_in, rows_of
 
-from .drawing.panels import Place, key, panels, wide_axis
+from .drawing.panels import Place, key, panels, steer_line, wide_axis
 from .drawing.saved import saved
 from .drawing.style import GREY, form_looks, form_title
 
@@ -35,12 +35,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     with panels(ax, height=2.3) as shown:
         (panel,) = shown.axes
         for _, rows in table.groupby("steer", sort=False):
-            look = looks[rows.form.iloc[0]]
             for side in (rows[rows.multiplier <= 0], rows[rows.multiplier >= 0]):
-                panel.plot(
-                    side.utility_lost, side.value, color=look.colour, marker=look.marker, linestyle=look.line,
-                    markersize=2, linewidth=0.8, alpha=0.7,
-                )  # fmt: skip
+                steer_line(panel, side.utility_lost, side.value, looks[rows.form.iloc[0]])
         panel.axvline(USEFUL, color=GREY, linewidth=0.6, linestyle=":")
         panel.axhline(0, color=GREY, linewidth=0.6)
         for axis, even_up_to, values in ((panel.xaxis, 0.1, table.utility_lost), (panel.yaxis, 0.01, table.value)):

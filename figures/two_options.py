@@ -7,7 +7,7 @@ from analyses.evidence.two_options import BIAS_GAINED, CONCEPT
 from analyses.studies.finished import Study
 from mechsteer.store.keys import keys_in, rows_of
 
-from .drawing.panels import Place, key, panels, zero_lines
+from .drawing.panels import Place, key, panels, steer_line, zero_lines
 from .drawing.saved import saved
 from .drawing.style import GREY, form_looks, form_title
 
@@ -40,11 +40,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     with panels(ax, height=2.6) as shown:
         (panel,) = shown.axes
         for _, rows in table.groupby("steer", sort=False):
-            look = looks[rows.form.iloc[0]]
-            panel.plot(
-                rows.concept, rows.value, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2,
-                linewidth=0.8, alpha=0.7,
-            )  # fmt: skip
+            steer_line(panel, rows.concept, rows.value, looks[rows.form.iloc[0]])
         zero_lines(panel, y=True)
         for slope in (-1, 1):
             panel.axline((0, 0), slope=slope, color=GREY, linewidth=0.6, linestyle=":")

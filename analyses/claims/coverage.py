@@ -27,7 +27,7 @@ from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interv
 from mechsteer.statistics.judging import Claim, Outcome, judge, judge_all, p_value
 from mechsteer.store.keys import Key, keys_in
 
-from .power import power
+from .power import if_powerful, power
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 PAIRS, SAMPLED, SECOND = "pairs", "sampled completions", "second pairs"
@@ -38,6 +38,7 @@ LOSS, PREFERENCE, UTILITY, ODDS = "loss", "preference", "utility", "odds"
 NAME = "coverage"
 ORDER = 12
 NEEDS = "coverage"
+VERSION = 2
 TITLES = {
     "loss, sampled": "Completions that the model would write lose as much as the pairs' own",
     "preference, sampled": "Preference by completions that the model would write is that by the pairs",
@@ -201,10 +202,13 @@ def _judge(
     found = compared((pairs, others), (0, int(whose == SECOND)), N_RESAMPLES)
     outcome, p = _outcome(found)
     furthest = max(found, key=lambda measure: measure.departure)
-    told, known = "; ".join(map(str, found)), power("others are drawn from the pairs themselves", planted)
-    because = f"{OTHERS[whose].format(len(others.queries))} beside {len(pairs.queries)} pairs: {told}. {known}."
+    because = (
+        f"{OTHERS[whose].format(len(others.queries))} beside {len(pairs.queries)} pairs: {'; '.join(map(str, found))}."
+    )
     estimate, interval = float(furthest.draws[0]), furthest.interval
-    return Claim(NAME, part, key, estimate, furthest.unit, interval, CONTROL, outcome, because, p)
+    claim = Claim(NAME, part, key, estimate, furthest.unit, interval, CONTROL, outcome, because, p)
+    known = power("others are drawn from the pairs themselves", planted)
+    return if_powerful(known, claim, at_sight=Outcome.REFUTED)
 
 
 def _of_gains(

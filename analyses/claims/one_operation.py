@@ -1,7 +1,8 @@
 """The three forms are one affine update, h' = (W + m ΔW) h + (b + m Δb) (arXiv 2602.02343, eq. 4).
 
 Judged by logits under the steer's hooks against logits of the model whose own weight and bias are edited; edited_weights.py
-compares them. The control is the same edit with its sign reversed, which must differ.
+compares them. The control is the same edit with its sign reversed, which must differ. That is algebra, and checks the software:
+there is nothing to plant.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The plan of a study: every unit of it, stage by stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mechsteer import guestbook
@@ -37,7 +37,7 @@ from ..units.steers import ChooseSite, FindRange, Learn, PairSet, Tokens
 from ..units.sweeps import Fit, Measure
 from ..units.tuning import Trial
 from ..units.two_options import TwoOptions
-from ..units.verdicts import Judge
+from ..units.verdicts import Judge, TableGiven
 from .folder import FORMAT
 from .settings import Settings, parse_multipliers
 
@@ -160,6 +160,9 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         Panel(sweep, learning, tuple(others), settings.panel, concept, seed)
         for sweep in (judged[:1] if has_evidence and settings.panel else ())
     )
+    tables = {
+        "one_operation": edited, "panel": panel, "chance": chance, "coverage": coverage, "frozen_norms": frozen
+    }  # fmt: skip
     asked = tuple(Ask(sweeps[0], asking) for asking in asking_of(settings))
     by_layer = (LayerEffects(chosen, parse_sites(site)[0].place, tuple(others)),) if chosen and others else ()
     return Plan(
@@ -186,7 +189,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         frozen=frozen,
         panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
-        verdicts=tuple(verdicts(sweeps, evidence or judged, edited, chance, coverage, frozen, panel, seed)),
+        verdicts=tuple(verdicts(sweeps, evidence or judged, tables, seed)),
     )
 
 
@@ -230,31 +233,20 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 
 def verdicts(
-    sweeps: tuple[Measure, ...], evidence: tuple[Collect | Measure, ...], edited: tuple[EditWeights, ...],
-    chance: tuple[Chance, ...], coverage: tuple[Cover, ...], frozen: tuple[FreezeNorms, ...], panel: tuple[Panel, ...],
+    sweeps: tuple[Measure, ...],
+    evidence: tuple[Collect | Measure, ...],
+    tables: Mapping[str, Sequence[TableGiven]],
     seed: int,
-) -> Iterator[Judge]:  # fmt: skip
+) -> Iterator[Judge]:
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
     if not evidence:
         return
     for name, member in CLAIMS.members().items():
-        match member.get("NEEDS", "evidence"):
-            case "sweeps":
-                yield Judge.by(name, sweeps, seed)
-            case "one_operation":
-                yield from (Judge.by(name, table, seed) for table in edited)
-            case "panel":
-                yield from (Judge.by(name, table, seed) for table in panel)
-            case "chance":
-                yield from (Judge.by(name, table, seed) for table in chance)
-            case "coverage":
-                yield from (Judge.by(name, table, seed) for table in coverage)
-            case "frozen_norms":
-                yield from (Judge.by(name, table, seed) for table in frozen)
-            case _:
-                # What speaks of the model, its pairs and the site is the same whatever is added there.
-                once = member.get("SCOPE", "steer") != "steer"
-                yield from (Judge.by(name, item, seed) for item in (evidence[:1] if once else evidence))
+        needs = member.get("NEEDS", "evidence")
+        # What speaks of the model, its pairs and the site is the same whatever is added there.
+        of_steers = evidence if member.get("SCOPE", "steer") == "steer" else evidence[:1]
+        for given in [sweeps] if needs == "sweeps" else tables.get(needs, of_steers):
+            yield Judge.by(name, given, seed)
 
 
 def asking_of(settings: Settings) -> tuple[Asking, ...]:

@@ -20,7 +20,9 @@ from .looks import Chance, Collect, Cover, EditWeights, FreezeNorms
 from .panels import Panel
 from .sweeps import Measure
 
-Given = Collect | EditWeights | Chance | Cover | FreezeNorms | Panel | tuple[Measure, ...] | Measure
+TableGiven = EditWeights | Chance | Cover | FreezeNorms | Panel
+"""What makes one table, by which a claim is judged."""
+Given = Collect | TableGiven | tuple[Measure, ...] | Measure
 """What a claim is judged by; the sweep alone of a steer of which there can be no evidence."""
 
 
@@ -50,7 +52,7 @@ class Judge(Unit[Result]):
     def compute(self, at: Bench) -> Result:
         if isinstance(self.given, tuple):
             given = [at.get(sweep) for sweep in self.given]
-        elif isinstance(self.given, EditWeights | Chance | Cover | FreezeNorms | Panel):
+        elif isinstance(self.given, TableGiven):
             found = at.get(self.given)
             if found.because:
                 return Result((undecided(self.claim, "", self.given.result, "", found.because),))

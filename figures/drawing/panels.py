@@ -84,6 +84,13 @@ def key(label: str, look: Look, *, line: bool = False, **settings) -> Line2D:
     return Line2D([], [], color=look.colour, label=label, **(shown | settings))
 
 
+def steer_line(ax: Axes, x, y, look: Look) -> None:
+    """One steer among many: thin and see-through, where their lines cross."""
+    ax.plot(
+        x, y, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2, linewidth=0.8, alpha=0.7
+    )  # fmt: skip
+
+
 def with_intervals(ax: Axes, x, rows: pd.DataFrame, look: Look, **settings) -> None:
     """`value` of each row with a bar from `low` to `high`; not errorbar, for an interval may miss its estimate."""
     x = np.asarray(x, dtype=np.float64)
