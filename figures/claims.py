@@ -14,8 +14,12 @@ from .drawing.style import GREY, OUTCOMES, Look, form_title
 NAME = "claims"
 ORDER = 10
 
-UNITS = {"R²": "R²", "share": "", " / ": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖shift‖/‖h‖"}
+UNITS = {
+    "R²": "R²", "share": "", " / ": "ratio", "times": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖shift‖/‖h‖",
+}  # fmt: skip
 """Short words for a unit that holds these."""
+LONGEST = 12
+"""Letters of a unit that have room beside the panel; a longer one that has no short word is told by the numbers alone."""
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
@@ -58,13 +62,13 @@ def _labels(table: pd.DataFrame) -> pd.Series:
     for more in (", " + steers, " vs " + table.against):
         repeated = table.assign(label=labels).duplicated(["claim", "label"]) | (labels == "")
         needed = repeated.groupby(table.claim).transform("any")
-        labels = labels.where(~needed, (labels + more).str.removeprefix(", "))
-    return labels
+        labels = labels.where(~needed, (labels + more).str.removeprefix(", ").str.removesuffix(" vs "))
+    return labels.where(labels != "", "the model")
 
 
 def _words(value: float, low: float, high: float, unit: str) -> str:
     if np.isnan(value):
         return "no estimate"
-    short = next((short for part, short in UNITS.items() if part in unit), unit)
+    short = next((short for part, short in UNITS.items() if part in unit), unit if len(unit) <= LONGEST else "")
     ends = ["open" if np.isnan(end) else f"{end:.2g}" for end in (low, high)]
     return f"{value:.2g} [{', '.join(ends)}] {short}".replace("-", "−")

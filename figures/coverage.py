@@ -31,7 +31,7 @@ def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
-    """Three panels; the useful range is where the ground is light."""
+    """Three panels; the useful range is shaded."""
     table = numbers(study, subject)
     if table is None:
         return None
@@ -49,7 +49,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         with_intervals(shown.axes[0], odds.multiplier, odds, BY_MASS, linestyle=BY_MASS.line)
         shown.axes[-1].set_xlabel("multiplier $m$")
         looks = {whose: look for whose, look in LOOKS.items() if whose in set(table.whose)}
-        looks |= {"odds of a side, by sampled mass": BY_MASS} if len(odds) else {}
+        looks |= {"odds, by sampled mass": BY_MASS} if len(odds) else {}
         shown.legend([key(f"{name}, 95 %", look, linestyle=look.line) for name, look in looks.items()], columns=2)
         shown.title(table.subject.iloc[0])
     return shown.figure

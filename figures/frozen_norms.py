@@ -23,7 +23,7 @@ def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
-    """Two panels; the useful range is where the ground is light."""
+    """Two panels; the useful range is shaded."""
     table = numbers(study, subject)
     if table is None:
         return None

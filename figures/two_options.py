@@ -37,13 +37,16 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     if table is None:
         return None
     looks = form_looks(table.form)
-    with panels(ax, height=2.6) as shown:
+    with panels(ax, height=3.6) as shown:
         (panel,) = shown.axes
         for _, rows in table.groupby("steer", sort=False):
             steer_line(panel, rows.concept, rows.value, looks[rows.form.iloc[0]])
         zero_lines(panel, y=True)
         for slope in (-1, 1):
             panel.axline((0, 0), slope=slope, color=GREY, linewidth=0.6, linestyle=":")
+        # On one scale, a steer that does all for the answer is an upright line.
+        reach = 1.05 * table[["concept", "value"]].abs().max().max()
+        panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         panel.set_xlabel("gained for the concept (nats)")
         panel.set_ylabel(f"gained for the answer {table.answer.iloc[0]},\nwhatever it stands for (nats)")
         shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()], columns=3)

@@ -183,8 +183,8 @@ def test_formats_are_read_as_they_are_written():
     assert str(PromptFormat.parse("cued")) == r'cued {"cue":"\nAnswer:"}', (
         "which cue it was is part of what was measured"
     )
-    assert parse_options(["a=false", "b=3", "c=x y", 'd="4"', "e=x=y"]) == {
-        "a": False, "b": 3, "c": "x y", "d": "4", "e": "x=y",
+    assert parse_options(["a=false", "b=3", "c=x y", 'd="4"', "e=x=y", r"f=\nA:"]) == {
+        "a": False, "b": 3, "c": "x y", "d": "4", "e": "x=y", "f": "\nA:",
     }  # fmt: skip
     for text, message in (
         ("xml", "Choose raw, cued or chat"),

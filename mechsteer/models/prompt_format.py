@@ -81,7 +81,8 @@ class PromptFormat:
 
 
 def parse_options(texts: Iterable[str]) -> dict[str, Any]:
-    """Read "NAME=VALUE"s; a value is JSON where it can be read so (false, 3, "a b"), else it is the text itself."""
+    """Read "NAME=VALUE"s; a value is JSON where it can be read so (false, 3, "a b"), else it is the text itself, in which \\n is
+    the line break that a shell's quotes do not make of it."""
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -92,5 +93,5 @@ def parse_options(texts: Iterable[str]) -> dict[str, Any]:
         try:
             found[name.strip()] = json.loads(value)
         except ValueError:
-            found[name.strip()] = value
+            found[name.strip()] = value.replace("\\n", "\n")
     return found
