@@ -5,6 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Before shapes are checked: what is imported while one of our files is would be compiled anew in every process.
+import matplotlib.pyplot  # noqa: F401
+import pandas as pd
+import pytest
+import torch
+import transformers.modeling_utils
+import transformer_lens.model_bridge  # noqa: F401
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 import typechecker  # noqa: E402
@@ -13,11 +21,6 @@ typechecker.check_shapes("mechsteer", "analyses", "figures")
 
 # Workers would take the cores that tests beside this one run on.
 os.environ["MECHSTEER_JOBS"] = "1"
-
-import pandas as pd  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
 
 import mechsteer as ms  # noqa: E402
 
