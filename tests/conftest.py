@@ -10,8 +10,8 @@ import matplotlib.pyplot  # noqa: F401
 import pandas as pd
 import pytest
 import torch
-import transformers.modeling_utils
 import transformer_lens.model_bridge  # noqa: F401
+import transformers.modeling_utils
 
 sys.path.insert(0, str(Path(__file__).parent))
 
