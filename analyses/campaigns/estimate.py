@@ -46,16 +46,16 @@ PASSES: dict[str, Callable[[Any], float]] = {
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
     "forecast": lambda unit: unit.learning.n + unit.testing.n,
     "second utility": lambda unit: 8 * _n_multipliers(unit.sweep),
-    "coverage": lambda unit: 12 * (3 * 160 + 2 * 100),
+    "coverage": lambda unit: 16 * 3 * min(160, unit.sweep.pairs.n) + 13 * (unit.second.n if unit.second else 0),
     "side effects": lambda unit: 5 * _others(unit),
     "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
     "answers": lambda unit: 40 * 32,
     "texts": lambda unit: 24 * _n_multipliers(unit.sweep),
     "edited weights": lambda unit: 6 * 24,
-    "frozen norms": lambda unit: 2 * 11 * 48,
+    "frozen norms": lambda unit: 2 * 11 * min(48, unit.sweep.pairs.n),
     "chance": lambda unit: 49 * 6 * min(32, unit.sweep.pairs.n),
     "evidence": lambda unit: 4 * _n_multipliers(unit.sweep) * unit.sweep.pairs.n,
-    "panel": lambda unit: 8 * unit.n_directions * 96,
+    "panel": lambda unit: 200 * unit.n_directions,
 }
 """By kind of unit, texts of a pair that it passes through the model, at one multiplier each."""
 BESIDES = {
@@ -123,11 +123,12 @@ class Estimate:
 
 
 def weights_of(unit: Any) -> str:
-    """The model that a unit is about, by its weights."""
+    """The model that a unit is about, by its weights; of a unit that says none, that of one that it names."""
     for value in vars(unit).values():
         if isinstance(value, ModelReference):
             return value.weights
-    return next((found for other in unit.inputs if (found := weights_of(other))), "")
+    named = (*unit.inputs, *(value for value in vars(unit).values() if isinstance(value, Unit)))
+    return next((found for other in named if (found := weights_of(other))), "")
 
 
 def _seconds_of_a_pass(model: Any, cell: Cell, learn: Learn) -> float:
