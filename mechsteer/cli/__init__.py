@@ -41,6 +41,10 @@ CONTENTS = {
             "compare", "Compare studies, pair by pair and seed by seed.",
             "mechsteer compare results/guestbook results/gpt2",
         ),
+        Line(
+            "findings", "Write what a campaign found into a page in Markdown.",
+            "mechsteer findings results/plan --page findings.md",
+        ),
     ),
     "One piece at a time": (
         Line(

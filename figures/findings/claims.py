@@ -1,0 +1,51 @@
+"""Claims: how each came out, model by model."""
+
+import pandas as pd
+
+from mechsteer.statistics.judging import Outcome
+
+from ..campaigns import heat_map
+from ..campaigns.heat_map import WORDS
+from .found import Found, interval, number, steer_of, table
+
+NAME = "claims"
+TITLE = "Claims"
+ORDER = 40
+
+
+def write(found: Found) -> str:
+    """The heat map; every primary claim in every cell; and of all others how many held, with the estimate over models."""
+    claims = found.claims
+    if claims.empty:
+        return table([])
+    primary = [
+        {"claim": row["name"], "of": steer_of(row)} | _where(row) | {
+            "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"],
+            "p (Holm)": number(row["p_value"], 3), "it": WORDS[row["outcome"]],
+        }
+        for row in claims.loc[claims["is_primary"]].to_dict("records")
+    ]  # fmt: skip
+    return "\n\n".join(
+        (
+            found.picture(heat_map.draw(found.campaign), "claims", "Every claim by model and pairs"),
+            table(primary),
+            "Primary claims, named in the plan before anything was run; p-values and outcomes are Holm's over all cells.",
+            table(_rest(found.campaign.combined, set(claims.loc[claims["is_primary"], "name"]))),
+            "All others; Benjamini and Hochberg hold the share of wrong verdicts to 5 %. Estimates are over cells, with Hartung "
+            "and Knapp's interval where there are several.",
+        )
+    )
+
+
+def _where(row: dict) -> dict[str, str]:
+    return {"model": row["model"], "pairs": row["concept"]} | ({"but": row["condition"]} if row["condition"] else {})
+
+
+def _rest(combined: pd.DataFrame, primary: set[str]) -> list[dict]:
+    rest = combined.loc[~combined["name"].isin(list(primary))]
+    return [
+        {"claim": row["name"], "of": steer_of(row)} | {WORDS[outcome.value]: row[outcome.value] for outcome in Outcome} | {
+            "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"], "over": row["over"],
+        }
+        for row in rest.loc[rest.condition == ""].to_dict("records")
+    ]  # fmt: skip

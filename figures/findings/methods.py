@@ -1,0 +1,69 @@
+"""Methods: what each gains where half a nat of utility is lost, at m = 1, and beside asking in words."""
+
+import numpy as np
+
+from mechsteer.measuring.sweeps import Sweep
+
+from ..drawing.style import form_title
+from .found import Cell, Found, interval, number, steer, table
+
+NAME = "methods"
+TITLE = "Methods"
+ORDER = 30
+
+BUDGET = 0.5
+
+
+def write(found: Found) -> str:
+    """Two tables: the methods, and SPLIT against each of the others of its form."""
+    rows = [row for cell in found.cells for row in _of_cell(cell)]
+    against = [
+        cell.place | {
+            "form": form_title(row["form"]), "SPLIT against": row["against"],
+            "gains more": interval(row["difference"], row["low"], row["high"]),
+            "so it": row["split"], "seeds": row["n_seeds"],
+        }
+        for cell in found.cells for row in cell.study.table("differences").to_dict("records")
+    ]  # fmt: skip
+    about = (
+        f"Nats of preference, the mean of both directions, with 95 % intervals over pairs and seeds, where {BUDGET:g} nats of "
+        "utility are lost; and at m = 1, as the paper steers, with the utility lost there. Asking in words has no multiplier: "
+        "it stands in those columns."
+    )
+    return "\n\n".join(
+        (table(rows), about, table(against), "The mean gain over losses up to half a nat, seed by seed.")
+    )
+
+
+def _of_cell(cell: Cell) -> list[dict]:
+    frontier, rows = cell.study.table("frontier"), []
+    at_budget = frontier.loc[np.isclose(frontier.budget, BUDGET)]
+    for row in at_budget.to_dict("records"):
+        sweeps = [s for s in cell.study.sweeps if (s.key.method, s.key.form) == (row["method"], row["form"])]
+        at_one = [_at_one(sweep) for sweep in sweeps]
+        gained, lost = np.mean([one for one in at_one if one is not None] or [(np.nan, np.nan)], axis=0)
+        rows.append(
+            cell.place | steer(sweeps[0].key) | {
+                f"gained at {BUDGET:g} nats": interval(row["gained"], row["low"], row["high"]), "gained at m = 1": number(gained),
+                "lost at m = 1": number(lost), "seeds": str(row["n_seeds"]),
+            }
+        )  # fmt: skip
+    if cell.study.sums.has("prompting.parquet"):
+        asked = cell.study.table("prompting").set_index("side").loc["both"]
+        rows.append(
+            cell.place | {
+                "method": "asking in words", "form": "", f"gained at {BUDGET:g} nats": "",
+                "gained at m = 1": number(asked["gained"]), "lost at m = 1": number(asked["lost"]), "seeds": "",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _at_one(sweep: Sweep) -> tuple[float, float] | None:
+    """Preference gained and utility lost at m = 1 and -1, the mean of both; nothing where that was not swept."""
+    at = [np.flatnonzero(np.isclose(sweep.multipliers, m)) for m in (-1, 1)]
+    if not all(len(found) for found in at):
+        return None
+    low, high = (int(found[0]) for found in at)
+    preference, lost = sweep.preference.mean(axis=1), np.nanmean(sweep.lost, axis=1)
+    return float(preference[high] - preference[low]) / 2, float(lost[high] + lost[low]) / 2

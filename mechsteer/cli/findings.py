@@ -1,0 +1,28 @@
+"""`mechsteer findings`: a campaign's numbers and pictures, put into a page of one's own words."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .printing import echo
+
+
+def findings(
+    campaign: Annotated[Path, typer.Argument(help="The folder of a campaign, finished or not.", metavar="CAMPAIGN")],
+    page: Annotated[
+        Path,
+        typer.Option(
+            help="A page in Markdown whose marked sections are written anew; or a new one.", metavar="FILE.md"
+        ),
+    ] = Path("findings.md"),
+) -> None:
+    """Write what a campaign found into a page in Markdown.
+
+    What stands between <!-- curves --> and <!-- end of curves -->, say, is written anew from the campaign's tables, with the
+    plan's hash; what stands outside is yours. A page that does not exist yet gets every section. Pictures lie beside it.
+    """
+    from analyses.campaigns.campaign import Campaign
+    from figures.findings import write_findings
+
+    echo(f"Written into {write_findings(Campaign.load(campaign), page)}.")

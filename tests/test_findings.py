@@ -1,0 +1,73 @@
+"""Findings: a page whose marked sections are written from a campaign, and whose other words are its author's."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import drawn_campaign
+import numpy as np
+import pytest
+
+from analyses.studies.finished import Study
+from figures.findings import MARKED, SECTIONS, write_findings
+from figures.findings.found import interval, table
+from figures.findings.methods import _at_one
+from mechsteer import InputError
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory, small_study):
+    """Drawn claims; one finished cell has a study's folder."""
+    campaign = drawn_campaign.write(tmp_path_factory.mktemp("campaign") / "out", primary=("control",))
+    for cell in campaign.cells:
+        if cell["state"] == "done":
+            shutil.copytree(small_study, campaign.folder / cell["name"])
+    return campaign
+
+
+def test_a_new_page_has_every_section_and_its_pictures_lie_beside_it(campaign, tmp_path):
+    page = write_findings(campaign, tmp_path / "found.md")
+    text = page.read_text()
+    assert {match["name"] for match in MARKED.finditer(text)} == set(SECTIONS.members())
+    assert campaign.said["plan"] in text
+    shown = re.findall(r"!\[[^]]+\]\((.+?)\)", text)
+    assert shown and all((tmp_path / name).is_file() for name in shown)
+
+
+def test_what_stands_outside_the_marks_stays_and_what_stands_inside_is_written_anew(campaign, tmp_path):
+    page = tmp_path / "found.md"
+    page.write_text("Ours.\n<!-- curves -->\nstale\n<!-- end of curves -->\nOurs too.\n")
+    write_findings(campaign, page)
+    text = page.read_text()
+    assert text.startswith("Ours.\n") and text.endswith("Ours too.\n") and "stale" not in text and "R²" in text
+    before = page.read_bytes()
+    assert write_findings(campaign, page).read_bytes() == before
+
+
+def test_a_page_without_marks_and_one_with_unknown_marks_are_left_as_they_are(campaign, tmp_path):
+    for text, said in (
+        ("Ours.\n", "no marked section"),
+        ("<!-- cats -->\n<!-- end of cats -->\n", "'cats' is unknown"),
+    ):
+        page = tmp_path / "found.md"
+        page.write_text(text)
+        with pytest.raises(InputError, match=said):
+            write_findings(campaign, page)
+        assert page.read_text() == text
+
+
+def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(small_study):
+    sweep = Study.load(small_study).sweeps[0]
+    assert _at_one(sweep) is None
+    # Its ends are called ±1, and so lie the rest.
+    renamed = replace(sweep, multipliers=sweep.multipliers / sweep.multipliers[-1])
+    gained, lost = _at_one(renamed) or (np.nan, np.nan)
+    assert gained == pytest.approx((sweep.preference[-1] - sweep.preference[0]).mean() / 2)
+    assert lost == pytest.approx(sweep.lost[[0, -1]].mean())
+
+
+def test_tables_keep_a_pipe_within_its_cell_and_what_is_unknown_is_a_dash():
+    assert table([{"a": "x|y", "n": "1.0"}, {"a": "z"}]).splitlines() == [
+        "| a | n |", "| --- | ---: |", "| x\\|y | 1.0 |", "| z |  |",
+    ]  # fmt: skip
+    assert interval(None, 1, 2) == "–" and interval(1, 0, float("nan")) == "1.00 [0.00, –]"
