@@ -22,7 +22,7 @@ def _shown(folder: Path) -> str:
     """`mechsteer show`, as text and for programs."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         content = summary.read(folder)
-        echo(*summary.told(content))
+        echo(*summary.told(content), *summary.details(content))
     return f"{content}{printed.getvalue()}"
 
 

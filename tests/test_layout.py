@@ -93,6 +93,7 @@ from mechsteer.store.keys import Key
 from analyses.claims import CLAIMS, verdict
 from analyses.studies import again, finished, plan, study
 from analyses.units import looks, steers, sweeps, verdicts
+from analyses.verdict import verdicts_of
 
 rng = np.random.default_rng(0)
 points = rng.normal(size=(200, 4))

@@ -14,6 +14,7 @@ from .tokens import too_sparse
 
 NAME = "activation_map"
 ORDER = 140
+THEME = "mechanism"
 SCOPE = "first"
 
 N_KEPT = 1500

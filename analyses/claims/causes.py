@@ -31,6 +31,7 @@ from .result import Result, undecided
 
 NAME = "causes"
 ORDER = 45
+THEME = "mechanism"
 NEEDS = "panel"
 SCOPE = "model"
 VERSION = 2

@@ -18,6 +18,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "control"
 ORDER = 5
+THEME = "chance"
 NEEDS = "chance"
 GATE = True
 TITLES = {"": "The steer gains more than chance does"}

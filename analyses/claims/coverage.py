@@ -37,6 +37,7 @@ LOSS, PREFERENCE, UTILITY, ODDS = "loss", "preference", "utility", "odds"
 
 NAME = "coverage"
 ORDER = 12
+THEME = "measurement"
 NEEDS = "coverage"
 VERSION = 2
 TITLES = {

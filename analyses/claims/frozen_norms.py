@@ -21,6 +21,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "frozen_norms"
 ORDER = 48
+THEME = "mechanism"
 NEEDS = "frozen_norms"
 ACROSS = True
 VERSION = 2

@@ -26,6 +26,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "linear_region"
 ORDER = 80
+THEME = "curves"
 VERSION = 2
 TITLES = {
     "line": "Preference is a straight line where steering is useful",

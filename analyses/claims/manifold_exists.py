@@ -38,6 +38,7 @@ from .tokens import MIN_POINTS, by_pair, if_enough, too_sparse
 
 NAME = "manifold_exists"
 ORDER = 30
+THEME = "mechanism"
 SCOPE = "model"
 VERSION = 2
 TITLES = {

@@ -19,6 +19,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "measurement"
 ORDER = 10
+THEME = "measurement"
 SCOPE = "model"
 TITLES = {
     "preference": "Preference is more than the texts' length and difficulty",

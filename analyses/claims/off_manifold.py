@@ -32,6 +32,7 @@ from .tokens import by_pair, if_enough, too_sparse
 
 NAME = "off_manifold"
 ORDER = 40
+THEME = "mechanism"
 TITLES = {
     "growth": "Larger multipliers go further off the manifold",
     "explains": "At one multiplier, pairs taken further off lose more utility",

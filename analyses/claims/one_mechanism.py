@@ -31,6 +31,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "one_mechanism"
 ORDER = 47
+THEME = "mechanism"
 SCOPE = "study"
 NEEDS = "sweeps"
 ACROSS = True

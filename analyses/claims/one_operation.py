@@ -16,6 +16,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "one_operation"
 ORDER = 20
+THEME = "mechanism"
 NEEDS = "one_operation"
 ACROSS = True
 TITLES = {"": "Hooks and edited weights are one operation"}

@@ -38,6 +38,7 @@ from .tokens import if_enough
 
 NAME = "orthogonality"
 ORDER = 60
+THEME = "mechanism"
 VERSION = 2
 TITLES = {
     "small": "Steering changes utility little beside preference",

@@ -18,6 +18,7 @@ from .rivals import UNITS, judge_curve, too_few_defined
 
 NAME = "preference_curve"
 ORDER = 90
+THEME = "curves"
 VERSION = 2
 TITLES = {
     "adequate": "The paper's preference curve fits where steering is useful",

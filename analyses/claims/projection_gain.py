@@ -23,6 +23,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "projection_gain"
 ORDER = 70
+THEME = "curves"
 TITLES = {
     "slope": "The projection of the shift is preference's slope at zero",
     "region": "The projection of the shift is the slope of the linear region",

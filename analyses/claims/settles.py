@@ -25,6 +25,7 @@ from .result import MIN_PAIRS, Result, undecided
 
 NAME = "settles"
 ORDER = 46
+THEME = "mechanism"
 NEEDS = "panel"
 SCOPE = "model"
 VERSION = 2

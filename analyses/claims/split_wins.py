@@ -18,6 +18,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "split_wins"
 ORDER = 130
+THEME = "methods"
 SCOPE = "study"
 NEEDS = "sweeps"
 ACROSS = True

@@ -21,6 +21,7 @@ from .rivals import too_few_defined
 
 NAME = "transfer"
 ORDER = 110
+THEME = "curves"
 TITLES = {
     "preference": "Preference curves of learning pairs predict test pairs",
     "preference, shape": "Preference curves transfer in shape",

@@ -13,6 +13,7 @@ from .rivals import UNITS, judge_curve, too_few_defined
 
 NAME = "utility_curve"
 ORDER = 100
+THEME = "curves"
 VERSION = 2
 TITLES = {
     "adequate": "The paper's utility curve fits where steering is useful",

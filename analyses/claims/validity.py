@@ -28,6 +28,7 @@ from .valid_range import Ends, Ratio, table, useful_ends, valid_ends
 
 NAME = "validity"
 ORDER = 50
+THEME = "measurement"
 VERSION = 2
 TITLES = {
     "preference": "Preference orders multipliers as the exact checker does",

@@ -24,7 +24,7 @@ CONTENTS = {
     ),
     "Look at a finished study": (
         Line(
-            "show", "Print a study's summary again, or open one claim.",
+            "show", "Print a study's verdict again, or open one claim.",
             "mechsteer show results/guestbook --claim linear_region", "look",
         ),
         Line(

@@ -21,12 +21,15 @@ def show(
             metavar="NAME",
         ),
     ] = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="All of it: curves, every claim, tuning, time by stage.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a study's summary again, or open one claim."""
+    """Print a study's verdict again, or open one claim."""
     if claim is None:
         content = summary.read(folder)
-        blocks = summary.told(content)
+        blocks = summary.details(content) if details else summary.told(content)
     else:
         content = summary.read_claim(folder, claim)
         blocks = summary.told_claim(content)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 """Of cells that say how a claim came out."""
+ENDED = {"worked": "green", "failed": "red", "cannot tell": "yellow"}
+"""Of a box that says how a study ended."""
+WIDEST = 100
+"""Columns of a box: longer lines are hard to read."""
 _NUMBER = re.compile(r"([-+]?\d[\d.e+-]*( \[.*\])?|-|)")
 
 
@@ -47,7 +51,24 @@ class Table:
         return Table(visible(self.title), said(self.columns), sections)
 
 
-def echo(*blocks: str | Table) -> None:
+@dataclass(frozen=True)
+class Box:
+    """How a study ended, and labelled sentences that say why."""
+
+    ended: str
+    headline: str
+    rows: Sequence[tuple[str, str]]
+
+    @property
+    def visible(self) -> "Box":
+        """The same, with control codes spelled out."""
+        return Box(self.ended, visible(self.headline), [(visible(label), visible(words)) for label, words in self.rows])
+
+
+Block = str | Table | Box
+
+
+def echo(*blocks: Block) -> None:
     """Print: a terminal wraps at words and colours, anything else gets whole lines and columns aligned by spaces.
 
     Words and numbers may come from data, so nothing in them is markup, and control codes are spelled out.
@@ -88,13 +109,16 @@ def estimate(row: dict[str, Any], key: str = "estimate", digits: int = 3) -> str
     return f"{number(row[key], digits)} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
 
 
-def _print(console: "Console", block: str | Table) -> None:
+def _print(console: "Console", block: Block) -> None:
     from rich.text import Text
 
     if isinstance(block, str):
         console.print(visible(block), markup=False)
         return
     block = block.visible
+    if isinstance(block, Box):
+        _print_box(console, block)
+        return
     if block.title:
         console.print(Text(block.title, style="bold"))
     if not any(block.sections):
@@ -104,6 +128,29 @@ def _print(console: "Console", block: str | Table) -> None:
         for heading, rows in block.sections.items():
             console.print(Text(f"\n{heading}", style="bold cyan"))
             console.print(_drawn(console, block, rows, header=False))
+    console.print()
+
+
+def _print_box(console: "Console", block: Box) -> None:
+    """With lines around it where a person looks, and at a terminal's width."""
+    import rich.table
+    from rich.panel import Panel
+    from rich.text import Text
+
+    style = ENDED[block.ended]
+    title = Text(block.headline, style=f"bold {style}")
+    table = rich.table.Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, words in block.rows:
+        table.add_row(label, Text(words))
+    if console.is_terminal:
+        console.print(
+            Panel(table, title=title, title_align="left", border_style=style, width=min(console.width, WIDEST))
+        )
+    else:
+        console.print(title)
+        console.print(table)
     console.print()
 
 

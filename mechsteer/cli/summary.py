@@ -1,4 +1,5 @@
-"""What a finished study found: `read` gives it to programs, `told` turns that into words and tables for people."""
+"""What a finished study found: `read` gives it to programs, `told` turns that into words and tables for people, two screens of
+them, and `details` into all that there is."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .printing import Table, estimate, number
+from .printing import Block, Box, Table, estimate, number
 
 HIDDEN = {"weights", "tokenizer", "settings", "pairs_content"}
 """Hashes, which say nothing to a reader."""
@@ -15,18 +16,24 @@ MOST_ROWS, WIDTH = 12, 80
 """Of a table behind a claim: what is shown of it; its file and `--json` hold the whole."""
 
 
+MOST_FINDINGS = 2
+"""Of the pairs, that are told at first sight beside those that weigh, which the box names."""
+
+
 def read(folder: Path) -> dict[str, Any]:
     """The summary of a study from its folder; neither a model nor torch is needed."""
     from analyses.studies.finished import Study
+    from analyses.verdict import verdicts_of
 
     from ..store.keys import Key
 
-    found = Study.load(folder, with_sweeps=False)
+    found = Study.load(folder)
     study, sums = found.told, found.sums
     summary = study["summary"]
     key = Key.of(summary["key"])
     return {
         "folder": str(folder),
+        "verdicts": [verdict.to_dict() for verdict in verdicts_of(found)],
         **{key: study[key] for key in ("command", "mechsteer", "model", "pairs", "site")},
         "curves": {"steer": key.steer} | {name: _curve(fit) for name, fit in found.fits_of(key).items()},
         "frontier": records(found.table("frontier")) if sums.has("frontier.parquet") else [],
@@ -40,20 +47,41 @@ def read(folder: Path) -> dict[str, Any]:
     }
 
 
-def told(content: dict[str, Any]) -> Iterator[str | Table]:
-    """The summary in words and tables."""
+def told(content: dict[str, Any]) -> Iterator[Block]:
+    """The verdict and what it rests on, on two screens."""
+    first, *others = content["verdicts"]
+    yield _box(first)
+    yield from (f"{item['steer']}: {item['headline']}" for item in others)
+    yield from _what(content)
+    known = [reason["told"] for reason in first["reasons"]]
+    yield from [f"- {finding['found']}" for finding in content["findings"] if finding["found"] not in known][
+        :MOST_FINDINGS
+    ]
+    yield ""
+    if content["frontier"]:
+        yield _frontier(content["frontier"])
+    if content["claims"]:
+        yield _by_theme(content["claims"])
+    folder = content["folder"]
+    page = f"; the page: {content['report']}" if content["report"] else ""
+    yield f"All of it: mechsteer show {folder} --details; one claim: --claim NAME{page}."
+
+
+def details(content: dict[str, Any]) -> Iterator[Block]:
+    """All that a study has found."""
     from ..store.keys import Key
 
-    model, pairs, summary = content["model"], content["pairs"], content["summary"]
-    yield (
-        f"{model['name']} ({model['n_layers']} layers of width {model['d_model']}, {model['dtype']}), steered at "
-        f"{content['site']['site']} ({content['site']['hook']}): {content['site']['because']}."
-    )
-    yield (
-        f"{pairs['learning']['n']} pairs of {pairs['learning']['name']} to learn from, "
-        f"{pairs['testing']['n']} of {pairs['testing']['name']} measured."
-    )
+    summary = content["summary"]
+    yield from map(_box, content["verdicts"])
+    yield from _what(content)
+    yield f"The site: {content['site']['because']}."
     yield from (f"- {finding['found']} {finding['advice']}" for finding in content["findings"])
+    yield ""
+    yield from (
+        f"- {verdict['steer']}, {reason['name']}: {reason['told']} {reason['advice']}"
+        for verdict in content["verdicts"]
+        for reason in verdict["reasons"]
+    )
     yield ""
     yield _curves(content)
     if content["frontier"]:
@@ -65,7 +93,7 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
         yield f"Open one, with its table and figure: mechsteer show {content['folder']} --claim NAME\n"
     yield from (*summary["comparison"], *summary["single_pairs"], *summary["second"], *summary["coverage"])
     yield (
-        f"Within {summary['useful']:g} nats of utility, {Key.of(summary['key']).steer} raises preference from "
+        f"Within {summary['useful']:g} nats of utility, {Key.of(summary['key']).steer} takes preference from "
         f"{summary['preference_at_zero']:.2f} to {summary['largest_useful_preference']:.2f} nats, and the share of pairs that "
         f"prefer the concept from {summary['accuracy_at_zero']:.2f} to {summary['accuracy_of_it']:.2f}, at "
         f"m = {summary['multiplier_of_it']:.3g} (relative shift {summary['relative_shift_of_it']:.3g})."
@@ -77,6 +105,39 @@ def told(content: dict[str, Any]) -> Iterator[str | Table]:
     yield f"\nSeconds by stage: {stages}; in all {sum(seconds.values()):.0f}."
     look_at = "report.html" if content["report"] else "figures/"
     yield f"Everything is in {content['folder']}; begin with its {look_at}."
+
+
+def _box(verdict: dict[str, Any]) -> Box:
+    return Box(verdict["ended"], verdict["headline"], [(row["label"], row["words"]) for row in verdict["told"]])
+
+
+def _what(content: dict[str, Any]) -> Iterator[str]:
+    """What was studied."""
+    model, pairs, site = content["model"], content["pairs"], content["site"]
+    yield (
+        f"{model['name']} ({model['n_layers']} layers of width {model['d_model']}, {model['dtype']}), steered at "
+        f"{site['site']} ({site['hook']})."
+    )
+    yield (
+        f"{pairs['learning']['n']} pairs of {pairs['learning']['name']} to learn from, "
+        f"{pairs['testing']['n']} of {pairs['testing']['name']} measured. In all {sum(content['seconds'].values()):.0f} s."
+    )
+
+
+def _by_theme(rows: list[dict[str, Any]]) -> Table:
+    """How many claims came out how; checks of the software are counted apart."""
+    from analyses.claims import CHECKS, THEMES, theme_of
+
+    from ..statistics.judging import Outcome
+
+    of = [(CHECKS if row["is_check"] else theme_of(row["claim"]), row["outcome"]) for row in rows]
+    outcomes, present = [outcome.value for outcome in Outcome], {theme for theme, _ in of}
+    counted = [
+        (theme, *(str(of.count((theme, outcome))) for outcome in outcomes))
+        for theme in THEMES.values()
+        if theme in present
+    ]
+    return Table.of("", ("claims on", *outcomes), counted)
 
 
 def read_claim(folder: Path, name: str) -> dict[str, Any]:
@@ -110,7 +171,7 @@ def _said(claim: Any) -> dict[str, Any]:
     return claim.to_dict() | {"name": claim.name, "subject": str(claim.key)}
 
 
-def told_claim(content: dict[str, Any]) -> Iterator[str | Table]:
+def told_claim(content: dict[str, Any]) -> Iterator[Block]:
     """A claim opened: its sentences, then the tables behind it, then its figure."""
     for row in content["claims"]:
         said = [
@@ -201,8 +262,8 @@ def _frontier(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         gained.setdefault(f"{row['method']} {row['form'].replace('_', ' ')}", {})[row["budget"]] = row
     return Table.of(
-        "Preference gained (nats) at a loss of utility of ... nats",
-        ("steer", *(f"{budget:g}" for budget in budgets), "mean over losses up to a half [95 %]"),
+        "Preference gained (nats) at a loss of utility of ... nats, and the mean up to a half",
+        ("steer", *(f"{budget:g}" for budget in budgets), "mean [95 %]"),
         [
             (steer, *(f"{by_budget[budget]['gained']:.1f}" for budget in budgets), _gained(by_budget[None]))
             for steer, by_budget in gained.items()

@@ -1,0 +1,223 @@
+"""A verdict: how a study of a steer ended, against chance, and why; how far it is useful, what else it does, and what to do."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import USEFUL
+from mechsteer.statistics.judging import Outcome
+from mechsteer.store.keys import Key
+
+from ..studies.finished import Study
+from ..studies.settings import Settings
+from .facts import Facts
+from .flips import Flip, flip_of
+from .reach import Reach, reach_of
+from .reasons import Ended, Reason, against_chance, reasons_of
+
+PASSED = {Outcome.REFUTED: "does not pass", Outcome.INCONCLUSIVE: "is undecided"}
+LONGEST = 90
+"""Letters of a text that are told."""
+
+
+@dataclass(frozen=True)
+class SideEffect:
+    """What changes of another concept at both ends of the useful range (nats of its preference)."""
+
+    measured_on: str
+    below: float
+    above: float
+
+    def __str__(self) -> str:
+        return f"{self.measured_on} {self.below:+.2g} (m<0), {self.above:+.2g} (m>0)"
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Of one steer of a finished study."""
+
+    key: Key
+    ended: Ended
+    reasons: tuple[Reason, ...]
+    """What speaks against it; the first is the chief one."""
+    against_chance: str
+    gained: str
+    useful: Reach
+    side_effects: tuple[SideEffect, ...]
+    flip: Flip | None
+    next_words: str
+    next_command: str
+    """"" where there is nothing to run."""
+
+    @property
+    def chief(self) -> Reason | None:
+        """Why it ended so; of what worked, what limits it most."""
+        return self.reasons[0] if self.reasons else None
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words."""
+        ended, chief = self.ended.value.upper(), self.chief.name if self.chief else ""
+        if self.ended is Ended.WORKED:
+            return f"{ended}, but {chief}" if chief else f"{ended}: preference is gained beyond chance"
+        return f"{ended}: {chief}"
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """All of it in labelled sentences, in the order in which a reader needs them."""
+        worked = self.ended is Ended.WORKED
+        rows = [("against chance", f"{self.key.steer} {self.against_chance}")]
+        if self.chief and self.chief.told not in self.against_chance:
+            rows.append(("limit" if worked else "because", self.chief.told))
+        rows.append(("gained", self.gained))
+        if others := [reason.name for reason in self.reasons[1:]]:
+            rows.append(("also", ", ".join(others)))
+        rows.append(("useful range" if worked else "cheap range", f"{self.useful}."))
+        effects = "; ".join(map(str, self.side_effects))
+        rows.append(("side effects", f"{effects} nats" if effects else "none measured (--other-pairs)"))
+        rows += self.texts
+        return [*rows, ("next", " ".join(filter(None, (self.next_words, self.next_command))))]
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """A query and three texts, each by its multiplier."""
+        if self.flip is None:
+            return []
+        same = "" if self.flip.is_flip else "  (no query's texts flip)"
+        query = " ".join(self.flip.query.split())
+        shown = [(f"m = {m:+.3g}" if m else "m = 0", " ".join(text.split())) for m, text in self.flip.texts.items()]
+        return [("texts", _clipped(query) + same), *((label, _clipped(text) or "(nothing)") for label, text in shown)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        (low, high), shifts = self.useful.ends, self.useful.shifts
+        return {
+            "steer": self.key.steer,
+            "key": self.key.columns(),
+            "ended": self.ended.value,
+            "headline": self.headline,
+            "told": [{"label": label, "words": words} for label, words in self.rows],
+            "reasons": [
+                {"name": reason.name, "told": reason.told, "advice": reason.advice, "ends": reason.ends and reason.ends.value}
+                for reason in self.reasons
+            ],
+            "against_chance": self.against_chance,
+            "gained": self.gained,
+            "useful": {
+                "low": low, "high": high, "relative_shift_low": shifts[0], "relative_shift_high": shifts[1],
+                "seen_by": self.useful.seen_by, "told": str(self.useful),
+                "valid": [None if math.isnan(share := self.useful.valid_at(m)) else share for m in (low, 0.0, high)],
+            },
+            "side_effects": [vars(effect) for effect in self.side_effects],
+            "texts": self.flip and {"query": self.flip.query, "flip": self.flip.is_flip,
+                                    "by_multiplier": [{"multiplier": m, "text": text} for m, text in self.flip.texts.items()]},
+            "next": {"words": self.next_words, "command": self.next_command},
+        }  # fmt: skip
+
+
+def verdicts_of(study: Study) -> list[Verdict]:
+    """Of every steer of which claims were asked; of the first steer where there is none."""
+    return [verdict_of(study, sweep) for sweep in judged_sweeps(study)]
+
+
+def judged_sweeps(study: Study) -> Sequence[Sweep]:
+    """The sweeps of the steers that claims were asked of, the first of all where none was."""
+    judged = [sweep for sweep in study.sweeps if sweep.key in study.judged]
+    return judged or study.sweeps[:1]
+
+
+def verdict_of(study: Study, sweep: Sweep) -> Verdict:
+    """The verdict on one steer."""
+    facts = Facts(study, sweep)
+    reach = reach_of(facts)
+    reasons = reasons_of(facts, reach)
+    ended = reasons[0].ends if reasons and reasons[0].ends else Ended.WORKED
+    flip = flip_of(facts, reach)
+    words, command = _next(facts, reach, ended, reasons, flip)
+    return Verdict(
+        key=sweep.key, ended=ended, reasons=tuple(reasons), against_chance=_against_chance(facts), gained=_gained(facts),
+        useful=reach, side_effects=tuple(_side_effects(facts, reach)), flip=flip, next_words=words, next_command=command,
+    )  # fmt: skip
+
+
+def _against_chance(facts: Facts) -> str:
+    claim = facts.claim("control")
+    if claim is None or facts.chance is None:
+        return f"was not measured. {claim.because}" if claim else "was not measured."
+    if facts.chance is not Outcome.SUPPORTED:
+        return f"{PASSED[facts.chance]}: {against_chance(facts)}"
+    interval = f"[{claim.interval.low:.2g}, {claim.interval.high:.2g}]"
+    return f"passes: {claim.estimate:.2g} times {interval} the most that chance gains at the same shifts."
+
+
+def _gained(facts: Facts) -> str:
+    row = facts.gained
+    if row is None:
+        return "not measured."
+    shares = [
+        f"{share:.0%}"
+        for share in facts.sweep.accuracy_at(np.array([row.multiplier_negative, 0.0, row.multiplier_positive]))
+    ]
+    gained, low, high, below, above = (
+        _nats(value) for value in (row.gained, row.low, row.high, row.gained_negative, row.gained_positive)
+    )
+    return (
+        f"{gained} nats of preference [{low}, {high}] where {USEFUL:g} nats of utility are lost: {below} for m<0, {above} for "
+        f"m>0; the concept is preferred in {shares[0]} and {shares[2]} of {len(facts.sweep.pairs)} pairs, unsteered in "
+        f"{shares[1]}."
+    )
+
+
+def _side_effects(facts: Facts, reach: Reach) -> list[SideEffect]:
+    """The largest first."""
+    rows = facts.rows("side_effects")
+    if rows.empty:
+        return []
+    own = (facts.key.pairs, facts.study.summary["pairs"]["testing"]["name"])
+    found = []
+    for name, some in rows.loc[~rows.measured_on.isin(own)].groupby("measured_on", sort=False):
+        some = some.sort_values("multiplier")
+        below, above = np.interp(reach.ends, some.multiplier, some.preference_change)
+        found.append(SideEffect(str(name), float(below), float(above)))
+    return sorted(found, key=lambda effect: -max(abs(effect.below), abs(effect.above)))
+
+
+def _next(facts: Facts, reach: Reach, ended: Ended, reasons: Sequence[Reason], flip: Flip | None) -> tuple[str, str]:
+    """What to do about the chief reason; with what worked, to write."""
+    folder = facts.study.folder
+    if ended is Ended.WORKED:
+        words = f"{reasons[0].advice} " if reasons else ""
+        low, high = reach.ends
+        file = folder / "interventions" / f"{facts.key.slug}.safetensors"
+        query = shlex.quote(" ".join((flip.query if flip else "").split()) or "your text")
+        return (
+            f"{words}Write with it:",
+            f"mechsteer generate --intervention {_quoted(file)} -m={low:.3g},0,{high:.3g} {query}",
+        )
+    chief = reasons[0]
+    if not chief.change or not facts.settings:
+        return chief.advice, ""
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in facts.settings.items()
+    }
+    changed = replace(Settings(**given), **chief.change)
+    again = folder.with_name(f"{folder.name}-again")
+    return chief.advice, f"{changed.command} --out {_quoted(again)}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _nats(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} …"

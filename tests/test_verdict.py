@@ -1,0 +1,123 @@
+"""The verdict on studies whose story is known: at first sight, in the first lines at a terminal, and to programs."""
+
+import io
+import json
+import shlex
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import stories
+from rich.console import Console
+from stories import STORIES
+
+from analyses.studies.finished import Study
+from analyses.studies.settings import Settings
+from analyses.verdict import verdicts_of
+from mechsteer.cli import printing, summary
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The folder of a story's study, made once."""
+    place, made = tmp_path_factory.mktemp("stories"), {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = stories.write(place / name.replace(" ", "-"), STORIES[name])
+        return made[name]
+
+    return folder
+
+
+def at_a_terminal(content: dict) -> list[str]:
+    """The lines of a summary, 100 columns wide."""
+    page = io.StringIO()
+    console = Console(file=page, width=100, force_terminal=True, color_system=None, highlight=False)
+    for block in summary.told(content):
+        printing._print(console, block)
+    return page.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_each_story_is_told_rightly_in_the_first_twelve_lines_and_the_whole_fits_two_screens(name, told):
+    story, content = STORIES[name], summary.read(told(name))
+    lines = at_a_terminal(content)
+    first = " ".join(" ".join(line.strip("│╭╮─ ") for line in lines[:12]).split())
+    assert first.startswith(story.ended.upper()), first
+    assert story.chief in first and len(lines) <= 48
+    (verdict,) = content["verdicts"]
+    assert verdict["ended"] == story.ended
+    assert [reason["name"] for reason in verdict["reasons"][:1]] == ([story.chief] if story.chief else [])
+    # Which number it rests on stands there, and what to do.
+    assert (
+        any(letter.isdigit() for letter in verdict["reasons"][0]["told"])
+        if story.chief not in ("", "no control")
+        else True
+    )
+    assert verdict["next"]["words"]
+
+
+def test_a_steer_that_does_not_pass_the_control_says_so_before_anything_else(told):
+    for name, story in STORIES.items():
+        if story.ended == "failed" and story.chief != "text invalid at moderate m":
+            (verdict,) = verdicts_of(Study.load(told(name)))
+            label, words = verdict.rows[0]
+            assert label == "against chance" and words.startswith("DiffMean vector 1:resid_post does not pass: "), name
+
+
+def test_what_is_printed_is_what_json_says(told, mechsteer):
+    folder = told("it works")
+    printed, content = mechsteer("show", folder)[1], json.loads(mechsteer("show", folder, "--json")[1])
+    (verdict,) = content["verdicts"]
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert lines[0] == verdict["headline"] == "WORKED: preference is gained beyond chance"
+    assert all(" ".join(f"{row['label']} {row['words']}".split()) in lines for row in verdict["told"])
+
+
+def test_three_texts_show_a_flip_and_say_where_there_is_none(told, tmp_path):
+    (verdict,) = verdicts_of(Study.load(told("it works")))
+    assert verdict.flip is not None and verdict.flip.is_flip
+    below, zero, above = verdict.flip.texts.values()
+    assert "dreary" in below and "so so" in zero and "lovely" in above
+    ends, m = verdict.useful.ends, [*verdict.flip.texts]
+    assert ends[0] <= m[0] < m[1] == 0 < m[2] <= ends[1]
+    same = stories.write(tmp_path / "same", replace(STORIES["it works"], text=lambda m: "so so"))
+    assert "no query's texts flip" in str(verdicts_of(Study.load(same))[0].texts[0])
+
+
+def test_the_useful_range_ends_where_the_checker_or_the_second_utility_does(told):
+    def ends(name: str) -> tuple[float, float]:
+        return verdicts_of(Study.load(told(name)))[0].useful.ends
+
+    low, high = ends("it works")
+    assert (low, high) == pytest.approx((-6, 6), rel=0.1)
+    # A tenth of answers less on a line from 0.96 at 2 to 0.3 at 4; a tenth of a nat per token at the root of five.
+    assert ends("answers break half way") == pytest.approx((-2.3, 2.3), abs=0.05)
+    assert ends("neutral text breaks half way") == pytest.approx((-(5**0.5), 5**0.5), abs=0.1)
+
+
+def test_the_next_command_is_one_that_can_be_run(told, mechsteer):
+    (verdict,) = verdicts_of(Study.load(told("it works")))
+    words = shlex.split(verdict.next_command)
+    assert words[:3] == ["mechsteer", "generate", "--intervention"] and words[3].endswith(
+        "interventions/diffmean-vector.safetensors"
+    )
+    (again,) = verdicts_of(Study.load(told("it gains nothing")))
+    assert again.next_command.startswith(f"{Settings(model='folder/garden', pairs='garden.jsonl').command} --out ")
+
+
+def test_side_effects_are_told_largest_first(told, tmp_path):
+    effects = {"garden/calm": lambda m: 0.01 * m, "garden/old": lambda m: -m}
+    folder = stories.write(tmp_path / "effects", replace(STORIES["it works"], side_effects=effects))
+    (verdict,) = verdicts_of(Study.load(folder))
+    assert [effect.measured_on for effect in verdict.side_effects] == ["garden/old", "garden/calm"]
+    low, high = verdict.useful.ends
+    assert (verdict.side_effects[0].below, verdict.side_effects[0].above) == pytest.approx((-low, -high))
+
+
+def test_one_that_was_not_judged_cannot_be_told(small_study):
+    with redirect_stdout(io.StringIO()) as printed:
+        printing.echo(*summary.told(summary.read(small_study)))
+    assert printed.getvalue().startswith("CANNOT TELL: no control\nagainst chance  DiffMean vector 3:resid_mid was not")
