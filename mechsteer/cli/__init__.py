@@ -68,6 +68,12 @@ CONTENTS = {
             'mechsteer generate --intervention lora.safetensors -m 1 "and the soup ?"',
         ),
     ),
+    "Use a steer": (
+        Line(
+            "serve", "Answer OpenAI's requests on this machine; each may steer.",
+            "mechsteer serve --intervention lora.safetensors",
+        ),
+    ),
     "Results that studies share": (
         Line(
             "store", "List, size or prune the results that studies keep and share.",

@@ -1,6 +1,7 @@
 """What the model writes, steered or not."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -45,28 +46,33 @@ def generate_tokens(
     """The same as token ids: a text that is read again may become other tokens than those that were drawn."""
     if not queries:
         return []
-    tokenizer = model.require_tokenizer()
     prompts = [encode_prompt(model, query, prompt_format) for query in queries]
     batch = pad_batch([(ids, len(ids)) for ids in prompts], model.padding_token, side="left").to(model.device)
     model.check_length(batch.tokens.shape[1] + max_new_tokens, "The longest prompt with all that may follow")
+    ends = end_tokens(model)
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=temperature > 0,
         **({"temperature": temperature, "top_k": 0} if temperature > 0 else {}),
-        eos_token_id=model.hf.generation_config.eos_token_id if model.hf.generation_config else tokenizer.eos_token_id,
+        eos_token_id=sorted(ends) or None,
         pad_token_id=model.padding_token,
     )
     way = way_for(model, prompts, max_new_tokens)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         written = way.write(model, batch, settings)
-    ends = settings.eos_token_id
-    ends = set(ends if isinstance(ends, list) else [ends])
     rows = [row for part in written for row in part.sequences.tolist()]
     begins = [batch.tokens.shape[1]] * len(rows) if way.side_by_side else [len(ids) for ids in prompts]
     return [_to_end(row[begin:], ends) for row, begin in zip(rows, begins, strict=True)]
 
 
-def _to_end(tokens: list[int], ends: set[int | None]) -> list[int]:
+def end_tokens(model: Model) -> set[int]:
+    """Those that end a text: the checkpoint says which, else the tokenizer."""
+    own = model.hf.generation_config
+    said: Any = own.eos_token_id if own is not None else model.require_tokenizer().eos_token_id
+    return set(said if isinstance(said, list) else [] if said is None else [said])
+
+
+def _to_end(tokens: list[int], ends: set[int]) -> list[int]:
     """The tokens up to the first end token, which stays; what follows it is padding."""
     return tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))]

@@ -16,7 +16,13 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from ..engine.rounding import differ
 from ..errors import InputError
@@ -43,23 +49,20 @@ class Way:
         model: Model,
         batch: TokenBatch,
         settings: GenerationConfig,
-        forced: Int[Tensor, "rows steps"] | None = None,
+        chooser: LogitsProcessor | None = None,
+        ends: Sequence[StoppingCriteria] = (),
     ) -> list[Any]:
-        """What Hugging Face's `generate` gives, once for all rows or for each; `forced` is written whatever the model says."""
-        parts = [(batch, forced)]
-        if not self.side_by_side:
-            parts = [
-                (batch.alone(row), None if forced is None else forced[row, None]) for row in range(len(batch.tokens))
-            ]
+        """What Hugging Face's `generate` gives, once for all rows or for each; `model.batch` says to `chooser` and `ends` which
+        rows are read."""
+        parts = [batch] if self.side_by_side else [batch.alone(row) for row in range(len(batch.tokens))]
         written = []
-        for part, told in parts:
-            processor = _Finite(model) if told is None else _Forced(told, part.tokens.shape[1])
+        for part in parts:
             with torch.no_grad(), model.reading(part), _settings_of_our_own(model):
                 written.append(
                     cast(Any, model.hf).generate(
                         input_ids=part.tokens, attention_mask=part.attention_mask.long(), generation_config=settings,
-                        use_cache=self.with_cache, logits_processor=LogitsProcessorList([processor]),
-                        return_dict_in_generate=True, output_logits=told is not None,
+                        use_cache=self.with_cache, logits_processor=LogitsProcessorList([chooser or _Finite(model)]),
+                        stopping_criteria=StoppingCriteriaList(ends), return_dict_in_generate=True,
                     )
                 )  # fmt: skip
         return written
@@ -127,11 +130,13 @@ class _Trial:
 
     def fails(self, way: Way) -> bool:
         """Whether the way gives other probabilities than plain forwards."""
-        settings = GenerationConfig(max_new_tokens=STEPS, do_sample=False, pad_token_id=self.model.padding_token)
+        settings = GenerationConfig(
+            max_new_tokens=STEPS, do_sample=False, pad_token_id=self.model.padding_token, output_logits=True
+        )
         lengths: list[int] = []
         try:
             with telling_lengths(self.model, lengths):
-                written = way.write(self.model, self.batch, settings, self.forced)
+                written = way.write(self.model, self.batch, settings, _Forced(self.model, self.forced))
         except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError):
             return True
         widths = [self.batch.tokens.shape[1]] if way.side_by_side else self.batch.attention_mask.sum(dim=1).tolist()
@@ -159,14 +164,17 @@ class _Trial:
 
 
 class _Forced(LogitsProcessor):
-    """Only these tokens may be written after a prompt of so many."""
+    """Only these tokens may be written."""
 
-    def __init__(self, tokens: Int[Tensor, "rows steps"], n_prompt: int):
-        self.tokens, self.n_prompt = tokens, n_prompt
+    def __init__(self, model: Model, tokens: Int[Tensor, "rows steps"]):
+        self.model, self.tokens = model, tokens
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        told = self.tokens[:, input_ids.shape[1] - self.n_prompt, None].to(scores.device)
-        return torch.full_like(scores, -torch.inf).scatter(1, told, 0.0)
+        batch = self.model.batch
+        assert batch is not None
+        told = self.tokens if batch.row is None else self.tokens[batch.row, None]
+        told = told[:, input_ids.shape[1] - batch.tokens.shape[1], None]
+        return torch.full_like(scores, -torch.inf).scatter(1, told.to(scores.device), 0.0)
 
 
 class _Finite(LogitsProcessor):
@@ -177,11 +185,16 @@ class _Finite(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if scores.isnan().any():
-            raise InputError(
-                f"The logits of {self.model.name} in {str(self.model.dtype)[6:]} are NaN. Steer by a smaller multiplier, or try "
-                "another dtype, such as float32."
-            )
+            raise says_nothing(self.model)
         return scores
+
+
+def says_nothing(model: Model) -> InputError:
+    """The sentence on logits that are no numbers."""
+    return InputError(
+        f"The logits of {model.name} in {str(model.dtype)[6:]} are NaN. Steer by a smaller multiplier, or try another dtype, "
+        "such as float32."
+    )
 
 
 def _told(logits: Float[Tensor, "rows steps d_vocab"]) -> Float[ndarray, "rows steps d_vocab"]:

@@ -115,6 +115,12 @@ class Model:
         """The batch that is being read, for hooks that must know which tokens are the completion."""
         return self._reading[-1] if self._reading else None
 
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens the longest text has that the model reads; None where it does not say."""
+        config = self.hf.config.get_text_config()
+        return next((n for name in CONTEXT_LENGTHS if isinstance(n := getattr(config, name, None), int)), None)
+
     @contextmanager
     def reading(self, batch: TokenBatch) -> Iterator[None]:
         """Say that forwards inside the block read `batch`, or what is generated after it."""
@@ -126,8 +132,7 @@ class Model:
 
     def check_length(self, n_tokens: int, what: str) -> None:
         """Raise one sentence if a text has more tokens than the model has positions for."""
-        config = self.hf.config.get_text_config()
-        longest = next((n for name in CONTEXT_LENGTHS if isinstance(n := getattr(config, name, None), int)), None)
+        longest = self.context_length
         if longest is not None and n_tokens > longest:
             raise InputError(f"{what} has {n_tokens} tokens, and {self.name} reads {longest} at most. Shorten it.")
 

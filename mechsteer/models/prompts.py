@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..pairs.polarity import Pairs, PolarityPair
-from .chat import ChatTemplate
+from .chat import ChatTemplate, Turn
 from .model import Model
 from .prompt_format import PromptFormat
 from .vocabulary import check_known
@@ -92,6 +92,16 @@ def encode_prompt(model: Model, query: str, prompt_format: str = "raw") -> list[
     return ids
 
 
+def encode_dialogue(model: Model, turns: Sequence[Turn], prompt_format: str = "chat") -> list[int]:
+    """Token ids of a dialogue of several turns, up to where the assistant begins to answer."""
+    read = _reader(model, prompt_format)
+    if not isinstance(read, _Chat):
+        raise InputError(f"A dialogue came for the format {prompt_format}. Choose chat.")
+    ids = read.dialogue(turns)
+    check_known(model, [text for _, text in turns], [ids] * len(turns), "messages")
+    return ids
+
+
 def settled(tokenizer: PreTrainedTokenizerBase | None, prompt_format: str) -> str:
     """The format with today's date in it, if its template writes the date: what is measured tomorrow is another thing."""
     chosen = PromptFormat.parse(prompt_format)
@@ -147,6 +157,9 @@ class _Chat:
                 f"{before[n_shared:]!r} before one that is measured; a template option may make them the same."
             )
         return self._ids(prompt)
+
+    def dialogue(self, turns: Sequence[Turn]) -> list[int]:
+        return self._ids(self.template.prompt(turns))
 
     def pair(self, pair: PolarityPair) -> EncodedPair:
         texts, befores = [], []

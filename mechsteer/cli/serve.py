@@ -1,0 +1,131 @@
+"""`mechsteer serve`: an OpenAI-compatible endpoint whose requests may steer."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from ..errors import InputError
+from ..families import RULES
+from .options import (
+    AnyModelOption,
+    DeviceMapOption,
+    DeviceOption,
+    DtypeOption,
+    ExtendOption,
+    LearnedFormatOption,
+    RuleOption,
+    SteeredModelOption,
+    TemplateOption,
+    open_model,
+    open_steered,
+    running,
+    split_list,
+    steers,
+    with_template,
+)
+from .printing import echo
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from ..interventions import Intervention
+    from ..models.model import Model
+
+PortOption = Annotated[int, running(help="0 takes one that is free.", min=0, max=65535, metavar="N")]
+BatchOption = Annotated[
+    int, running("--batch", help="Texts that are written at once, each under its own steers.", min=1, metavar="N")
+]
+QueueOption = Annotated[
+    int, running("--queue", help="Texts that may wait; who asks for more is told to come again.", min=1, metavar="N")
+]
+
+
+def serve(
+    intervention: Annotated[
+        str, steers(help="Files of steers; requests name them by their files' names.", metavar="FILE,...")
+    ] = "",
+    model: SteeredModelOption = None,
+    prompt_format: LearnedFormatOption = None,
+    template_option: TemplateOption = None,
+    rule: RuleOption = None,
+    any_model: AnyModelOption = False,
+    port: PortOption = 8000,
+    batch: BatchOption = 16,
+    queue: QueueOption = 64,
+    device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
+    dtype: DtypeOption = None,
+    extend: ExtendOption = "",
+) -> None:
+    """Answer OpenAI's requests on this machine; each may steer."""
+    need_extra()
+    from ..serving.app import Endpoint, application
+    from ..serving.steers import Steers
+    from ..serving.waiting import Waiting
+
+    place = {"device": device, "device_map": device_map, "dtype": dtype}
+    paths = [Path(path) for path in split_list(intervention)]
+    opened, by_name = open_all(paths, model, rule=rule, any_model=any_model, **place)
+    opened.require_tokenizer()
+    learned = next((steer.origin.prompt_format for steer in by_name.values()), "raw")
+    endpoint = Endpoint(
+        opened, Steers(by_name), Waiting(opened, queue, batch), with_template(prompt_format or learned, template_option)
+    )
+    with bound(port) as listening:
+        named = ", ".join(by_name) or "no steers"
+        echo(f"{opened.name} with {named} at http://127.0.0.1:{listening.getsockname()[1]}/v1 (Ctrl-C ends it)")
+        run(application(endpoint), listening)
+
+
+def open_all(
+    paths: Sequence[Path], model: str | None, *, rule: str | None, any_model: bool, **place: str | None
+) -> "tuple[Model, dict[str, Intervention]]":
+    """Several steers by their files' names, and the model that is named, or that the first was made for."""
+    from ..formats.loading import load_intervention
+
+    names = [path.stem for path in paths]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"Two files of steers are called {twice[0]!r}, which is how requests name them. Rename one.")
+    if not paths:
+        if model is None:
+            raise InputError("Neither a model nor a steer came. Name one by --model or --intervention.")
+        return open_model(model, place.pop("device"), place.pop("dtype"), **place), {}
+    opened, first = open_steered(paths[0], model, rule=rule, any_model=any_model, **place)  # pyright: ignore
+    others = [load_intervention(path, None if any_model else opened) for path in paths[1:]]
+    if rule is not None:
+        others = [replace(steer, rule=RULES.load(rule)()) for steer in others]
+    found = dict(zip(names, [first, *others], strict=True))
+    for steer in found.values():
+        # Now, and not when somebody asks: a batch is of many people's texts.
+        steer.check_fits(opened)
+    return opened, found
+
+
+def need_extra() -> None:
+    """One sentence where what serves is not installed."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InputError("What serves is not installed. Run: pip install 'mechsteer[serve]'.") from error
+
+
+def bound(port: int) -> socket.socket:
+    """A socket of this machine's own address, which no other machine reaches."""
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise InputError(f"The port {port} cannot be used ({error.strerror}). Choose another by --port.") from error
+    return listening
+
+
+def run(app: "Starlette", listening: socket.socket) -> None:
+    """Until it is interrupted; what is being written then ends."""
+    import uvicorn
+
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run([listening])
