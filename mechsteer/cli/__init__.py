@@ -73,6 +73,11 @@ CONTENTS = {
             "serve", "Answer OpenAI's requests on this machine; each may steer.",
             "mechsteer serve --intervention lora.safetensors",
         ),
+        Line(
+            "push", "Publish a steer with a card: how it was learned, what it does.",
+            "mechsteer push lora.safetensors OWNER/NAME", "hub",
+        ),
+        Line("pull", "Fetch a steer, once it is seen to be one.", "mechsteer pull OWNER/NAME", "hub"),
     ),
     "Results that studies share": (
         Line(

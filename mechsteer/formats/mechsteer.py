@@ -1,6 +1,7 @@
 """Our own files of steers: safetensors whose metadata say everything needed to use one again."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,9 +29,14 @@ def recognises(path: Path) -> bool:
     return path.suffix in SUFFIXES
 
 
+def says_steer(metadata: Mapping[str, str]) -> bool:
+    """Whether a file with these metadata is one of ours."""
+    return bool({"form", "shifts"} & metadata.keys())
+
+
 def read(path: Path) -> Intervention:
     """The intervention, in float32 or as it was saved; its content is what was written."""
-    if not {"form", "shifts"} & read_metadata(path).keys():
+    if not says_steer(read_metadata(path)):
         raise InputError(
             f"{str(path)!r} is no mechsteer intervention: its metadata name no form and no shifts. Build one from its tensors "
             "instead: SteeringVector(Site(layer, place), direction)."

@@ -1,0 +1,73 @@
+"""What a study measured of one of its steers, found by where the steer's file lies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import useful_range
+from mechsteer.store.keys import rows_of
+
+from .finished import Fits, Study
+
+PICTURE = "preference_utility.png"
+"""The figure that a study draws of its curves."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A steer's part of a finished study."""
+
+    study: Study
+    sweep: Sweep
+
+    @classmethod
+    def of(cls, path: Path) -> "Measured | None":
+        """Of the steer in this file; None where it does not lie among those of a study."""
+        path = path.resolve()
+        folder = path.parent.parent
+        if path.parent.name != "interventions" or not (folder / "study.json").is_file():
+            return None
+        study = Study.load(folder)
+        sweep = next((sweep for sweep in study.sweeps if sweep.key.slug == path.stem), None)
+        return None if sweep is None else cls(study, sweep)
+
+    @property
+    def fits(self) -> Fits:
+        """The paper's curves; none where the study holds none of this steer."""
+        return self.study.fits.get(self.sweep.key, {})
+
+    @property
+    def useful(self) -> tuple[float, float]:
+        """The multipliers within which the pairs lose no more than half a nat of utility."""
+        return useful_range(self.sweep)
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """Means over the pairs at every multiplier, nats; utility over those of which it is defined everywhere."""
+        sweep = self.sweep
+        defined = np.isfinite(sweep.utility).all(axis=0)
+        utility = sweep.utility[:, defined].mean(axis=1) if defined.any() else np.nan
+        return pd.DataFrame({
+            "multiplier": sweep.multipliers, "relative_shift": sweep.relative_shift.mean(axis=1),
+            "preference": sweep.preference.mean(axis=1), "utility": utility, "lost": sweep.lost.mean(axis=1),
+        })  # fmt: skip
+
+    @property
+    def side_effects(self) -> pd.DataFrame:
+        """What the steer does to other concepts, at the multipliers farthest from zero that are still useful."""
+        if not self.study.sums.has("side_effects.parquet"):
+            return pd.DataFrame()
+        table, (low, high) = rows_of(self.study.table("side_effects"), self.sweep.key), self.useful
+        multipliers = table["multiplier"].to_numpy()
+        useful = multipliers[(multipliers >= low) & (multipliers <= high) & (multipliers != 0)]
+        is_end = np.isin(multipliers, [useful.min(initial=0.0), useful.max(initial=0.0)]) & (multipliers != 0)
+        return table.loc[is_end & (table["measured_on"] != self.sweep.key.pairs).to_numpy()]
+
+    @property
+    def picture(self) -> Path | None:
+        """The figure of the study's curves, if it has been drawn."""
+        name = f"figures/{PICTURE}"
+        return self.study.sums.path(name) if self.study.sums.has(name) else None
