@@ -5,7 +5,7 @@ BIN := .venv/bin
 # are a moment.
 export GOMP_SPINCOUNT = 20000
 
-.PHONY: study real pictures test check lint types coverage cluster bench bench-tools clean
+.PHONY: study real pictures test check lint types coverage cluster wheel bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -42,6 +42,11 @@ cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their ow
 	.venv/cluster/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
 	touch $@
 
+wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	OMP_NUM_THREADS=1 tests/newcomer.sh dist/*.whl $(BIN)/python
+
 bench: .venv/ready  ## how fast sweeps and training are (benchmarks/README.md)
 	$(BIN)/python benchmarks/speed.py
 
@@ -60,4 +65,4 @@ bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environm
 	touch $@
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv results dist
