@@ -13,6 +13,8 @@ from .engine.activations import Activations as Activations
 from .engine.activations import read_activations as read_activations
 from .engine.losses import completion_losses as completion_losses
 from .errors import InputError as InputError
+from .formats.exporting import Exported as Exported
+from .formats.exporting import export as export
 from .formats.loading import load_intervention as load_intervention
 from .interventions import Intervention as Intervention
 from .interventions import Joint as Joint

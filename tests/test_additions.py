@@ -200,6 +200,8 @@ import mechsteer as ms
 FAMILY = "format"
 NAME = "lines"
 SUFFIXES = (".lines",)
+ASKS = {}
+SAYS = {"forms": ("vector",), "several": False}
 
 
 def recognises(path):

@@ -56,7 +56,7 @@ def test_a_sweep_equals_the_plain_one_at_every_site(tiny, family):
     forms = itertools.cycle(["vector", "lora", "local_weight", "vector"])
     sites = [site for site in all_sites(model) if site.layer == 1]
     for site in [*sites, ms.Site(2, "mlp.out"), ms.Site(2, "resid_post")]:
-        for positions in ("all", "completion", "query"):
+        for positions in ("all", "completion", "every"):
             steer = random_intervention(next(forms), site, model)
             fast = engine_for(model, steer, PAIRS)
             assert isinstance(fast, Fast), site
@@ -83,7 +83,7 @@ def test_activations_are_those_of_whole_texts_at_every_token(tiny, family):
     tokens = np.random.default_rng(0).permutation(tokens)
     forms, positions = (
         itertools.cycle(["vector", "lora", "local_weight"]),
-        itertools.cycle(["all", "completion", "query"]),
+        itertools.cycle(["every", "completion", "query"]),
     )
     for site in [site for site in all_sites(model) if site.layer == 1]:
         steer, sites = (

@@ -70,6 +70,14 @@ CONTENTS = {
     ),
     "Use a steer": (
         Line(
+            "inspect", "Say what a steer's file is, in every program's terms.",
+            "mechsteer inspect lora.safetensors",
+        ),
+        Line(
+            "export", "Write a steer as other programs read it, and prove it.",
+            "mechsteer export lora.safetensors --to peft --out lora",
+        ),
+        Line(
             "serve", "Answer OpenAI's requests on this machine; each may steer.",
             "mechsteer serve --intervention lora.safetensors",
         ),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import typer
 
 from ..errors import InputError
-from ..families import FORMATS, RULES
+from ..families import RULES
+from ..formats.named import read_formats
 from ..models.hooks import PLACES
 from ..models.prompt_format import PromptFormat, parse_options
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..interventions import Intervention
     from ..models.model import Model
+    from ..pairs.polarity import Pairs
 else:
     # What typer gives is of the class from which its own is made.
     Context = typer.Context.__base__
@@ -97,14 +99,28 @@ MultipliersOption = Annotated[
     ),
 ]
 InterventionOption = Annotated[
-    Path,
+    str,
     steers(
-        help=f"A steer's file, from a study or from training; formats: {', '.join(FORMATS.members())}.", metavar="FILE"
+        help=f"A steer's file, from a study, from training or from another program; formats: {', '.join(read_formats())}. What a "
+        "format leaves open is said behind the name, as in vector.pt#format=easyedit#layer=15#scale=2; `mechsteer inspect` "
+        "tells what is asked.",
+        metavar="FILE",
+    ),
+]
+SteeredPairsOption = Annotated[
+    str | None,
+    what(
+        "--pairs",
+        help="A few of these pairs are measured; on a guestbook's model, by default, its own.",
+        metavar="PAIRS",
     ),
 ]
 LearnedPositionsOption = Annotated[
     str | None,
-    steers(help="all, completion or query; by default those with which the steer was learned.", metavar="POSITIONS"),
+    steers(
+        help="all (but BOS), completion, query or every; by default those with which the steer was learned.",
+        metavar="POSITIONS",
+    ),
 ]
 SiteOption = Annotated[
     str,
@@ -249,7 +265,7 @@ def with_template(prompt_format: str, template_options: list[str] | None) -> str
 
 
 def open_steered(
-    path: Path,
+    path: str,
     model: str | None,
     *,
     rule: str | None,
@@ -271,12 +287,22 @@ def open_steered(
         try:
             opened = open_model(origin, device, dtype, device_map=device_map, **revision)
         except InputError as error:
-            raise InputError(f"{error} That is the model that {str(path)!r} names; another needs --model.") from error
+            raise InputError(f"{error} That is the model that {path!r} names; another needs --model.") from error
     else:
-        raise InputError(f"{str(path)!r} does not say which model it was made for. Name one with --model.")
+        raise InputError(f"{path!r} does not say which model it was made for. Name one with --model.")
     if not any_model:
         check_model(steer, opened)
     return opened, steer
+
+
+def pairs_for(model: "Model", asked: str | None) -> "Pairs | None":
+    """The pairs that were asked for, or a guestbook's own; None where there are none."""
+    import mechsteer as ms
+
+    language = ms.guestbook.LANGUAGES.get(model.name)
+    if asked is None and language is not None:
+        asked = f"{model.name}/{next(iter(language.concepts))}"
+    return None if asked is None else ms.load_pairs(asked)
 
 
 def check_output(out: Path, suffix: str) -> None:

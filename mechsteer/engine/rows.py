@@ -77,7 +77,7 @@ class PairRows:
         return (self.part < POSITIVE) | (self.part == part)
 
     def steered(self, positions: str, bos_token: int | None) -> Bool[Tensor, "pairs pos"]:
-        """The tokens that `steer` means by "all", "completion" or "query"."""
+        """The tokens that `steer` means by these positions."""
         begins = begins_with(bos_token, self.tokens, self.positions == 0)
         return steered(positions, present=self.present, begins=begins, is_completion=self.is_completion)
 

@@ -1,41 +1,75 @@
-"""Steers from files of any known format, for the model that they were made for, and into them."""
+"""Steers from files of any known format, for the model that they were made for."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..families import FORMATS
+from ..models.sites import POSITIONS
+from ..progress import say
 from ..store.sums import check_listed
+from .named import SteerFile, number
 
 if TYPE_CHECKING:
     from ..interventions.base import Intervention
     from ..models.model import Model
 
 
-def load_intervention(path: str | Path, model: "Model | None" = None) -> "Intervention":
-    """Read an intervention; given a model, refuse one that was made for another and say which field differs."""
-    path = Path(path)
+def load_intervention(source: str | Path, model: "Model | None" = None, **said: Any) -> "Intervention":
+    """Read an intervention; given a model, refuse one that was made for another and say which field differs.
+
+    Args:
+        said: what a format does not say and so asks (`site="15:resid_post"`), or what may be said of any file: `format`, `scale`,
+            `norm`, `positions`. It may stand behind the file's name too: "vector.pt#site=15:resid_post#scale=2".
+    """
+    file = SteerFile.of(source, said)
     # Not path.exists(), which raises where a name is too long to be one.
-    if not os.path.exists(path):
-        raise InputError(f"There is no intervention at {str(path)!r}. Pass a .safetensors file that mechsteer wrote.")
-    check_listed(path)
-    # Our own format says what is wrong with a file that none recognises.
-    formats = [FORMATS.load(name) for name in FORMATS.members()]
-    intervention = next((form for form in formats if form.recognises(path)), FORMATS.load("mechsteer")).read(path)
+    if not os.path.exists(file.path):
+        raise InputError(
+            f"There is no intervention at {str(file.path)!r}. Pass a file that mechsteer wrote, or one of another format."
+        )
+    check_listed(file.path)
+    beside = file.beside()
+    format = file.format(beside)
+    intervention = FORMATS.load(format).read(file.path, **file.answers(format, beside))
+    if beside is not None:
+        intervention = replace(intervention, origin=_origin(beside.origin, file.path))
+    intervention = _as_said(intervention, file.said)
+    if intervention.origin.method == "given":
+        intervention = replace(intervention, origin=replace(intervention.origin, method=file.name))
     try:
         intervention.check_finite()
     except InputError as error:
-        raise InputError(f"{str(path)!r} holds no steer that can be used: {error}") from error
+        raise InputError(f"{str(file.path)!r} holds no steer that can be used: {error}") from error
     if model is not None:
         check_model(intervention, model)
     return intervention
 
 
-def save_intervention(intervention: "Intervention", path: str | Path, format: str = "mechsteer") -> Path:
-    """Write an intervention in a format, by default our own; every number must be one."""
-    intervention.check_finite()
-    return FORMATS.load(format).write(intervention, Path(path))
+def _origin(said: Mapping[str, Any], path: Path) -> Any:
+    from ..interventions.base import Origin  # which needs torch
+
+    try:
+        return Origin(**said)
+    except (InputError, TypeError) as error:
+        raise InputError(f"What lies beside {str(path)!r} says no origin ({error}). Export it again.") from error
+
+
+def _as_said(intervention: "Intervention", said: Mapping[str, str]) -> "Intervention":
+    """Scaled, lengthened and placed as its user says."""
+    if "norm" in said:
+        norm = number(said, "norm")
+        intervention = intervention.each(lambda shift: shift.scaled(norm / max(shift.norm, 1e-30)))
+    if "scale" in said:
+        intervention = intervention.each(lambda shift: shift.scaled(number(said, "scale")))
+    if "positions" in said:
+        if said["positions"] not in POSITIONS:
+            raise InputError(f"The positions {said['positions']!r} are unknown. Choose {', '.join(POSITIONS)}.")
+        intervention = replace(intervention, origin=replace(intervention.origin, positions=said["positions"]))
+    return intervention
 
 
 def check_model(intervention: "Intervention", model: "Model") -> None:
@@ -58,3 +92,5 @@ def check_model(intervention: "Intervention", model: "Model") -> None:
             "Load the model that it was made for (in float16 weights round differently: use float32 or bfloat16), or load "
             "the intervention without naming a model (--any-model on the command line) to use it all the same."
         )
+    if origin.dtype and origin.dtype != model.precision:
+        say(f"The steer was learned at {origin.dtype} and is used at {model.precision}: effects may differ a little.")

@@ -20,8 +20,11 @@ from ..store.tensors import read_metadata, read_tensors, write_tensors
 from ..store.versions import MECHSTEER
 
 NAME = "mechsteer"
+TITLE = "our own"
 ORDER = 10
 SUFFIXES = (".safetensors",)
+ASKS = {}
+SAYS = {"forms": None, "places": None, "rules": None, "positions": None}
 
 
 def recognises(path: Path) -> bool:

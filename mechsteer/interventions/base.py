@@ -1,5 +1,6 @@
 """What every intervention is: shifts Δh = ΔW h + Δb at sites, and a rule by which m·Δh is applied (arXiv 2602.02343, eq. 4)."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -31,6 +32,8 @@ class Origin:
     model: str = ""
     revision: str = ""
     fingerprint: str = ""
+    dtype: str = ""
+    """Of the model when it was learned, and how it was quantised, if it was."""
     positions: str = "all"
     prompt_format: str = "raw"
     pairs: str = ""
@@ -118,7 +121,7 @@ class Intervention(ABC):
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that says everything needed to use it again."""
-        from ..formats.loading import save_intervention  # which knows every form, and so this room
+        from ..formats.exporting import save_intervention  # which knows every form, and so this room
 
         return save_intervention(self, path)
 
@@ -199,6 +202,17 @@ class Shift(Intervention):
     @abstractmethod
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         """ΔW and Δb in full, in float32: what the site's own weight and bias would be changed by at multiplier one."""
+
+    def scaled(self, factor: float) -> "Shift":
+        """The same with `factor` times its delta."""
+        raise InputError(f"A {self.form} cannot be scaled. Use it at another multiplier.")
+
+    @property
+    def norm(self) -> float:
+        """Of a vector its length, of weights that of all entries of ΔW and Δb."""
+        d_in, d_out = self.widths
+        weight, bias = self.as_weights(d_in or d_out, d_out)
+        return math.hypot(float(weight.norm()), float(bias.norm()))
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """The local weight edit: a full ΔW and Δb."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -40,6 +40,9 @@ class LocalWeight(Shift):
 
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         return self.weight.float(), self.bias.float()
+
+    def scaled(self, factor: float) -> "LocalWeight":
+        return replace(self, weight=factor * self.weight, bias=factor * self.bias)
 
     @property
     def widths(self) -> tuple[int, int]:

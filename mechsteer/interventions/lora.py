@@ -1,7 +1,7 @@
 """LoRA: ΔW = B A of low rank, Δb = 0 (Hu et al. 2021, arXiv 2106.09685)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -59,6 +59,9 @@ class LoRA(Shift):
 
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         return self.up.float() @ self.down.float(), torch.zeros(d_out)
+
+    def scaled(self, factor: float) -> "LoRA":
+        return replace(self, up=factor * self.up)
 
     @property
     def widths(self) -> tuple[int, int]:

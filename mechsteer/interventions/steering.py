@@ -35,7 +35,7 @@ def steer(
         positions: by default those with which the intervention was learned, else "all": every token but the one that
             begins the text (BOS) and padding, as in the paper.
             "completion" is the completion's own tokens or those generated; the query's last token, which predicts the
-            first of them, is not steered. "query" is the rest of "all". Or a mask of the batch's shape.
+            first of them, is not steered. "query" is the rest of "all", and "every" is BOS too. Or a mask of the batch's shape.
 
     Steers nest: an inner one reads what the outer ones have made. Hooks never outlive the block.
     """
@@ -121,7 +121,7 @@ class _Read:
                 )
             return cls(positions.to(tokens.device), place, is_completion)
         begins = begins_with(model.bos_token, tokens, place == 0)
-        if positions == "all":
+        if positions in ("all", "every"):
             return cls(steered(positions, present=here, begins=begins, is_completion=here), place, is_completion)
         if is_completion is None:
             raise InputError(

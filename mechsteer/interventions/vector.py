@@ -48,6 +48,9 @@ class SteeringVector(Shift):
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         return torch.zeros(d_out, d_in), self.direction.float()
 
+    def scaled(self, factor: float) -> "SteeringVector":
+        return replace(self, direction=factor * self.direction)
+
     @property
     def widths(self) -> tuple[None, int]:
         return None, len(self.direction)
@@ -73,7 +76,7 @@ class SteeringVector(Shift):
 
     def _made_of(self, direction: Float[Tensor, " d_out"], method: str) -> "SteeringVector":
         """A vector for the same model and use, but with a history of its own."""
-        kept = {name: getattr(self.origin, name) for name in ("model", "revision", "fingerprint", "positions")}
+        kept = {name: getattr(self.origin, name) for name in ("model", "revision", "fingerprint", "dtype", "positions")}
         return replace(self, direction=direction, origin=Origin(method=method, **kept))
 
     __rmul__ = __mul__

@@ -56,6 +56,7 @@ def diff_means(
         model=model.name,
         revision=model.revision or "",
         fingerprint=model.fingerprint,
+        dtype=model.precision,
         prompt_format=prompt_format,
         pairs=pairs.name,
         pairs_fingerprint=pairs.fingerprint,

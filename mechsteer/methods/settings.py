@@ -74,7 +74,9 @@ class TrainSettings:
     )
     evaluate_every: int = option(25, "Steps between two measurements on the validation pairs.", "N", 1)
     gradient_checkpointing: bool = option(False, "Compute more and keep less, for large models.")
-    positions: str = option("all", "Tokens to steer: 'all' but the first (BOS), 'completion' or 'query'.", "POSITIONS")
+    positions: str = option(
+        "all", "Tokens to steer: 'all' but the first (BOS), 'completion', 'query' or 'every'.", "POSITIONS"
+    )
     prompt_format: str = option(
         "raw", "'raw' adds nothing to a query; 'chat' uses the tokenizer's chat template.", "FORMAT", flag="--format"
     )

@@ -170,6 +170,7 @@ def train(
         model=model.name,
         revision=model.revision or "",
         fingerprint=model.fingerprint,
+        dtype=model.precision,
         positions=positions,
         prompt_format=prompt_format,
         pairs=pairs.name,

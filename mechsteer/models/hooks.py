@@ -65,6 +65,17 @@ PLACES = {
 """In the order in which a forward passes them."""
 
 
+SAE_HOOK = "hook_name"
+"""Under which the settings of an SAE of SAELens name its hook."""
+_STREAM = {f"hook_{place}": place for place in ("resid_pre", "resid_mid", "resid_post")}
+
+
+def place_called(hook: str) -> tuple[int, str] | None:
+    """Layer and place of the residual stream that TransformerLens's older names speak of, by which SAEs are called."""
+    start, layer, name = (hook.split(".") + ["", ""])[:3]
+    return (int(layer), _STREAM[name]) if start == "blocks" and layer.isdecimal() and name in _STREAM else None
+
+
 def in_block(layer: int, name: str) -> str:
     """The whole name of a block's hook."""
     return f"blocks.{layer}.{name}"

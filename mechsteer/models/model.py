@@ -111,6 +111,12 @@ class Model:
         return self.hf.dtype
 
     @property
+    def precision(self) -> str:
+        """Its dtype, and by what it was quantised, if it was."""
+        quantisation = self.identity.quantisation
+        return self.identity.dtype + (f" quantised as {quantisation}" if quantisation else "")
+
+    @property
     def batch(self) -> TokenBatch | None:
         """The batch that is being read, for hooks that must know which tokens are the completion."""
         return self._reading[-1] if self._reading else None

@@ -62,7 +62,7 @@ def load_model(
     else:
         name = str(model)
         place = None if device_map is not None else _device(device)
-        source, options = _found(str(BUILT_IN.get(name, name)), dtype, from_pretrained)
+        source, options = files_of(str(BUILT_IN.get(name, name)), dtype, from_pretrained)
         hf = open_checkpoint(source, dtype, options)
         if place is not None:
             _move(hf, place)
@@ -92,10 +92,10 @@ def load_tokenizer(
     source: str, dtype: str | torch.dtype | None = None, options: Mapping[str, Any] = MappingProxyType({})
 ) -> PreTrainedTokenizerBase | None:
     """What lies beside a model, which is not opened; None where no vocabulary does."""
-    return open_tokenizer(*_found(source, _dtype(dtype), options))
+    return open_tokenizer(*files_of(source, _dtype(dtype), options))
 
 
-def _found(name: str, dtype: torch.dtype | None, options: Mapping[str, Any]) -> tuple[Source, Mapping[str, Any]]:
+def files_of(name: str, dtype: torch.dtype | None, options: Mapping[str, Any]) -> tuple[Source, Mapping[str, Any]]:
     """Where files in Hugging Face format lie, and the options that hold there; a GGUF file is unpacked for it."""
     source = Source.at(resolved(name), options)
     if not source.gguf:

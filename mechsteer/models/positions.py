@@ -16,15 +16,21 @@ def steered(
     begins: Bool[Tensor, "batch pos"],
     is_completion: Bool[Tensor, "batch pos"],
 ) -> Bool[Tensor, "batch pos"]:
-    """The tokens that "all", "completion" or "query" mean.
+    """The tokens that "all", "completion", "query" or "every" mean.
 
     "all" is every token that is no padding, but for BOS where it `begins` a text, as in the paper; "completion" is of these
-    the completion's own tokens or those generated, and "query" the rest.
+    the completion's own tokens or those generated, and "query" the rest. "every" is BOS too, as edited weights and other programs
+    have it.
     """
     if positions not in POSITIONS:
         raise InputError(f"The `positions` {positions!r} are unknown. Choose {', '.join(POSITIONS)}.")
-    every = present & ~begins
-    return {"all": every, "completion": every & is_completion, "query": every & ~is_completion}[positions]
+    all_but_bos = present & ~begins
+    return {
+        "all": all_but_bos,
+        "completion": all_but_bos & is_completion,
+        "query": all_but_bos & ~is_completion,
+        "every": present,
+    }[positions]
 
 
 def begins_with(

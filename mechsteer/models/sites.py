@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from .hooks import PLACES, Ending, in_block
 
-POSITIONS = ("all", "completion", "query")
+POSITIONS = ("all", "completion", "query", "every")
 """Tokens that a steer at a site may be of; positions.py says which these are."""
 
 _ORDER = {place: number for number, place in enumerate(PLACES)}

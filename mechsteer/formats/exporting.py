@@ -1,0 +1,175 @@
+"""Steers into files of other programs: what a format cannot say is refused or said beside, and what was written is read again."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..families import FORMATS
+from ..interventions.base import Intervention
+from ..interventions.rules.add import Add
+from ..models.model import Model
+from ..models.sites import write_sites
+from ..pairs.polarity import Pairs
+from ..registry import Member
+from .beside import NAME, Beside, place_of, write_beside
+from .loading import load_intervention
+from .named import written_formats
+
+N_ACTIVATIONS, N_PAIRS = 16, 8
+"""On how many random h deltas are compared, and on how many pairs losses."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A steer that was written, and how far what was read again differs from it."""
+
+    path: Path
+    format: str
+    notes: tuple[str, ...]
+    """What the format cannot say, in sentences; it stands beside the file."""
+    difference: float | None
+    """The largest of Δh on random h, as a share of the largest entry; None for a format that is only written."""
+    losses: float | None = None
+    """The largest of the losses of a few pairs, in nats; None without pairs or model."""
+    effect: float | None = None
+    """By how much the steer changes these losses, at most."""
+
+
+def save_intervention(intervention: Intervention, path: str | Path, format: str = "mechsteer") -> Path:
+    """Write an intervention in a format, by default our own; every number must be one."""
+    return _write(intervention, Path(path), FORMATS[format], None)
+
+
+def export(
+    intervention: Intervention,
+    path: str | Path,
+    format: str,
+    *,
+    model: Model | None = None,
+    pairs: Pairs | None = None,
+    multiplier: float = 1.0,
+) -> Exported:
+    """Write a steer as another program reads it, say beside what the format cannot, and compare it with what was written.
+
+    Args:
+        model: what some formats are written for; with `pairs`, losses of a few of them are compared too.
+        multiplier: other programs know none, so that it becomes part of the shift.
+    """
+    path, member = Path(path), FORMATS[format]
+    if multiplier != 1.0:
+        intervention = intervention.each(lambda shift: shift.scaled(multiplier))
+    notes = tuple(_notes(intervention, member, multiplier))
+    place_of(path).unlink(missing_ok=True)
+    written = _write(intervention, path, member, model)
+    if format != "mechsteer":
+        said = {
+            "site": write_sites(intervention.sites),
+            "base": intervention.origin.model or (model.name if model else ""),
+        }
+        asked = {name: said[name] for name in member.get("ASKS") or {} if name in said}
+        beside = Beside(format if member.get("ASKS") is not None else None, asked, asdict(intervention.origin), notes)
+        write_beside(written, beside, _files(written), multiplier=multiplier)
+    if member.get("ASKS") is None:
+        return Exported(written, format, notes, None)
+    again = load_intervention(written, format=format)
+    difference = largest_difference(intervention, again)
+    if model is None or pairs is None:
+        return Exported(written, format, notes, difference)
+    return Exported(written, format, notes, difference, *_losses(intervention, again, model, pairs))
+
+
+def largest_difference(one: Intervention, other: Intervention) -> float:
+    """Between Δh of two steers on random h, as a share of the largest entry; infinite where their sites differ."""
+    if one.sites != other.sites:
+        return math.inf
+    generator, found = torch.Generator().manual_seed(0), [0.0]
+    for site, shift in one.shifts.items():
+        d_in, d_out = shift.widths
+        h = torch.randn(N_ACTIVATIONS, d_in or d_out, generator=generator)
+        ours, theirs = shift.delta(h).double(), other.shifts[site].delta(h).double()
+        found.append(float((ours - theirs).abs().max() / ours.abs().max().clamp(min=1e-30)))
+    return max(found)
+
+
+def _losses(one: Intervention, other: Intervention, model: Model, pairs: Pairs) -> tuple[float, float]:
+    from ..measuring.sweeping import run_sweep
+
+    positions, some = one.origin.positions, pairs[:N_PAIRS]
+    sweeps = [run_sweep(model, steer, some, [0.0, 1.0], positions=positions, progress=False) for steer in (one, other)]
+    losses = [np.stack([sweep.loss_positive, sweep.loss_negative]) for sweep in sweeps]
+    return float(np.abs(losses[0] - losses[1]).max()), float(np.abs(losses[0][:, 1] - losses[0][:, 0]).max())
+
+
+def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> Path:
+    intervention.check_finite()
+    _check_sayable(intervention, member)
+    write = FORMATS.load(member.name).write
+    if not member.get("NEEDS_MODEL"):
+        return write(intervention, path)
+    if model is None:
+        raise InputError(
+            f"The format {member.name} is written for a model, and none came. Name it: --model, or model=..."
+        )
+    intervention.check_fits(model)
+    return write(intervention, path, model)
+
+
+def _check_sayable(intervention: Intervention, member: Member) -> None:
+    """Raise one sentence that says what of the steer the format has no words for."""
+    if (says := member.get("SAYS")) is None:
+        raise InputError(f"The format {member.name} is only read. Write one of {', '.join(written_formats())}.")
+    missing = list(_unsayable(intervention, says))
+    if missing:
+        others = (name for name in written_formats() if not list(_unsayable(intervention, FORMATS[name].get("SAYS"))))
+        raise InputError(
+            f"The format {member.name} has no words for {missing[0]}. It is for {_words(says)}; this steer can be written as "
+            f"{', '.join(others)}."
+        )
+
+
+def _unsayable(intervention: Intervention, says: Mapping[str, Any]) -> Iterator[str]:
+    def knows(what: str, value: str, default: tuple[str, ...] | None = None) -> bool:
+        known = says.get(what, default)
+        return known is None or value in known
+
+    for site, shift in intervention.shifts.items():
+        if not knows("forms", shift.form):
+            yield f"a {shift.form}"
+        if not knows("places", site.place):
+            yield f"the place {site.place}"
+    if not knows("rules", intervention.rule.name, (Add.name,)):
+        yield f"the rule {intervention.rule}"
+    if len(intervention.sites) > 1 and not says.get("several", True):
+        yield f"{len(intervention.sites)} sites"
+    positions = intervention.origin.positions
+    if positions != "all" and not knows("positions", positions, ("every",)):
+        yield f"the positions {positions!r} (say #positions=every behind the steer's name if every token is meant)"
+
+
+def _words(says: Mapping[str, Any]) -> str:
+    forms, places = (" or ".join(says.get(what) or ["anything"]) for what in ("forms", "places"))
+    return f"{forms} at {places}, added at {' or '.join(says.get('positions', ('every',)) or ['any'])} token"
+
+
+def _notes(intervention: Intervention, member: Member, multiplier: float) -> Iterator[str]:
+    says = member.get("SAYS") or {}
+    origin = intervention.origin
+    if origin.positions == "all" and says.get("positions", ("every",)) == ("every",):
+        yield "It acts on the token that begins a text, too, where mechsteer leaves BOS alone."
+    if multiplier != 1.0:
+        yield f"The multiplier {multiplier:g} is part of it."
+    if origin.dtype and member.name != "mechsteer":
+        yield f"It was learned on the model at {origin.dtype}; at another precision its effects may differ a little."
+    if origin.prompt_format not in ("", "raw") and member.name != "mechsteer":
+        yield f"It was learned from prompts in the format {origin.prompt_format}."
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in found if file.is_file() and file.name != NAME]

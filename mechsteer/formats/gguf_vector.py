@@ -1,0 +1,65 @@
+"""Control vectors of llama.cpp and repeng: a vector at the output of each of several blocks, added at every token."""
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..interventions.base import Intervention, Origin
+from ..interventions.joint import join
+from ..interventions.vector import SteeringVector
+from ..models.sites import Site
+from ..store.reading import damaged
+from .gguf_files import GGUF, read_gguf, settings_of, write_gguf
+from .layers import layers_of
+
+NAME = "gguf-vector"
+TITLE = "a control vector of llama.cpp and repeng"
+ORDER = 40
+SUFFIXES = (".gguf",)
+ASKS = {}
+MAY = {"layers": "which of its layers act, such as 10-25 or 14; by default all of them do, together"}
+SAYS = {"forms": ("vector",), "places": ("resid_post",), "several": True}
+ARCHITECTURE = "controlvector"
+TENSOR = "direction."
+
+
+def recognises(path: Path) -> bool:
+    """Whether the file may be one; a LoRA of llama.cpp is asked before."""
+    return path.suffix == GGUF
+
+
+def read(path: Path, layers: str = "") -> Intervention:
+    """A vector after each block that it names; `direction.3` is for the output of the block 3, counted from 0."""
+    said, tensors = read_gguf(path)
+    named = {name.removeprefix(TENSOR): tensor for name, tensor in tensors.items() if name.startswith(TENSOR)}
+    if not named or len(named) < len(tensors) or not all(name.isdecimal() for name in named):
+        other = f"its architecture is {said.get('general.architecture')!r}"
+        raise InputError(
+            f"{str(path)!r} is a GGUF file but no control vector: {other}, and its tensors are not direction.1, direction.2, ... "
+            "Pass a control vector, or a LoRA."
+        )
+    if any(tensor.ndim != 1 for tensor in named.values()):
+        raise damaged(path, "its directions are no vectors")
+    chosen = layers_of(layers, [int(name) for name in named], path)
+    origin = Origin(positions="every", settings=settings_of(said))
+    return join([SteeringVector(Site(layer, "resid_post"), named[str(layer)], origin=origin) for layer in chosen])
+
+
+def write(intervention: Intervention, path: Path) -> Path:
+    """llama.cpp adds `direction.N` to the output of block N, and refuses N = 0."""
+    if intervention.sites[0].layer == 0:
+        raise InputError(
+            "llama.cpp adds no control vector to the output of block 0, and refuses a file that has one. Learn at a later "
+            "layer, or choose another format."
+        )
+    return write_directions(intervention, path)
+
+
+def write_directions(intervention: Intervention, path: Path) -> Path:
+    """The file, for programs that steer block 0 too."""
+    tensors = {
+        f"{TENSOR}{site.layer}": tensor
+        for site, shift in intervention.shifts.items()
+        for tensor in shift.tensors.values()
+    }
+    said = {"controlvector.model_hint": intervention.origin.model, "controlvector.layer_count": len(tensors)}
+    return write_gguf(path, ARCHITECTURE, said, tensors)

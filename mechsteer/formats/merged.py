@@ -1,0 +1,163 @@
+"""Checkpoints in Hugging Face format whose own weights are changed; the change is read by comparing two of them."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import InputError
+from ..interventions.base import Intervention, Origin, Shift
+from ..interventions.joint import join
+from ..interventions.local_weight import LocalWeight
+from ..interventions.vector import SteeringVector
+from ..models.opening import BUILT_IN, files_of
+from ..models.sites import Site
+from ..models.source import Source
+from ..store.atomic import write_atomically
+from ..store.reading import damaged, read_json
+from .modules import site_of_module
+
+NAME = "merged"
+TITLE = "a checkpoint with changed weights"
+ORDER = 110
+SUFFIXES = ()
+ASKS = {"base": "the checkpoint before the change: a folder, or a hub name"}
+SAYS = {"forms": None, "places": ("mlp.out", "attn.o"), "several": True}
+NEEDS_MODEL = True
+CONFIG = "config.json"
+TRANSPOSED = ("gpt2", "openai-gpt")
+"""Types of models that keep these weights as [in, out]."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether the folder holds a model."""
+    return (path / CONFIG).is_file()
+
+
+def read(path: Path, base: str) -> Intervention:
+    """A local weight at each site whose weight or bias differs."""
+    before = _files(base)
+    after = Source.at(str(path), {})
+    is_transposed = read_json(path / CONFIG, {str: object}).get("model_type") in TRANSPOSED
+    changes: dict[Site, dict[str, Tensor]] = {}
+    with ExitStack() as stack:
+        old, new = (_Tensors.of(source, stack) for source in (before, after))
+        if differing := sorted(old.names ^ new.names):
+            raise InputError(
+                f"Only one of {base!r} and {str(path)!r} has {differing[0]!r}. Pass two checkpoints of one model."
+            )
+        for name in sorted(new.names):
+            one, other = old.get(name), new.get(name)
+            if one.shape != other.shape:
+                raise InputError(
+                    f"{name!r} has another shape in {base!r} than in {str(path)!r}. Pass two of one model."
+                )
+            if not torch.equal(one, other.to(one.dtype)):
+                site, what = _site_of(name)
+                changes.setdefault(site, {})[what] = other.float() - one.float()
+    if not changes:
+        raise InputError(f"{str(path)!r} has the same weights as {base!r}, so that it holds no steer.")
+    return join(
+        [_shift(site, change, is_transposed, Origin(positions="every", model=base)) for site, change in changes.items()]
+    )
+
+
+def _shift(site: Site, change: Mapping[str, Tensor], is_transposed: bool, origin: Origin) -> Shift:
+    if "weight" not in change:
+        return SteeringVector(site, change["bias"], origin=origin)
+    weight = change["weight"].T.contiguous() if is_transposed else change["weight"]
+    return LocalWeight(site, weight, change.get("bias", torch.zeros(len(weight))), origin=origin)
+
+
+def _site_of(name: str) -> tuple[Site, str]:
+    """The site of a tensor that is changed, and whether it is a weight or a bias."""
+    module, _, what = name.rpartition(".")
+    if what not in ("weight", "bias"):
+        raise InputError(
+            f"{name!r} is changed, which is no weight or bias of a site. Steer by the merged model itself."
+        )
+    return site_of_module(module), what
+
+
+def _files(name: str, dtype: torch.dtype | None = None, revision: str | None = None) -> Source:
+    """Where a model's checkpoint lies; one that is in memory alone lies nowhere."""
+    return files_of(str(BUILT_IN.get(name, name)), dtype, {"revision": revision} if revision else {})[0]
+
+
+class _Tensors:
+    """The tensors of a checkpoint by name, each read when it is asked for."""
+
+    def __init__(self, where: dict[str, Any]):
+        self._where, self.names = where, set(where)
+
+    @classmethod
+    def of(cls, source: Source, stack: ExitStack) -> "_Tensors":
+        where = {}
+        for path in _shards(source):
+            try:
+                file = stack.enter_context(safe_open(path, framework="pt"))
+            except (SafetensorError, OSError) as error:
+                raise damaged(path, f"it is no safetensors file that can be read ({error})") from error
+            where |= dict.fromkeys(file.keys(), file)
+        return cls(where)
+
+    def get(self, name: str) -> Tensor:
+        return self._where[name].get_tensor(name)
+
+
+def _shards(source: Source) -> Iterator[Path]:
+    names = source.ending(".safetensors")
+    if not names:
+        raise InputError(f"{source.name!r} holds no weights in safetensors. Save them so, by save_pretrained.")
+    yield from (source.path(name) for name in names)
+
+
+def write(intervention: Intervention, path: Path, model: Any) -> Path:
+    """The model's own checkpoint, shard by shard, with the weights at the sites changed; all else is copied as it is."""
+    source = _files(model.name, model.dtype, model.revision)
+    if source.folder is not None and source.folder.resolve() == path.resolve():
+        raise InputError(f"--out is {str(path)!r}, the model itself. Name another folder.")
+    path.mkdir(parents=True, exist_ok=True)
+    is_transposed = model.hf.config.model_type in TRANSPOSED
+    left = _changes(intervention, model, is_transposed)
+    for shard in _shards(source):
+        with safe_open(shard, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for name, tensor in tensors.items():
+            if (place := _key(name)) in left:
+                tensors[name] = (tensor.float() + left.pop(place)).to(tensor.dtype).contiguous()
+        write_atomically(
+            path / shard.name, lambda to, tensors=tensors, metadata=metadata: save_file(tensors, to, metadata)
+        )
+    if left:
+        site, what = next(iter(left))
+        raise InputError(
+            f"The map at {site} of {model.name} has no {what} of its own, so nothing is added to it. Export the steer as peft."
+        )
+    for name in source.files:
+        if not name.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf")):
+            shutil.copyfile(source.path(name), path / name)
+    return path
+
+
+def _changes(intervention: Intervention, model: Any, is_transposed: bool) -> dict[tuple[Site, str], Tensor]:
+    found: dict[tuple[Site, str], Tensor] = {}
+    for site, shift in intervention.shifts.items():
+        weight, bias = shift.as_weights(*site.widths(model))
+        parts = {"weight": weight.T if is_transposed else weight, "bias": bias}
+        found |= {(site, what): part for what, part in parts.items() if part.any()}
+    return found
+
+
+def _key(name: str) -> tuple[Site, str] | None:
+    try:
+        return _site_of(name)
+    except InputError:
+        return None

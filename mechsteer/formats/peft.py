@@ -1,0 +1,147 @@
+"""LoRA folders of PEFT: changes of weights of low rank, at as many modules as one likes, for every token."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from transformers.pytorch_utils import Conv1D
+
+from ..errors import InputError
+from ..interventions.base import Intervention, Origin, Shift
+from ..interventions.joint import join
+from ..interventions.local_weight import LocalWeight
+from ..interventions.lora import LoRA
+from ..interventions.vector import SteeringVector
+from ..store.atomic import write_json
+from ..store.reading import damaged, read_json
+from ..store.tensors import read_tensors, write_tensors
+from .low_rank import factors
+from .modules import module_of, site_of_module
+
+NAME = "peft"
+TITLE = "a LoRA folder of PEFT"
+ORDER = 20
+SUFFIXES = ()
+ASKS = {}
+SAYS = {"forms": None, "places": ("mlp.out", "attn.o"), "several": True}
+NEEDS_MODEL = True
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+START = "base_model.model."
+SHAPE = {"peft_type": str, "r": int, "lora_alpha": int | float}
+REFUSED = ("use_dora", "modules_to_save", "target_parameters", "layer_replication", "trainable_token_indices", "corda_config",
+           "use_qalora", "alora_invocation_tokens", "arrow_config")  # fmt: skip
+"""Settings that make an adapter more than a LoRA."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether the folder holds an adapter."""
+    return (path / CONFIG).is_file()
+
+
+def read(path: Path) -> Intervention:
+    """A shift at each module's site; what its alpha and rank make of it is folded in."""
+    config = read_json(path / CONFIG, SHAPE)
+    if config["peft_type"] != "LORA":
+        raise InputError(f"{str(path)!r} is an adapter of the kind {config['peft_type']!r}. Pass a LoRA.")
+    if more := [name for name in REFUSED if config.get(name)]:
+        raise InputError(f"{str(path)!r} is more than a LoRA: it has {more[0]}. Merge it, and pass both checkpoints.")
+    if config.get("bias", "none") != "none":
+        raise InputError(f"{str(path)!r} trains biases of the model itself. Merge it, and pass both checkpoints.")
+    tensors = _tensors(path / WEIGHTS)
+    origin = Origin(
+        positions="every", model=_text(config, "base_model_name_or_path"), revision=_text(config, "revision")
+    )
+    parts = []
+    for name in sorted({name.partition(".lora_")[0] for name in tensors}):
+        down, up = tensors.pop(f"{name}.lora_A.weight", None), tensors.pop(f"{name}.lora_B.weight", None)
+        bias = tensors.pop(f"{name}.lora_B.bias", None)
+        if down is None or up is None or down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
+            raise damaged(path / WEIGHTS, f"of the module {name!r} it holds no two factors that fit each other")
+        module = name.removeprefix(START)
+        parts.append(_shift(module, down, up, bias, _scale(config, module, down.shape[0]), origin))
+    if tensors or not parts:
+        raise damaged(path / WEIGHTS, f"it holds {next(iter(tensors), 'nothing')!r}, which is no factor of a LoRA")
+    return join(parts)
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    _, content = read_tensors(path)
+    try:
+        return {name: tensor.float() for name, tensor in load(content).items()}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise damaged(path, repr(error)) from error
+
+
+def _shift(
+    module: str,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+    origin: Origin,
+) -> Shift:
+    site = site_of_module(module)
+    if bias is None or not bias.any():
+        return LoRA(site, down, scale * up, origin=origin)
+    weight = scale * up @ down
+    if not weight.any():
+        return SteeringVector(site, scale * bias, origin=origin)
+    return LocalWeight(site, weight, scale * bias, origin=origin)
+
+
+def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
+    """What PEFT multiplies the factors by."""
+    patterns = config.get("alpha_pattern") or {}
+    alpha = next((value for pattern, value in patterns.items() if _fits(pattern, module)), config["lora_alpha"])
+    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool) or not math.isfinite(alpha):
+        raise InputError(f"The alpha of the module {module!r} is {alpha!r}, which is no number. Mend {CONFIG}.")
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _fits(pattern: str, module: str) -> bool:
+    """Whether a pattern of PEFT's names the module; one that could take for ever to find out is refused."""
+    if len(pattern) > 200 or len(re.findall(r"[*+{?]", pattern)) > 4 or re.search(r"[)\]][*+{]", pattern):
+        raise InputError(f"The pattern {pattern!r} in {CONFIG} is too involved. Name the modules in full.")
+    try:
+        return re.match(pattern if pattern.startswith("^") else rf"(.*\.)?({pattern})$", module) is not None
+    except re.error as error:
+        raise InputError(f"The pattern {pattern!r} in {CONFIG} is none ({error}). Mend it.") from error
+
+
+def _text(config: Mapping[str, Any], name: str) -> str:
+    value = config.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def write(intervention: Intervention, path: Path, model: Any) -> Path:
+    """A folder that `PeftModel.from_pretrained` opens on the model; a vector is the bias of a LoRA of zeros."""
+    tensors: dict[str, torch.Tensor] = {}
+    ranks: dict[str, int] = {}
+    biases: dict[str, torch.Tensor] = {}
+    transposed = []
+    for site, shift in intervention.shifts.items():
+        name, module = module_of(model, site)
+        down, up, biases[name] = factors(shift, *site.widths(model))
+        tensors |= {f"{START}{name}.lora_A.weight": down, f"{START}{name}.lora_B.weight": up}
+        ranks[name] = len(down)
+        transposed.append(type(module) is Conv1D)
+    has_bias = any(bool(bias.any()) for bias in biases.values())
+    if has_bias:
+        tensors |= {f"{START}{name}.lora_B.bias": bias for name, bias in biases.items()}
+    rank = next(iter(ranks.values()))
+    others = {re.escape(name): other for name, other in ranks.items() if other != rank}
+    config = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": model.name, "revision": model.revision,
+        "target_modules": sorted(ranks), "r": rank, "lora_alpha": rank, "rank_pattern": others, "alpha_pattern": others,
+        "lora_dropout": 0.0, "bias": "none", "lora_bias": has_bias, "use_rslora": False, "fan_in_fan_out": any(transposed),
+        "inference_mode": True,
+    }  # fmt: skip
+    path.mkdir(parents=True, exist_ok=True)
+    write_tensors(save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt"}), path / WEIGHTS)
+    write_json(config, path / CONFIG)
+    return path

@@ -1,0 +1,56 @@
+"""What torch.save wrote: tensors and plain values, read without running anything that stands in it."""
+
+import math
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..store.atomic import write_atomically
+from ..store.reading import damaged
+
+Stand = tuple[Callable, str]
+"""A class of ours that stands for one of another package, by the other's name."""
+
+
+def read_pickle(path: Path, stands: Sequence[Stand] = ()) -> Any:
+    """The value; a pickle that asks for code is refused, and none of it is run."""
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is no file. Pass one that torch.save wrote.")
+    try:
+        with torch.serialization.safe_globals(list(stands)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):
+            raise InputError(
+                f"{str(path)!r} holds more than tensors, and code would have to run to read it, which is not done. Save its "
+                "tensors alone, by torch.save(tensor, path)."
+            ) from error
+        raise damaged(path, "it is no file of torch.save that can be read") from error
+    # A reader of bytes that nobody meant may raise anything.
+    except Exception as error:
+        raise damaged(path, "it is no file of torch.save that can be read") from error
+
+
+def write_pickle(value: Any, path: Path) -> Path:
+    """The file, whole or not there."""
+    return write_atomically(path, lambda temporary: torch.save(value, temporary))
+
+
+def tensor_in(value: Any, path: Path, n_axes: Sequence[int]) -> Tensor:
+    """The value in float32, if it is a tensor of numbers with so many axes."""
+    if not isinstance(value, Tensor) or not value.is_floating_point() or value.layout is not torch.strided:
+        what = type(value).__name__ if not isinstance(value, Tensor) else str(value.dtype)
+        raise InputError(
+            f"{str(path)!r} holds a {what} where a tensor of floats should be. Pass a file of that format."
+        )
+    if value.ndim not in n_axes or not math.prod(value.shape):
+        raise InputError(
+            f"{str(path)!r} holds a tensor of shape {tuple(value.shape)}, and the format has {' or '.join(map(str, n_axes))} "
+            "axes. Name the format that it is of."
+        )
+    return value.detach().float().contiguous()

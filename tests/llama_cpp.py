@@ -1,0 +1,170 @@
+"""llama.cpp by its C functions, as the wheel `xllamacpp` has them: logits of a model file, steered by what a file holds.
+
+Structures are as large as in the version that pyproject.toml pins; of their fields those are set whose places stand here.
+"""
+
+import ctypes
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+from gguf import GGUFReader, GGUFWriter
+
+
+class _ModelParameters(ctypes.Structure):
+    _fields_ = [("content", ctypes.c_uint8 * 80)]
+
+
+class _ContextParameters(ctypes.Structure):
+    _fields_ = [("content", ctypes.c_uint32 * 42)]
+
+
+N_CONTEXT, N_BATCH, N_MICRO_BATCH, N_THREADS, N_BATCH_THREADS, FLASH_ATTENTION, TYPE_K, TYPE_V = (
+    0,
+    1,
+    2,
+    7,
+    8,
+    13,
+    26,
+    27,
+)
+"""Places in the context's parameters, by fours."""
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = [
+        ("n_tokens", ctypes.c_int32),
+        ("token", ctypes.POINTER(ctypes.c_int32)),
+        ("embd", ctypes.POINTER(ctypes.c_float)),
+        ("pos", ctypes.POINTER(ctypes.c_int32)),
+        ("n_seq_id", ctypes.POINTER(ctypes.c_int32)),
+        ("seq_id", ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
+        ("logits", ctypes.POINTER(ctypes.c_int8)),
+    ]
+
+
+_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_silent = _LOG(lambda level, text, data: None)
+
+
+def library() -> ctypes.CDLL:
+    spec = importlib.util.find_spec("xllamacpp")
+    assert spec is not None and spec.submodule_search_locations
+    (path,) = Path(next(iter(spec.submodule_search_locations))).glob("xllamacpp*.so")
+    lib = ctypes.CDLL(str(path))
+    lib.llama_log_set(_silent, None)
+    pointer = ctypes.c_void_p
+    signatures = {
+        "llama_model_default_params": (_ModelParameters, []),
+        "llama_context_default_params": (_ContextParameters, []),
+        "llama_model_load_from_file": (pointer, [ctypes.c_char_p, _ModelParameters]),
+        "llama_init_from_model": (pointer, [pointer, _ContextParameters]),
+        "llama_adapter_lora_init": (pointer, [pointer, ctypes.c_char_p]),
+        "llama_set_adapters_lora": (
+            ctypes.c_int32, [pointer, ctypes.POINTER(pointer), ctypes.c_size_t, ctypes.POINTER(ctypes.c_float)]
+        ),
+        "llama_set_adapter_cvec": (
+            ctypes.c_int32,
+            [pointer, ctypes.POINTER(ctypes.c_float), ctypes.c_size_t, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32],
+        ),
+        "llama_batch_init": (_Batch, [ctypes.c_int32] * 3),
+        "llama_decode": (ctypes.c_int32, [pointer, _Batch]),
+        "llama_get_logits": (ctypes.POINTER(ctypes.c_float), [pointer]),
+        "llama_model_n_layer": (ctypes.c_int32, [pointer]),
+        "llama_free": (None, [pointer]),
+        "llama_model_free": (None, [pointer]),
+    }  # fmt: skip
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
+def logits(
+    model: Path, tokens: list[int], d_vocab: int, *, vector: Path | None = None, lora: Path | None = None
+) -> torch.Tensor:
+    """Of every token of one text, in float32 throughout."""
+    lib = library()
+    opened = lib.llama_model_load_from_file(str(model).encode(), lib.llama_model_default_params())
+    assert opened, f"llama.cpp does not open {model}"
+    asked = lib.llama_context_default_params()
+    for place, value in {
+        N_CONTEXT: 64, N_BATCH: 64, N_MICRO_BATCH: 64, N_THREADS: 1, N_BATCH_THREADS: 1, FLASH_ATTENTION: 0, TYPE_K: 0, TYPE_V: 0
+    }.items():  # fmt: skip
+        asked.content[place] = value
+    context = lib.llama_init_from_model(opened, asked)
+    try:
+        if vector is not None:
+            _steer(lib, context, lib.llama_model_n_layer(opened), vector)
+        if lora is not None:
+            adapter = lib.llama_adapter_lora_init(opened, str(lora).encode())
+            assert adapter, f"llama.cpp does not open {lora}"
+            scales = (ctypes.c_float * 1)(1.0)
+            assert lib.llama_set_adapters_lora(context, (ctypes.c_void_p * 1)(adapter), 1, scales) == 0
+        batch = lib.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for place, token in enumerate(tokens):
+            batch.token[place], batch.pos[place], batch.n_seq_id[place], batch.logits[place] = token, place, 1, 1
+            batch.seq_id[place][0] = 0
+        assert lib.llama_decode(context, batch) == 0
+        found = np.ctypeslib.as_array(lib.llama_get_logits(context), (len(tokens), d_vocab)).copy()
+    finally:
+        lib.llama_free(context)
+        lib.llama_model_free(opened)
+    return torch.from_numpy(found)
+
+
+def _steer(lib: ctypes.CDLL, context: int, n_layers: int, path: Path) -> None:
+    """What llama.cpp's own loader makes of a control vector's file: layer by layer from 1, zeros where there is none."""
+    tensors = {tensor.name: np.array(tensor.data, np.float32) for tensor in GGUFReader(path).tensors}
+    width = len(next(iter(tensors.values())))
+    data = np.zeros((n_layers - 1, width), np.float32)
+    for name, value in tensors.items():
+        layer = int(name.partition(".")[2])
+        assert layer > 0
+        data[layer - 1] = value
+    place = data.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+    assert lib.llama_set_adapter_cvec(context, place, data.size, width, 1, n_layers) == 0
+
+
+def write_llama(hf, path: Path) -> Path:
+    """A Hugging Face model of Llama's family as a GGUF file in float32; queries and keys lie in llama.cpp's order."""
+    config, state = hf.config, hf.state_dict()
+    n_heads, n_pairs = config.num_attention_heads, config.num_key_value_heads
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(n_heads)
+    writer.add_head_count_kv(n_pairs)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_rope_dimension_count(config.hidden_size // n_heads)
+    writer.add_file_type(0)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("none")
+    names = {
+        "model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+        "lm_head.weight": "output.weight",
+    }  # fmt: skip
+    inside = {
+        "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    }  # fmt: skip
+    for layer in range(config.num_hidden_layers):
+        names |= {f"model.layers.{layer}.{ours}.weight": f"blk.{layer}.{its}.weight" for ours, its in inside.items()}
+    for ours, its in names.items():
+        value = state[ours].float()
+        for part, heads in (("q_proj", n_heads), ("k_proj", n_pairs)):
+            if part in ours:
+                value = value.view(heads, 2, -1, value.shape[1]).transpose(1, 2).reshape(value.shape)
+        writer.add_tensor(its, value.contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

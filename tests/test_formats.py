@@ -1,0 +1,396 @@
+"""Steers go out as other programs read them and come back the same; what a format cannot say is refused or asked for."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+import transformers
+from conftest import FAMILIES, build_hf, random_batch, random_intervention
+from safetensors.torch import save_file
+
+import mechsteer as ms
+from mechsteer import InputError
+from mechsteer.families import FORMATS
+from mechsteer.formats.exporting import largest_difference
+from mechsteer.formats.loading import check_model
+from mechsteer.formats.modules import module_of, site_of_module
+from mechsteer.formats.named import read_formats, written_formats
+
+FORMS = ("vector", "lora", "local_weight")
+OUT = {
+    "mechsteer": "steer.safetensors", "gguf-vector": "steer.gguf", "gguf-lora": "steer.gguf", "steering-vectors": "steer.pt",
+    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt",
+}  # fmt: skip
+"""What files are called; a folder is called "steer"."""
+
+
+def sayable(format: str) -> list[tuple[str, str]]:
+    """Forms and places that a format has words for."""
+    says = FORMATS[format].get("SAYS")
+    places = says["places"] or ("resid_pre", "attn.o", "resid_mid", "mlp.out", "mlp.bypass", "resid_post")
+    return [(form, place) for form in says["forms"] or FORMS for place in places]
+
+
+CASES = [(format, *case) for format in written_formats() if format != "merged" for case in sayable(format)]
+
+
+def steer_of(
+    form: str, place: str, model: ms.Model, layers: tuple[int, ...] = (1, 2), bias: bool = True
+) -> ms.Intervention:
+    parts = [random_intervention(form, ms.Site(layer, place), model, seed=layer) for layer in layers]
+    if not bias:
+        parts = [
+            ms.LocalWeight(p.site, p.weight, torch.zeros_like(p.bias)) if form == "local_weight" else p for p in parts
+        ]
+    return ms.join(parts)
+
+
+@pytest.mark.parametrize(("format", "form", "place"), CASES)
+def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, place):
+    model = tiny("llama")
+    several = FORMATS[format].get("SAYS").get("several", True)
+    layers = (1, 2) if several and format != "persona-vectors" else (1,)
+    steer = steer_of(form, place, model, layers, bias=format != "gguf-lora")
+    done = ms.export(steer, tmp_path / OUT.get(format, "steer"), format, model=model)
+    if format not in read_formats():
+        assert done.difference is None
+        return
+    assert done.difference is not None and done.difference < 1e-6
+    again = ms.load_intervention(done.path)
+    assert again.sites == steer.sites and again.rule == steer.rule
+    assert again.origin.positions == "all"
+    # It is not that nothing was compared.
+    assert largest_difference(steer.each(lambda shift: shift.scaled(1.01)), again) > 5e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("place", ["mlp.out", "attn.o"])
+def test_the_module_of_a_site_is_called_as_such_in_every_family(tiny, family, place):
+    model, site = tiny(family), ms.Site(1, place)
+    name, module = module_of(model, site)
+    assert site_of_module(name) == site
+    # Plain Hugging Face calls it so, too.
+    plain = dict(build_hf(family).named_modules())[name]
+    assert torch.equal(plain.weight, module.weight)
+
+
+def refused(steer, tmp_path, format, message, **more):
+    with pytest.raises(InputError, match=message):
+        ms.export(steer, tmp_path / OUT.get(format, "steer"), format, **more)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_a_format_has_no_words_for_is_refused_with_the_reason_and_what_is_not(tiny, tmp_path):
+    model = tiny("llama")
+    middle = random_intervention("vector", ms.Site(1, "resid_mid"), model)
+    after = random_intervention("vector", ms.Site(1, "resid_post"), model)
+    refused(middle, tmp_path, "peft", "no words for the place resid_mid.*can be written as mechsteer")
+    refused(after, tmp_path, "gguf-lora", "no words for a vector.*gguf-vector", model=model)
+    refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "no words for a lora.*peft")
+    refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "no words for the rule project_out")
+    only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
+    refused(only, tmp_path, "gguf-vector", "no words for the positions 'completion' .*#positions=every.*easysteer")
+    refused(random_intervention("vector", ms.Site(0, "resid_post"), model), tmp_path, "gguf-vector", "block 0")
+    refused(
+        random_intervention("local_weight", ms.Site(1, "mlp.out"), model), tmp_path, "gguf-lora", "bias", model=model
+    )
+    refused(steer_of("lora", "mlp.out", model), tmp_path, "peft", "written for a model, and none came")
+    refused(after, tmp_path, "easyedit", "only read")
+    refused(after, tmp_path, "word", "unknown. Choose")
+
+
+def test_the_multiplier_becomes_part_of_what_is_written_and_it_is_said(tiny, tmp_path):
+    steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
+    done = ms.export(steer, tmp_path / "steer", "peft", model=tiny("llama"), multiplier=-2.0)
+    assert any("multiplier -2" in note for note in done.notes)
+    h = torch.randn(3, 48)
+    torch.testing.assert_close(ms.load_intervention(done.path).delta(h), -2 * steer.delta(h))
+
+
+def test_what_stands_beside_a_file_is_believed_of_that_file_alone(tiny, tmp_path):
+    steer = random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama"))
+    steer = ms.SteeringVector(steer.site, steer.direction, origin=ms.Origin(method="DiffMean", positions="completion"))
+    path = ms.export(
+        ms.load_intervention(steer.save(tmp_path / "a.safetensors"), positions="every"),
+        tmp_path / "a.pt",
+        "persona-vectors",
+    ).path
+    assert ms.load_intervention(path).origin.method == "DiffMean"
+    beside = tmp_path / "a.pt.mechsteer.json"
+    assert json.loads(beside.read_text())["said"] == {"site": "1:resid_post"}
+    content = bytearray(path.read_bytes())
+    content[-200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not the file that .* speaks of"):
+        ms.load_intervention(path)
+    beside.unlink()
+    with pytest.raises(InputError, match="does not say what its numbers are"):
+        ms.load_intervention(path)
+
+
+def test_what_a_file_leaves_open_is_asked_for_and_said_behind_its_name(tmp_path):
+    path = tmp_path / "layer_15.pt"
+    torch.save(torch.arange(1.0, 5.0), path)
+    with pytest.raises(InputError, match="does not say what its numbers are. Name the format.*easyedit"):
+        ms.load_intervention(path)
+    with pytest.raises(InputError, match="does not say layer: the block"):
+        ms.load_intervention(f"{path}#format=easyedit")
+    with pytest.raises(InputError, match="'place' cannot be said .* Choose layer"):
+        ms.load_intervention(f"{path}#format=easyedit#place=resid_post")
+    with pytest.raises(InputError, match="says nothing of"):
+        ms.load_intervention(f"{path}#easyedit")
+    steer = ms.load_intervention(f"{path}#format=easyedit#layer=15#scale=-2#positions=query")
+    assert steer.sites == (ms.Site(15, "resid_post"),) and steer.origin.positions == "query"
+    assert steer.parameters["direction"].tolist() == [-2.0, -4.0, -6.0, -8.0] and steer.origin.method == "layer_15"
+    long = ms.load_intervention(path, format="easyedit", layer=15, norm=3)
+    torch.testing.assert_close(long.parameters["direction"].norm(), torch.tensor(3.0))
+    for wrong in ("scale=big", "scale=nan", "positions=some", "layer=-1", "layer=x"):
+        with pytest.raises(InputError):
+            ms.load_intervention(f"{path}#format=easyedit#layer=15#{wrong}")
+
+
+def logits(model: ms.Model, steer: ms.Intervention, tokens: list[int]) -> torch.Tensor:
+    """Of every token of one text, all of which are steered."""
+    batch = ms.TokenBatch(torch.tensor([tokens]), *[torch.ones(1, len(tokens), dtype=torch.bool)] * 2)
+    with torch.no_grad(), ms.steer(model, steer, 1.0, "every"):
+        return model.logits(batch)[0]
+
+
+TOKENS = [1, *random_batch(1).tokens[0].tolist()]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "neox", "opt", "phi3"])
+@pytest.mark.parametrize("form", FORMS)
+def test_peft_says_what_we_say(tiny, tmp_path, family, form):
+    peft = pytest.importorskip("peft")
+    model = tiny(family)
+    steer = ms.join(
+        [
+            random_intervention(form, ms.Site(0, "mlp.out"), model),
+            random_intervention("lora", ms.Site(2, "attn.o"), model, 1),
+        ]
+    )
+    path = ms.export(steer, tmp_path / "adapter", "peft", model=model).path
+    adapted = peft.PeftModel.from_pretrained(build_hf(family), path).eval()
+    with torch.no_grad():
+        theirs = adapted(torch.tensor([TOKENS])).logits[0]
+        unsteered = build_hf(family)(torch.tensor([TOKENS])).logits[0]
+    ours = logits(model, steer, TOKENS)
+    assert (ours - theirs).abs().max() < 1e-5
+    assert (ours - unsteered).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("settings", [
+    {"use_rslora": True}, {"alpha_pattern": {"down_proj": 3}, "rank_pattern": {r"layers\.2\.mlp\.down_proj": 5}},
+    {"lora_bias": True},
+])  # fmt: skip
+def test_an_adapter_of_peft_is_read_as_peft_reads_it(tiny, tmp_path, settings):
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    config = peft.LoraConfig(
+        r=4, lora_alpha=7, target_modules=["down_proj", "o_proj"], init_lora_weights=False, **settings
+    )
+    adapted = peft.get_peft_model(build_hf("llama"), config).eval()
+    if "lora_bias" in settings:
+        for name, parameter in adapted.named_parameters():
+            if name.endswith("lora_B.default.bias"):
+                torch.nn.init.normal_(parameter)
+    adapted.save_pretrained(tmp_path / "adapter")
+    steer = ms.load_intervention(tmp_path / "adapter")
+    assert len(steer.sites) == 6 and steer.origin.positions == "every"
+    with torch.no_grad():
+        theirs = adapted(torch.tensor([TOKENS])).logits[0]
+    assert (logits(tiny("llama"), steer, TOKENS) - theirs).abs().max() < 1e-5
+
+
+@pytest.fixture(scope="module")
+def tiny_gguf(tmp_path_factory):
+    from llama_cpp import write_llama
+
+    return write_llama(build_hf("llama"), tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.mark.parametrize(("format", "form", "place"), [
+    ("gguf-vector", "vector", "resid_post"), ("gguf-lora", "lora", "mlp.out"), ("gguf-lora", "local_weight", "attn.o"),
+])  # fmt: skip
+def test_llama_cpp_says_what_we_say(tiny, tiny_gguf, tmp_path, format, form, place):
+    pytest.importorskip("xllamacpp")
+    import llama_cpp
+
+    model = tiny("llama")
+    steer = steer_of(form, place, model, bias=False)
+    path = ms.export(steer, tmp_path / "steer.gguf", format, model=model).path
+    unsteered = llama_cpp.logits(tiny_gguf, TOKENS, model.d_vocab)
+    theirs = llama_cpp.logits(tiny_gguf, TOKENS, model.d_vocab, **{format.removeprefix("gguf-"): path})
+    ours = logits(model, steer, TOKENS)
+    assert (ours - theirs).abs().max() < 1e-4
+    assert (ours - unsteered).abs().max() > 1e-2
+
+
+def test_a_merged_checkpoint_is_the_steered_model_and_two_checkpoints_tell_the_steer(stories, tmp_path):
+    steer = ms.join(
+        [
+            random_intervention("lora", ms.Site(1, "mlp.out"), stories),
+            random_intervention("lora", ms.Site(2, "attn.o"), stories),
+        ]
+    )
+    done = ms.export(steer, tmp_path / "merged", "merged", model=stories)
+    assert done.difference is not None and done.difference < 1e-5
+    with torch.no_grad():
+        plain = transformers.AutoModelForCausalLM.from_pretrained(done.path)(torch.tensor([TOKENS])).logits[0]
+    assert (logits(stories, steer, TOKENS) - plain).abs().max() < 1e-4
+    (done.path / "mechsteer.json").unlink()
+    with pytest.raises(InputError, match="does not say base"):
+        ms.load_intervention(done.path)
+    with pytest.raises(InputError, match="the same weights"):
+        ms.load_intervention(stories.name, base=stories.name)
+    again = ms.load_intervention(done.path, base=stories.name)
+    assert again.form == "local_weight" and largest_difference(steer, again) < 1e-5
+    with pytest.raises(InputError, match="the model itself"):
+        ms.export(steer, stories.name, "merged", model=stories)
+
+
+def test_a_merged_checkpoint_needs_a_bias_for_a_bias(stories, tmp_path):
+    vector = random_intervention("vector", ms.Site(1, "mlp.out"), stories)
+    with pytest.raises(InputError, match="has no bias of its own.*peft"):
+        ms.export(vector, tmp_path / "merged", "merged", model=stories)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_merged_checkpoint_of_several_files_and_of_transposed_weights(tmp_path, family):
+    build_hf(family).save_pretrained(tmp_path / "base", max_shard_size="30KB")
+    assert len(list((tmp_path / "base").glob("*.safetensors"))) > 1
+    model = ms.load_model(tmp_path / "base", device="cpu")
+    steer = steer_of("lora", "mlp.out", model)
+    path = ms.export(steer, tmp_path / "merged", "merged", model=model).path
+    with torch.no_grad():
+        plain = transformers.AutoModelForCausalLM.from_pretrained(path)(torch.tensor([TOKENS])).logits[0]
+    assert (logits(model, steer, TOKENS) - plain).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("file", "sites", "width", "norm"), [
+    ("easysteer/vectors/happy_diffmean.gguf", range(28), 1536, 1.0),
+    ("easysteer/vectors/happy_diffmean.gguf#layers=10-12,20", (10, 11, 12, 20), 1536, 1.0),
+    ("easysteer/replications/bipo/vec_ep20_layer15.pt#format=easyedit#layer=15", (15,), 4096, 8.703),
+    ("easyedit/demo/EasySteer_demo/demo_vector/sentiment/sentiment.pt#format=easyedit#layer=20", (20,), 3584, 102.838),
+    ("refusal-direction/pipeline/runs/gemma-2b-it/direction.pt", (10,), 2048, 10.064),
+])  # fmt: skip
+def test_what_others_have_published_is_read_as_they_meant_it(shared, file, sites, width, norm):
+    steer = ms.load_intervention(f"{shared}/data/{file}")
+    place = "resid_pre" if "refusal" in file else "resid_post"
+    assert steer.sites == tuple(ms.Site(layer, place) for layer in sites) and steer.form == "vector"
+    for shift in steer.shifts.values():
+        assert shift.widths == (None, width) and abs(shift.norm - norm) < 1e-3 * norm
+
+
+def test_the_direction_that_was_chosen_is_one_of_the_candidates(shared):
+    """direction_metadata.json says position -2, of five, and layer 10."""
+    run = f"{shared}/data/refusal-direction/pipeline/runs/gemma-2b-it"
+    chosen = ms.load_intervention(f"{run}/direction.pt")
+    candidate = ms.load_intervention(
+        f"{run}/generate_directions/mean_diffs.pt#format=refusal-direction#layer=10#position=3"
+    )
+    assert largest_difference(chosen, candidate) == 0
+
+
+def test_weights_of_easyedit_read_what_the_down_projection_reads_and_add_where_the_block_ends(tiny, tmp_path):
+    down, up = torch.randn(48, 4), torch.randn(4, 32)
+    torch.save(
+        {"lora_A": down, "lora_B": up, "r": 4, "alpha": 32, "intervention_components": "mlp_mid"}, tmp_path / "a.pt"
+    )
+    torch.save({0: {"weight": down @ up, "bias": torch.ones(32)}, 1: {}}, tmp_path / "b.pt")
+    h = torch.randn(5, 48)
+    lora = ms.load_intervention(tmp_path / "a.pt", tiny("llama"), format="easyedit", layer=1)
+    assert lora.sites == (ms.Site(1, "mlp.bypass"),) and lora.origin.positions == "every"
+    torch.testing.assert_close(lora.shifts[lora.sites[0]].delta(h), h @ down @ up)
+    local = ms.load_intervention(tmp_path / "b.pt", tiny("llama"), format="easyedit", layer=1, row=0)
+    torch.testing.assert_close(local.shifts[local.sites[0]].delta(h), h @ down @ up + 1)
+
+
+def test_rows_layers_and_hooks_of_other_files(tmp_path):
+    torch.save(torch.arange(12.0).view(3, 4), tmp_path / "DiffMean_weight.pt")
+    concept = ms.load_intervention(tmp_path / "DiffMean_weight.pt", layer=20, row=2)
+    assert concept.sites == (ms.Site(20, "resid_post"),) and concept.parameters["direction"].tolist() == [8, 9, 10, 11]
+    torch.save(torch.arange(12.0).view(3, 4), tmp_path / "evil_response_avg_diff.pt")
+    persona = ms.load_intervention(
+        tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="1:resid_post"
+    )
+    assert persona.parameters["direction"].tolist() == [8, 9, 10, 11]
+    said = {"model_type": "llama", "directions": {"3": [1.0, 2.0], "4": [3.0, 4.0]}, "explained_variances": {"3": 1.0}}
+    (tmp_path / "a.svec").write_text(json.dumps(said))
+    behaviour = ms.load_intervention(tmp_path / "a.svec", layers="4")
+    assert behaviour.sites == (ms.Site(4, "resid_pre"),) and behaviour.parameters["direction"].tolist() == [3, 4]
+    save_file({"W_dec": torch.arange(12.0).view(3, 4)}, tmp_path / "sae_weights.safetensors")
+    (tmp_path / "cfg.json").write_text(
+        json.dumps({"metadata": {"hook_name": "blocks.8.hook_resid_pre", "model_name": "gpt2"}})
+    )
+    feature = ms.load_intervention(tmp_path, row=1)
+    assert feature.sites == (ms.Site(8, "resid_pre"),) and feature.parameters["direction"].tolist() == [4, 5, 6, 7]
+    assert feature.origin.model == "gpt2"
+    (tmp_path / "cfg.json").write_text(json.dumps({"hook_name": "blocks.8.hook_mlp_out"}))
+    with pytest.raises(InputError, match="not in the residual stream"):
+        ms.load_intervention(tmp_path, row=1)
+    assert ms.load_intervention(tmp_path, row=1, site="8:mlp.out").sites == (ms.Site(8, "mlp.out"),)
+
+
+def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path):
+    steer = steer_of("vector", "resid_post", tiny("llama"), (0, 2))
+    path = ms.export(steer, tmp_path / "steer", "easysteer").path
+    (vector,) = json.loads((path / "steering.json").read_text())["vectors"]
+    assert vector["layers"] == [0, 2] and vector["apply"] == {"prompt": "all", "generation": "all"}
+    assert vector["algorithm"] == "direct" and vector["scale"] == 1 and vector["normalize"] is False
+    assert largest_difference(steer, ms.load_intervention(vector["source"])) == 0
+
+
+def test_every_token_is_steered_or_all_but_the_one_that_begins_a_text(tiny):
+    model = tiny("llama")
+    vector = random_intervention("vector", ms.Site(1, "resid_post"), model)
+    h = {}
+    for positions in ("all", "every"):
+        batch = ms.TokenBatch(torch.tensor([TOKENS]), *[torch.ones(1, len(TOKENS), dtype=torch.bool)] * 2)
+        with torch.no_grad(), ms.steer(model, vector, 1.0, positions) as audit:
+            h[positions] = model.logits(batch)[0, 0]
+        assert audit.n_positions == len(TOKENS) - (positions == "all")
+    assert (h["all"] - h["every"]).abs().max() > 1e-2
+
+
+def test_the_command_line_exports_inspects_and_uses_what_it_wrote(guestbook, tmp_path, mechsteer):
+    steer = ms.join(
+        [random_intervention("lora", ms.Site(1, "mlp.out"), guestbook)],
+    )
+    steer = dataclasses.replace(
+        steer, origin=ms.Origin(method="SFT", model="guestbook", fingerprint=guestbook.fingerprint)
+    )
+    path, out = steer.save(tmp_path / "a.safetensors"), tmp_path / "adapter"
+    code, said, _ = mechsteer(
+        "export", path, "--to", "peft", "--out", out, "--multiplier", 0.1, "--device", "cpu", "--json"
+    )
+    done = json.loads(said)
+    assert code == 0 and done["difference"] < 1e-6 and done["losses"] < 1e-3 < done["effect"]
+    code, said, _ = mechsteer("inspect", out, "--model", "guestbook", "--device", "cpu")
+    assert code == 0 and "LoRA folder of PEFT" in said and "layers.1.mlp.down_proj" in said and "multiplier 0.1" in said
+    told = json.loads(mechsteer("inspect", f"{out}#scale=10", "--json")[1])
+    assert told["sites"][0]["norm"] == pytest.approx(steer.shifts[ms.Site(1, "mlp.out")].norm, rel=1e-5)
+    code, said, _ = mechsteer(
+        "generate", "--intervention", f"{out}#scale=10", "--device", "cpu", "-m", "0,1", "the soup", "--json"
+    )
+    assert code == 0 and len(json.loads(said)["answers"]["the soup"]) == 2
+    code, _, error = mechsteer("export", path, "--to", "gguf-vector", "--out", tmp_path / "a.gguf")
+    assert code == 2 and "no words for a lora" in error
+
+
+def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
+    torch.save(torch.ones(4), tmp_path / "vector.pt")
+    code, said, _ = mechsteer("inspect", tmp_path / "vector.pt")
+    assert code == 0 and "Name the format" in said and "shape (4,)" in said
+    code, said, _ = mechsteer("inspect", f"{tmp_path / 'vector.pt'}#format=easyedit")
+    assert code == 0 and "#layer=...: the block, counted from 0" in said
+
+
+def test_a_steer_that_is_used_at_another_precision_says_so(stories, capsys):
+    vector = ms.SteeringVector("1:resid_post", torch.ones(64), origin=ms.Origin(dtype="bfloat16"))
+    check_model(vector, stories)
+    assert "learned at bfloat16 and is used at float32" in capsys.readouterr().err
+    check_model(dataclasses.replace(vector, origin=ms.Origin(dtype="float32")), stories)
+    assert not capsys.readouterr().err
