@@ -271,7 +271,7 @@ def test_a_merged_checkpoint_of_several_files_and_of_transposed_weights(tmp_path
 
 @pytest.mark.parametrize(("file", "sites", "width", "norm"), [
     ("easysteer/vectors/happy_diffmean.gguf", range(28), 1536, 1.0),
-    ("easysteer/vectors/happy_diffmean.gguf#layers=10-12,20", (10, 11, 12, 20), 1536, 1.0),
+    ("easysteer/vectors/happy_diffmean.gguf#layers=10-12+20", (10, 11, 12, 20), 1536, 1.0),
     ("easysteer/replications/bipo/vec_ep20_layer15.pt#format=easyedit#layer=15", (15,), 4096, 8.703),
     ("easyedit/demo/EasySteer_demo/demo_vector/sentiment/sentiment.pt#format=easyedit#layer=20", (20,), 3584, 102.838),
     ("refusal-direction/pipeline/runs/gemma-2b-it/direction.pt", (10,), 2048, 10.064),

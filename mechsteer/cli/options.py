@@ -265,7 +265,7 @@ def with_template(prompt_format: str, template_options: list[str] | None) -> str
 
 
 def open_steered(
-    path: str,
+    path: str | Path,
     model: str | None,
     *,
     rule: str | None,
@@ -287,9 +287,9 @@ def open_steered(
         try:
             opened = open_model(origin, device, dtype, device_map=device_map, **revision)
         except InputError as error:
-            raise InputError(f"{error} That is the model that {path!r} names; another needs --model.") from error
+            raise InputError(f"{error} That is the model that {str(path)!r} names; another needs --model.") from error
     else:
-        raise InputError(f"{path!r} does not say which model it was made for. Name one with --model.")
+        raise InputError(f"{str(path)!r} does not say which model it was made for. Name one with --model.")
     if not any_model:
         check_model(steer, opened)
     return opened, steer

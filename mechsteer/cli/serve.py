@@ -66,8 +66,7 @@ def serve(
     from ..serving.waiting import Waiting
 
     place = {"device": device, "device_map": device_map, "dtype": dtype}
-    paths = [Path(path) for path in split_list(intervention)]
-    opened, by_name = open_all(paths, model, rule=rule, any_model=any_model, **place)
+    opened, by_name = open_all(split_list(intervention), model, rule=rule, any_model=any_model, **place)
     opened.require_tokenizer()
     learned = next((steer.origin.prompt_format for steer in by_name.values()), "raw")
     endpoint = Endpoint(
@@ -80,12 +79,13 @@ def serve(
 
 
 def open_all(
-    paths: Sequence[Path], model: str | None, *, rule: str | None, any_model: bool, **place: str | None
+    paths: Sequence[str | Path], model: str | None, *, rule: str | None, any_model: bool, **place: str | None
 ) -> "tuple[Model, dict[str, Intervention]]":
     """Several steers by their files' names, and the model that is named, or that the first was made for."""
     from ..formats.loading import load_intervention
+    from ..formats.named import SteerFile
 
-    names = [path.stem for path in paths]
+    names = [SteerFile.of(path).name for path in paths]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"Two files of steers are called {twice[0]!r}, which is how requests name them. Rename one.")
     if not paths:

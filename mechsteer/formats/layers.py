@@ -1,4 +1,4 @@
-"""Layers that are said in words, such as "10-25,27"."""
+"""Layers that are said in words, such as "10-25+27"."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ def layers_of(text: str, known: Sequence[int], path: Path) -> list[int]:
     if not text:
         return sorted(known)
     found: set[int] = set()
-    for part in text.split(","):
+    for part in text.split("+"):
         ends = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
         if ends is None:
-            raise InputError(f"The layers {text!r} are no layers. Write for example 10-25 or 14,16.")
+            raise InputError(f"The layers {text!r} are no layers. Write for example 10-25 or 14+16.")
         found |= set(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
     if missing := sorted(found - set(known)):
         raise InputError(

@@ -15,7 +15,7 @@ NAME = "svec"
 TITLE = "of IBM's activation-steering"
 ORDER = 90
 SUFFIXES = (".svec",)
-ASKS = {"layers": "which act, such as 15-22 or 15,17: the behaviour layers, counted from 0"}
+ASKS = {"layers": "which act, such as 15-22 or 15+17: the behaviour layers, counted from 0"}
 
 
 def recognises(path: Path) -> bool:
