@@ -1,11 +1,13 @@
 """The checker of types and shapes under pytest: beartype, for which an int is a float as in PEP 484.
 
 Each function's first calls in every test are checked, not all of them: a fit calls some a hundred thousand times alike, and
-checking those took half the time of the tests. A function that is never called is not made ready for checking either.
+checking those took half the time of the tests. A dataclass is checked by its `__init__`, which is such a function. A function
+that is never called is not made ready for checking either.
 """
 
 import functools
 from collections import Counter
+from dataclasses import is_dataclass
 from types import FunctionType
 from typing import Any
 
@@ -27,6 +29,9 @@ def first_calls(*context: str, typechecker: Any = None) -> Any:
         return _checking(*context)
 
     def decorate(fn: Any) -> Any:
+        if is_dataclass(fn) and "__init__" in vars(fn):
+            fn.__init__ = decorate(fn.__init__)
+            return fn
         if not isinstance(fn, FunctionType):
             return _checking(fn, typechecker=typechecker)
         name, checked = f"{fn.__module__}.{fn.__qualname__}", None
