@@ -15,9 +15,6 @@ from analyses.claims import (
     manifold_exists,
     off_manifold,
     orthogonality,
-    preference_curve,
-    transfer,
-    utility_curve,
     validity,
 )
 from analyses.claims.orthogonality import effects
@@ -28,21 +25,14 @@ from analyses.studies.finished import Study
 from figures import distance, shift_split, utility_distance
 from mechsteer.statistics.judging import Outcome
 
-N_SEEDS = 2
 ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)
-OF_CURVES = (preference_curve, transfer, utility_curve)
 
 
 @pytest.mark.parametrize("case", worlds.CASES, ids=lambda case: f"{case.analysis.NAME}: {case.world}")
 def test_a_verdict_is_the_planted_truth(case):
-    # Seeds of their own: benchmarks/verdicts.py counts over a hundred others. Fits of curves take long, so one does.
-    seeds = range(1000, 1000 + (1 if case.analysis in OF_CURVES else N_SEEDS))
-    found = [{claim.name: claim.outcome for claim in case.judge(seed).claims} for seed in seeds]
-    opposite = {Outcome.SUPPORTED: Outcome.REFUTED, Outcome.REFUTED: Outcome.SUPPORTED, Outcome.INCONCLUSIVE: None}
-    for claim, truth in case.truth.items():
-        verdicts = [outcome[claim] for outcome in found]
-        assert verdicts.count(truth) >= max(len(seeds) - 1, 1), claim
-        assert opposite[truth] not in verdicts, claim
+    # A seed of its own: benchmarks/verdicts.py counts over a hundred others.
+    found = {claim.name: claim.outcome for claim in case.judge(1000).claims}
+    assert {claim: found[claim] for claim in case.truth} == dict(case.truth)
 
 
 @pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.NAME)
@@ -120,8 +110,8 @@ def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
 
 def test_noise_in_a_readout_does_not_make_a_steer_look_special():
     """Noise adds to what random directions do to utility, here 70 % to their square, and so takes from the steer's rank."""
-    found = [effects(by_rank(0.5, noise=1.5, n_pairs=200, seed=seed)) for seed in range(12)]
-    quiet = [effects(by_rank(0.5, noise=0.01, n_pairs=200, seed=seed)) for seed in range(12)]
+    found = [effects(by_rank(0.5, noise=1.5, n_pairs=200, seed=seed)) for seed in range(6)]
+    quiet = [effects(by_rank(0.5, noise=0.01, n_pairs=200, seed=seed)) for seed in range(6)]
     lengths = np.mean([np.median(item.random) for item in found]) / np.mean([np.median(item.random) for item in quiet])
     assert np.mean([item.signal for item in found]) < 0.6
     assert lengths == pytest.approx(1.0, abs=0.05)
@@ -141,8 +131,8 @@ def test_the_rank_of_a_shift_is_its_share_among_random_directions():
 
 def test_noise_that_may_go_either_way_does_not_refute_that_a_steer_is_special():
     """Its size is never nothing, and its share of random directions hardly ever near it."""
-    noisy = [orthogonality.run(by_rank(0.0, noise=1.2, seed=seed)) for seed in range(20)]
-    assert [claim_of(result, "special").outcome for result in noisy].count(Outcome.REFUTED) <= 3
+    noisy = [orthogonality.run(by_rank(0.0, noise=1.2, seed=seed)) for seed in range(6)]
+    assert [claim_of(result, "special").outcome for result in noisy].count(Outcome.REFUTED) <= 1
 
 
 def test_a_shift_of_nothing_is_neither_small_nor_special():

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.optimize import isotonic_regression
 
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, exceeded
@@ -61,8 +60,22 @@ def valid_ends(
     for sign in SIDES.values():
         side = np.flatnonzero(sign * multipliers > 0)
         side = side[np.argsort(np.abs(multipliers[side]))]
-        shares[:, side] = [isotonic_regression(row, weights=n[side], increasing=False).x for row in shares[:, side]]
+        shares[:, side] = falling(shares[:, side], n[side])
     return _ends(multipliers, -shares, -least)
+
+
+def falling(values: Float[ndarray, "draws k"], n: Int[ndarray, " k"]) -> Float[ndarray, "draws k"]:
+    """Isotonic regression of every row onto what never rises: the least, over where a stretch may begin, of the greatest mean
+    of one that reaches as far as here or farther (the min-max formula, Barlow et al. 1972)."""
+    # All rows at once: SciPy's isotonic_regression takes one.
+    sums, weight = (np.cumsum(part, axis=-1) for part in (values * n, n))
+    found = np.full_like(values, np.inf)
+    for begin in range(len(n)):
+        before, counted = (sums[:, [begin - 1]], weight[begin - 1]) if begin else (0.0, 0)
+        means = (sums[:, begin:] - before) / (weight[begin:] - counted)
+        greatest = np.maximum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+        found[:, begin:] = np.minimum(found[:, begin:], greatest)
+    return found
 
 
 def _ends(
