@@ -27,6 +27,16 @@ def mood(shared):
     )
 
 
+@pytest.fixture(scope="module")
+def vector(stories, mood):
+    return ms.diff_mean(stories, mood[0], SITE)
+
+
+@pytest.fixture(scope="module")
+def in_the_middle(stories, mood):
+    return ms.diff_mean(stories, mood[0], ms.Site(2, "resid_post"))
+
+
 def plain_hf(shared):
     from transformers import AutoModelForCausalLM
 
@@ -54,8 +64,8 @@ def test_swapping_the_completions_turns_the_diff_mean_vector_round(stories, mood
     assert_allclose(one.direction, -other.direction, atol=1e-6)
 
 
-def test_a_sweep_equals_plain_hugging_face_with_a_raw_hook(stories, shared, mood):
-    vector, pairs, multipliers = ms.diff_mean(stories, mood[0], SITE), mood[1][:5], [-3.0, 0.0, 2.0]
+def test_a_sweep_equals_plain_hugging_face_with_a_raw_hook(stories, shared, mood, vector):
+    pairs, multipliers = mood[1][:5], [-3.0, 0.0, 2.0]
     sweep = ms.run_sweep(stories, vector, pairs, multipliers, batch_tokens=100, progress=False)
     hf = plain_hf(shared)
     for index, multiplier in enumerate(multipliers):
@@ -98,9 +108,9 @@ def test_a_known_direction_moves_real_pairs_as_far_as_is_known(stories, mood):
     assert_allclose([found[2.0], found[-2.0]], [2.82, -1.36], atol=0.006)
 
 
-def test_intervals_count_distinct_pairs(stories, mood):
+def test_intervals_count_distinct_pairs(stories, mood, vector):
     """Twelve pairs, and the same twelve written eight times, which would narrow every interval almost threefold."""
-    vector, pairs, grid = ms.diff_mean(stories, mood[0], SITE), mood[1][:12], np.linspace(-4, 4, 9)
+    pairs, grid = mood[1][:12], np.linspace(-4, 4, 9)
     copied = [replace(pair, id=f"{pair.id} again {n}") for n in range(7) for pair in pairs]
     once = ms.run_sweep(stories, vector, pairs, grid, progress=False)
     with pytest.warns(UserWarning, match="84 of 96 pairs are copies of others"):
@@ -111,8 +121,8 @@ def test_intervals_count_distinct_pairs(stories, mood):
     assert found[0] == found[1]
 
 
-def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):
-    sweep = ms.run_sweep(stories, ms.diff_mean(stories, mood[0], SITE), mood[1][:4], [1, -1, 0], progress=False)
+def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, vector, tmp_path):
+    sweep = ms.run_sweep(stories, vector, mood[1][:4], [1, -1, 0], progress=False)
     assert_array_equal(sweep.multipliers, [-1, 0, 1])
     frame = pd.read_parquet(sweep.save(tmp_path / "sweep.parquet"))
     assert list(frame.columns) == [
@@ -123,8 +133,8 @@ def test_a_sweep_is_the_same_after_saving_and_loading(stories, mood, tmp_path):
     pd.testing.assert_frame_equal(ms.Sweep.load(tmp_path / "sweep.parquet").to_frame(), frame)
 
 
-def test_the_rows_of_a_sweep_may_stand_in_any_order_and_none_may_lack(stories, mood):
-    sweep = ms.run_sweep(stories, ms.diff_mean(stories, mood[0], SITE), mood[1][:4], [1, -1, 0], progress=False)
+def test_the_rows_of_a_sweep_may_stand_in_any_order_and_none_may_lack(stories, mood, vector):
+    sweep = ms.run_sweep(stories, vector, mood[1][:4], [1, -1, 0], progress=False)
     frame = sweep.to_frame()
     mixed = ms.Sweep.from_frame(frame.sample(frac=1, random_state=0))
     order = [mixed.pairs.index(pair) for pair in sweep.pairs]
@@ -166,17 +176,15 @@ def test_a_shift_that_is_linear_is_read_so_whichever_multipliers_were_measured(g
             _ = sweep.zero
 
 
-def test_the_relative_shift_of_a_sweep_grows_with_the_multiplier(stories, mood):
-    vector = ms.diff_mean(stories, mood[0], SITE)
+def test_the_relative_shift_of_a_sweep_grows_with_the_multiplier(stories, mood, vector):
     sweep = ms.run_sweep(stories, vector, mood[1][:4], [-2, 0, 1], progress=False)
     assert_allclose(sweep.relative_shift[0], 2 * sweep.relative_shift[2], rtol=1e-5)
     assert (sweep.relative_shift[1] == 0).all() and (sweep.relative_shift[2] > 0).all()
 
 
-def test_auto_multipliers_reach_from_no_effect_to_chance(stories, mood):
-    vector = ms.diff_mean(stories, mood[0], ms.Site(2, "resid_post"))
-    grid = ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=16)
-    sweep = ms.run_sweep(stories, vector, mood[0][:16], grid, progress=False)
+def test_auto_multipliers_reach_from_no_effect_to_chance(stories, mood, in_the_middle):
+    grid = ms.find_multipliers(stories, in_the_middle, mood[0], n=21, max_pairs=16)
+    sweep = ms.run_sweep(stories, in_the_middle, mood[0][:16], grid, progress=False)
     tokens = (sweep.tokens_positive + sweep.tokens_negative).mean() / 2
     chance = -tokens * np.log(stories.d_vocab)
     utility = sweep.utility.mean(axis=1)
@@ -270,9 +278,8 @@ def test_a_steer_is_measured_as_it_was_learned(stories, mood):
     assert not np.allclose(chosen.loss_positive, asked.loss_positive)
 
 
-def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, monkeypatch):
-    vector = ms.diff_mean(stories, mood[0], ms.Site(2, "resid_post"))
-    normal = ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=8)
+def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, in_the_middle, monkeypatch):
+    normal = ms.find_multipliers(stories, in_the_middle, mood[0], n=21, max_pairs=8)
 
     def undefined(loss_positive, loss_negative):
         utility = ms.utility_log_odds(loss_positive, loss_negative)
@@ -280,7 +287,7 @@ def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, monkey
 
     monkeypatch.setattr("mechsteer.measuring.sweeps.utility_log_odds", undefined)
     assert_allclose(
-        ms.find_multipliers(stories, vector, mood[0], n=21, max_pairs=8)[[0, -1]], normal[[0, -1]], rtol=0.5
+        ms.find_multipliers(stories, in_the_middle, mood[0], n=21, max_pairs=8)[[0, -1]], normal[[0, -1]], rtol=0.5
     )
 
 

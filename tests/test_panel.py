@@ -24,7 +24,7 @@ def measured(guestbook) -> pd.DataFrame:
     learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
     others = [house.pairs("tense", 30)]
     return evidence.measure(
-        guestbook, ms.Site.of("1:attn.o"), learning, testing, others, concept="sentiment", n_directions=24
+        guestbook, ms.Site.of("1:attn.o"), learning, testing, others, concept="sentiment", n_directions=8
     )
 
 
@@ -63,9 +63,9 @@ def test_what_is_lost_and_how_the_output_diverges_is_what_the_model_says(guestbo
     learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
     h, pair, is_positive = evidence._activations(guestbook, learning, ms.Site.of("1:resid_mid"), "raw")
     others = [ms.diff_mean(guestbook, house.pairs("tense", 30), "1:resid_mid").direction.double().numpy()]
-    drawn = [v for _, some in families(h, pair, is_positive, others, 3, np.random.default_rng([0, 6])) for v in some]
-    rows = measured.loc[measured.direction == 9]
-    shift = torch.from_numpy(drawn[9]).float() * rows.length.iloc[-1]
+    drawn = [v for _, some in families(h, pair, is_positive, others, 1, np.random.default_rng([0, 6])) for v in some]
+    rows = measured.loc[measured.direction == 4]
+    shift = torch.from_numpy(drawn[4]).float() * rows.length.iloc[-1]
     texts = [str(text) for text in house.sample(12, 0)]
     tokenizer = guestbook.tokenizer
     lost, divergence = [], []

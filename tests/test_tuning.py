@@ -53,10 +53,10 @@ def test_the_setting_that_gains_most_is_taken_and_one_that_taught_nothing_is_non
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory) -> Study:
     folder = tmp_path_factory.mktemp("tuned")
-    pairs = ms.save_pairs(ms.load_pairs("guestbook/tense").sample(60), folder / "pairs.jsonl")
+    pairs = ms.save_pairs(ms.load_pairs("guestbook/tense").sample(32), folder / "pairs.jsonl")
     settings = Settings(
         pairs=str(pairs), site="1:resid_post", multipliers="-8:8:5", methods=("DiffMean", "SFT", "SPLIT"), forms=("vector",),
-        steps=8, tune=3, claims=(), device="cpu",
+        steps=4, tune=3, claims=(), device="cpu",
     )  # fmt: skip
     return run(settings, folder / "study", report=lambda line: None)
 
