@@ -108,7 +108,7 @@ def test_the_share_is_of_what_steering_changes_within_the_useful_range():
 
 def test_pairs_that_scatter_around_nothing_are_no_change():
     """As much as steering changes, on every pair, and in the mean not at all."""
-    shares = [frozen_norms.run(frozen(own=1.0, seed=seed)).claims[0] for seed in range(20)]
+    shares = [frozen_norms.run(frozen(own=1.0, seed=seed)).claims[0] for seed in range(8)]
     assert Outcome.REFUTED not in [claim.outcome for claim in shares]
     assert np.median([claim.estimate for claim in shares]) < 0.12
 

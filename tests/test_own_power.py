@@ -83,7 +83,7 @@ def test_the_power_that_a_study_finds_of_itself_is_that_of_such_studies(part, mo
     analysis, build = TRUE_WORLDS[part]
     powers = []
     monkeypatch.setattr(analysis, "if_powerful", lambda found, claim, **_: powers.append((claim, found)) or claim)
-    for seed in range(16):
+    for seed in range(10):
         analysis.run(build(seed=seed))
     own = [(claim.outcome is Outcome.SUPPORTED, found.found) for claim, found in powers if claim.part == part]
     found, foretold = np.mean(own, axis=0)

@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    pairs = ms.save_pairs(ms.load_pairs("guestbook/tense").sample(48), tmp_path_factory.mktemp("pairs") / "pairs.jsonl")
+    pairs = ms.save_pairs(ms.load_pairs("guestbook/tense").sample(32), tmp_path_factory.mktemp("pairs") / "pairs.jsonl")
     return Settings(
         pairs=str(pairs), site="1:resid_post", multipliers="-8:8:5", methods=("DiffMean", "SFT"), forms=("vector",),
-        steps=4, tune=4, claims=(), device="cpu",
+        steps=2, tune=2, claims=(), device="cpu",
     )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_several_processes_give_the_bytes_of_one(settings, tmp_path):
     one = run(replace(settings, jobs=1), tmp_path / "one" / "study", report=lambda line: None)
     told = []
     two = run(replace(settings, jobs=2), tmp_path / "two" / "study", report=told.append)
-    assert any(line.startswith("tuning") and "4 computed" in line for line in told)
+    assert any(line.startswith("tuning") and "2 computed" in line for line in told)
     for name in ("sweeps.parquet", "fits.json", "frontier.parquet", "tuning.parquet", "side_effects.parquet"):
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
 
@@ -56,7 +56,7 @@ class Broken(Objective):
 def test_a_failure_in_a_worker_is_the_study_s(tmp_path, apart):
     (tmp_path / "broken.py").write_text(BROKEN)
     code, _, error = apart(
-        "-m", "mechsteer", "study", "--extend=broken.py", "--methods=DiffMean,Broken", "--forms=vector", "--limit=60", "--jobs=2",
+        "-m", "mechsteer", "study", "--extend=broken.py", "--methods=DiffMean,Broken", "--forms=vector", "--limit=32", "--jobs=2",
         "--site=1:resid_post", "--multipliers=-8:8:5", "--claims=", "--device=cpu", "--out=study",
     )  # fmt: skip
     assert code == 2 and "None of 4 settings taught anything: It is broken." in error and "Traceback" not in error
@@ -72,7 +72,7 @@ def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(se
 
 
 def test_nobody_is_left_behind_when_a_study_is_killed(tmp_path):
-    command = [sys.executable, "-m", "mechsteer", "study", "--limit=60", "--jobs=2", "--claims=", "--out=study"]
+    command = [sys.executable, "-m", "mechsteer", "study", "--limit=32", "--site=1:resid_post", "--jobs=2", "--claims="]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     study = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     workers = _until(lambda: _children(study.pid), 120)
