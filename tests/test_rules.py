@@ -136,7 +136,7 @@ def test_the_range_of_a_rotation_ends_at_half_a_turn(guestbook):
 @pytest.mark.parametrize("form", ["vector", "lora"])
 def test_a_steer_is_learned_by_a_rule_that_speaks_of_directions(guestbook, form):
     """From a delta of zero, of which a rotation can make nothing; the same seed draws the same start."""
-    pairs, settings = guestbook_pairs(), ms.TrainSettings(steps=30, multipliers=(0.5, 1.0))
+    pairs, settings = guestbook_pairs(), ms.TrainSettings(steps=15, multipliers=(0.5, 1.0))
     sites = ms.parse_sites("2:resid_post,3:mlp.out")
     learned, again = (
         learn(guestbook, pairs, sites, "SPLIT", form, settings, rule="rotate", progress=False).intervention
