@@ -15,7 +15,8 @@ from ours import Mechsteer
 from tables import head, line
 from workloads import Workload, llama
 
-from figures.drawing.style import BLUE, COLUMN, GREEN, GREY, ORANGE, VERMILION, Look, style
+from analyses.studies.widths import COLUMN
+from figures.drawing.style import GREY, shades, style
 
 BASE = Workload(
     "scaling",
@@ -36,12 +37,7 @@ GROWING: dict[str, tuple[tuple[int, ...], Callable[[int], Workload]]] = {
     ),
     "query length": ((32, 64, 128, 256, 512), lambda n: replace(BASE, query=(n, n))),
 }
-LOOKS = {
-    "pairs": Look(BLUE, "o"),
-    "multipliers": Look(VERMILION, "s", "--"),
-    "layers": Look(GREEN, "^", "-."),
-    "query length": Look(ORANGE, "D", ":"),
-}
+LOOKS = shades(GROWING)
 
 
 @dataclass(frozen=True)

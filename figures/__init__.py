@@ -6,7 +6,7 @@ it has panels. A figure whose SCOPE is "steer" takes `subject` too, the key of a
 the first. A claim's file outside the tree that DRAWS is a figure as well.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,28 +26,44 @@ def all_figures() -> dict[str, Member]:
     return FIGURES.members() | own
 
 
-def draw_one(study: "Study", name: str, folder: Path) -> list[Path]:
-    """One figure as PDF and PNG, and its numbers as CSV; of further steers that claims were asked of, as NAME-STEER."""
+def write_one(member: Member, results: object, subjects: Mapping[str, object], folder: Path, width: str) -> list[Path]:
+    """A figure of each of these subjects, under its name: PDF and PNG, the caption as text and TeX, the numbers as CSV. `width`
+    is a venue's, or millimetres (`analyses/studies/widths.py`)."""
     from mechsteer.store.atomic import write_atomically
 
+    from .drawing.captions import caption_of, write_caption
+    from .drawing.panels import sheets
     from .drawing.style import save
 
-    member, written = all_figures()[name], []
-    module = member.module()
-    asked = {f"{name}-{key.slug}": {"subject": key} for key in study.judged[1:]}
-    for stem, which in {name: {}, **(asked if member.get("SCOPE") == "steer" else {})}.items():
-        if (figure := module.draw(study, **which)) is not None:
-            numbers = module.numbers(study, **which)
+    module, written = member.module(), []
+    for stem, subject in subjects.items():
+        which = {} if subject is None else {"subject": subject}
+        with sheets(width):
+            figure = module.draw(results, **which)
+        if figure is not None:
+            numbers = module.numbers(results, **which)
             written += save(figure, folder / stem)
+            written += write_caption(caption_of(figure, member.doc.splitlines()[0]), folder / stem)
             written.append(
                 write_atomically(folder / f"{stem}.csv", lambda path, table=numbers: table.to_csv(path, index=False))
             )
+    return written
+
+
+def draw_one(study: "Study", name: str, folder: Path, width: str | None = None) -> list[Path]:
+    """One figure's files, by default of the study's width; of further steers that claims were asked of, as NAME-STEER."""
+    member = all_figures()[name]
+    further = study.judged[1:] if member.get("SCOPE") == "steer" else ()
+    subjects = {name: None} | {f"{name}-{key.slug}": key for key in further}
+    written = write_one(member, study, subjects, folder, study.width if width is None else width)
     study.wrote(written)
     return written
 
 
-def draw_all(study: "Study", folder: Path, each: Callable[..., Iterable[list[Path]]] = map) -> list[Path]:
+def draw_all(
+    study: "Study", folder: Path, each: Callable[..., Iterable[list[Path]]] = map, width: str | None = None
+) -> list[Path]:
     """Every figure that the study has results for: what was written, figure by figure. `each` maps as the built-in does, and may
     use several processes."""
-    drawn = each(partial(draw_one, study, folder=folder), all_figures())
+    drawn = each(partial(draw_one, study, folder=folder, width=width), all_figures())
     return [path for paths in drawn for path in paths]

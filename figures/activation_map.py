@@ -3,19 +3,21 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels
 from .drawing.saved import of_steer
-from .drawing.style import BLACK, GREY, LIGHT, SHADES, Look
+from .drawing.style import BLACK, LIGHT, SHADES, Look
 
 NAME = "activation_map"
 ORDER = 80
 
 SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
+N_PATHS = 6
+"""Tokens whose way is drawn; more cross too often to be followed. The places of all are points."""
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
@@ -24,36 +26,54 @@ def numbers(study: Study) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """Two panels, a direction each; a path begins at a ring, and each dot on it is a multiplier further out."""
+    """Two panels, a direction each; a path begins at a ring, and each point on it is a multiplier further out."""
     table = numbers(study)
     if table is None:
         return None
     paths = table.loc[table.token >= 0]
+    followed = paths.token.unique()[:N_PATHS]
     colours = ScalarMappable(Normalize(0, float(paths.utility_loss.quantile(0.9))), SHADES)
-    with panels(ax, 2, height=4.8, sharex=True, sharey=True) as shown:
+    with panels(ax, 2, height=4.6, sharex=True, sharey=True) as shown:
         for panel, (sign, words) in zip(shown.axes, SIDES.items(), strict=True):
             panel.scatter(
-                *table.loc[table.token < 0, ["x", "y"]].to_numpy().T, s=2, color=LIGHT, linewidth=0, rasterized=True
+                *table.loc[table.token < 0, ["x", "y"]].to_numpy().T, s=5, color=LIGHT, linewidth=0, rasterized=True
             )
-            for _, path in paths.loc[sign * paths.multiplier >= 0].groupby("token"):
+            steered = paths.loc[sign * paths.multiplier > 0]
+            panel.scatter(steered.x, steered.y, color=colours.to_rgba(steered.utility_loss), s=4, linewidth=0)
+            for token in followed:
+                path = paths.loc[(paths.token == token) & (sign * paths.multiplier >= 0)]
                 _draw_path(panel, path.iloc[path.multiplier.abs().argsort()], colours)
             panel.set_title(words)
             panel.set_xticks([])
             panel.set_yticks([])
+            panel.grid(False)
         shown.colour_bar(colours, "utility lost (nats)", extend="max", shrink=0.7)
         shown.legend(
             [
                 key("unsteered tokens", Look(LIGHT, "o")),
-                key("a path begins", Look(BLACK, "o"), fillstyle="none", markeredgewidth=0.5),
+                key("a steered token", Look(to_hex(SHADES(0.5)), "o")),
+                key("a path begins", Look(BLACK, "o"), fillstyle="none", markeredgewidth=0.7),
             ]
         )
-        shown.axes[-1].set_xlabel("what steered tokens are most like:\na map has no distances, so no scale")
-        shown.title(table.subject.iloc[0])
+        n_tokens = paths.token.nunique()
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            f"Points are {n_tokens} tokens under every multiplier; lines follow {len(followed)} of them outwards.",
+            "The map tells what steered tokens are most like; it has no distances, so no scale.",
+        )
     return shown.figure
 
 
 def _draw_path(ax: Axes, path: pd.DataFrame, colours: ScalarMappable) -> None:
-    ax.plot(path.x, path.y, color=GREY, linewidth=0.4, alpha=0.6)
-    ax.plot(path.x.iloc[0], path.y.iloc[0], "o", fillstyle="none", color=BLACK, markeredgewidth=0.5)
+    ax.plot(path.x, path.y, color=BLACK, linewidth=0.6)
+    ax.plot(path.x.iloc[0], path.y.iloc[0], "o", fillstyle="none", color=BLACK, markersize=4, markeredgewidth=0.7)
     steered = path.iloc[1:]
-    ax.scatter(steered.x, steered.y, color=colours.to_rgba(steered.utility_loss), s=8, linewidth=0)
+    ax.scatter(
+        steered.x,
+        steered.y,
+        color=colours.to_rgba(steered.utility_loss),
+        s=14,
+        linewidth=0.4,
+        edgecolor=BLACK,
+        zorder=3,
+    )

@@ -8,15 +8,11 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, zero_lines
 from .drawing.saved import saved
-from .drawing.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, Look
+from .drawing.style import BLACK, GREY, Look, shades
 
 NAME = "causes"
 ORDER = 86
 
-FAMILIES = (
-    Look(BLUE, "o"), Look(VERMILION, "s"), Look(GREEN, "^"), Look(ORANGE, "D"), Look("#56B4E9", "v"), Look("#CC79A7", "P"),
-    Look(GREY, "<"), Look(BLACK, "X"), Look("#8C6D31", ">"),
-)  # fmt: skip
 PLAIN, GIVEN = Look(GREY, "o"), Look(BLACK, "D")
 
 
@@ -40,13 +36,13 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     if table is None:
         return None
     directions, predictors = table.dropna(subset="family"), table.dropna(subset="predictor")
-    looks = dict(zip(dict.fromkeys(directions.family), FAMILIES * 9, strict=False))
-    with panels(ax, 2, 1, height=2.6 + 0.17 * len(predictors), ratios=(1.6, 0.17 * len(predictors))) as shown:
+    looks = shades(directions.family)
+    with panels(ax, 2, 1, height=2.9 + 0.17 * len(predictors), ratios=(1.6, 0.17 * len(predictors))) as shown:
         cloud, scores = shown.axes
         for family, look in looks.items():
             rows = directions.loc[directions.family == family]
             cloud.plot(rows.value, rows.incoherence, color=look.colour, marker=look.marker, linestyle="", alpha=0.8)
-        cloud.set_xlabel("distance gained (activation units)")
+        cloud.set_xlabel("distance gained to neighbours (Euclidean)")
         cloud.set_ylabel("incoherence")
         at = np.arange(len(predictors))[::-1]
         for offset, look, prefix in ((0.17, PLAIN, ""), (-0.17, GIVEN, "given_fisher_")):
@@ -54,14 +50,21 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             scores.hlines(at + offset, low, high, color=look.colour, linewidth=0.8)
             scores.plot(estimate, at + offset, color=look.colour, marker=look.marker, linestyle="", markersize=2.5)
         scores.set_yticks(at, predictors.predictor)
-        scores.tick_params(axis="y", labelsize=5.2, length=0)
+        scores.tick_params(axis="y", labelsize=6.5, length=0)
         scores.set_xlim(-1, 1)
         scores.set_xticks(np.linspace(-1, 1, 5))
         scores.set_ylim(-0.6, len(predictors) - 0.4)
-        scores.set_xlabel("rank correlation with harm (95 %)")
+        scores.set_xlabel("rank correlation with incoherence (95 %)")
         zero_lines(scores)
         handles = [key(family, look) for family, look in looks.items()]
-        handles += [key("plain", PLAIN), key("given the Fisher form", GIVEN)]
-        shown.legend(handles, columns=2)
-        shown.title("equal length: does what leads further off do more harm?")
+        handles += [
+            key("(b) as they are", PLAIN, linestyle="-"),
+            key("(b) given the Fisher form", GIVEN, linestyle="-"),
+        ]
+        shown.legend(handles)
+        shown.caption(
+            "(a) A point for each direction, by its family.",
+            "(b) How distances in each metric, and measures without one, are correlated with incoherence (rank, 95 %), "
+            "as they are and given the Fisher form of the output.",
+        )
     return shown.figure

@@ -1,7 +1,8 @@
-"""The claims as one forest plot: every estimate with its interval, and what it came to."""
+"""The claims as a forest plot, a panel for each scale: every estimate with its interval, and what it came to."""
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
@@ -14,61 +15,68 @@ from .drawing.style import GREY, OUTCOMES, Look, form_title
 NAME = "claims"
 ORDER = 10
 
-UNITS = {
-    "R²": "R²", "share": "", " / ": "ratio", "times": "ratio", "correlation": "r", "cosine": "cos", "shift": "‖shift‖/‖h‖",
+AGREEMENT, RATIO = "R², correlation or rank", "ratio or share"
+SCALES = {
+    " / ": RATIO, "R²": AGREEMENT, "correlation": AGREEMENT, "rank": AGREEMENT, "τ": AGREEMENT, "times": RATIO,
+    "share": RATIO, "of the ": RATIO, "nats": "nats",
 }  # fmt: skip
-"""Short words for a unit that holds these."""
-LONGEST = 12
-"""Letters of a unit that have room beside the panel; a longer one that has no short word is told by the numbers alone."""
+"""The scale of a unit that holds these words, the first of them; any other unit is a scale of its own."""
+ROW, HEAD = 0.13, 0.55
+"""Inches of a row, and of what a panel has besides."""
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
-    """Every claim as it stands in claims.json, under the name that the figure gives it."""
+    """Every claim as it stands in claims.json, under the name that the figure gives it, by scale."""
     table = tables.claims(study)
-    return None if table.empty else table.assign(label=_labels(table)).drop(columns="key")
+    if table.empty:
+        return None
+    scale = [next((scale for words, scale in SCALES.items() if words in unit), unit) for unit in table.unit]
+    table = table.assign(label=_labels(table), scale=scale).drop(columns="key")
+    return table.sort_values("scale", key=lambda found: found.map(list(dict.fromkeys(scale)).index), kind="stable")
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """One panel, a row for each claim; its axis is even up to one and by decades beyond, for claims have many units."""
+    """A panel for each scale, a row for each claim on it."""
     table = numbers(study)
     if table is None:
         return None
-    parts = []
-    for analysis, rows in table.groupby("claim", sort=False):
-        parts += [pd.DataFrame([{"label": str(analysis), "value": np.nan, "low": np.nan, "high": np.nan}]), rows]
-    shown_rows = pd.concat(parts, ignore_index=True)
-    with panels(ax, height=0.9 + 0.125 * len(shown_rows)) as shown:
-        panel = shown.axes[0]
-        looks = [OUTCOMES.get(outcome, Look(GREY, "")) for outcome in shown_rows.outcome]
-        forest(panel, shown_rows, shown_rows.label.tolist(), looks, size=3.2)
-        for text, is_head in zip(panel.get_yticklabels(), shown_rows.claim.isna(), strict=True):
-            text.set(fontsize=5.8, fontweight="bold" if is_head else "normal")
-        zero_lines(panel)
-        wide_axis(panel.xaxis, 1.0, table[["low", "high"]], steps=(1, 3))
-        for height, row in shown_rows.dropna(subset="claim").iterrows():
-            panel.annotate(
-                _words(row.value, row.low, row.high, row.unit), (1.04, float(str(height))), va="center", fontsize=5.8,
-                xycoords=("axes fraction", "data"), annotation_clip=False,
-            )  # fmt: skip
-        panel.set_xlabel("estimate, 95 %, each in its unit")
-        shown.legend([key(outcome, look, linestyle="-") for outcome, look in OUTCOMES.items()])
+    scales = dict(tuple(table.groupby("scale", sort=False)))
+    heights = [HEAD + ROW * len(rows) for rows in scales.values()]
+    with panels(ax, len(scales), height=0.3 + sum(heights), ratios=heights, stacked=True) as shown:
+        for panel, (scale, rows) in zip(shown.axes, scales.items(), strict=True):
+            _draw_scale(panel, rows)
+            panel.set_xlabel(str(scale))
+        found = [outcome for outcome in OUTCOMES if outcome in set(table.outcome)]
+        shown.legend([key(outcome, OUTCOMES[outcome], linestyle="-") for outcome in found])
+        shown.caption("Estimates with 95 %; outcomes are corrected for how many tests a study has.")
     return shown.figure
 
 
+def _draw_scale(ax: Axes, rows: pd.DataFrame) -> None:
+    forest(ax, rows, rows.label.tolist(), [OUTCOMES.get(outcome, Look(GREY, "")) for outcome in rows.outcome], size=3.2)
+    ax.tick_params(axis="y", labelsize=6.2)
+    zero_lines(ax)
+    wide_axis(ax.xaxis, 1.0, rows[["low", "value", "high"]], steps=(1, 3))
+    for height, words in enumerate(map(_words, rows.value, rows.low, rows.high)):
+        ax.annotate(
+            words, (1.03, height), xycoords=("axes fraction", "data"), va="center",
+            fontsize=6.2, annotation_clip=False,
+        )  # fmt: skip
+
+
 def _labels(table: pd.DataFrame) -> pd.Series:
-    """The part; where claims of an analysis share it, the steer, and then what it was compared with."""
+    """The claim; where claims of an analysis share a part, the steer too, and then what it was compared with."""
     steers = table.key.map(lambda key: " ".join(part for part in (key.method, form_title(key.form)) if part))
     labels = table.part
     for more in (", " + steers, " vs " + table.against):
-        repeated = table.assign(label=labels).duplicated(["claim", "label"]) | (labels == "")
+        repeated = table.assign(label=labels).duplicated(["claim", "label"])
         needed = repeated.groupby(table.claim).transform("any")
         labels = labels.where(~needed, (labels + more).str.removeprefix(", ").str.removesuffix(" vs "))
-    return labels.where(labels != "", "the model")
+    return table.claim.str.replace("_", " ") + (": " + labels).where(labels != "", "")
 
 
-def _words(value: float, low: float, high: float, unit: str) -> str:
+def _words(value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return "no estimate"
-    short = next((short for part, short in UNITS.items() if part in unit), unit if len(unit) <= LONGEST else "")
     ends = ["open" if np.isnan(end) else f"{end:.2g}" for end in (low, high)]
-    return f"{value:.2g} [{', '.join(ends)}] {short}".replace("-", "−")
+    return f"{value:.2g} [{', '.join(ends)}]".replace("-", "−")

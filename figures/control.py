@@ -8,14 +8,14 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, zero_lines
 from .drawing.saved import of_steer, steer_of
-from .drawing.style import BLACK, BLUE, GREY, Look
+from .drawing.style import BLACK, GREY, Look
 
 NAME = "control"
 ORDER = 85
 SCOPE = "steer"
 
 STEER = Look(BLACK, "o")
-CHANCE = {"covariance": Look(BLUE, "s"), "shuffled labels": Look(GREY, "^")}
+CHANCE = {"covariance": Look(GREY, "s"), "shuffled labels": Look(GREY, "v")}
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
@@ -65,9 +65,15 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         panel.set_ylabel("preference gained (nats)")
         n = int(table.n.max())
         shown.legend(
-            [key("the steer, 95 % over pairs", STEER, linestyle="-")]
-            + [key(f"{n} directions by {kind}: where one more would lie, 95 %", look) for kind, look in CHANCE.items()],
-            columns=1,
+            [key("the steer", STEER, linestyle="-")]
+            + [
+                key(f"chance, by {kind}", look, linestyle="-")
+                for kind, look in CHANCE.items()
+                if kind in set(table.kind)
+            ]
         )
-        shown.title(table.subject.iloc[0])
+        shown.caption(
+            f"{table.subject.iloc[0]}, with intervals of 95 % over pairs.",
+            f"Of chance, the mean of {n} directions at the same shift, and where one more would lie with 95 %.",
+        )
     return shown.figure

@@ -9,18 +9,18 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, wide_axis, with_intervals, zero_lines
 from .drawing.saved import of_steer
-from .drawing.style import BLACK, BLUE, GREEN, LIGHT, VERMILION, Look
+from .drawing.style import BLACK, LIGHT, Look, shades
 
 NAME = "coverage"
 ORDER = 86
 SCOPE = "steer"
-LOOKS = {PAIRS: Look(BLUE, "o"), SAMPLED: Look(VERMILION, "s", "--"), SECOND: Look(GREEN, "^", ":")}
-BY_MASS = Look(BLACK, "D", "-.")
+LOOKS = shades((PAIRS, SAMPLED, SECOND))
+BY_MASS = Look(BLACK, "D", ":")
 """Of the odds that an answer takes a side, beside preference."""
 PANELS = {
-    PREFERENCE: "preference gained\n(nats)",
-    UTILITY: "utility lost\n(nats)",
-    LOSS: "lost by a completion\n(nats)",
+    PREFERENCE: "preference gained (nats)",
+    UTILITY: "utility lost (nats)",
+    LOSS: "lost by completions (nats)",
 }
 
 
@@ -47,9 +47,11 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             panel.set_ylabel(label)
         odds = table.loc[table.quantity == ODDS]
         with_intervals(shown.axes[0], odds.multiplier, odds, BY_MASS, linestyle=BY_MASS.line)
-        shown.axes[-1].set_xlabel("multiplier $m$")
+        shown.x_label("multiplier $m$")
         looks = {whose: look for whose, look in LOOKS.items() if whose in set(table.whose)}
         looks |= {"odds, by sampled mass": BY_MASS} if len(odds) else {}
-        shown.legend([key(f"{name}, 95 %", look, linestyle=look.line) for name, look in looks.items()], columns=2)
-        shown.title(table.subject.iloc[0])
+        shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
+        shown.caption(
+            f"{table.subject.iloc[0]}, means over {table.n_queries.max()} queries with 95 %.", "Grey: the useful range."
+        )
     return shown.figure

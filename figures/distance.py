@@ -8,16 +8,16 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, plain_numbers, zero_lines
 from .drawing.saved import of_steer, through_zero
-from .drawing.style import layer_looks
+from .drawing.style import shades
 
 NAME = "distance"
 ORDER = 180
 SCOPE = "steer"
 
 DISTANCES = {
-    "neighbours": "to nearest neighbours\n(activations' unit)",
-    "subspace": "to principal subspace\n(activations' unit)",
-    "gaussian": "from Gaussian's centre\n(standard deviations)",
+    "neighbours": "to neighbours (Euclidean)",
+    "subspace": "to subspace (Euclidean)",
+    "gaussian": "from Gaussian's centre (s.d.)",
 }
 
 
@@ -40,19 +40,22 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    looks, names = layer_looks(table.layer), list(dict.fromkeys(table.distance))
-    with panels(ax, len(names), height=1.6 * len(names), sharex=True) as shown:
+    looks, names = shades(sorted(table.layer)), list(dict.fromkeys(table.distance))
+    with panels(ax, len(names), height=1.5 * len(names), sharex=True) as shown:
         for panel, name in zip(shown.axes, names, strict=True):
             zero_lines(panel, y=True)
             for layer, look in looks.items():
                 rows = table.loc[(table.distance == name) & (table.layer == layer)]
                 panel.fill_between(rows.multiplier, rows.low, rows.high, color=look.colour, alpha=0.3, linewidth=0)
-                panel.plot(rows.multiplier, rows.value, color=look.colour, marker=look.marker)
+                panel.plot(rows.multiplier, rows.value, color=look.colour, marker=look.marker, linestyle=look.line)
             panel.set_ylabel(DISTANCES.get(name) or str(name))
             plain_numbers(panel.yaxis)
-        shown.axes[0].set_title("growth of the distance, mean over pairs with 95 %")
-        shown.axes[-1].set_xlabel("multiplier $m$")
+        shown.x_label("multiplier $m$")
         plain_numbers(shown.axes[-1].xaxis)
-        shown.legend([key(f"layer {layer}", look, linestyle="-") for layer, look in looks.items()], columns=4)
-        shown.title(table.subject.iloc[0])
+        shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 %; Euclidean distances "
+            "are in the space of the activations of each layer.",
+        )
     return shown.figure

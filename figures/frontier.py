@@ -46,21 +46,23 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         for row, form in enumerate(forms):
             gain, shift = shown.axes[2 * row : 2 * row + 2]
             _draw_form(gain, shift, table.loc[table.form == form], looks)
-            gain.set_ylabel(f"{form_title(form)}\ngained (nats)")
+            gain.set_title(form_title(form))
+            gain.set_ylabel("gained (nats)")
             if asking is not None:
                 gain.axhline(asking.asking, color=GREY, linestyle=ASKING, linewidth=0.9, zorder=1)
             shift.set_ylabel(r"$\|\mathrm{shift}\|/\|h\|$")
-        for panel in shown.axes[-2:]:
-            panel.set_xlabel("utility lost (nats)")
+        shown.x_label("utility lost (nats)")
         handles = [key(method, look, linestyle=look.line) for method, look in looks.items()]
         if asking is not None:
-            label = f"asking in words (loses {asking.asking_loses:.2g} nats)"
-            handles.append(key(label, Look(GREY, "", ASKING), line=True, linewidth=0.9))
-        shown.legend(handles, columns=5)
+            handles.append(key("asking in words", Look(GREY, "", ASKING), line=True, linewidth=0.9))
+        shown.legend(handles)
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
-        shown.title(
-            f"preference gained, mean of both directions (95 % over {over})", "and the relative shift that it takes"
+        shown.caption(
+            f"Left: preference gained, mean of both directions, with 95 % over {over}. Right: the relative shift it takes.",
+            ""
+            if asking is None
+            else f"Asking for the concept in words loses {asking.asking_loses:.2g} nats of utility.",
         )
     return shown.figure
 

@@ -17,9 +17,13 @@ FROZEN = Look(GREY, "D", ":")
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
-    """A row for each quantity and multiplier: means over pairs (nats), and the interval of what freezing changes."""
+    """A row for each quantity and multiplier: its change since m = 0 (nats), and the interval of what freezing changes."""
     table = of_steer(study, "frozen_norms-curve", subject)
-    return None if table is None else table.rename(columns={"real": "value"}).assign(unit="nats")
+    if table is None:
+        return None
+    unsteered = table.loc[table.share == 0].set_index("quantity").real.reindex(table["quantity"]).to_numpy()
+    table = table.assign(real=table.real - unsteered, frozen=table.frozen - unsteered)
+    return table.rename(columns={"real": "value"}).assign(unit="nats")
 
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
@@ -27,7 +31,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    with panels(ax, 2, height=4.2, sharex=True) as shown:
+    with panels(ax, 2, height=3.8, sharex=True) as shown:
         for panel, (name, look) in zip(shown.axes, QUANTITIES.items(), strict=True):
             rows = table.loc[table.quantity == name].sort_values("share")
             panel.axvspan(-1, 1, color=LIGHT, alpha=0.35, zorder=0, linewidth=0)
@@ -40,11 +44,18 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 color=FROZEN.colour,
                 linewidth=0.7,
             )
-            wide_axis(panel.yaxis, 10.0, rows[["value", "frozen"]])
-            panel.set_ylabel(f"{name} (nats)")
-            zero_lines(panel)
-        shown.axes[-1].set_xlabel("multiplier, as a share of the useful range")
+            means = rows[["value", "frozen"]]
+            wide_axis(panel.yaxis, 1.0, means)
+            # Some intervals beyond the useful range are wider than all means.
+            least, most = means.min().min(), means.max().max()
+            panel.set_ylim(least - 0.1 * (most - least), most + 0.1 * (most - least))
+            panel.set_ylabel(f"change of {name} (nats)")
+            zero_lines(panel, y=True)
+        shown.x_label("multiplier, as a share of the useful range")
         handles = [key(f"{name}, norms as they are", look, linestyle=look.line) for name, look in QUANTITIES.items()]
-        shown.legend([*handles, key("denominators frozen at $m = 0$, 95 %", FROZEN, linestyle=FROZEN.line)], columns=1)
-        shown.title(table.subject.iloc[0])
+        shown.legend([*handles, key("denominators frozen", FROZEN, linestyle=FROZEN.line)])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            "Dotted: every norm's denominator as it is unsteered, with 95 % of what that changes. Grey: the useful range.",
+        )
     return shown.figure

@@ -15,8 +15,8 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals, zero_lines
 from .drawing.saved import of_steer, steer_of
-from .drawing.steer_curves import curve_table
-from .drawing.style import BLACK, GREEN, GREY, LIGHT, QUANTITIES, VERMILION, Look
+from .drawing.steer_curves import SHIFT, curve_table, mark_intervals
+from .drawing.style import BLACK, GREY, LIGHT, QUANTITIES, Look
 
 NAME = "linear_region"
 ORDER = 130
@@ -24,7 +24,7 @@ SCOPE = "steer"
 
 REGIONS = "linear_region-regions"
 LINE, TANGENT, ALL = "a straight line", "its tangent at zero", "a line through all"
-LOOKS = {LINE: Look(VERMILION, ""), TANGENT: Look(GREEN, "", "--"), ALL: Look(GREY, "", ":")}
+LOOKS = {LINE: Look(BLACK, ""), TANGENT: Look(BLACK, "", "--"), ALL: Look(GREY, "", ":")}
 AROUND_ZERO = 4
 """Multipliers on each side of zero that the second panel shows; more where the tangent holds for longer."""
 
@@ -76,26 +76,34 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         for panel in shown.axes:
             _draw_lines(panel, table)
             panel.set_ylabel("preference log-odds (nats)")
+        of_line = table.loc[table["name"] == LINE]
+        mark_intervals(whole, of_line.end_low, of_line.end_high)
         reach = _around_zero(table)
         inside = table.loc[(table.kind == "measured") & (table.relative_shift.abs() <= reach)]
         margin = 0.1 * (inside.high.max() - inside.low.min())
         near.set_xlim(-1.1 * reach, 1.1 * reach)
         near.set_ylim(inside.low.min() - margin, inside.high.max() + margin)
-        near.set_title("around zero (slopes: nats per unit of $m$)")
+        near.set_title("around zero")
         whole.set_title("the whole sweep")
-        near.set_xlabel(r"relative shift $\|\mathrm{shift}\|/\|h\|$, with the sign of $m$")
-        ends = table.loc[table.kind == "line"].groupby("name").first()
-        labels = {name: f"{name}: {ends.slope[name]:.2g}" for name in LOOKS if name in ends.index}
+        shown.x_label(SHIFT)
+        ends = table.loc[table.kind == "line"].groupby("name")
+        slopes, lengths = ends.slope.first(), ends.multiplier.agg(np.ptp)
+        drawn = [name for name in LOOKS if lengths.get(name, 0) > 0]
         shown.legend(
             [
-                key("mean of pairs, 95 %", QUANTITIES["preference"], linestyle="-", linewidth=0.7),
-                *(key(label, LOOKS[name], line=True) for name, label in labels.items()),
-                Patch(facecolor=LIGHT, alpha=0.5, label="where the line holds"),
-                key("where a line ends, 95 %", Look(BLACK, ""), line=True, linewidth=2.5),
-            ],
-            columns=2,
+                key("mean of pairs", QUANTITIES["preference"], linestyle="-", linewidth=0.7),
+                *(key(name, LOOKS[name], line=True) for name in drawn),
+                *[Patch(facecolor=LIGHT, alpha=0.5, label="where the line holds")] * (LINE in drawn),
+                *[key("where it ends, 95 %", Look(BLACK, ""), line=True, linewidth=2.5)] * (LINE in drawn),
+            ]
         )
-        shown.title(table.subject.iloc[0])
+        told = [
+            f"{name} {slopes[name]:.2g}" + " (holds nowhere)" * (name not in drawn) for name in LOOKS if name in slopes
+        ]
+        shown.caption(
+            f"{table.subject.iloc[0]}, mean of pairs with 95 %.",
+            f"Slopes, in nats per unit of the multiplier: {', '.join(told)}.",
+        )
     return shown.figure
 
 
@@ -110,11 +118,9 @@ def _draw_lines(ax: Axes, table: pd.DataFrame) -> None:
     measured = table.loc[table.kind == "measured"]
     for name, look in LOOKS.items():
         ends = table.loc[table["name"] == name]
-        if ends.empty:
+        if not np.ptp(ends.multiplier if len(ends) else [0]):
             continue
-        ax.plot(ends.relative_shift, ends.value, color=look.colour, linestyle=look.line, linewidth=1.4)
+        ax.plot(ends.relative_shift, ends.value, color=look.colour, linestyle=look.line, linewidth=1.1)
         if name == LINE:
             ax.axvspan(*ends.relative_shift, color=LIGHT, alpha=0.5, linewidth=0, zorder=-1)
-        for end in ends.itertuples():
-            ax.plot([end.end_low, end.end_high], [end.value] * 2, color=BLACK, linewidth=2.5)
     with_intervals(ax, measured.relative_shift, measured, QUANTITIES["preference"], markersize=2.6, markeredgewidth=0)

@@ -10,22 +10,24 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, plain_numbers
 from .drawing.saved import of_steer
-from .drawing.style import BLUE, GREEN, GREY, ORANGE, VERMILION, Look
+from .drawing.style import GREY, shades
 
 NAME = "manifold_exists"
 ORDER = 70
 
 POINTS = {
-    "held out": (Look(BLUE, "o"), "unseen tokens"),
-    "mixture": (Look(ORANGE, "P", (0, (5, 1))), "mixture by token"),
-    "gaussian": (Look(VERMILION, "s", "--"), "Gaussian, same covariance"),
-    "shuffled": (Look(GREEN, "^", "-."), "coordinates shuffled"),
-    "all directions": (Look(GREY, "D", ":"), "all directions alike"),
+    "held out": "unseen tokens",
+    "mixture": "mixture by token",
+    "gaussian": "Gaussian, same covariance",
+    "shuffled": "coordinates shuffled",
+    "all directions": "all directions alike",
 }
+"""From all of the tokens' structure to none."""
+LOOKS = shades(POINTS)
 ESTIMATORS = {
     "two_nn": "TwoNN",
-    "maximum_likelihood": "maximum\nlikelihood",
-    "participation_ratio": "participation\nratio",
+    "maximum_likelihood": "max. likelihood",
+    "participation_ratio": "participation ratio",
 }
 
 
@@ -63,24 +65,29 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
-    with panels(ax, 3, height=6, ratios=(1.4, 1, 1)) as shown:
+    with panels(ax, 3, height=5.0, ratios=(1.3, 1, 1), stacked=True) as shown:
         within, dimension, scale = shown.axes
         _draw_within(within, table.loc[table.kind == "share within distance"])
         _draw_dimensions(dimension, table.loc[table.kind == "dimension"])
         _draw_scale(scale, table.loc[table.kind == "scale"])
-        shown.legend([key(words, look, linestyle=look.line) for look, words in POINTS.values()], columns=2)
-        shown.title(table.subject.iloc[0])
+        shown.legend([key(words, LOOKS[name], linestyle=LOOKS[name].line) for name, words in POINTS.items()])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            "(a) Shares with 95 %.",
+            "(b) Dimensions by three estimators with 95 %, and (c) by maximum likelihood from more neighbours, or fewer points; "
+            "the grey line is the width of the model.",
+        )
     return shown.figure
 
 
 def _draw_within(ax: Axes, table: pd.DataFrame) -> None:
     for name, rows in table.groupby("points", sort=False):
-        look = POINTS[str(name)][0]
+        look = LOOKS[name]
         ax.fill_between(rows.distance, rows.low, rows.high, color=look.colour, alpha=0.15, linewidth=0)
         ax.plot(rows.distance, rows.value, color=look.colour, linestyle=look.line)
     ax.set_xlim(left=0)
-    ax.set_xlabel("distance ε to the learnt tokens (share of their spread)")
-    ax.set_ylabel("share of tokens within ε (95 %)")
+    ax.set_xlabel("distance ε to learnt tokens (of their spread)")
+    ax.set_ylabel("share of tokens within ε")
 
 
 def _draw_dimensions(ax: Axes, table: pd.DataFrame) -> None:
@@ -95,25 +102,24 @@ def _draw_scale(ax: Axes, table: pd.DataFrame) -> None:
     scales = sorted(every.itertuples(index=False, name=None), key=lambda scale: (-scale[0], scale[1]))
     place = pd.Series([scales.index(scale) for scale in zip(table.kept, table.n_neighbours, strict=True)], table.index)
     _draw_readings(ax, table, place)
-    words = [f"{int(n)}" + ("" if kept == 1 else f"\nof {kept:.0%}\nof points") for kept, n in scales]
+    words = [f"{int(n)}" + f" of {kept:g}" * (kept < 1) for kept, n in scales]
     ax.set_xticks(range(len(scales)), words)
-    ax.set_xlabel("neighbours (maximum likelihood)")
+    ax.set_xlabel("neighbours, of all points or a share of them")
 
 
 def _draw_readings(ax: Axes, table: pd.DataFrame, places: pd.Series) -> None:
     """Dimensions with intervals, on a logarithmic axis that reaches the width of the model."""
-    for offset, (name, (look, _)) in zip(np.linspace(-0.28, 0.28, len(POINTS)), POINTS.items(), strict=True):
+    for offset, (name, look) in zip(np.linspace(-0.28, 0.28, len(LOOKS)), LOOKS.items(), strict=True):
         rows = table.loc[table.points == name]
         x = places.loc[rows.index] + offset
         ax.vlines(x, rows.low, rows.high, color=look.colour, linewidth=1)
         ax.plot(x, rows.value, look.marker, color=look.colour, markersize=3)
     width, last = table.d_model.max(), places.max() + 0.5
     ax.axhline(width, color=GREY, linewidth=0.7)
-    ax.annotate(f"width {width:.0f}", (last, width), va="bottom", ha="right", fontsize=6)
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     plain_numbers(ax.yaxis)
     ax.set_xlim(-0.5, last)
     ax.grid(False, axis="x")
-    ax.set_ylabel("dimensions (95 %)")
+    ax.set_ylabel("dimensions")

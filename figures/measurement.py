@@ -51,23 +51,24 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
-    with panels(ax, height=2.6) as shown:
+    is_told = table.groupby("nuisance").value.transform("count") > 0
+    same = ", ".join(table.nuisance[~is_told].unique())
+    with panels(ax, height=0.9 + 0.3 * table.nuisance[is_told].nunique()) as shown:
         panel = shown.axes[0]
         for (name, look), offset in zip(QUANTITIES.items(), (-0.13, 0.13), strict=True):
-            rows = table.loc[table.log_odds == name]
-            labels = [
-                f"{nuisance}\n(the same in all pairs)" if np.isnan(value) else str(nuisance)
-                for nuisance, value in zip(rows.nuisance, rows.value, strict=True)
-            ]
-            forest(panel, rows, labels, [look] * len(rows), offset=offset)
+            rows = table.loc[is_told & (table.log_odds == name)]
+            forest(panel, rows, rows.nuisance.tolist(), [look] * len(rows), offset=offset)
         panel.axvline(MOST, color=GREY, linestyle=":")
         panel.set_xlim(min(-0.03, 1.1 * table.low.min()), 1.03)
         panel.set_xlabel("share of variance between pairs explained")
         shown.legend(
             [
-                *(key(f"{name}, 95 %", look, linestyle="-") for name, look in QUANTITIES.items()),
+                *(key(name, look, linestyle="-") for name, look in QUANTITIES.items()),
                 key(f"allowed: {MOST:g}", Look(GREY, "", ":"), line=True),
             ]
         )
-        shown.title(f"{table.subject.iloc[0]}, {table.n_pairs.iloc[0]} pairs, unsteered")
+        shown.caption(
+            f"{table.subject.iloc[0]}, {table.n_pairs.iloc[0]} pairs, unsteered, with 95 %.",
+            f"The same in all pairs, so left out: {same}." if same else "",
+        )
     return shown.figure

@@ -9,7 +9,8 @@ from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, zero_lines
 from .drawing.saved import saved
-from .drawing.style import BLACK, GREY, Look, form_looks, form_title
+from .drawing.steer_curves import SHIFT
+from .drawing.style import BLACK, Look, form_looks, form_title
 
 NAME = "one_mechanism"
 ORDER = 87
@@ -35,8 +36,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel = shown.axes[0]
         for _, rows in table.groupby(["method", "form", "side"], sort=False):
             form = str(rows.form.iloc[0])
-            look = looks[form] if form != VECTOR else Look(GREY, "o")
-            width = 0.6 if form == VECTOR else 1.0
+            look, width = looks[form], 0.6 if form == VECTOR else 1.0
             panel.hlines(
                 rows.budget, rows.side * rows.low, rows.side * rows.high, color=look.colour, linewidth=0.5, alpha=0.6
             )
@@ -46,6 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
                 color=look.colour,
                 marker=look.marker,
                 markersize=2.5,
+                linestyle=look.line,
                 linewidth=width,
             )
         for _, rows in table.drop_duplicates(["side", "budget"]).groupby("side"):
@@ -55,10 +56,12 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         budgets = np.unique(table.budget)
         panel.set_yticks(budgets, [f"{budget:g}" for budget in budgets])
         panel.minorticks_off()
-        panel.set_xlabel("relative shift, with the sign of $m$ (95 %)")
+        panel.set_xlabel(SHIFT)
         panel.set_ylabel("utility lost (nats)")
-        others = [form for form in dict.fromkeys(table.form) if form != VECTOR]
-        handles = [key(form_title(VECTOR), Look(GREY, "o"), linestyle="-"), key("vectors' mean", FORETOLD, line=True)]
-        shown.legend([*handles, *(key(form_title(form), looks[form], linestyle="-") for form in others)], columns=2)
-        shown.title("do vectors foretell what other forms lose?")
+        handles = [key(form_title(form), look, linestyle=look.line) for form, look in looks.items()]
+        shown.legend([*handles, key("vectors' mean", FORETOLD, line=True)])
+        shown.caption(
+            "A line for each method, its relative shifts with 95 %; the dashed line is the mean of the vectors, which foretells "
+            "the others as far as the mechanism is one."
+        )
     return shown.figure

@@ -37,14 +37,16 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel.plot(ends, table.tolerance.max() * ends, color=GREY, linestyle=":")
         panel.set_yscale("log")
         panel.set_xlabel("largest change by the steer (logits)")
-        panel.set_ylabel("largest difference between hooks\nand edited weights (logits)")
+        panel.set_ylabel("largest difference (logits)")
         shown.legend(
             [
                 *(key(form_title(form), looks[form]) for form in table.form.unique()),
                 key("edit of opposite sign", Look(GREY, "o"), fillstyle="none"),
-                key(f"allowed: {table.tolerance.max():g} of it", Look(GREY, "", ":"), line=True),
+                key(f"allowed: {table.tolerance.max():g} of the change", Look(GREY, "", ":"), line=True),
             ]
         )
         n_texts = table.groupby(["method", "form"]).size().max()
-        shown.title(f"{n_texts} texts per form at {table.sites.iloc[0]}")
+        shown.caption(
+            f"A point for each of {n_texts} texts under each form at {table.sites.iloc[0]}; open, edited by the opposite sign."
+        )
     return shown.figure

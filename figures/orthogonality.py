@@ -12,13 +12,13 @@ from mechsteer.store.keys import Key
 from .drawing.forest import forest
 from .drawing.panels import Place, panels, plain_numbers, wide_axis, zero_lines
 from .drawing.saved import of_steer
-from .drawing.style import BLACK, GREY, LIGHT, VERMILION, Look
+from .drawing.style import BLACK, GREY, LIGHT, QUANTITIES, Look
 
 NAME = "orthogonality"
 ORDER = 150
 SCOPE = "steer"
 
-STEER = Look(VERMILION, "o")
+STEER = QUANTITIES["utility"]
 N_BINS = 40
 HEIGHT = 1.1
 """Of the steer, over the highest bar."""
@@ -45,7 +45,11 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     with panels(ax, 2, height=3.1, ratios=[1.4, 0.6]) as shown:
         _draw_effects(shown.axes[0], table)
         _draw_ratio(shown.axes[1], table.loc[table["name"] == "ratio"])
-        shown.title(table.subject.iloc[0])
+        shown.caption(
+            f"{table.subject.iloc[0]}, with 95 % over pairs.",
+            f"(a) Grey: random directions of its norm, {SPECIAL:.0%} of which are left of the dashes.",
+            f"(b) Grey: small, within {SMALL:g}.",
+        )
     return shown.figure
 
 
@@ -63,8 +67,7 @@ def _draw_effects(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_xlim(left=0)
     ax.set_ylim(0, 1.25)
     plain_numbers(ax.xaxis)
-    words = f"grey: random directions of its norm, {SPECIAL:.0%} left of the dashes"
-    ax.set_xlabel(r"$|\omega_u^\top \Delta h|$, nats of utility per unit of m (95 %)" + f"\n{words}")
+    ax.set_xlabel(r"$|\omega_u^\top \Delta h|$ (nats of utility per unit of $m$)")
 
 
 def _draw_ratio(ax: Axes, table: pd.DataFrame) -> None:
@@ -80,7 +83,6 @@ def _draw_ratio(ax: Axes, table: pd.DataFrame) -> None:
             xycoords="axes fraction",
             ha="center",
             va="center",
-            fontsize=6,
         )
     zero_lines(ax)
-    ax.set_xlabel(f"nats of utility per nat of preference (95 %)\ngrey: small, within {SMALL:g}")
+    ax.set_xlabel("nats of utility per nat of preference")

@@ -10,9 +10,18 @@ from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
-from .drawing.rivals import COMPARED, draw_rivals, rivals_table
+from .drawing.rivals import COMPARED, about_rivals, draw_rivals, rivals_table
 from .drawing.saved import steer_of
-from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
+from .drawing.steer_curves import (
+    COLUMNS,
+    SHIFT,
+    curve_keys,
+    curve_table,
+    draw_curve,
+    mark_intervals,
+    property_table,
+    shift_axis,
+)
 from .drawing.style import BLACK, QUANTITIES, Look
 
 NAME = "preference_curve"
@@ -20,7 +29,7 @@ ORDER = 110
 SCOPE = "steer"
 
 BOUNDARIES = ("near_linear_negative", "near_linear_positive", "converges_negative", "converges_positive")
-LINEAR, TRANSITION, CONVERGENCE = "#BDBDBD", "#E3E3E3", "#FFFFFF"
+LINEAR, TRANSITION = "#C4C4C4", "#E6E6E6"
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
@@ -49,20 +58,21 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         draw_curve(curve, table.loc[table["quantity"] == "preference"], look)
         curve.set_ylabel("preference log-odds (nats)")
         shift_axis(curve, table)
+        curve.set_xlabel(SHIFT)
         draw_rivals(rivals, table.loc[table.kind.isin(COMPARED)], "eq. 15")
-        regions = {"linear growth": LINEAR, "transition": TRANSITION, "convergence": CONVERGENCE}
+        regions = {"linear growth": LINEAR, "transition": TRANSITION}
         shown.legend(
             [
                 *curve_keys(look, "eq. 15"),
-                *(
-                    Patch(facecolor=shade, edgecolor=BLACK, linewidth=0.4, label=name)
-                    for name, shade in regions.items()
-                ),
+                *(Patch(facecolor=shade, label=name) for name, shade in regions.items()),
                 key("where regions meet, 95 %", Look(BLACK, ""), line=True, linewidth=2.5),
-            ],
-            columns=2,
+            ]
         )
-        shown.title(table.subject.iloc[0])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            "(a) Mean of pairs with 95 %; on white, preference has converged.",
+            about_rivals(table, "eq. 15"),
+        )
     return shown.figure
 
 
@@ -77,12 +87,4 @@ def _draw_regions(ax: Axes, table: pd.DataFrame) -> None:
         ax.axvspan(0, linear, color=LINEAR, linewidth=0, zorder=-1)
     # An interval without an end goes on beyond the sweep.
     found = found.dropna(subset="value").fillna({"low": table.relative_shift.min(), "high": table.relative_shift.max()})
-    for row in found.itertuples():
-        ax.plot(
-            [row.low, row.high],
-            [0.015, 0.015],
-            color=BLACK,
-            linewidth=2.5,
-            transform=ax.get_xaxis_transform(),
-            solid_capstyle="butt",
-        )
+    mark_intervals(ax, found.low, found.high)

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
 from mechsteer.measuring.sweeps import Sweep
 
 from .drawing.panels import Place, key, panels
-from .drawing.steer_curves import curve_keys, curve_table, draw_curve, shift_axis
+from .drawing.steer_curves import SHIFT, curve_keys, curve_table, draw_curve, shift_axis
 from .drawing.style import GREY, QUANTITIES, Look, form_looks, form_title
 
 NAME = "preference_utility"
@@ -50,26 +49,27 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
-    with panels(ax, 2, height=4.4, sharex=True) as shown:
+    looks = form_looks(table["form"])
+    with panels(ax, 2, height=4.2, sharex=True) as shown:
         for panel, quantity in zip(shown.axes, QUANTITIES, strict=True):
-            _draw_quantity(panel, table.loc[table["quantity"] == quantity])
+            for form, look in looks.items():
+                draw_curve(panel, table.loc[(table["quantity"] == quantity) & (table.form == form)], look, size=2.2)
             panel.set_ylabel(f"{quantity} log-odds (nats)")
-            shift_axis(panel, table, label=quantity == "utility")
-        shown.legend(curve_keys(Look(GREY, "o"), "the paper's curve"), columns=3)
-        shown.title(
-            f"{Path(study.summary['model']['name']).name} at {table.site.iloc[0]}, {table.method.iloc[0]}",
-            f"{study.summary['pairs']['testing']['name']}, {table.n_pairs.iloc[0]} pairs",
+            shift_axis(panel, table)
+        shown.x_label(SHIFT)
+        forms = [key(form_title(form), look, linestyle=look.line) for form, look in looks.items()]
+        shown.legend([*forms, curve_keys(Look(GREY, ""), "")[-1]])
+        shown.caption(
+            f"{table.method.iloc[0]} on {Path(study.summary['model']['name']).name} at {table.site.iloc[0]}, "
+            f"{table.n_pairs.iloc[0]} pairs of {study.summary['pairs']['testing']['name']}.",
+            "Points are means of pairs with 95 %, lines the paper's curves, dashes what these predicted of multipliers that they "
+            "had not seen.",
+            *(_scores(rows, quantity) for quantity, rows in table.groupby("quantity", sort=False)),
         )
     return shown.figure
 
 
-def _draw_quantity(ax: Axes, table: pd.DataFrame) -> None:
-    keys, looks = [], form_looks(table["form"])
-    for form, rows in table.groupby("form", sort=False):
-        look, score = looks[str(form)], rows.held_out_r_squared.iloc[0]
-        draw_curve(ax, rows, look, size=2.2)
-        label = form_title(str(form)) + (f" {score:.3f}" if pd.notna(score) else "")
-        keys.append(key(label, look, linestyle=look.line))
-    # Where a curve that rises, or one with a peak, leaves room.
-    loc = "lower right" if set(table["quantity"]) == {"preference"} else "lower center"
-    ax.legend(handles=keys, loc=loc, title="$R^2$ on unseen multipliers", title_fontsize=6.2)
+def _scores(table: pd.DataFrame, quantity: object) -> str:
+    found = table.groupby("form", sort=False).held_out_r_squared.first().dropna()
+    told = ", ".join(f"{form_title(str(form))} {score:.3f}" for form, score in found.items())
+    return f"R² of {quantity} there: {told}." if told else ""

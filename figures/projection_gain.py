@@ -8,15 +8,17 @@ from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
 from .drawing.forest import forest
-from .drawing.panels import Place, panels, zero_lines
+from .drawing.panels import Place, key, panels, zero_lines
 from .drawing.saved import means, of_steer
-from .drawing.style import BLUE, GREEN, GREY, VERMILION, Look
+from .drawing.style import BLACK, GREY, QUANTITIES, Look
 
 NAME = "projection_gain"
 ORDER = 140
 SCOPE = "steer"
 
-SLOPES = (Look(GREEN, "s"), Look(VERMILION, "^"))
+PAIR, EQUAL = QUANTITIES["preference"], Look(GREY, "", ":")
+LOOKS = (PAIR, Look(GREY, "D"), Look(BLACK, "s"), Look(BLACK, "^"))
+"""Of the projection, random directions, the slope at zero, and that of the line."""
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
@@ -42,21 +44,24 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    with panels(ax, 2, height=4.0, ratios=(2.2, 1)) as shown:
+    with panels(ax, 2, height=3.9, ratios=(2.2, 1)) as shown:
         _draw_pairs(shown.axes[0], table.loc[table.kind == "pair"])
         _draw_means(shown.axes[1], table)
-        shown.title(table.subject.iloc[0])
+        shown.legend([key("a pair", PAIR, fillstyle="none"), key("equal", EQUAL, line=True)])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            "(b) Means with 95 %; of random directions of its norm, where 95 % of them lie.",
+        )
     return shown.figure
 
 
 def _draw_pairs(ax: Axes, pairs: pd.DataFrame) -> None:
     zero_lines(ax, y=True)
     ends = [pairs[["projection", "slope"]].min().min(), pairs[["projection", "slope"]].max().max()]
-    ax.plot(ends, ends, color=GREY, linestyle=":", label="equal")
-    ax.plot(pairs.projection, pairs.slope, "o", color=BLUE, fillstyle="none", markeredgewidth=0.6, label="a pair")
-    ax.legend(loc="upper left")
+    ax.plot(ends, ends, color=EQUAL.colour, linestyle=EQUAL.line)
+    ax.plot(pairs.projection, pairs.slope, PAIR.marker, color=PAIR.colour, fillstyle="none", markeredgewidth=0.6)
     ax.set_xlabel(r"projection $\omega_p^\top\Delta h$ (nats per unit of $m$)")
-    ax.set_ylabel("slope of its preference at zero\n(nats per unit of $m$)")
+    ax.set_ylabel("slope at zero (nats per unit of $m$)")
 
 
 def _draw_means(ax: Axes, table: pd.DataFrame) -> None:
@@ -67,7 +72,6 @@ def _draw_means(ax: Axes, table: pd.DataFrame) -> None:
         "random directions" if kind == "random directions" else name
         for kind, name in zip(rows.kind, names, strict=True)
     ]
-    looks = [Look(BLUE, "o"), Look(GREY, "D"), *SLOPES][: len(rows)]
-    forest(ax, rows, names, looks)
+    forest(ax, rows, names, LOOKS[: len(rows)])
     zero_lines(ax)
-    ax.set_xlabel("nats per unit of $m$ (95 %)")
+    ax.set_xlabel("nats per unit of $m$")

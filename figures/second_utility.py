@@ -32,7 +32,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     if table is None:
         return None
     looks = form_looks(table.form)
-    with panels(ax, height=2.3) as shown:
+    with panels(ax, height=2.5) as shown:
         (panel,) = shown.axes
         for _, rows in table.groupby("steer", sort=False):
             for side in (rows[rows.multiplier <= 0], rows[rows.multiplier >= 0]):
@@ -43,7 +43,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             wide_axis(axis, even_up_to, values)
             axis.set_view_interval(1.2 * values.min(), 1.2 * values.max(), ignore=True)
         panel.set_xlabel(f"utility lost on pairs (nats; dotted: {USEFUL:g})")
-        panel.set_ylabel("second utility lost\n(nats per token)")
-        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()], columns=3)
-        shown.title(f"second utility: {table.read_from.iloc[0]}", "a line for each steer and direction")
+        panel.set_ylabel("second utility lost (nats / token)")
+        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()])
+        shown.caption(f"The second utility is the {table.read_from.iloc[0]}.", "A line for each steer and direction.")
     return shown.figure

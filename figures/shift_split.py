@@ -8,7 +8,7 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, plain_numbers, zero_lines
 from .drawing.saved import of_steer, through_zero
-from .drawing.style import layer_looks
+from .drawing.style import shades
 
 NAME = "shift_split"
 ORDER = 200
@@ -18,7 +18,7 @@ PARTS = {
     "along": r"along the tangent ($\|h\|$)",
     "normal": r"off the tangent ($\|h\|$)",
     "angle": "angle (radians)",
-    "radial": r"growth of the norm ($\|h\|$)",
+    "radial": r"growth of norm ($\|h\|$)",
 }
 
 
@@ -39,17 +39,16 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    looks = layer_looks(table.layer)
+    looks = shades(sorted(table.layer))
     with panels(ax, 2, 2, height=3.6, sharex=True) as shown:
         for panel, (part, words) in zip(shown.axes, PARTS.items(), strict=True):
             zero_lines(panel, y=True)
             for layer, look in looks.items():
                 rows = table.loc[table.layer == layer]
-                panel.plot(rows.multiplier, rows[part], color=look.colour, marker=look.marker)
+                panel.plot(rows.multiplier, rows[part], color=look.colour, marker=look.marker, linestyle=look.line)
             panel.set_title(words)
             plain_numbers(panel.xaxis)
-        for panel in shown.axes[2:]:
-            panel.set_xlabel("multiplier $m$")
-        shown.legend([key(f"layer {layer}", look, linestyle="-") for layer, look in looks.items()], columns=4)
-        shown.title(table.subject.iloc[0])
+        shown.x_label("multiplier $m$")
+        shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
+        shown.caption(f"{table.subject.iloc[0]}.", "Means over tokens; lengths are shares of the activation's norm.")
     return shown.figure

@@ -9,10 +9,11 @@ from mechsteer.measuring.useful import USEFUL
 
 from .drawing.panels import Place, key, panels
 from .drawing.saved import saved
-from .drawing.style import BLACK, SPARE, Look
+from .drawing.style import shades
 
 NAME = "side_effects"
 ORDER = 45
+OWN = "the concept that is steered"
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
@@ -30,20 +31,22 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
-    with panels(ax, height=1.9) as shown:
+    looks = shades([OWN, *table.measured_on])
+    with panels(ax, height=2.4) as shown:
         (panel,) = shown.axes
         own = table.drop_duplicates("layer")
-        looks = {"the concept that is steered": Look(BLACK, "o")}
-        panel.plot(own.layer, own.useful_gain, color=BLACK, marker="o")
-        for index, (name, rows) in enumerate(table.groupby("measured_on", sort=False)):
-            look = SPARE[index % len(SPARE)]
-            looks[str(name)] = look
+        panel.plot(own.layer, own.useful_gain, color=looks[OWN].colour, marker=looks[OWN].marker)
+        for name, rows in table.groupby("measured_on", sort=False):
+            look = looks[name]
             panel.plot(rows.layer, rows.value, color=look.colour, marker=look.marker, linestyle=look.line)
         layers = sorted(own.layer)
         panel.set_xticks(layers[:: int(np.ceil(len(layers) / 12))])
         panel.set_xlabel(f"layer steered, at {own.place.iloc[0]}")
         panel.set_ylabel("preference moved (nats)")
         panel.set_ylim(bottom=0)
-        shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()], columns=2)
-        shown.title(f"where {USEFUL:g} nats of utility are lost: DiffMean on its own concept and on others")
+        shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
+        shown.caption(
+            f"DiffMean where {USEFUL:g} nats of utility are lost, mean size over both directions, {table.n_pairs.max()} pairs of "
+            "each other concept."
+        )
     return shown.figure

@@ -13,7 +13,7 @@ from mechsteer.measuring.useful import USEFUL
 
 from .drawing.panels import Place, key, panels
 from .drawing.saved import saved
-from .drawing.style import BLACK, Look
+from .drawing.style import BLACK, SHADES, Look
 
 NAME = "sites"
 ORDER = 40
@@ -37,16 +37,20 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         return None
     table = table.drop_duplicates(["layer", "place"])
     places = [place for place in PLACES if (table.place == place).any()]
-    colours = ScalarMappable(Normalize(0, float(table.useful_gain.max())), "cividis")
-    with panels(ax, height=1.4 + 0.2 * len(places)) as shown:
+    colours = ScalarMappable(Normalize(0, float(table.useful_gain.max())), SHADES)
+    with panels(ax, height=0.95 + 0.2 * len(places)) as shown:
         _draw_gains(shown.axes[0], table, places, colours)
         shown.axes[0].set_xlabel("layer")
-        shown.colour_bar(colours, f"gained where {USEFUL:g} nats\nof utility are lost (nats)")
+        shown.colour_bar(colours, "gained (nats)")
         shown.legend(
             [
                 key("chosen", Look(BLACK, "s"), fillstyle="none", markeredgewidth=1.2, markersize=5),
                 key("surely less than the best", Look(BLACK, "x"), markeredgewidth=0.7),
             ]
+        )
+        shown.caption(
+            f"What a DiffMean vector gains at each place where {USEFUL:g} nats of utility are lost; crosses: less than the best "
+            "with 95 %."
         )
     return shown.figure
 
@@ -58,12 +62,13 @@ def _draw_gains(ax: Axes, table: pd.DataFrame, places: list[str], colours: Scala
     most = colours.get_clim()[1]
     at = table.assign(row=table.place.map(places.index))
     for row in at.loc[at.behind < 0].itertuples():
-        is_light = row.useful_gain > most / 2
+        is_light = row.useful_gain < most / 2
         ax.plot(row.layer, row.row, "x", color=BLACK if is_light else "white", markersize=3, markeredgewidth=0.7)
     for row in at.loc[at.chosen].itertuples():
         for colour, width in (("white", 2.6), (BLACK, 1.2)):
             frame = Rectangle((row.layer - 0.5, row.row - 0.5), 1, 1, fill=False, edgecolor=colour, linewidth=width)
-            ax.add_patch(frame)
+            # At the edge half of the line would be cut off.
+            ax.add_patch(frame).set_clip_on(False)
     ax.set_yticks(range(len(places)), places)
     step = int(np.ceil(len(layers) / 12))
     ax.set_xticks(layers[::step])

@@ -32,7 +32,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     table = numbers(study)
     if table is None:
         return None
-    with panels(ax, height=1.1 + 0.17 * len(table)) as shown:
+    with panels(ax, height=0.8 + 0.17 * len(table)) as shown:
         panel = shown.axes[0]
         labels = [f"{form_title(form)}, against {rival}" for form, rival in zip(table.form, table.against, strict=True)]
         wide_axis(panel.xaxis, 1.0, table[["low", "high"]], steps=(1, 3))
@@ -40,6 +40,10 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         zero_lines(panel)
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} seeds"
-        panel.set_xlabel(f"SPLIT's mean gain less the rival's\n(nats, 95 % over {over})")
-        shown.legend([key(WORDS[name], look, linestyle="-") for name, look in OUTCOMES.items()])
+        panel.set_xlabel("SPLIT's mean gain less the rival's (nats)")
+        found = [name for name in OUTCOMES if name in set(table.outcome)]
+        shown.legend([key(WORDS[name], OUTCOMES[name], linestyle="-") for name in found])
+        shown.caption(
+            f"Means over losses up to half a nat, with 95 % over {over}; outcomes are corrected for how many tests a study has."
+        )
     return shown.figure

@@ -47,24 +47,26 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    with panels(ax, 2, height=5.0) as shown:
+    with panels(ax, 2, height=4.6) as shown:
         for panel, quantity in zip(shown.axes, QUANTITIES, strict=True):
             _draw_quantity(panel, table.loc[table["quantity"] == quantity], quantity)
         shown.legend(
             [
-                key("$m \\geq 0$, 95 %", Look(GREY, "o"), linestyle="-", linewidth=0.7),
-                key("$m < 0$", Look(GREY, "o"), fillstyle="none"),
+                key("$m \\geq 0$", Look(GREY, "o"), linestyle="-", linewidth=0.7),
+                key("$m < 0$", Look(GREY, "o"), fillstyle="none", linestyle="-", linewidth=0.7),
                 key("as predicted", Look(GREY, "", ":"), line=True),
             ]
         )
-        shown.title(table.subject.iloc[0])
+        scores = table.loc[table.kind == "R²"].itertuples(index=False)
+        told = [f"{row.quantity} {row.name} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in scores]
+        shown.caption(f"{table.subject.iloc[0]}, means of pairs with 95 %.", f"R²: {', '.join(told)}.")
     return shown.figure
 
 
 def _draw_quantity(ax: Axes, table: pd.DataFrame, quantity: str) -> None:
     points, look = table.loc[table.kind == "point"], QUANTITIES[quantity]
-    ax.set_xlabel(f"predicted {quantity} log-odds (nats)")
-    ax.set_ylabel(f"measured {quantity}\nlog-odds (nats)")
+    ax.set_xlabel(f"predicted {quantity} (nats)")
+    ax.set_ylabel(f"measured {quantity} (nats)")
     if points.empty:
         return
     ends = [points[["predicted", "value"]].min().min(), points[["predicted", "value"]].max().max()]
@@ -79,8 +81,3 @@ def _draw_quantity(ax: Axes, table: pd.DataFrame, quantity: str) -> None:
             fillstyle=fill,
             markeredgewidth=0.6,
         )
-    scores = table.loc[table.kind == "R²"]
-    words = [
-        f"$R^2$ {row.name}: {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in scores.itertuples(index=False)
-    ]
-    ax.annotate("\n".join(words), (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=6.5)

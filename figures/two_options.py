@@ -48,7 +48,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         reach = 1.05 * table[["concept", "value"]].abs().max().max()
         panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         panel.set_xlabel("gained for the concept (nats)")
-        panel.set_ylabel(f"gained for the answer {table.answer.iloc[0]},\nwhatever it stands for (nats)")
-        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()], columns=3)
-        shown.title("concept and answer", "a line for each steer; dotted: as much for either")
+        panel.set_ylabel(f"gained for the answer {table.answer.iloc[0]} (nats)")
+        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()])
+        shown.caption("A line for each steer; dotted: as much for either.")
     return shown.figure

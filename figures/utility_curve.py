@@ -9,16 +9,16 @@ from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels
-from .drawing.rivals import COMPARED, draw_rivals, rivals_table
+from .drawing.rivals import COMPARED, about_rivals, draw_rivals, rivals_table
 from .drawing.saved import steer_of
-from .drawing.steer_curves import COLUMNS, curve_keys, curve_table, draw_curve, property_table, shift_axis
-from .drawing.style import BLACK, GREEN, LIGHT, QUANTITIES, Look
+from .drawing.steer_curves import COLUMNS, SHIFT, curve_keys, curve_table, draw_curve, property_table, shift_axis
+from .drawing.style import BLACK, GREY, LIGHT, QUANTITIES, Look
 
 NAME = "utility_curve"
 ORDER = 120
 SCOPE = "steer"
 
-PEAK, HALF = Look(BLACK, ""), Look(GREEN, "", ":")
+PEAK, HALF = Look(BLACK, ""), Look(GREY, "", ":")
 MARKS = {"peak": PEAK, "half_nat_negative": HALF, "half_nat_positive": HALF}
 
 
@@ -52,15 +52,19 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         draw_curve(curve, table.loc[table["quantity"] == "utility"], look)
         curve.set_ylabel("utility log-odds (nats)")
         shift_axis(curve, table)
+        curve.set_xlabel(SHIFT)
         draw_rivals(rivals, table.loc[table.kind.isin(COMPARED)], "eq. 17")
         shown.legend(
             [
                 *curve_keys(look, "eq. 17"),
-                key("peak, 95 %", PEAK, line=True),
-                key("half a nat lost, 95 %", HALF, line=True),
-                Patch(facecolor=LIGHT, label=f"near zero: within {NEAR:g}"),
-            ],
-            columns=2,
+                key("peak", PEAK, line=True),
+                key("half a nat lost", HALF, line=True),
+                Patch(facecolor=LIGHT, label=f"within {NEAR:g} of zero"),
+            ]
         )
-        shown.title(table.subject.iloc[0])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            "(a) Mean of pairs with 95 %; shades around the peak and where half a nat is lost are their intervals.",
+            about_rivals(table, "eq. 17"),
+        )
     return shown.figure

@@ -1,5 +1,7 @@
 """Loss of utility against distance to the manifold: a point for each pair and multiplier."""
 
+from string import ascii_lowercase
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,10 +21,10 @@ ORDER = 190
 SCOPE = "steer"
 
 DISTANCES = {
-    "neighbours": "to neighbours (unit of $h$)",
-    "subspace": "to subspace (unit of $h$)",
-    "gaussian": "from Gaussian's centre (s.d.)",
-    "tangent": "off the tangent (unit of $h$)",
+    "neighbours": "to neighbours",
+    "subspace": "to subspace",
+    "gaussian": "from Gaussian's centre",
+    "tangent": "off the tangent",
 }
 SIGNS = {1: ("^", "$m > 0$"), -1: ("v", "$m < 0$")}
 
@@ -50,14 +52,15 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     ticks = np.geomspace(sizes.min(), sizes.max(), 5)
     names = list(dict.fromkeys(table.distance.dropna()))
     rows = -(-len(names) // 2)
-    with panels(ax, rows, 2, height=2.3 * rows, sharey=True) as shown:
+    with panels(ax, rows, 2, height=2.1 * rows, sharey=True) as shown:
         for panel in shown.axes[len(names) :]:
             panel.set_axis_off()
-        for panel, name in zip(shown.axes, names, strict=False):
+        told = []
+        for letter, panel, name in zip(ascii_lowercase, shown.axes, names, strict=False):
             _draw_distance(panel, points, name, colours)
             row = table.loc[(table.kind == "correlation") & (table.distance == name)].iloc[0]
-            panel.set_title(f"r = {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]".replace("-", "−"), fontsize=6.5)
-            panel.set_xlabel(DISTANCES.get(name) or str(name), fontsize=6.5)
+            told.append(f"({letter}) {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]".replace("-", "−"))
+            panel.set_xlabel(DISTANCES.get(name) or str(name))
         for panel in shown.axes[::2]:
             panel.set_ylabel("utility lost (nats)")
         shown.colour_bar(
@@ -65,7 +68,11 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         )
         shown.legend([key(words, Look(GREY, marker)) for marker, words in SIGNS.values()])
         layer = int(table.layer.dropna().iloc[0])
-        shown.title(points.subject.iloc[0], f"growth of distance at layer {layer}; r within one multiplier")
+        shown.caption(
+            f"{points.subject.iloc[0]}.",
+            f"By how much distance grows at layer {layer}: Euclidean, or from the Gaussian's centre in standard deviations.",
+            f"Rank correlations within one multiplier: {', '.join(told)}.",
+        )
     return shown.figure
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analyses.claims.validity import MARGIN
 from analyses.studies.finished import Study
@@ -14,15 +15,15 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals
 from .drawing.saved import means, of_steer, steer_of
-from .drawing.steer_curves import shift_axis
+from .drawing.steer_curves import SHIFT, shift_axis
 from .drawing.style import BLACK, QUANTITIES, Look
 
 NAME = "validity"
 ORDER = 170
 SCOPE = "steer"
 RANGES = {
-    "useful": (QUANTITIES["utility"].colour, f"{USEFUL:g} nats lost at most"),
-    "valid": (BLACK, f"valid as unsteered, less {MARGIN:g} at most"),
+    "useful": (QUANTITIES["utility"].colour, f"$\\leq$ {USEFUL:g} nats lost"),
+    "valid": (BLACK, f"$\\leq$ {MARGIN:g} of answers lost"),
 }
 """Each with its colour, and words."""
 
@@ -60,34 +61,34 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    with panels(ax, 2, height=4.4) as shown:
-        _draw_validity(shown.axes[0], table)
+    with panels(ax, 2, height=4.6) as shown:
+        shown.legend(_draw_validity(shown.axes[0], table))
         _draw_concept(shown.axes[1], table)
-        shown.title(table.subject.iloc[0])
+        shown.caption(
+            f"{table.subject.iloc[0]}.",
+            f"Of {table.n_answers.min()} answers at each multiplier, shares by the exact checker with 95 %.",
+        )
     return shown.figure
 
 
-def _draw_validity(ax: Axes, table: pd.DataFrame) -> None:
+def _draw_validity(ax: Axes, table: pd.DataFrame) -> list[Line2D]:
     truth, look = Look(BLACK, "o"), QUANTITIES["utility"]
     with_intervals(ax, table.relative_shift, _share(table, "valid"), truth, linestyle="-", linewidth=0.6)
-    keys = [
-        key(
-            f"valid of {table.n_answers.min()} answers, by the exact checker, 95 %", truth, linestyle="-", linewidth=0.7
-        )
-    ]
+    keys = [key("valid answers", truth, linestyle="-", linewidth=0.7)]
     if "validity_fitted" in table:
         ax.plot(table.relative_shift, table.validity_fitted, color=look.colour, marker=look.marker, linestyle=look.line)
-        keys.append(key("validity $D_u(m)$ fitted to utility", look, linestyle=look.line))
+        keys.append(key("validity fitted to utility", look, linestyle=look.line))
     for height, (name, (colour, words)) in zip((1.08, 1.16), RANGES.items(), strict=True):
         if f"{name}_from" in table:
             ends = table[[f"{name}_from", f"{name}_to"]].iloc[0]
             ax.plot(ends, [height, height], color=colour, marker="|", markersize=4, linewidth=1.6)
             keys.append(key(words, Look(colour, "|"), linestyle="-", linewidth=1.6))
     shift_axis(ax, table)
-    ax.set_ylim(-0.04, 1.8)
+    ax.set_xlabel(SHIFT)
+    ax.set_ylim(-0.04, 1.22)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     ax.set_ylabel("share of answers, validity")
-    ax.legend(handles=keys, loc="upper center")
+    return keys
 
 
 def _draw_concept(ax: Axes, table: pd.DataFrame) -> None:
@@ -95,8 +96,8 @@ def _draw_concept(ax: Axes, table: pd.DataFrame) -> None:
     with_intervals(ax, table.preference, _share(table, "positive"), look)
     ax.hlines(table.positive, table.preference_low, table.preference_high, color=look.colour, linewidth=0.7)
     ax.set_ylim(-0.04, 1.04)
-    ax.set_xlabel("preference log-odds (nats, 95 %)")
-    ax.set_ylabel(f"true {table.concept.iloc[0]} of the answers\n(share positive, 95 %)")
+    ax.set_xlabel("preference log-odds (nats)")
+    ax.set_ylabel(f"answers of positive {table.concept.iloc[0]}")
 
 
 def _share(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -65,8 +65,8 @@ LOOKS: dict[str, Callable[[Path], str]] = {
     "steers": _steers,
 }  # fmt: skip
 READ_BY = {
-    ".pdf": ("show",), ".csv": ("show",), ".html": ("show",), ".png": ("show", "report"), ".npz": ("show", "analyses"),
-    ".safetensors": ("show", "steers"), ".jsonl": ("show", "report"),
+    ".pdf": ("show",), ".csv": ("show",), ".txt": ("show",), ".tex": ("show",), ".html": ("show",),
+    ".png": ("show", "report"), ".npz": ("show", "analyses"), ".safetensors": ("show", "steers"), ".jsonl": ("show", "report"),
 }  # fmt: skip
 """Which looks read files of a kind; every look reads the others, or may."""
 

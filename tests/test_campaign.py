@@ -16,12 +16,12 @@ import mechsteer as ms
 from analyses.campaigns import in_process
 from analyses.campaigns.campaign import put_together
 from analyses.campaigns.cell import Workplace
-from analyses.campaigns.estimate import BESIDES, PASSES
 from analyses.campaigns.judging import corrected
 from analyses.campaigns.plan import CampaignPlan, Cell
 from analyses.campaigns.survey import survey
 from analyses.studies.settings import Settings
 from analyses.studies.study import Models, run
+from analyses.units.costs import BESIDES, PASSES
 from analyses.units.steers import PairSet
 from figures.__main__ import write as draw
 from figures.page.campaign import render

@@ -460,7 +460,7 @@ def test_figures_and_report_are_made_again_without_a_model(small_study, tmp_path
     drawn = [Path(line) for line in printed.splitlines()]
     assert (
         code == 0
-        and {path.suffix for path in drawn} == {".csv", ".pdf", ".png"}
+        and {path.suffix for path in drawn} == {".csv", ".pdf", ".png", ".tex", ".txt"}
         and all(path.is_file() for path in drawn)
     )
     code, printed, _ = mechsteer("report", study)

@@ -17,10 +17,12 @@ from matplotlib.transforms import Bbox
 
 from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
+from analyses.studies.widths import VENUES
 from figures import all_figures, draw_all, draw_one, frontier, preference_curve
 from figures.__main__ import app
 from figures.drawing import style
-from figures.drawing.panels import panels, wide_axis
+from figures.drawing.captions import TEX, caption_of, write_caption
+from figures.drawing.panels import panels, sheets, wide_axis
 from mechsteer import InputError
 from mechsteer.families import FORMS
 from mechsteer.methods.learning import methods
@@ -74,11 +76,14 @@ def test_a_figure_shows_nothing_but_the_numbers_beside_it(name, study, drawn, tm
     assert (drawn(name)[1] == pixels(MODULES[name].draw(study))).all()
 
 
+@pytest.mark.parametrize("width", ["acl", "neurips"])
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_fits_a_column_and_no_words_are_cut_or_lie_on_others(name, drawn):
-    figure, _ = drawn(name)
-    assert figure.get_figwidth() == style.COLUMN == 3.4
+def test_a_figure_is_as_wide_as_a_venue_sets_its_lines_and_no_words_are_cut_or_lie_on_others(name, width, study):
+    with sheets(width):
+        figure = MODULES[name].draw(study)
+    assert figure.get_figwidth() == VENUES[width]
     with style.style():
+        figure.canvas.draw()
         # A second time: the first has found out how wide words are, as it does when a file is written.
         figure.canvas.draw()
         boxes, sheet = list(words_of(figure, figure.canvas.get_renderer())), figure.bbox.padded(1)
@@ -89,11 +94,11 @@ def test_a_figure_fits_a_column_and_no_words_are_cut_or_lie_on_others(name, draw
 
 
 def words_of(figure: Figure, renderer):
-    """Where titles, labels of axes, notes and numbers at ticks stand."""
-    if (title := figure._suptitle) is not None:
-        yield title.get_window_extent(renderer)
+    """Where the legend's words, titles, labels of axes, notes and numbers at ticks stand."""
+    for legend in figure.legends:
+        yield from (text.get_window_extent(renderer) for text in legend.get_texts())
     for ax in figure.axes:
-        yield from (text.get_window_extent(renderer) for text in (ax.title, *ax.texts) if text.get_text())
+        yield from (text.get_window_extent(renderer) for text in (ax._left_title, *ax.texts) if text.get_text())
         for axis in (ax.xaxis, ax.yaxis):
             for ticks in axis._get_ticklabel_bboxes(axis._update_ticks(), renderer):
                 yield from ticks
@@ -108,7 +113,9 @@ def test_all_that_can_be_drawn_is_written_as_pdf_and_png_and_its_numbers_as_csv(
     monkeypatch.setattr("figures.drawing.style.save", save)
     names = {*FIGURES, *(f"{name}-sft-lora-seed0" for name in OF_A_STEER)}
     paths = draw_all(study, tmp_path)
-    assert {path.name for path in paths} == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "csv")}
+    assert {path.name for path in paths} == {
+        f"{name}.{kind}" for name in names for kind in ("pdf", "png", "txt", "tex", "csv")
+    }
     assert {path.stem for path in tmp_path.iterdir()} == names
 
 
@@ -173,8 +180,14 @@ def test_no_two_of_a_family_are_told_apart_by_colour_alone(looks):
     assert len({look.marker for look in looks}) == len({look.colour for look in looks}) == len(looks)
 
 
-def test_layers_grow_lighter_in_grey():
-    lightness = [sum(bytes.fromhex(look.colour[1:])) for look in style.layer_looks(range(6)).values()]
+def test_a_colour_has_one_meaning_over_all_figures():
+    families = (style.QUANTITIES, style.OUTCOMES, style.form_looks(FORMS.members()), style.method_looks(methods()))
+    colours = [look.colour for looks in families for look in looks.values()]
+    assert len(set(colours)) == len(colours)
+
+
+def test_shades_grow_lighter_in_grey():
+    lightness = [sum(bytes.fromhex(look.colour[1:])) for look in style.shades(range(6)).values()]
     assert lightness == sorted(lightness) and len(set(lightness)) == 6
 
 
@@ -268,6 +281,43 @@ def test_those_that_nobody_knows_are_told_apart_from_each_other_too():
     assert len(set(many.values())) == 25
 
 
+# Captions and widths.
+
+
+def test_a_caption_says_the_figures_idea_and_what_it_is_of(study, tmp_path):
+    draw_one(study, "linear_region", tmp_path)
+    words = (tmp_path / "linear_region.txt").read_text()
+    assert words.startswith(all_figures()["linear_region"].doc.splitlines()[0]) and str(JUDGED[0]) in words
+    second = tmp_path / f"linear_region-{JUDGED[1].slug}.txt"
+    assert str(JUDGED[1]) in second.read_text()
+
+
+def test_a_caption_in_tex_holds_no_sign_that_tex_would_obey(tmp_path):
+    write_caption("5 % of a_b & #1 {x} ~ 2^3 \\ $", tmp_path / "figure")
+    shown = re.search(r"\\caption\{(.*)\}\n", (tmp_path / "figure.tex").read_text())
+    assert shown is not None
+    assert shown.group(1) == (r"5 \% of a\_b \& \#1 \{x\} \textasciitilde{} 2\textasciicircum{}3 \textbackslash{} \$")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_caption_is_sentences_of_signs_that_tex_can_set(name, drawn):
+    caption = caption_of(drawn(name)[0], all_figures()[name].doc.splitlines()[0])
+    assert caption.endswith(".") and not {sign for sign in caption if ord(sign) > 255} - set(TEX)
+
+
+@pytest.mark.parametrize("width", ["nips", "75", "-90", "nan", "inf"])
+def test_a_width_that_no_figure_can_have_is_one_sentence(width, study, tmp_path):
+    with pytest.raises(InputError, match="Choose neurips, iclr, icml, acl, or millimetres"):
+        draw_one(study, "sites", tmp_path, width)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_width_in_millimetres_is_that_of_the_file(study, tmp_path):
+    draw_one(study, "sites", tmp_path, "127")
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", (tmp_path / "sites.pdf").read_bytes())
+    assert box is not None and float(box.group(1)) == pytest.approx(127 / 25.4 * 72)
+
+
 # Axes of the caller's.
 
 
@@ -309,7 +359,7 @@ def run(*arguments: object) -> int:
 
 def test_one_figure_is_drawn_by_its_name_and_the_files_are_told(study, tmp_path, capsys):
     assert run("sites", "--study", study.folder, "--out", tmp_path / "out") == 0
-    paths = [tmp_path / f"out/sites.{kind}" for kind in ("pdf", "png", "csv")]
+    paths = [tmp_path / f"out/sites.{kind}" for kind in ("pdf", "png", "txt", "tex", "csv")]
     assert capsys.readouterr().out.split() == [str(path) for path in paths] and all(path.is_file() for path in paths)
 
 

@@ -85,6 +85,11 @@ class Study:
         return self.summary
 
     @property
+    def width(self) -> str:
+        """Of its figures, as it was asked for; "" where nothing was."""
+        return self.summary.get("settings", {}).get("width", "")
+
+    @property
     def findings(self) -> list[Finding]:
         """What was found of its pairs."""
         findings = self.summary.get("findings", [])

@@ -15,6 +15,8 @@ from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.models.sites import parse_sites
 from mechsteer.pairs.asking import Asking
 
+from .widths import inches
+
 MOST_MULTIPLIERS = 10_000
 
 
@@ -60,6 +62,8 @@ class Settings:
     dtype: str | None = None
     extend: tuple[str, ...] = ()
     """Files of members from outside the tree."""
+    width: str = ""
+    """Of its figures: a venue's name, or millimetres."""
     store: str | None = field(default=None, metadata={"how": True})
     jobs: int | None = field(default=1, metadata={"how": True})
     """Processes that compute beside each other; None is one for each core where a small model runs on the CPU."""
@@ -94,6 +98,7 @@ class Settings:
             raise InputError("One of --ask-for and --ask-against came. Pass both, or none.")
         if self.ask_for:
             Asking(self.ask_against, self.ask_for)
+        inches(self.width)
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"{self.jobs} jobs came. There must be at least one.")
         if self.tune < 1:

@@ -16,29 +16,20 @@ if TYPE_CHECKING:
 FIGURES = Family("campaign's figure", Path(__file__).parent, "figures.campaigns")
 
 
-def draw_one(campaign: "Campaign", name: str, folder: Path) -> list[Path]:
-    """One figure as PDF and PNG, and its numbers as CSV; of claims, each as NAME-CLAIM."""
-    from mechsteer.store.atomic import write_atomically
+def draw_one(campaign: "Campaign", name: str, folder: Path, width: str | None = None) -> list[Path]:
+    """One figure's files; of claims, each as NAME-CLAIM."""
+    from .. import write_one
 
-    from ..drawing.style import save
-
-    member, written = FIGURES[name], []
-    module = member.module()
-    claims = dict.fromkeys(campaign.combined["name"])
-    of_claims = {f"{name}-{claim.replace(': ', '-').replace(' ', '-')}": {"subject": claim} for claim in claims}
-    for stem, which in (of_claims if member.get("SCOPE") == "claim" else {name: {}}).items():
-        if (figure := module.draw(campaign, **which)) is not None:
-            numbers = module.numbers(campaign, **which)
-            written += save(figure, folder / stem)
-            written.append(
-                write_atomically(folder / f"{stem}.csv", lambda path, table=numbers: table.to_csv(path, index=False))
-            )
-    return written
+    subjects: dict[str, str | None] = {name: None}
+    if (member := FIGURES[name]).get("SCOPE") == "claim":
+        claims = dict.fromkeys(campaign.combined["name"])
+        subjects = {f"{name}-{claim.replace(': ', '-').replace(' ', '-')}": claim for claim in claims}
+    return write_one(member, campaign, subjects, folder, width or "")
 
 
-def draw_all(campaign: "Campaign", folder: Path) -> list[Path]:
+def draw_all(campaign: "Campaign", folder: Path, width: str | None = None) -> list[Path]:
     """Every figure that the campaign has results for."""
-    return [path for name in FIGURES.members() for path in draw_one(campaign, name, folder)]
+    return [path for name in FIGURES.members() for path in draw_one(campaign, name, folder, width)]
 
 
 def short(names: Iterable[str]) -> dict[str, str]:

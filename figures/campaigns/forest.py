@@ -65,10 +65,10 @@ def draw(campaign: Campaign, ax: Place = None, subject: str | None = None) -> Fi
         ]
         drawing.forest(panel, table, table.label.tolist(), looks, size=3.2)
         for text, kind in zip(panel.get_yticklabels(), table.row, strict=True):
-            text.set(fontsize=5.8, fontweight="normal" if kind == "cell" else "bold")
+            text.set(fontsize=6.5, fontweight="normal" if kind == "cell" else "bold")
         if np.nanmin(table[["value", "low"]]) <= 0 <= np.nanmax(table[["value", "high"]]):
             zero_lines(panel)
-        shown.title(str(table.name.iloc[0]) if isinstance(table["name"], pd.Series) else "")
-        panel.set_xlabel("estimate, 95 %")
+        panel.set_xlabel("estimate")
+        shown.caption(f"{table['name'].iloc[0]}, with 95 %.")
         shown.legend([key(outcome, look, linestyle="-") for outcome, look in OUTCOMES.items()])
     return shown.figure

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from analyses.campaigns.campaign import Campaign
 
 from ..drawing.panels import Place, key, panels
-from ..drawing.style import LIGHT, OUTCOMES, Look
+from ..drawing.style import OUTCOMES, Look
 from . import short
 
 NAME = "heat_map"
@@ -44,7 +44,7 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
             total = sum(said[outcome] for outcome in OUTCOMES)
             for outcome, look in OUTCOMES.items():
                 width = 0.9 * said[outcome] / total
-                colour = _square(outcome).colour
+                colour = OUTCOMES[outcome].colour
                 panel.add_patch(Rectangle((left, y - 0.42), width, 0.84, color=colour, linewidth=0))
                 left += width
                 if said[outcome] == total:
@@ -52,23 +52,18 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
                         column[said["name"]],
                         y,
                         look.marker,
-                        color="white" if colour != LIGHT else look.colour,
+                        color="white",
                         markersize=2.4,
                     )
         panel.set_xlim(-0.5, len(column) - 0.5)
         panel.set_ylim(len(row) - 0.5, -0.5)
-        panel.set_xticks(range(len(column)), list(column), rotation=90, fontsize=5.8)
-        panel.set_yticks(range(len(row)), _labels(places), fontsize=5.8)
+        panel.set_xticks(range(len(column)), list(column), rotation=90, fontsize=6.5)
+        panel.set_yticks(range(len(row)), _labels(places), fontsize=6.5)
         panel.tick_params(length=0)
         panel.grid(False)
         panel.xaxis.tick_top()
-        shown.legend([key(WORDS[outcome], _square(outcome)) for outcome in OUTCOMES])
+        shown.legend([key(WORDS[outcome], Look(look.colour, "s")) for outcome, look in OUTCOMES.items()])
     return shown.figure
-
-
-def _square(outcome: str) -> Look:
-    """How a cell is filled: what cannot be decided is neither of the others' colours, and is not left blank."""
-    return Look(LIGHT if outcome == "inconclusive" else OUTCOMES[outcome].colour, "s")
 
 
 def _labels(places: list[dict[str, str]]) -> list[str]:

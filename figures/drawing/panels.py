@@ -1,4 +1,4 @@
-"""Where a figure is drawn: on a sheet of its own, one column wide, or on axes that the caller has.
+"""Where a figure is drawn: on a sheet of its own, or on axes that the caller has.
 
 Every figure has a number of panels. `ax` is one matplotlib axes for a figure of one panel, and as many axes as it has
 panels otherwise (what `plt.subplots` gives); without it, the figure makes its own.
@@ -6,8 +6,9 @@ panels otherwise (what `plt.subplots` gives); without it, the figure makes its o
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from textwrap import fill
+from string import ascii_lowercase
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,30 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from analyses.studies.widths import COLUMN, inches
 from mechsteer.errors import InputError
 
-from .style import COLUMN, LIGHT, Look, style
+from .style import LIGHT, Look, style
 
 Place = Axes | Iterable[Axes] | None
+
+SIDE_BY_SIDE = 1.75
+"""Inches of each panel that panels one below the other need to stand side by side."""
+LEGEND = 0.6
+"""Inches of a sheet's height that a legend and the words of an axis take, about."""
+ASINH = "Where ticks are not evenly spaced, the scale is linear around zero and logarithmic beyond (asinh)."
+
+_width: ContextVar[float] = ContextVar("width", default=COLUMN)
+
+
+@contextmanager
+def sheets(width: str) -> Iterator[None]:
+    """What is drawn in this block on a sheet of its own is of this width (`analyses/studies/widths.py`)."""
+    token = _width.set(inches(width))
+    try:
+        yield
+    finally:
+        _width.reset(token)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +55,37 @@ class Panels:
     figure: Figure
     axes: tuple[Axes, ...]
     is_whole: bool
-    """Whether the sheet is the figure's own, with room for a title and a legend outside the panels."""
+    """Whether the sheet is the figure's own, with room for a legend outside the panels."""
 
-    def title(self, *lines: str) -> None:
-        """What the figure is of; on the caller's axes that is the caller's to say."""
+    def caption(self, *sentences: str) -> None:
+        """What the figure says below itself, besides its idea: panels are (a), (b), ... It becomes the figure's label."""
         if self.is_whole:
-            self.figure.suptitle("\n".join(fill(line, 64) for line in lines))
+            self.figure.set_label(" ".join(filter(None, sentences)))
 
-    def legend(self, handles: Sequence[Artist], columns: int = 3) -> None:
-        """Under the panels; on the caller's axes, in the first of them."""
+    def x_label(self, words: str) -> None:
+        """Of the axis that panels share: under each panel that has no other below it."""
+        for panel in self.axes if self.is_whole else self.axes[-1:]:
+            place = panel.get_subplotspec()
+            if not self.is_whole or place is None or place.is_last_row():
+                panel.set_xlabel(words)
+
+    def legend(self, handles: Sequence[Artist]) -> None:
+        """Under the panels, in as few rows as their width allows; on the caller's axes, in the first of them."""
         labels = [str(handle.get_label()) for handle in handles]
-        if self.is_whole:
-            self.figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        if not self.is_whole:
+            # A second legend would take the place of one that the panel has.
+            if (own := self.axes[0].get_legend()) is not None:
+                self.axes[0].add_artist(own)
+            self.axes[0].legend(handles, labels)
             return
-        # A second legend would take the place of one that the panel has.
-        if (own := self.axes[0].get_legend()) is not None:
-            self.axes[0].add_artist(own)
-        self.axes[0].legend(handles, labels)
+        renderer = cast(FigureCanvasAgg, self.figure.canvas).get_renderer()
+        for rows in range(1, len(handles) + 1):
+            legend = self.figure.legend(
+                handles, labels, loc="outside lower center", ncols=-(-len(handles) // rows), borderaxespad=0.1
+            )
+            if rows == len(handles) or legend.get_window_extent(renderer).width <= self.figure.bbox.width:
+                return
+            legend.remove()
 
     def colour_bar(self, colours: ScalarMappable, label: str, **settings) -> None:
         """Beside all panels."""
@@ -60,15 +94,19 @@ class Panels:
 
 @contextmanager
 def panels(
-    ax: Place, rows: int = 1, columns: int = 1, *, height: float, ratios: Sequence[float] | None = None, **shared
-) -> Iterator[Panels]:
-    """Draw inside this block; `height` is of the own sheet, in inches, and `ratios` are of its rows."""
+    ax: Place, rows: int = 1, columns: int = 1, *, height: float, ratios: Sequence[float] | None = None,
+    stacked: bool = False, **shared,
+) -> Iterator[Panels]:  # fmt: skip
+    """Draw inside this block; `height` is of the own sheet, in inches, and `ratios` are of its rows.
+
+    Panels one below the other stand side by side where the sheet is wide enough, unless they are `stacked` for good.
+    """
     with style():
         if ax is None:
-            figure = Figure(figsize=(COLUMN, height), layout="constrained")
-            FigureCanvasAgg(figure)
-            grid = figure.subplots(rows, columns, squeeze=False, height_ratios=ratios, **shared)
-            yield Panels(figure, tuple(grid.ravel()), True)
+            yield (own := _own(rows, columns, height, ratios, stacked, shared))
+            _letter(own.axes)
+            if any("asinh" in (panel.get_xscale(), panel.get_yscale()) for panel in own.axes):
+                own.caption(str(own.figure.get_label()), ASINH)
             return
         axes: tuple[Axes, ...] = tuple(np.ravel(np.array(ax, dtype=object)))
         if len(axes) != rows * columns:
@@ -76,6 +114,28 @@ def panels(
                 f"This figure has {rows * columns} panels and {len(axes)} axes came. Pass as many, or none for a new figure."
             )
         yield Panels(cast(Figure, axes[0].get_figure(root=True)), axes, False)
+
+
+def _own(
+    rows: int, columns: int, height: float, ratios: Sequence[float] | None, stacked: bool, shared: dict[str, Any]
+) -> Panels:
+    width, ratios = _width.get(), ratios or [1.0] * rows
+    if not stacked and columns == 1 and rows > 1 and width >= SIDE_BY_SIDE * rows:
+        height = LEGEND + (height - LEGEND) * max(ratios) / sum(ratios)
+        rows, columns, ratios = 1, rows, [1.0]
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=ratios, **shared)
+    return Panels(figure, tuple(grid.ravel()), True)
+
+
+def _letter(axes: Sequence[Axes]) -> None:
+    """(a), (b), ... where there are several, before the words at their heads."""
+    used = [panel for panel in axes if panel.axison or panel.texts]
+    for letter, panel in zip(ascii_lowercase, used if len(used) > 1 else (), strict=False):
+        words = panel.get_title()
+        panel.set_title("")
+        panel.set_title(f"({letter}) {words}".strip(), loc="left")
 
 
 def key(label: str, look: Look, *, line: bool = False, **settings) -> Line2D:

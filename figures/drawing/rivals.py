@@ -9,9 +9,9 @@ from mechsteer.store.keys import Key
 from .forest import forest
 from .panels import wide_axis, zero_lines
 from .saved import of_steer
-from .style import OUTCOMES
+from .style import BLACK, GREY, Look
 
-COMPARED = ("rival", "spline")
+COMPARED = {"rival": Look(BLACK, "o"), "spline": Look(GREY, "D")}
 """Kinds of rows that are drawn: what might be the truth, and what prediction without theory reaches."""
 
 
@@ -35,27 +35,23 @@ def draw_rivals(ax: Axes, rows: pd.DataFrame, equation: str) -> None:
         )
         ax.set_axis_off()
         return
-    looks = [
-        OUTCOMES[
-            "inconclusive"
-            if kind == "spline"
-            else "refuted"
-            if high < 0
-            else "supported"
-            if low > 0
-            else "inconclusive"
-        ]
-        for kind, low, high in zip(rows.kind, rows.low, rows.high, strict=True)
-    ]
     labels = [
         f"{name} ({n:.0f})" if kind == "rival" else name
         for name, n, kind in zip(rows["name"], rows.n_parameters, rows.kind, strict=True)
     ]
-    forest(ax, rows, labels, looks)
+    forest(ax, rows, labels, [COMPARED[kind] for kind in rows.kind])
     zero_lines(ax)
     wide_axis(ax.xaxis, 0.3, rows[["low", "high"]], steps=(1, 3))
+    ax.set_xlabel(f"held-out error less {equation}'s (nats)")
+
+
+def about_rivals(table: pd.DataFrame, equation: str) -> str:
+    """What a caption says of that panel, the second."""
+    rows = table.loc[table.kind.isin(COMPARED)]
+    if rows.empty:
+        return ""
     paper = rows.paper_held_out_error.iloc[0]
-    ax.set_xlabel(
-        f"held-out error less that of {equation} (nats, 95 %)\n"
-        f"left: better than {equation}, which errs by {paper:.2g} nats"
+    return (
+        f"(b) Left of zero a rival, with so many parameters, predicts multipliers that it has not seen better than {equation}, "
+        f"which errs by {paper:.2g} nats; 95 %."
     )

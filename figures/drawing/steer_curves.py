@@ -24,9 +24,12 @@ COLUMNS = [
     "n_parameters", "held_out_error", "paper_held_out_error",
 ]  # fmt: skip
 """Of a steer's curve with what belongs to it: a name is of a property of the curve, or of a rival."""
+SHIFT = r"relative shift $\|\mathrm{shift}\|/\|h\|$, with the sign of $m$"
+"""The axis's label."""
 POINTS_PER_STEP = 10
 """Of the curve, between two multipliers that were swept."""
-HELD_OUT = Look(BLACK, "x")
+HELD_OUT = "_"
+"""A dash under the points: seen as far as a prediction was not met."""
 
 
 def curve_table(study: Study, sweep: Sweep, quantity: str) -> pd.DataFrame:
@@ -58,30 +61,42 @@ def property_table(study: Study, sweep: Sweep, quantity: str, names: Iterable[st
 
 
 def draw_curve(ax: Axes, table: pd.DataFrame, look: Look, *, size: float = 2.6) -> None:
-    """Points with 95 % intervals, the curve as a line, and a cross where a multiplier was predicted while held out."""
+    """Points with 95 % intervals, the curve as a line, and a dash where a multiplier was predicted while held out."""
     kinds = dict(tuple(table.groupby("kind")))
     with_intervals(ax, kinds["measured"].relative_shift, kinds["measured"], look, markersize=size, markeredgewidth=0)
     if "fit" in kinds:
         ax.plot(kinds["fit"].relative_shift, kinds["fit"].value, color=look.colour, linestyle=look.line)
         held_out = kinds["held out"]
         ax.plot(
-            held_out.relative_shift, held_out.value, HELD_OUT.marker, color=BLACK, markersize=size, markeredgewidth=0.5
-        )
+            held_out.relative_shift, held_out.value, HELD_OUT, color=look.colour, markersize=2 * size,
+            markeredgewidth=0.8, zorder=1.5,
+        )  # fmt: skip
 
 
 def curve_keys(look: Look, equation: str) -> list[Line2D]:
     """What the marks of `draw_curve` mean."""
     return [
-        key("mean of pairs, 95 %", look, linestyle="-", linewidth=0.7),
+        key("mean of pairs", look, linestyle="-", linewidth=0.7),
         key(equation, look, line=True),
-        key("predicted unseen", HELD_OUT, markeredgewidth=0.6),
+        key("predicted unseen", Look(look.colour, HELD_OUT), markersize=6, markeredgewidth=0.9),
     ]
 
 
-def shift_axis(ax: Axes, table: pd.DataFrame, *, label: bool = True) -> None:
+def mark_intervals(ax: Axes, low: Iterable[float], high: Iterable[float]) -> None:
+    """Where something lies along x, as bars at the foot of the panel, in turn a little higher so that none hides another."""
+    for index, ends in enumerate(zip(low, high, strict=True)):
+        ax.plot(
+            ends,
+            [0.015 + 0.03 * (index % 2)] * 2,
+            color=BLACK,
+            linewidth=2.5,
+            transform=ax.get_xaxis_transform(),
+            solid_capstyle="butt",
+        )
+
+
+def shift_axis(ax: Axes, table: pd.DataFrame) -> None:
     """Even up to a shift as long as the activation itself, by decades beyond."""
     zero_lines(ax)
     wide_axis(ax.xaxis, 1.0, table.relative_shift, steps=(1, 2, 5))
     ax.set_xlim(1.1 * min(table.relative_shift.min(), 0), 1.1 * max(table.relative_shift.max(), 0))
-    if label:
-        ax.set_xlabel(r"relative shift $\|\mathrm{shift}\|/\|h\|$, with the sign of $m$")

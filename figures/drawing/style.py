@@ -1,4 +1,4 @@
-"""How figures look: safe for colour-blind readers, readable in grey, at the width of one column, in text that can be searched."""
+"""How figures look: a colour has one meaning, is told from others by the colour-blind and in grey, and text is text."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +15,9 @@ from mechsteer.methods.learning import methods
 from mechsteer.registry import Member
 from mechsteer.store.atomic import write_atomically
 
-# Okabe and Ito's palette, which differs in lightness as well as in hue.
-BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+# A colour has one meaning over all figures: a quantity, an outcome, a method or a form (whose files declare them). What has
+# none of its own is black, grey, or a shade. Hues are Okabe and Ito's where these suffice.
 BLACK, GREY, LIGHT = "#000000", "#767676", "#D0D0D0"
-
-COLUMN = 3.4
-"""The width of every figure, in inches: a column of a paper with two."""
 
 
 class Look(NamedTuple):
@@ -31,15 +28,16 @@ class Look(NamedTuple):
     line: str | tuple = "-"
 
 
-QUANTITIES = {"preference": Look(BLUE, "o"), "utility": Look(VERMILION, "s", "--")}
-OUTCOMES = {"supported": Look(BLUE, "o"), "refuted": Look(VERMILION, "X"), "inconclusive": Look(GREY, "D")}
-SHADES = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.9, 0, 256)))
+QUANTITIES = {"preference": Look("#0072B2", "o"), "utility": Look("#D55E00", "s", "--")}
+OUTCOMES = {"supported": Look("#2A8C3C", "o"), "refuted": Look("#8B0A1A", "X"), "inconclusive": Look("#949494", "D")}
+SHADES = ListedColormap(matplotlib.colormaps["cividis"](np.linspace(0.92, 0, 256)))
 """From light to dark, and never so light that white paper hides it."""
-LAYERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 
 SPARE = (
-    Look("#56B4E9", "v", (0, (3, 1, 1, 1))), Look("#CC79A7", "P", (0, (1, 1))), Look("#8C6D31", "X", (0, (5, 2))),
-    Look("#5B4EA1", "<", (0, (3, 1, 1, 1, 1, 1))), Look("#2F6B4F", ">", (0, (1, 3))),
+    Look("#CC79A7", "v", (0, (3, 1, 1, 1))), Look("#7F7F00", "P", (0, (1, 1))), Look("#4B6C8B", "X", (0, (5, 2))),
+    Look("#F0A58F", "<", (0, (3, 1, 1, 1, 1, 1))), Look("#5C4033", ">", (0, (1, 3))),
 )  # fmt: skip
 """For a method or form that declares no style, or that nobody here knows: nothing vanishes for want of a look."""
 
@@ -86,13 +84,15 @@ def _spare(number: int) -> Look:
 _SETTINGS: dict[Any, Any] = {
     "figure.dpi": 150,
     "savefig.dpi": 400,
-    "font.size": 7,
-    "figure.titlesize": 6.5,
-    "axes.titlesize": 7,
-    "axes.labelsize": 7,
-    "legend.fontsize": 6.2,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
+    # Of the family of Times, in which these venues set their text; Matplotlib brings it along.
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -124,12 +124,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def layer_looks(layers: Iterable[int]) -> dict[int, Look]:
-    """From dark at the first layer to light at the last, in an order that grey keeps."""
-    ordered = sorted(set(layers))
+def shades(names: Iterable[Any]) -> dict[Any, Look]:
+    """Looks of layers, and of whatever has no colour of its own: from dark to light, in an order that grey keeps."""
+    found = list(dict.fromkeys(names))
     return {
-        layer: Look(to_hex(SHADES(1 - index / max(len(ordered) - 1, 1))), LAYERS[index % len(LAYERS)])
-        for index, layer in enumerate(ordered)
+        name: Look(
+            to_hex(SHADES(1 - index / max(len(found) - 1, 1))), MARKERS[index % len(MARKERS)], LINES[index % len(LINES)]
+        )
+        for index, name in enumerate(found)
     }
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from analyses.studies.widths import CHOICES
+
 from . import summary
 from .options import JsonOption, check_output
 from .printing import echo, echo_json
@@ -58,11 +60,14 @@ def figures(
     out: Annotated[
         Path | None, typer.Option(help="Where to put them; by default the study's figures/.", metavar="FOLDER")
     ] = None,
+    width: Annotated[
+        str | None, typer.Option(help=f"How wide: {CHOICES}; by default as the study says.", metavar="WIDTH")
+    ] = None,
 ) -> None:
-    """Draw a study's figures again, as PDF and PNG.
+    """Draw a study's figures again, as PDF and PNG, each with its caption and its numbers.
 
     Those of a campaign, too.
     """
     from figures.__main__ import write
 
-    echo(*map(str, write("all", folder, out)))
+    echo(*map(str, write("all", folder, out, width)))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from analyses.claims import CLAIMS
+from analyses.studies.widths import CHOICES
 
 from ..families import FORMS
 from ..methods.learning import methods as all_methods
@@ -144,6 +145,7 @@ def study(
     store: StoreOption = None,
     jobs: JobsOption = None,
     retry: RetryOption = False,
+    width: Annotated[str, running(help=f"How wide figures are: {CHOICES}.", metavar="WIDTH")] = "",
     out: Annotated[
         Path | None, running(help="Folder for the results, by default results/MODEL-PAIRS.", metavar="DIR")
     ] = None,
@@ -168,7 +170,7 @@ def study(
         format=with_template(prompt_format, template_option),
         methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
         panel=panel, ask_for=ask_for, ask_against=ask_against, other_pairs=split_list(other_pairs),
-        second_pairs=second_pairs, claims=split_list(claims), seed=seed,
+        second_pairs=second_pairs, claims=split_list(claims), seed=seed, width=width,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,
     )  # fmt: skip
     if config is not None:

@@ -14,7 +14,7 @@ from .base import Shift
 NAME = "local_weight"
 TITLE = "local weight"
 ORDER = 30
-STYLE = {"colour": "#009E73", "marker": "^", "line": "-."}
+STYLE = {"colour": "#3DBFA0", "marker": "^", "line": "-."}
 
 
 @final

@@ -14,7 +14,7 @@ from .base import Shift
 NAME = "lora"
 TITLE = "LoRA"
 ORDER = 20
-STYLE = {"colour": "#D55E00", "marker": "s", "line": "--"}
+STYLE = {"colour": "#B0307A", "marker": "s", "line": "--"}
 
 
 @final

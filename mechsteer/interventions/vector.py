@@ -15,7 +15,7 @@ from .base import Origin, Shift
 NAME = "vector"
 TITLE = "vector"
 ORDER = 10
-STYLE = {"colour": "#0072B2", "marker": "o", "line": "-"}
+STYLE = {"colour": "#002B5B", "marker": "o", "line": "-"}
 
 
 @final

@@ -17,7 +17,7 @@ from .settings import TrainSettings
 NAME = "DiffMean"
 ORDER = 10
 FORMS = ("vector",)
-STYLE = {"colour": "#767676", "marker": "s", "line": "-"}
+STYLE = {"colour": "#8A6420", "marker": "s", "line": "-"}
 
 
 @dataclass(frozen=True)

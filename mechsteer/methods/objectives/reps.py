@@ -14,7 +14,7 @@ from .base import BatchLosses, Objective
 NAME = "RePS"
 ORDER = 40
 TUNED = {"least_weight": 4.0}
-STYLE = {"colour": "#009E73", "marker": "D", "line": "--"}
+STYLE = {"colour": "#56B4E9", "marker": "D", "line": "--"}
 
 
 @final

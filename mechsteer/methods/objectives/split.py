@@ -12,7 +12,7 @@ from .base import BatchLosses, Objective
 NAME = "SPLIT"
 ORDER = 50
 TUNED = {"preference_weight": 4.0, "margin": 6.0, "negative_weight": 3.0}
-STYLE = {"colour": "#D55E00", "marker": "o", "line": "-"}
+STYLE = {"colour": "#6A3D9A", "marker": "o", "line": "-"}
 
 
 @final

@@ -1,0 +1,34 @@
+"""Captions: what a figure says below itself, as text and as a figure of a LaTeX document."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mechsteer.store.atomic import write_atomically
+
+TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "−": "$-$", "≥": r"$\geq$",
+    "≤": r"$\leq$", "‖": r"$\|$", "²": "$^2$", "τ": r"$\tau$", "ω": r"$\omega$", "Δ": r"$\Delta$", "ε": r"$\varepsilon$",
+    "δ": r"$\delta$", "ᵀ": r"$^\top$", "ₚ": "$_p$", "ᵤ": "$_u$",
+}  # fmt: skip
+"""What TeX takes for a command, and signs that its fonts for text lack."""
+
+
+def caption_of(figure: Figure, idea: str) -> str:
+    """The figure's idea, in a sentence, and then what the figure says of itself: its label."""
+    return f"{idea.removesuffix('.')}. {figure.get_label()}".strip()
+
+
+def write_caption(caption: str, path: Path) -> list[Path]:
+    """Beside the figure `path`, which has no suffix: as text, and as a figure that a LaTeX document can \\input."""
+    figure = (
+        "\\begin{figure}\n  \\centering\n"
+        f"  \\includegraphics{{{path.name}.pdf}}\n"
+        f"  \\caption{{{caption.translate(str.maketrans(TEX))}}}\n  \\label{{fig:{path.name}}}\n"
+        "\\end{figure}\n"
+    )
+    return [
+        write_atomically(path.with_suffix(suffix), lambda temporary, text=text: temporary.write_text(text, "utf-8"))
+        for suffix, text in ((".txt", f"{caption}\n"), (".tex", figure))
+    ]
