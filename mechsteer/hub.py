@@ -46,6 +46,10 @@ def repository(name: str, *, revision: str | None = None, private: bool = False)
 def push(steer: Path, card: str, to: Repository, beside: Sequence[Path] = ()) -> str:
     """Put a steer with its card, and what the card shows, into a repository of its own; says where it is."""
     load_intervention(steer)
+    if steer.suffix != SUFFIX or not says_steer(read_metadata(steer)):
+        raise InputError(
+            f"{str(steer)!r} is of another program. Write it as one of ours first: mechsteer export --to mechsteer."
+        )
     if others := [name for name in to.steers() if name != steer.name]:
         raise InputError(
             f"The repository holds another steer, {others[0]!r}, and a card is of one. Name another repository."

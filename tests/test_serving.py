@@ -286,6 +286,7 @@ def test_models_say_which_steers_there_are(client):
 WRONG = {
     "unknown steer": (asked({"name": "joy"}), "The steer 'joy' is unknown. This server has sentiment, tense, lora"),
     "unknown rule": (asked({"name": "tense", "rule": "bend"}), "rule 'bend' is unknown"),
+    "unknown positions": (asked({"name": "tense", "positions": "first"}), "positions 'first' are unknown. Choose all,"),
     "twice": (asked({"name": "tense"}, {"name": "tense", "multiplier": 2}), "names a steer twice"),
     "unknown word": (asked({"name": "tense", "strength": 2}), "strength: Extra inputs are not permitted"),
     "no number": (asked({"name": "tense", "multiplier": "much"}), "steer.0.multiplier: Input should be a valid number"),

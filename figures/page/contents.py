@@ -32,7 +32,7 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
         carried[sweep.key] = max_values >= 0
     return {
         "looks": page_looks(study),
-        "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in study.sweeps],
+        "steers": [steer_data(study, sweep, carried[sweep.key]) for sweep in study.sweeps],
         "pairs": _pairs(study),
         "concept": _concept(study),
         "tables": all_tables(study),
@@ -61,7 +61,8 @@ def _band(values: Float[ndarray, "m pairs"]) -> dict[str, Any]:
     }
 
 
-def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
+def steer_data(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
+    """A steer's curves: what was measured, and the paper's where it could be fitted."""
     steer: dict[str, Any] = {
         "key": sweep.key.id,
         "name": sweep.key.steer,

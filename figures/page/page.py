@@ -57,7 +57,7 @@ def render(studies: Sequence[Study]) -> str:
     return filled(
         "page.html",
         title=labels[0] if len(labels) == 1 else f"{len(labels)} studies of steering",
-        policy=_policy(library, script),
+        policy=policy(library, script),
         library=Markup(library),
         script=Markup(script),
         data=Markup(embedded_json({"labels": labels, "studies": data})),
@@ -78,13 +78,13 @@ def _library() -> str:
     return "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-api"], log_level="error").js_raw)
 
 
-def _policy(*scripts: str) -> str:
-    """What the page may do: run these scripts alone, and reach nothing outside itself."""
+def policy(*scripts: str, connect: str = "'none'") -> str:
+    """What the page may do: run these scripts alone, and reach nothing outside itself, or its own server ("'self'")."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
     )
     return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {hashes}; connect-src {connect}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
 

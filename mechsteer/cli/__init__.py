@@ -82,6 +82,10 @@ CONTENTS = {
             "mechsteer serve --intervention lora.safetensors",
         ),
         Line(
+            "play", "Steer a model by hand, on a page of this machine.",
+            "mechsteer play guestbook lora.safetensors",
+        ),
+        Line(
             "push", "Publish a steer with a card: how it was learned, what it does.",
             "mechsteer push lora.safetensors OWNER/NAME", "hub",
         ),

@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ..errors import InputError
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..interventions import Intervention
     from ..models.model import Model
+    from ..serving.app import Endpoint
 
 PortOption = Annotated[int, running(help="0 takes one that is free.", min=0, max=65535, metavar="N")]
 BatchOption = Annotated[
@@ -61,25 +61,49 @@ def serve(
 ) -> None:
     """Answer OpenAI's requests on this machine; each may steer."""
     need_extra()
-    from ..serving.app import Endpoint, application
+    from ..serving.app import application
+
+    endpoint = endpoint_of(
+        split_list(intervention), model, prompt_format=prompt_format,
+        template_option=template_option, rule=rule, any_model=any_model, queue=queue, batch=batch, device=device,
+        device_map=device_map, dtype=dtype,
+    )  # fmt: skip
+    with bound(port) as listening:
+        named = ", ".join(endpoint.steers.by_name) or "no steers"
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        echo(f"{endpoint.model.name} with {named} at {address} (Ctrl-C ends it)")
+        run(application(endpoint), listening)
+
+
+def endpoint_of(
+    paths: Sequence[str],
+    model: str | None,
+    *,
+    prompt_format: str | None,
+    template_option: list[str] | None,
+    rule: str | None,
+    any_model: bool,
+    device: str | None,
+    device_map: str | None,
+    dtype: str | None,
+    queue: int = 64,
+    batch: int = 16,
+) -> "Endpoint":
+    """What answers for a model and its steers."""
+    from ..serving.app import Endpoint
     from ..serving.steers import Steers
     from ..serving.waiting import Waiting
 
     place = {"device": device, "device_map": device_map, "dtype": dtype}
-    opened, by_name = open_all(split_list(intervention), model, rule=rule, any_model=any_model, **place)
+    opened, by_name = open_all(paths, model, rule=rule, any_model=any_model, **place)
     opened.require_tokenizer()
     learned = next((steer.origin.prompt_format for steer in by_name.values()), "raw")
-    endpoint = Endpoint(
-        opened, Steers(by_name), Waiting(opened, queue, batch), with_template(prompt_format or learned, template_option)
-    )
-    with bound(port) as listening:
-        named = ", ".join(by_name) or "no steers"
-        echo(f"{opened.name} with {named} at http://127.0.0.1:{listening.getsockname()[1]}/v1 (Ctrl-C ends it)")
-        run(application(endpoint), listening)
+    prompt_format = with_template(prompt_format or learned, template_option)
+    return Endpoint(opened, Steers(by_name), Waiting(opened, queue, batch), prompt_format)
 
 
 def open_all(
-    paths: Sequence[str | Path], model: str | None, *, rule: str | None, any_model: bool, **place: str | None
+    paths: Sequence[str], model: str | None, *, rule: str | None, any_model: bool, **place: str | None
 ) -> "tuple[Model, dict[str, Intervention]]":
     """Several steers by their files' names, and the model that is named, or that the first was made for."""
     from ..formats.loading import load_intervention

@@ -21,7 +21,7 @@ class Steer(BaseModel):
 
     name: str
     multiplier: float = 1.0
-    positions: Literal["all", "completion", "query"] | None = None
+    positions: str | None = None
     rule: str | None = None
 
 

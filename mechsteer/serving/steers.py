@@ -34,6 +34,8 @@ class Steers:
             raise InputError(f"The steer {asked.name!r} is unknown. This server has {known}.")
         steer = self.by_name[asked.name]
         positions = asked.positions or steer.origin.positions
+        if positions not in POSITIONS:
+            raise InputError(f"The positions {positions!r} are unknown. Choose {', '.join(POSITIONS)}.")
         if asked.rule is not None:
             steer = replace(steer, rule=RULES.load(asked.rule)())
         # Drafts share what has the same rank, so it says all that may differ but the multiplier.

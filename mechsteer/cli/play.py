@@ -1,0 +1,86 @@
+"""`mechsteer play`: a page on which a model is steered by hand."""
+
+import secrets
+from typing import Annotated
+
+import typer
+
+from ..families import FORMATS
+from .options import (
+    AnyModelOption,
+    DeviceMapOption,
+    DeviceOption,
+    DtypeOption,
+    ExtendOption,
+    LearnedFormatOption,
+    RuleOption,
+    TemplateOption,
+    what,
+)
+from .printing import echo
+from .serve import PortOption, bound, endpoint_of, need_extra, run
+
+PROMPTS = {"guestbook": "what about the soup ?"}
+"""What stands in the page's prompt first; any other model begins a story."""
+
+
+def play(
+    what_to_play: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A model, then steers' files; a file of ours may come first and says which model it was made for.",
+            metavar="[MODEL] [STEER...]",
+        ),
+    ] = None,
+    prompt: Annotated[str | None, what(help="What the page begins with.", metavar="TEXT")] = None,
+    prompt_format: LearnedFormatOption = None,
+    template_option: TemplateOption = None,
+    rule: RuleOption = None,
+    any_model: AnyModelOption = False,
+    port: PortOption = 0,
+    device: DeviceOption = None,
+    device_map: DeviceMapOption = None,
+    dtype: DtypeOption = None,
+    extend: ExtendOption = "",
+) -> None:
+    """Steer a model by hand, on a page of this machine."""
+    need_extra()
+    from starlette.middleware import Middleware
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse
+    from starlette.routing import Route
+
+    from analyses.studies.measured import Measured
+    from figures.page.play import render, steer_on_page
+
+    from ..formats.named import SteerFile
+    from ..serving.app import application
+    from ..serving.token import NeedsToken
+
+    came = what_to_play or ["guestbook"]
+    # Files of other programs do not say which model they are for.
+    has_model = SteerFile.of(came[0]).path.suffix not in FORMATS["mechsteer"].get("SUFFIXES")
+    steers = came[has_model:]
+    endpoint = endpoint_of(
+        steers, came[0] if has_model else None, prompt_format=prompt_format, template_option=template_option, rule=rule,
+        any_model=any_model, device=device, device_map=device_map, dtype=dtype,
+    )  # fmt: skip
+    model, by_name = endpoint.model, endpoint.steers.by_name
+    files = [SteerFile.of(steer) for steer in steers]
+    # What is scaled, or used at other positions, is not what the study measured.
+    shown = [
+        steer_on_page(file.name, steer, by_name[file.name], None if file.said else Measured.of(file.path), model.name)
+        for file, steer in zip(files, steers, strict=True)
+    ]
+    page = render(
+        model.name, prompt or PROMPTS.get(model.name, "Once upon a time"), shown,
+        has_chat=bool(model.require_tokenizer().chat_template),
+    )  # fmt: skip
+
+    async def opened(request: Request) -> HTMLResponse:
+        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+    token = secrets.token_urlsafe(24)
+    with bound(port) as listening:
+        echo(f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token} (Ctrl-C ends it)")
+        run(application(endpoint, [Route("/", opened)], [Middleware(NeedsToken, token=token)]), listening)
