@@ -258,12 +258,9 @@ def test_help_lists_them(extended):
 @pytest.fixture(scope="module")
 def study(extended):
     folder, call = extended
-    (folder / "make.py").write_text(
-        "import mechsteer as ms; ms.save_pairs(ms.load_pairs('guestbook/sentiment').sample(48), 'pairs.jsonl')"
-    )
-    subprocess.run([sys.executable, "make.py"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
     call(
-        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
+        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5", "--methods=Halved,Margin",
         "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--panel=0",
         "--out=out",
     )  # fmt: skip
@@ -323,7 +320,7 @@ def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, study):
 def test_their_content_is_part_of_what_they_make(extended, study):
     folder, call = extended
     asked = (
-        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:7", "--methods=Halved,Margin",
+        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5", "--methods=Halved,Margin",
         "--forms=vector,scale", "--claims=", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--out=again",
     )  # fmt: skip
     before = set((folder / ".store").glob("??/*"))

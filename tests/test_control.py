@@ -23,9 +23,15 @@ def halves():
     return ms.load_pairs("guestbook/sentiment").sample(120, seed=1).split(0.5, seed=0)
 
 
+@pytest.fixture(autouse=True)
+def few_pairs(monkeypatch):
+    """As many as a claim needs."""
+    monkeypatch.setattr(chance, "N_PAIRS", 20)
+
+
 def judged(model, steer, halves) -> Result:
     learning, testing = halves
-    grid = ms.find_multipliers(model, steer, learning, n=11)
+    grid = ms.find_multipliers(model, steer, learning, n=9)
     sweep = ms.run_sweep(model, steer, testing[:24], grid, progress=False)
     table = chance.against_chance(model, steer, learning, testing, sweep)
     return control.run(labelled(table, KEY))
@@ -42,7 +48,7 @@ def test_a_steer_that_works_passes_and_a_random_direction_does_not(guestbook, ha
 
 def test_a_lora_is_set_against_chance_at_its_own_shifts(guestbook, halves):
     start = ms.LoRA.at(guestbook, SITE)
-    trained = ms.train(guestbook, start, halves[0], "SFT", ms.TrainSettings(steps=40), progress=False).intervention
+    trained = ms.train(guestbook, start, halves[0], "SFT", ms.TrainSettings(steps=20), progress=False).intervention
     result = judged(guestbook, trained, halves)
     assert result.claims[0].outcome is Outcome.SUPPORTED
     shifts = result.tables["chance"].relative_shift.unique()
