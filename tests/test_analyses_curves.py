@@ -48,7 +48,7 @@ BY_EVIDENCE = (measurement, linear_region, projection_gain, preference_curve, ut
 def fewer_resamples():
     """Enough for what is planted here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analyses.claims.rivals.N_RESAMPLES", 60)
+        patch.setattr("analyses.claims.rivals.N_RESAMPLES", 30)
         yield
 
 

@@ -86,8 +86,9 @@ def test_agreement_foretells_the_slope_where_it_does_and_only_there():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3])
-def test_intervals_hold_the_truth_about_as_often_as_they_say(share):
+def test_intervals_hold_the_truth_about_as_often_as_they_say(share, monkeypatch):
     """Of a population of pairs: the share steered the wrong way, the agreement and the rank correlation."""
+    monkeypatch.setattr("analyses.evidence.forecast.N_RESAMPLES", 200)
     held = {WRONG_WAY: [], AGREEMENT: [], RANKS: []}
     for seed in range(100):
         rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from mechsteer.statistics.judging import Outcome
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.world)
 def test_a_claim_is_not_refuted_where_it_is_clearly_true(family, monkeypatch):
-    monkeypatch.setattr("analyses.claims.rivals.N_RESAMPLES", 60)
+    monkeypatch.setattr("analyses.claims.rivals.N_RESAMPLES", 30)
     outcomes = {claim.part: claim.outcome for claim in family.judge(family.sizes[family.right], seed=1000).claims}
     assert set(family.parts) <= set(outcomes)
     assert Outcome.REFUTED not in [outcomes[part] for part in family.parts]
