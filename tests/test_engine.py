@@ -51,21 +51,25 @@ PAIRS = encoded_pairs()
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_sweep_equals_the_plain_one_at_every_site(tiny, family):
-    """In the second layer of three and at two places of the last. Forms take turns over the sites and positions."""
+    """In the second layer of three and at two places of the last. Forms and positions take turns, and each family begins with
+    others."""
     model = tiny(family)
-    forms = itertools.cycle(["vector", "lora", "local_weight", "vector"])
+    turns = itertools.cycle(
+        itertools.product(["vector", "lora", "local_weight"], ["all", "completion", "query", "every"])
+    )
+    turns = itertools.islice(turns, FAMILIES.index(family), None)
     sites = [site for site in all_sites(model) if site.layer == 1]
     for site in [*sites, ms.Site(2, "mlp.out"), ms.Site(2, "resid_post")]:
-        for positions in ("all", "completion", "every"):
-            steer = random_intervention(next(forms), site, model)
-            fast = engine_for(model, steer, PAIRS)
-            assert isinstance(fast, Fast), site
-            losses, shift = Plain(model).sweep(steer, PAIRS, GRID, positions)
-            # Room for one multiplier in a forward, and for all of them.
-            for batch_tokens in (1, 10_000) if positions == "completion" else (10_000,):
-                found, found_shift = fast.sweep(steer, PAIRS, GRID, positions, batch_tokens=batch_tokens)
-                assert_allclose(found, losses, atol=1e-4, err_msg=f"{site} {positions}")
-                assert_allclose(found_shift, shift, rtol=1e-4, err_msg=f"{site} {positions}")
+        form, positions = next(turns)
+        steer = random_intervention(form, site, model)
+        fast = engine_for(model, steer, PAIRS)
+        assert isinstance(fast, Fast), site
+        losses, shift = Plain(model).sweep(steer, PAIRS, GRID, positions)
+        # Room for one multiplier in a forward, and for all of them.
+        for batch_tokens in (1, 10_000) if positions == "completion" else (10_000,):
+            found, found_shift = fast.sweep(steer, PAIRS, GRID, positions, batch_tokens=batch_tokens)
+            assert_allclose(found, losses, atol=1e-4, err_msg=f"{site} {positions}")
+            assert_allclose(found_shift, shift, rtol=1e-4, err_msg=f"{site} {positions}")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -130,10 +134,9 @@ def test_unsteered_losses_equal_plain_hugging_face_one_text_at_a_time(tiny, fami
 
 @pytest.mark.parametrize("positions", ["all", "completion"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_in_bfloat16_it_is_as_far_from_float32_as_the_plain_one(family, positions):
+def test_in_bfloat16_it_is_as_far_from_float32_as_the_plain_one(tiny, family, positions):
     """Both round; neither may lose more than the other by much."""
-    site = ms.Site(1, "mlp.out")
-    exact = ms.load_model(build_hf(family), device="cpu")
+    site, exact = ms.Site(1, "mlp.out"), tiny(family)
     rounded = ms.load_model(build_hf(family, dtype=torch.bfloat16), device="cpu")
     steer, pairs = random_intervention("vector", site, exact), encoded_pairs(20)
     truth, _ = Plain(exact).sweep(steer, pairs, GRID, positions)
@@ -150,8 +153,10 @@ def test_gradients_are_those_of_float64(tiny, family):
     """To 1e-5 of their size; taking a direction out divides by the delta's size, which is near zero at some tokens."""
     model, exact = tiny(family), ms.load_model(build_hf(family, dtype=torch.float64), device="cpu")
     multipliers = torch.tensor([0.5, -0.7, 0.3, -0.2, 1.0])
-    sites = [site for site in all_sites(model) if site.layer == 1]
-    for site, objective in itertools.product([*sites, ms.Site(2, "mlp.out")], (ms.SFT(), ms.RePS())):
+    sites = [*(site for site in all_sites(model) if site.layer == 1), ms.Site(2, "mlp.out")]
+    # They take turns, and every second family begins with the other.
+    turns = itertools.islice(itertools.cycle((ms.SFT(), ms.RePS())), FAMILIES.index(family) % 2, None)
+    for site, objective in zip(sites, turns, strict=False):
         form = {"mlp.out": "local_weight", "mlp.bypass": "local_weight", "attn.o": "lora"}.get(site.place, "vector")
         start = random_intervention(form, site, model)
         start = replace(start, rule=objective.learning_rule(start.rule, form))
