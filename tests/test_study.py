@@ -65,8 +65,8 @@ def options(shared, pairs, out, *more) -> tuple:
     )
 
 
-def test_the_study_of_a_real_model_writes_all_that_it_promises(shared, pairs, tmp_path, apart):
-    code, printed, _ = apart("-m", "mechsteer", *options(shared, pairs, tmp_path / "a"))
+def test_the_study_of_a_real_model_writes_all_that_it_promises(shared, pairs, tmp_path, mechsteer, little_chance):
+    code, printed, _ = mechsteer(*options(shared, pairs, tmp_path / "a", "--multipliers=-6:6:9"))
     assert code == 0 and "preference" in printed and "R² in sample" in printed
     others = {name for name in files(tmp_path / "a") if name.startswith(("claims/", "evidence/", "figures/"))}
     assert files(tmp_path / "a") - others == {name for name in WRITTEN if "figures" not in name}
@@ -81,7 +81,7 @@ def test_the_study_of_a_real_model_writes_all_that_it_promises(shared, pairs, tm
 def small(shared, pairs, **changed) -> Settings:
     asked = {
         "site": "2:resid_post",
-        "multipliers": "-4:4:7",
+        "multipliers": "-4:4:5",
         "methods": ("DiffMean",),
         "device": "cpu",
         "claims": (),
@@ -119,17 +119,19 @@ def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
     shared, pairs, tmp_path, mechsteer, undrawn, little_chance
 ):
     out = tmp_path / "out"
-    first = computed(small(shared, pairs), out)
+    asked = small(shared, pairs)
+    first = computed(asked, out)
     assert first.count("steer") == 1 and first.count("sweep") == 1
-    assert computed(small(shared, pairs), out) == []
-    assert computed(small(shared, pairs, claims=("DiffMean-vector",)), out).count("steer") == 0
+    assert computed(asked, out) == []
+    assert computed(replace(asked, claims=("DiffMean-vector",)), out).count("steer") == 0
     # Another method learns and sweeps itself.
-    more = computed(small(shared, pairs, methods=("DiffMean", "Random")), out)
+    more = computed(replace(asked, methods=("DiffMean", "Random")), out)
     assert (more.count("steer"), more.count("sweep"), more.count("fit")) == (1, 1, 1)
     # The model is known by its files: nothing is opened where nothing is to do.
-    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:7", "--claims="))
+    again = options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
+    code, _, told = mechsteer(*again)
     assert code == 0 and "0 computed" in told
-    code, _, told = mechsteer(*options(shared, pairs, out, "--site=2:resid_post", "--multipliers=-4:4:7", "--claims="))
+    code, _, told = mechsteer(*again)
     assert code == 0 and "nothing was to do" in told
 
 
@@ -188,17 +190,17 @@ def fail():
 
 
 def test_the_store_is_listed_sized_and_pruned(shared, pairs, tmp_path, mechsteer, monkeypatch):
-    run(small(shared, pairs, multipliers="-4:4:5"), tmp_path / "out", report=lambda line: None)
+    run(small(shared, pairs), tmp_path / "out", report=lambda line: None)
     where = ("--store", tmp_path / ".store")
     listed = json.loads(mechsteer("store", "list", *where, "--json")[1])
     assert {"steer", "sweep", "fit", "frontier"} <= {row["kind"] for row in listed["results"]}
     sizes = json.loads(mechsteer("store", "size", *where, "--json")[1])
     assert sum(kind["n"] for kind in sizes["kinds"]) == len(listed["results"])
     assert json.loads(mechsteer("store", "prune", "--unused", *where, "--json")[1])["removed"] == []
-    run(small(shared, pairs, multipliers="-4:4:7"), tmp_path / "out", report=lambda line: None)
+    run(small(shared, pairs, multipliers="-4:4:6"), tmp_path / "out", report=lambda line: None)
     pruned = json.loads(mechsteer("store", "prune", "--unused", *where, "--json")[1])["removed"]
     assert {row["kind"] for row in pruned} >= {"sweep", "fit"} and "steer" not in {row["kind"] for row in pruned}
-    assert computed(small(shared, pairs, multipliers="-4:4:7"), tmp_path / "out") == []
+    assert computed(small(shared, pairs, multipliers="-4:4:6"), tmp_path / "out") == []
     monkeypatch.chdir(tmp_path)
     for arguments, words in ((("list",), "There is no store"), (("prune", *where), "Nothing was named to prune")):
         code, _, error = mechsteer("store", *arguments)
@@ -312,10 +314,10 @@ def test_a_folder_without_a_study_is_named(tmp_path):
 def test_train_and_sweep_by_the_command_line_use_the_same_files(shared, pairs, tmp_path, mechsteer):
     model = ("--model", shared / "models/stories260K", "--pairs", pairs, "--device", "cpu")
     steer, table = tmp_path / "lora.safetensors", tmp_path / "sweep.parquet"
-    code, printed, _ = mechsteer("train", *model, "--form=lora", "--site=2:mlp.out", "--steps=30", "--out", steer)
+    code, printed, _ = mechsteer("train", *model, "--form=lora", "--site=2:mlp.out", "--steps=10", "--out", steer)
     assert code == 0 and "SPLIT lora at 2:mlp.out" in printed
     assert files(tmp_path) == {"lora.safetensors", "lora.history.parquet"}
-    assert len(pd.read_parquet(tmp_path / "lora.history.parquet")) == 30
+    assert len(pd.read_parquet(tmp_path / "lora.history.parquet")) == 10
     asked = ("sweep", *model, "--intervention", steer, "--multipliers=-1:1:3", "--out", table)
     assert mechsteer(*asked)[0] == 0
     first = table.read_bytes()
@@ -351,8 +353,8 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
 
 def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer, undrawn, little_chance):
     code, printed, _ = mechsteer(
-        "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:9", "--limit=60",
-        "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=12", "--tune=1", "--device=cpu", "--panel=0",
+        "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:5", "--limit=48",
+        "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=6", "--tune=1", "--device=cpu", "--panel=0",
     )  # fmt: skip
     printed = " ".join(printed.split())
     assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed
