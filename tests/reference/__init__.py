@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 CONCEPTS: dict[str, dict[str, Any]] = {
     "sentiment": {
         "site": "3:resid_mid", "multipliers": "-12:12:21", "methods": ("DiffMean",), "forms": ("vector",),
-        "claims": ("DiffMean-vector",), "panel": 16,
+        "claims": ("DiffMean-vector",), "panel": 8,
     },
     "tense": {
         "site": "1:mlp.out", "multipliers": "-8:8:7", "methods": ("DiffMean", "Random", "SFT", "SPLIT"),
@@ -29,6 +29,8 @@ CONCEPTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What is studied; RePS is left out, whose training amplifies rounding."""
 STEPS, N_PAIRS = 6, 48
+N_DIRECTIONS, N_ANSWERS = 4, 12
+"""By chance, and answers checked: as few as say what they are, for both are many."""
 BY_SITE = ("sites", "side_effects_by_layer")
 """Tables of the choice of a site."""
 TABLES = (

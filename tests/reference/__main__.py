@@ -8,9 +8,11 @@ import torch
 
 import mechsteer as ms
 import reference
+from analyses.evidence import chance
 from analyses.evidence.side_effects import by_layer
 from analyses.studies import study
 from analyses.studies.settings import Settings
+from analyses.units import looks
 
 
 def main(concept: str, folder: str) -> None:
@@ -21,6 +23,7 @@ def main(concept: str, folder: str) -> None:
         **reference.CONCEPTS[concept],
     )  # fmt: skip
     study.load_pairs = lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
+    chance.N_DIRECTIONS, looks.N_ANSWERS = reference.N_DIRECTIONS, reference.N_ANSWERS
     study.run(settings, Path(folder))
     learning, _ = ms.load_pairs(settings.pairs).sample(reference.N_PAIRS).split(0.5, seed=0)
     model = ms.load_model("guestbook", device="cpu")
