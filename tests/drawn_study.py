@@ -148,7 +148,10 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
          for index, key in enumerate(STEERS)], ignore_index=True
     )  # fmt: skip
     frontier = _with_interval(gained.fillna({"gained": 8.0}), "gained", 0.4)
-    frontier = frontier.assign(relative_shift_negative=0.5, relative_shift_positive=0.7)
+    frontier = frontier.assign(relative_shift_negative=0.5, relative_shift_positive=0.7, multiplier_negative=-6.0)
+    frontier = frontier.assign(
+        multiplier_positive=7.0, gained_negative=frontier.gained, gained_positive=frontier.gained
+    )
     sites = _rows("layer place relative_shift", product(range(3), ("attn.o", "mlp.out", "resid_post"), (0.25, 0.5)))
     sites = sites.assign(preference_gained=sites.layer + 1.0, utility_lost=2 * sites.relative_shift + sites.layer / 4)
     sites = sites.assign(useful_gain=sites.layer + 1.0, behind=sites.layer - 1.5, layers_after=2 - sites.layer)

@@ -204,9 +204,9 @@ def test_the_page_shows_every_cell_links_to_its_study_and_needs_nothing_else(tmp
     assert "script" not in re.sub(r'content="[^"]*"', "", page) and "http" not in page.replace("http-equiv", "")
     for cell in campaign.cells:
         assert (f'{cell["name"]}/report.html"' in page) == (cell["state"] == "done")
-    assert "The site 9:resid_post does not exist" in page and "cannot be decided" in page
+    assert "The site 9:resid_post does not exist" in page and "inconclusive" in page
     n = (campaign.claims.outcome == "inconclusive").sum()
-    assert f"{n} undecided" in page and "linear_region: line (primary)" in page
+    assert f"{n} inconclusive" in page and "linear_region: line (primary)" in page
 
 
 def test_a_page_of_many_cells_is_small(tmp_path):

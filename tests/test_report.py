@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import gzip
 import hashlib
 import json
 import shutil
@@ -19,6 +20,7 @@ from analyses.studies.folder import FORMAT
 from figures.drawing.style import method_looks
 from figures.page import write_report
 from figures.page.looks import on_dark_ground
+from figures.page.numbers import estimated
 from mechsteer import InputError
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
 from mechsteer.methods.learning import methods
@@ -139,7 +141,17 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         for m in (MULTIPLIERS if token > 0 else [0.0])
     )
     frontier = pd.DataFrame(
-        {"of": method, "budget": budget, "gained": gained, "low": gained - 1, "high": gained + 1}
+        {
+            "of": method,
+            "budget": budget,
+            "gained": gained,
+            "low": gained - 1,
+            "high": gained + 1,
+            "gained_negative": gained,
+            "gained_positive": gained,
+            "multiplier_negative": -1.0,
+            "multiplier_positive": 1.0,
+        }
         for method, gained in (("DiffMean", 2.0), ("SPLIT", 3.0))
         for budget in (0.5, 1.0, 2.0, 4.0, np.nan)
     )
@@ -198,6 +210,11 @@ class Elements(HTMLParser):
             self.scripts[-1] += data
 
 
+def data_of(page: Path) -> dict:
+    """What the scripts of a page draw from."""
+    return json.loads(gzip.decompress(base64.b64decode(json.loads(Elements(page).scripts[0])["gzip"])))
+
+
 def test_what_data_say_never_becomes_markup(page):
     elements = Elements(page)
     assert [attributes.get("type") for tag, attributes in elements.tags if tag == "script"] == [
@@ -207,8 +224,7 @@ def test_what_data_say_never_becomes_markup(page):
     ]
     assert not [tag for tag, _ in elements.tags if tag == "img"]
     assert not [name for _, attributes in elements.tags for name in attributes if name.startswith("on")]
-    data = json.loads(elements.scripts[0])
-    assert data["studies"][0]["pairs"]["query"][0] == f"{ATTACK} 0"
+    assert data_of(page)["studies"][0]["pairs"]["query"][0] == f"{ATTACK} 0"
     assert not {"<", ">", "&", "\u2028"} & set(elements.scripts[0])
 
 
@@ -217,7 +233,7 @@ def test_the_page_is_one_small_file_that_may_reach_nothing(page):
     loaded = [attributes[name] for _, attributes in elements.tags for name in ("src", "href") if attributes.get(name)]
     assert loaded and all(address.startswith(("#", "data:")) for address in loaded)
     policy = next(a["content"] for _, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith("default-src 'none'") and "connect-src" not in policy and "http" not in policy
+    assert policy.startswith("default-src 'none'") and "connect-src 'none'" in policy and "http" not in policy
     for script in elements.scripts[1:]:
         assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
     assert page.stat().st_size < 2.5e6
@@ -248,7 +264,7 @@ def test_the_page_stands_in_the_folder_unless_told_otherwise(study, page):
 
 
 def test_numbers_are_those_of_the_sweep(study, page):
-    steer = json.loads(Elements(page).scripts[0])["studies"][0]["steers"][0]
+    steer = data_of(page)["studies"][0]["steers"][0]
     table = pd.read_parquet(study / "sweeps.parquet")
     table = table[table.method == steer["method"]]
     assert np.allclose(np.ravel(steer["values"]["preference"]), table.preference, rtol=1e-3)
@@ -261,7 +277,7 @@ def test_numbers_are_those_of_the_sweep(study, page):
 def test_single_pairs_beyond_the_bound_are_left_to_the_tables(study, monkeypatch, tmp_path):
     monkeypatch.setattr("figures.page.page.MAX_VALUES", N_PAIRS * len(MULTIPLIERS))
     path = write_report([study], tmp_path / "page.html")
-    values = [steer["values"] for steer in json.loads(Elements(path).scripts[0])["studies"][0]["steers"]]
+    values = [steer["values"] for steer in data_of(path)["studies"][0]["steers"]]
     # The steer that claims were asked of comes first.
     assert values[0] is not None and values[1] is None
 
@@ -272,7 +288,7 @@ def test_a_study_of_curves_alone_has_a_page(tmp_path):
 
 
 def test_several_studies_are_told_apart_and_compared(several):
-    data = json.loads(Elements(several).scripts[0])
+    data = data_of(several)
     assert len(data["studies"]) == 3 and len(set(data["labels"])) == 3
     assert data["labels"][1].endswith("again")
     assert "3 studies side by side" in several.read_text(encoding="utf-8")
@@ -394,22 +410,109 @@ def test_tables_sort_by_their_headers(visit, page):
     column.get_by_role("button").focus()
     tab.keyboard.press("Enter")
     assert column.get_attribute("aria-sort") == "ascending" and numbers() == sorted(numbers())
-    claims = tab.locator("table.claims")
-    claims.locator("thead").get_by_role("button", name="Claim").click()
-    titles = tab.locator("table.claims > tbody > tr:first-child > th").all_inner_texts()
-    assert len(titles) == 3 and titles == sorted(titles, key=str.lower)
 
 
 def test_a_claim_opens_its_figure_its_control_and_its_numbers(visit, page):
     tab = visit(page)
-    row = tab.locator("table.claims > tbody", has_text="off_manifold: growth")
+    row = tab.locator("details.claim", has_text="off_manifold: growth")
     row.locator("summary").first.press("Enter")
     row.locator("img").wait_for()
     assert row.locator("img").evaluate("image => image.naturalWidth") > 0
     assert "control of off_manifold" in row.inner_text()
     assert row.locator('[data-part="numbers"] tbody tr').count() == 8
-    both = tab.locator("table.claims > tbody", has_text="one_operation")
-    assert "held 1" in both.inner_text() and "did not hold 1" in both.inner_text()
+    both = tab.locator("details.claim", has_text="one_operation").locator("summary").first.inner_text()
+    assert "✓ 1 supported ✗ 1 refuted" in " ".join(both.split())
+
+
+def test_claims_are_filtered_by_outcome_and_by_words(visit, page):
+    tab = visit(page)
+    titles = lambda: tab.locator("details.claim:visible code").all_inner_texts()  # noqa: E731
+    assert len(titles()) == 3
+    tab.get_by_label("Outcome").select_option("inconclusive")
+    assert titles() == ["validity: level"] and tab.locator(".theme:visible").count() == 1
+    tab.get_by_label("Outcome").select_option("all")
+    tab.locator('[data-part="find-claim"]').fill("OFF_MANIFOLD")
+    assert titles() == ["off_manifold: growth"]
+
+
+def test_an_address_carries_the_steer_the_multiplier_and_the_claim(visit, page):
+    tab = visit(page)
+    tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
+    slider = tab.get_by_label("Multiplier", exact=True)
+    slider.focus()
+    slider.press("Home")
+    tab.locator("details.claim", has_text="off_manifold: growth").locator("summary").first.press("Enter")
+    tab.wait_for_function("location.hash.includes('claim')")
+    again = visit(page)
+    again.goto("about:blank")
+    again.goto(tab.url)
+    again.wait_for_selector("html[data-drawn]", state="attached")
+    readout = again.locator('[data-part="readout"]').inner_text()
+    assert readout.startswith("m = −4 ·") and "SPLIT vector 1:resid_post seed 0: m = −4" in readout
+    opened = again.locator("details.claim[open]")
+    assert opened.count() == 1 and "off_manifold: growth" in opened.inner_text()
+
+
+def test_two_steers_stand_side_by_side_in_charts_and_texts(visit, page):
+    tab = visit(page)
+    chart = tab.locator('[data-part="preference"] .plot')
+    alone = chart.screenshot()
+    tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
+    tab.locator('[data-part="preference"] .note', has_text="SPLIT vector").wait_for()
+    assert chart.screenshot() != alone
+    assert "SPLIT vector 1:resid_post seed 0" in tab.locator('[data-part="texts"]').inner_text()
+
+
+def test_values_show_where_a_chart_is_pointed_at_and_terms_explain_themselves(visit, page):
+    tab = visit(page)
+    plot = tab.locator('[data-part="preference"] .plot')
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    value = tab.get_by_text("nats at m = ").first
+    for share in np.linspace(0.3, 0.7, 80):
+        tab.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        if value.is_visible():
+            break
+    assert "relative shift" in value.inner_text()
+    term = tab.get_by_role("button", name="Preference", exact=True)
+    term.focus()
+    term.press("Enter")
+    assert tab.get_by_text("Log-odds (nats) of the completion for the concept").first.is_visible()
+
+
+@pytest.mark.parametrize("size", [{"width": 1440, "height": 900}, {"width": 1024, "height": 900}, PHONE], ids=str)
+def test_the_first_screen_holds_the_verdict(visit, page, size):
+    tab = visit(page, size)
+    verdict, slider = tab.locator('[data-part="verdict"]'), tab.get_by_label("Multiplier", exact=True)
+    assert "CANNOT TELL: too few pairs" in verdict.inner_text() and "15 distinct pairs" in verdict.inner_text()
+    assert verdict.bounding_box()["y"] < size["height"] / 2
+    if size is not PHONE:
+        chart = tab.locator('[data-part="preference"] .plot').bounding_box()
+        assert chart["y"] + chart["height"] < size["height"] and slider.bounding_box()["y"] < chart["y"]
+    tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
+    verdict.get_by_text("SPLIT vector 1:resid_post seed 0").wait_for()
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=str)
+def test_no_panel_is_an_empty_box_whatever_the_steer(visit, page, size):
+    tab = visit(page, size)
+    tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
+    tab.locator('[data-part="distance"] .note', has_text="Not measured of this steer").wait_for()
+    tab.wait_for_timeout(500)
+    for panel in tab.locator(".panel").all():
+        is_drawn = panel.locator("canvas").count() > 0
+        assert is_drawn or panel.inner_text().strip().count(" ") > 5 and panel.bounding_box()["height"] < 400
+
+
+def test_an_interval_says_how_many_digits_mean_something(visit, page):
+    tab = visit(page)
+    for given, said in {
+        (141.15, -4149.0, 2164.0): "100 [−4100, 2200]", (0.00418, -0.0438, 0.0507): "0.004 [−0.044, 0.051]",
+        (9.9765, 9.3046, 10.6484): "10.0 [9.3, 10.6]", (3.0, 3.0, 3.0): "3", (0.0, 0.0, 0.0): "0",
+    }.items():  # fmt: skip
+        assert estimated(*given) == said
+        assert tab.evaluate("given => estimated(...given)", list(given)) == said
+    assert estimated(float("nan"), 0.0, 1.0) == "–" and estimated(2e-6, 6.6e-7, 2.1e-6) == "2e−06 [6.6e−07, 2.1e−06]"
 
 
 def test_pairs_are_found_and_filtered(visit, page):
@@ -463,9 +566,9 @@ def test_the_page_fits_its_window_and_its_links_lead_somewhere(visit, page, seve
     assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
     for link in tab.locator('main a[href^="#"]').all():
         assert tab.locator(link.get_attribute("href")).count() == 1
-    tab.get_by_role("link", name="Multiplier", exact=True).click()
+    tab.get_by_role("link", name="Verdict", exact=True).click()
     tab.wait_for_timeout(600)
-    assert tab.get_by_role("heading", name="Move the multiplier").is_visible()
+    assert tab.locator(".ended:visible").count() == 1
     top = tab.locator(".bar").bounding_box()["y"]
     tab.mouse.wheel(0, 500)
     tab.wait_for_timeout(300)
@@ -507,5 +610,5 @@ def test_another_steer_and_another_axis_draw_every_panel_again(visit, page):
     tab.wait_for_timeout(300)
     assert chart.screenshot() != before
     tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
-    tab.locator('[data-part="distance"] .note', has_text="Read for steers").wait_for()
-    assert "Read for steers" in tab.locator('[data-part="texts"]').inner_text()
+    tab.locator('[data-part="distance"] .note', has_text="Not measured of this steer").wait_for()
+    assert "Not measured of this steer" in tab.locator('[data-part="texts"]').inner_text()

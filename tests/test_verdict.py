@@ -1,7 +1,9 @@
 """The verdict on studies whose story is known: at first sight, in the first lines at a terminal, and to programs."""
 
+import html
 import io
 import json
+import re
 import shlex
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -15,6 +17,7 @@ from stories import STORIES
 from analyses.studies.finished import Study
 from analyses.studies.settings import Settings
 from analyses.verdict import verdicts_of
+from figures.page.page import render
 from mechsteer.cli import printing, summary
 
 
@@ -64,7 +67,7 @@ def test_a_steer_that_does_not_pass_the_control_says_so_before_anything_else(tol
         if story.ended == "failed" and story.chief != "text invalid at moderate m":
             (verdict,) = verdicts_of(Study.load(told(name)))
             label, words = verdict.rows[0]
-            assert label == "against chance" and words.startswith("DiffMean vector 1:resid_post does not pass: "), name
+            assert label == "against chance" and words.startswith("DiffMean vector 1:resid_post: not passed, "), name
 
 
 def test_what_is_printed_is_what_json_says(told, mechsteer):
@@ -120,4 +123,14 @@ def test_side_effects_are_told_largest_first(told, tmp_path):
 def test_one_that_was_not_judged_cannot_be_told(small_study):
     with redirect_stdout(io.StringIO()) as printed:
         printing.echo(*summary.told(summary.read(small_study)))
-    assert printed.getvalue().startswith("CANNOT TELL: no control\nagainst chance  DiffMean vector 3:resid_mid was not")
+    assert printed.getvalue().startswith(
+        "CANNOT TELL: no control\nagainst chance  DiffMean vector 3:resid_mid: not measured"
+    )
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_each_story_is_told_rightly_on_the_first_screen_of_its_page(name, told):
+    page, story = render([Study.load(told(name))]), STORIES[name]
+    # Before the first chart, and before any script has run.
+    first = re.sub("<[^>]*>", " ", page.partition('data-part="verdict"')[2].partition('class="bar"')[0])
+    assert story.ended.upper() in first and story.chief in html.unescape(first)

@@ -52,7 +52,10 @@ _INTERVAL: Columns = {"low": numbers, "high": numbers}
 COLUMNS_OF: dict[str, Columns] = {
     "sites": {"layer": finite, "place": words, "useful_gain": finite, "behind": finite, "layers_after": finite},
     "tuning": {"method": words, "form": words, "trial": finite, "gained": numbers, "best_of_so_many": numbers},
-    "frontier": {"method": words, "form": words, "budget": numbers, "gained": finite, **_INTERVAL},
+    "frontier": {
+        "method": words, "form": words, "budget": numbers, "gained": finite, **_INTERVAL,
+        **{f"{name}_{side}": numbers for name in ("gained", "multiplier") for side in ("negative", "positive")},
+    },
     "differences": {"method": words, "form": words, "against": words, "difference": finite, **_INTERVAL},
     "prompting": {"side": words, "text": words, "gained": finite, "lost": finite},
     "against_prompting": {"method": words, "form": words, "asking": finite, "difference": finite, **_INTERVAL},

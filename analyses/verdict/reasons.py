@@ -78,7 +78,8 @@ def _no_control(facts: Facts, reach: Reach) -> Iterator[Reason]:
         told = (
             claim.because if claim else "No claims were asked of this steer, so chance was not measured at its shifts."
         )
-        change = {} if claim else {"claims": (f"{key.method}-{key.form}",)}
+        asked = [*facts.settings.get("claims", ()), f"{key.method}-{key.form}"]
+        change = {} if claim else {"claims": tuple(dict.fromkeys(asked))}
         yield Reason("no control", told, Ended.CANNOT_TELL, "Measure chance.", change)
 
 

@@ -21,7 +21,7 @@ from .flips import Flip, flip_of
 from .reach import Reach, reach_of
 from .reasons import Ended, Reason, against_chance, reasons_of
 
-PASSED = {Outcome.REFUTED: "does not pass", Outcome.INCONCLUSIVE: "is undecided"}
+PASSED = {Outcome.REFUTED: "not passed", Outcome.INCONCLUSIVE: "undecided"}
 LONGEST = 90
 """Letters of a text that are told."""
 
@@ -47,6 +47,8 @@ class Verdict:
     reasons: tuple[Reason, ...]
     """What speaks against it; the first is the chief one."""
     against_chance: str
+    gain: tuple[float, float, float] | None
+    """Of preference where half a nat is lost, the mean of both directions (nats), with its interval; None if not measured."""
     gained: str
     useful: Reach
     side_effects: tuple[SideEffect, ...]
@@ -72,13 +74,13 @@ class Verdict:
     def rows(self) -> list[tuple[str, str]]:
         """All of it in labelled sentences, in the order in which a reader needs them."""
         worked = self.ended is Ended.WORKED
-        rows = [("against chance", f"{self.key.steer} {self.against_chance}")]
+        rows = [("against chance", f"{self.key.steer}: {self.against_chance}")]
         if self.chief and self.chief.told not in self.against_chance:
             rows.append(("limit" if worked else "because", self.chief.told))
         rows.append(("gained", self.gained))
         if others := [reason.name for reason in self.reasons[1:]]:
             rows.append(("also", ", ".join(others)))
-        rows.append(("useful range" if worked else "cheap range", f"{self.useful}."))
+        rows.append(("useful range" if worked else "range", f"{self.useful}."))
         effects = "; ".join(map(str, self.side_effects))
         rows.append(("side effects", f"{effects} nats" if effects else "none measured (--other-pairs)"))
         rows += self.texts
@@ -108,6 +110,7 @@ class Verdict:
                 for reason in self.reasons
             ],
             "against_chance": self.against_chance,
+            "gain": self.gain and dict(zip(("estimate", "low", "high"), self.gain, strict=True)),
             "gained": self.gained,
             "useful": {
                 "low": low, "high": high, "relative_shift_low": shifts[0], "relative_shift_high": shifts[1],
@@ -140,20 +143,23 @@ def verdict_of(study: Study, sweep: Sweep) -> Verdict:
     ended = reasons[0].ends if reasons and reasons[0].ends else Ended.WORKED
     flip = flip_of(facts, reach)
     words, command = _next(facts, reach, ended, reasons, flip)
+    row = facts.gained
+    gain = None if row is None else (float(row.gained), float(row.low), float(row.high))
     return Verdict(
-        key=sweep.key, ended=ended, reasons=tuple(reasons), against_chance=_against_chance(facts), gained=_gained(facts),
-        useful=reach, side_effects=tuple(_side_effects(facts, reach)), flip=flip, next_words=words, next_command=command,
+        key=sweep.key, ended=ended, reasons=tuple(reasons), against_chance=_against_chance(facts), gain=gain,
+        gained=_gained(facts), useful=reach, side_effects=tuple(_side_effects(facts, reach)), flip=flip,
+        next_words=words, next_command=command,
     )  # fmt: skip
 
 
 def _against_chance(facts: Facts) -> str:
     claim = facts.claim("control")
     if claim is None or facts.chance is None:
-        return f"was not measured. {claim.because}" if claim else "was not measured."
+        return f"not measured. {claim.because}" if claim else "not measured."
     if facts.chance is not Outcome.SUPPORTED:
-        return f"{PASSED[facts.chance]}: {against_chance(facts)}"
+        return f"{PASSED[facts.chance]}, {against_chance(facts)}"
     interval = f"[{claim.interval.low:.2g}, {claim.interval.high:.2g}]"
-    return f"passes: {claim.estimate:.2g} times {interval} the most that chance gains at the same shifts."
+    return f"passed, {claim.estimate:.2g} times {interval} the most that chance gains at the same shifts."
 
 
 def _gained(facts: Facts) -> str:

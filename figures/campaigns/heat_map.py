@@ -1,4 +1,4 @@
-"""What held where: every claim by model and concept, with the shares of verdicts that held, did not, or cannot be decided."""
+"""What held where: every claim by model and concept, with the shares of verdicts that are supported, refuted or inconclusive."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,7 +16,6 @@ ORDER = 10
 ROW = 0.14
 """Inches."""
 PLACE = ["model", "concept", "condition"]
-WORDS = {"supported": "held", "refuted": "did not hold", "inconclusive": "cannot be decided"}
 
 
 def numbers(campaign: Campaign) -> pd.DataFrame | None:
@@ -62,7 +61,7 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
         panel.tick_params(length=0)
         panel.grid(False)
         panel.xaxis.tick_top()
-        shown.legend([key(WORDS[outcome], Look(look.colour, "s")) for outcome, look in OUTCOMES.items()])
+        shown.legend([key(outcome, Look(look.colour, "s")) for outcome, look in OUTCOMES.items()])
     return shown.figure
 
 

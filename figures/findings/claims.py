@@ -5,7 +5,6 @@ import pandas as pd
 from mechsteer.statistics.judging import Outcome
 
 from ..campaigns import heat_map
-from ..campaigns.heat_map import WORDS
 from .found import Found, interval, number, steer_of, table
 
 NAME = "claims"
@@ -21,7 +20,7 @@ def write(found: Found) -> str:
     primary = [
         {"claim": row["name"], "of": steer_of(row)} | _where(row) | {
             "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"],
-            "p (Holm)": number(row["p_value"], 3), "it": WORDS[row["outcome"]],
+            "p (Holm)": number(row["p_value"], 3), "it": row["outcome"],
         }
         for row in claims.loc[claims["is_primary"]].to_dict("records")
     ]  # fmt: skip
@@ -44,7 +43,7 @@ def _where(row: dict) -> dict[str, str]:
 def _rest(combined: pd.DataFrame, primary: set[str]) -> list[dict]:
     rest = combined.loc[~combined["name"].isin(list(primary))]
     return [
-        {"claim": row["name"], "of": steer_of(row)} | {WORDS[outcome.value]: row[outcome.value] for outcome in Outcome} | {
+        {"claim": row["name"], "of": steer_of(row)} | {outcome.value: row[outcome.value] for outcome in Outcome} | {
             "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"], "over": row["over"],
         }
         for row in rest.loc[rest.condition == ""].to_dict("records")

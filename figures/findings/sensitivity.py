@@ -1,6 +1,5 @@
 """Sensitivity: verdicts that come out otherwise when one setting differs."""
 
-from ..campaigns.heat_map import WORDS
 from .found import Found, steer_of, table
 
 NAME = "sensitivity"
@@ -19,7 +18,7 @@ def write(found: Found) -> str:
                 if before != other["outcome"]:
                     rows.append(
                         {"claim": other["name"], "of": steer_of(other), "model": other["model"], "pairs": other["concept"],
-                         "else": WORDS[before], "but": other["condition"], "then": WORDS[other["outcome"]]}
+                         "else": before, "but": other["condition"], "then": other["outcome"]}
                     )  # fmt: skip
     compared = found.claims.loc[found.claims.condition != "", "condition"].nunique()
     return table(rows) if rows else f"Of {compared} conditions that differ in one setting, none turned a verdict."

@@ -39,7 +39,7 @@ def render(campaign: Campaign) -> str:
         plan=campaign.said["plan"],
         version=campaign.said["mechsteer"],
         lead=lead(campaign, claims),
-        marks=[(MARKS[outcome], outcome, words) for outcome, words in OUTCOMES.items()],
+        marks=[(MARKS[outcome], outcome) for outcome in OUTCOMES],
         claims=[{"name": name, "title": _title(name, claims), "is_primary": name in primary} for name in names],
         rows=_rows(campaign, claims, names),
         forests=[
@@ -59,7 +59,7 @@ def lead(campaign: Campaign, claims: pd.DataFrame) -> list[str]:
         f"{n['done']} done{left}."
     ]
     if len(claims):
-        counts = ", ".join(f"{(claims.outcome == name).sum()} {words}" for name, words in OUTCOMES.items())
+        counts = ", ".join(f"{(claims.outcome == name).sum()} {name}" for name in OUTCOMES)
         tested = int(claims.p_value.notna().sum())
         n_primary = int((claims.is_primary & claims.p_value.notna()).sum())
         found.append(
@@ -92,12 +92,12 @@ def _rows(campaign: Campaign, claims: pd.DataFrame, names: list[str]) -> list[di
 
 
 def _cell(name: str, outcomes: list[str] | None) -> dict[str, Any] | None:
-    """Marks where all agree, else a bar of the shares; what cannot be decided takes its own part."""
+    """Marks where all agree, else a bar of the shares; what is inconclusive takes its own part."""
     if outcomes is None:
         return None
     n = {outcome: outcomes.count(outcome) for outcome in OUTCOMES}
     total, first = sum(n.values()), n["supported"]
-    words = ", ".join(f"{count} {OUTCOMES[outcome]}" for outcome, count in n.items() if count)
+    words = ", ".join(f"{count} {outcome}" for outcome, count in n.items() if count)
     only = next((outcome for outcome, count in n.items() if count == total), "")
     return {
         "words": f"{name}: {words}",
@@ -114,9 +114,7 @@ def _claim(name: str, campaign: Campaign, claims: pd.DataFrame, is_primary: bool
         "name": name,
         "title": _title(name, claims),
         "is_primary": is_primary,
-        "counts": [
-            (MARKS[outcome], outcome, int((own.outcome == outcome).sum()), words) for outcome, words in OUTCOMES.items()
-        ],
+        "counts": [(MARKS[outcome], outcome, int((own.outcome == outcome).sum())) for outcome in OUTCOMES],
         "forests": [
             _forest(row, own) for row in campaign.combined.loc[campaign.combined["name"] == name].to_dict("records")
         ],

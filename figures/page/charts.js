@@ -43,12 +43,13 @@ function newFigure({ x, y, height = 270, ticks = true }) {
 
 const sourceOf = (data) => new Bokeh.ColumnDataSource({ data });
 
-/** A mean with its interval, as a band and a line. */
-function drawBand(figure, { x, mean, low, high }, name, { points = true } = {}) {
-  const source = sourceOf({ x, mean: numbers(mean), low: numbers(low), high: numbers(high) }), shade = colour(name);
+/** A mean with its interval, as a band and points or a line; `told` says of each point what stands there when it is pointed at. */
+function drawBand(figure, { x, mean, low, high }, name, { points = true, told = null } = {}) {
+  const source = sourceOf({ x, mean: numbers(mean), low: numbers(low), high: numbers(high), told: told ?? x.map(() => "") }), shade = colour(name);
   figure.varea({ x: { field: "x" }, y1: { field: "low" }, y2: { field: "high" }, source, fill_color: shade, fill_alpha: 0.2 });
   if (points) {
-    figure.scatter({ x: { field: "x" }, y: { field: "mean" }, source, size: 5, color: shade, nonselection_alpha: 1 });
+    const dots = figure.scatter({ x: { field: "x" }, y: { field: "mean" }, source, size: 5, color: shade, nonselection_alpha: 1 });
+    if (told) figure.add_tools(new Bokeh.HoverTool({ renderers: [dots], mode: "vline", tooltips: [["", "@told"]], toggleable: false }));
   } else {
     figure.line({ x: { field: "x" }, y: { field: "mean" }, source, line_color: shade, line_width: 1.5 });
   }
@@ -90,11 +91,12 @@ function describe(panel, words) {
   panel.querySelector(".plot").setAttribute("aria-label", words);
 }
 
-/** Say in a panel why it is empty. */
+/** Say in a panel why nothing is drawn in it. */
 function empty(panel, sentence) {
   panel.bokehView?.remove();
   panel.bokehView = null;
   panel.querySelector(".plot").replaceChildren();
+  panel.querySelector(".plot").removeAttribute("role");
   const note = panel.querySelector(".note");
   if (note) note.textContent = sentence;
 }

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from analyses.studies.finished import Study
+from analyses.verdict import Verdict, verdict_of
+from analyses.verdict.verdict import judged_sweeps
 from mechsteer.curves.reading import read_curve
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.reading import json_of, read_bytes
@@ -32,7 +34,8 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
         carried[sweep.key] = max_values >= 0
     return {
         "looks": page_looks(study),
-        "steers": [steer_data(study, sweep, carried[sweep.key]) for sweep in study.sweeps],
+        "judged": [key.steer for key in study.judged],
+        "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in steers_of(study)],
         "pairs": _pairs(study),
         "concept": _concept(study),
         "tables": all_tables(study),
@@ -45,11 +48,22 @@ def _concept(study: Study) -> str | None:
     return study.summary.get("concept") or None
 
 
-def best_row(sweep: Sweep) -> int:
-    """The multiplier with the most preference within one nat of utility: where a reader wants to begin."""
-    preference, utility = sweep.preference.mean(axis=1), np.nanmean(sweep.utility, axis=1)
-    zero = sweep.zero
-    return int(np.argmax(np.where(utility >= utility[zero] - 1, preference, -np.inf)))
+def steers_of(study: Study) -> list[Sweep]:
+    """Every steer's sweep; the one of which the verdict speaks comes first."""
+    first = judged_sweeps(study)[0]
+    return [first, *(sweep for sweep in study.sweeps if sweep is not first)]
+
+
+def _start(verdict: Verdict, sweep: Sweep) -> int:
+    """The largest multiplier at which the steer is useful: where a reader wants to begin."""
+    within = np.flatnonzero(sweep.multipliers <= max(verdict.useful.ends[1], 0.0))
+    return int(within[-1])
+
+
+def verdict_view(verdict: Verdict) -> dict[str, Any]:
+    """As the page shows it; the three texts stand beside the curves."""
+    rows = [{"label": label, "words": words} for label, words in verdict.rows if (label, words) not in verdict.texts]
+    return {"ended": verdict.ended.value, "headline": verdict.headline, "rows": rows}
 
 
 def _band(values: Float[ndarray, "m pairs"]) -> dict[str, Any]:
@@ -75,7 +89,6 @@ def steer_data(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
         "multipliers": rounded(sweep.multipliers, DIGITS),
         "relative_shift": rounded(sweep.relative_shift.mean(axis=1), DIGITS),
         "zero": sweep.zero,
-        "start": best_row(sweep),
         "values": None,
     }
     for quantity in QUANTITIES:
@@ -84,6 +97,17 @@ def steer_data(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
     if with_pairs:
         steer["values"] = _values(sweep)
     return steer
+
+
+def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
+    """The same with its verdict, where it is useful, and how many of the answers under it are valid."""
+    verdict = verdict_of(study, sweep)
+    return steer_data(study, sweep, with_pairs) | {
+        "start": _start(verdict, sweep),
+        "useful": rounded(verdict.useful.ends, DIGITS),
+        "valid": {name: rounded(verdict.useful.shares[name], DIGITS) for name in ("multiplier", "share", "n")},
+        "verdict": verdict_view(verdict),
+    }
 
 
 def _values(sweep: Sweep) -> dict[str, Any]:

@@ -29,7 +29,15 @@ function signed(value) {
   return (value >= 0 ? "+" : "") + minus(value.toFixed(2));
 }
 
-const interval = (low, high) => (low === null ? "" : ` [${shown(low)}, ${shown(high)}]`);
+/** An estimate with its interval, to the second digit of the interval's width: more would be noise. */
+function estimated(value, low, high, withSign = false) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const sign = withSign && value > 0 ? "+" : "";
+  if (low === null || high === null || low === undefined || !(high > low)) return sign + shown(value);
+  const place = Math.min(1 - Math.floor(Math.log10(high - low)), 4), unit = 10 ** place;
+  const told = [value, low, high].map((end) => minus((Math.round(end * unit) / unit + 0).toFixed(Math.max(place, 0))));
+  return `${sign}${told[0]} [${told[1]}, ${told[2]}]`;
+}
 const numbers = (values) => values.map((value) => (value === null ? NaN : value));
 const clipped = (text, length = 60) => (text.length > length ? `${text.slice(0, length)}…` : text);
 

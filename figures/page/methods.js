@@ -44,7 +44,7 @@ async function drawFrontier(study, container, tableContainer) {
     });
     panel.append(legend(methods.map((method) => [method, ...looks.get(method)])));
     const best = methods.map((method) => [method, own.find((row) => get("method", row) === method && get("budget", row) === 1)]);
-    const words = best.filter(([, row]) => row !== undefined).map(([method, row]) => `${method} ${shown(get("gained", row))}${interval(get("low", row), get("high", row))}`);
+    const words = best.filter(([, row]) => row !== undefined).map(([method, row]) => `${method} ${estimated(get("gained", row), get("low", row), get("high", row))}`);
     await put(panel, figure, `Nats of preference gained as a ${form.replaceAll("_", " ")} for one nat of utility: ${words.join("; ")}.`);
   }
   tableContainer.replaceChildren(showTable(table, undefined, 5));

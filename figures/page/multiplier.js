@@ -5,12 +5,13 @@ const AXES = { multiplier: "multiplier m", shift: "relative shift ‖shift‖/�
 /** What is looked at now: steer, multiplier and axis, and where a multiplier stands on that axis. */
 function viewOf(study) {
   return {
-    study, steer: study.steers[0], index: 0, axis: "multiplier", pair: 0,
+    study, steer: study.steers[0], beside: null, index: 0, axis: "multiplier", pair: 0,
     get multiplier() {
       return this.steer.multipliers[this.index];
     },
-    place(multiplier) {
-      const { multipliers, relative_shift: shift } = this.steer;
+    /** Where one of the steer's multipliers stands on the axis; another steer has multipliers of its own. */
+    place(multiplier, steer = this.steer) {
+      const { multipliers, relative_shift: shift } = steer;
       const places = {
         multiplier: multipliers,
         shift: multipliers.map((m, i) => Math.sign(m) * shift[i]),
@@ -18,8 +19,15 @@ function viewOf(study) {
       };
       return interpolate(multiplier, multipliers, places[this.axis]);
     },
-    places(multipliers) {
-      return multipliers.map((m) => this.place(m));
+    places(multipliers, steer = this.steer) {
+      return multipliers.map((m) => this.place(m, steer));
+    },
+    /** Of the steer beside this one, the multiplier whose relative shift is nearest, on the same side. */
+    get besideIndex() {
+      const { relative_shift: shift, multipliers: own } = this.steer, { relative_shift: other, multipliers } = this.beside;
+      const at = Math.sign(own[this.index]) * shift[this.index];
+      const away = multipliers.map((m, i) => Math.abs(Math.sign(m) * other[i] - at));
+      return away.indexOf(Math.min(...away));
     },
     /** Which of these multipliers is fewest steps of the sweep away. */
     nearest(multipliers) {
@@ -48,7 +56,28 @@ function overMultiplier(view, y) {
   return figure;
 }
 
-const NO_CLAIMS = "Read for steers that claims are judged for; mechsteer study --claims names them.";
+/** Why a steer has none of what only steers have that claims were asked of. */
+function notJudged(view) {
+  const judged = view.study.judged;
+  return judged.length
+    ? `Not measured of this steer: claims were asked of ${judged.join(", ")} alone (mechsteer study --claims).`
+    : "Not measured: no claims were asked (mechsteer study --claims).";
+}
+
+/** The useful range, shaded. */
+function shade(view, figure) {
+  const [low, high] = view.places(view.steer.useful);
+  figure.add_layout(new Bokeh.BoxAnnotation({
+    left: low, right: high, fill_color: colour("accent"), fill_alpha: 0.08, line_color: colour("accent"), line_alpha: 0.35, level: "underlay", propagate_hover: true,
+  }));
+}
+
+/** What stands at each point of a curve. */
+function toldOf(steer, quantity) {
+  const { mean, low, high } = steer[quantity];
+  return steer.multipliers.map((m, i) =>
+    `${quantity} ${estimated(mean[i], low[i], high[i])} nats at m = ${shown(m)}, relative shift ${shown(steer.relative_shift[i])}`);
+}
 
 /** Preference or utility: measured, fitted, and predicted while held out. */
 function curvePanel(view, panel, quantity, name) {
@@ -57,15 +86,21 @@ function curvePanel(view, panel, quantity, name) {
     async draw() {
       const { steer } = view, curve = steer[quantity], note = panel.querySelector(".note");
       if (!curve.n) return empty(panel, `${quantity} is defined for no pair at every multiplier.`);
-      const figure = overMultiplier(view, "log-odds (nats)"), x = view.places(steer.multipliers);
-      const source = drawBand(figure, { ...curve, x }, name);
+      const figure = overMultiplier(view, "log-odds (nats)"), x = view.places(steer.multipliers), { beside } = view;
+      shade(view, figure);
+      if (beside) {
+        const other = { ...beside[quantity], x: view.places(beside.multipliers, beside) };
+        drawBand(figure, other, "orange", { told: toldOf(beside, quantity) });
+      }
+      const source = drawBand(figure, { ...curve, x }, name, { told: toldOf(steer, quantity) });
       let words = "no fit in this study";
       if (curve.fit?.ok) {
         figure.line(view.places(curve.fit.x), numbers(curve.fit.y), { line_color: colour(name), line_width: 1.5 });
         figure.scatter(x, numbers(curve.fit.held_out), { marker: "x", size: 6, line_color: colour("ink") });
         words = `line: the paper's curve; ×: predicted while held out, R² ${shown(curve.fit.score.held_out_r_squared, 4)}`;
       } else if (curve.fit) words = `the fit ended as “${curve.fit.status}”`;
-      note.textContent = `Points: mean over ${curve.n} pairs; band: 95 % interval; ${words}.`;
+      note.textContent = `Points: mean over ${curve.n} pairs, band: 95 %; ${words}. Shaded: useful.`;
+      if (beside) note.prepend(...legend([[steer.name, name, "circle"], [beside.name, "orange", "circle"]]).childNodes, make("br"));
       cursor = drawCursor(figure);
       whenTapped(source, (index) => view.go(index));
       this.move();
@@ -79,8 +114,35 @@ function curvePanel(view, panel, quantity, name) {
     words() {
       const { steer, index } = view, curve = steer[quantity], zero = curve.mean[steer.zero];
       return `${quantity} against the multiplier: ${signed(zero)} nats at zero, and at m = ${shown(view.multiplier)} ` +
-        `${signed(curve.mean[index])}${interval(curve.low[index], curve.high[index])}.`;
+        `${estimated(curve.mean[index], curve.low[index], curve.high[index], true)}.`;
     },
+  };
+}
+
+/** What the steer does to other concepts, over the multiplier. */
+function othersPanel(view, panel) {
+  const note = panel.querySelector(".note"), shades = ["blue", "green", "orange", "vermilion", "ink"];
+  return {
+    async draw() {
+      const found = view.rowsOf("side_effects");
+      if (!found?.rows.length) return empty(panel, "No other concept was measured (mechsteer study --other-pairs).");
+      const { table, rows } = found, get = (name) => (row) => table.get(name)[row];
+      const figure = overMultiplier(view, "change of preference (nats)");
+      shade(view, figure);
+      drawZero(figure);
+      const names = [...new Set(rows.map(get("measured_on")))];
+      names.forEach((name, number) => {
+        const own = rows.filter((row) => table.get("measured_on")[row] === name).sort((a, b) => get("multiplier")(a) - get("multiplier")(b));
+        const x = view.places(own.map(get("multiplier"))), mean = own.map(get("preference_change"));
+        const told = own.map((row) => `${name}: ${signed(get("preference_change")(row))} nats at m = ${shown(get("multiplier")(row))}`);
+        drawBand(figure, { x, mean, low: mean, high: mean }, shades[number % shades.length], { told });
+        figure.line(x, numbers(mean), { line_color: colour(shades[number % shades.length]) });
+      });
+      note.textContent = "Change of preference on pairs of each concept since m = 0.";
+      note.prepend(...legend(names.map((name, number) => [name, shades[number % shades.length], "circle"])).childNodes, make("br"));
+      await put(panel, figure, note.textContent);
+    },
+    move() {},
   };
 }
 
@@ -95,7 +157,7 @@ function distancePanel(view, panel) {
       const found = view.rowsOf("claims/off_manifold-distance");
       cursor = null;
       choice.hidden = !found?.rows.length;
-      if (!found?.rows.length) return empty(panel, NO_CLAIMS);
+      if (!found?.rows.length) return empty(panel, notJudged(view));
       const { table, rows } = found, get = (name) => (row) => table.get(name)[row];
       const kinds = [...new Set(rows.map(get("distance")))];
       if (choice.options.length !== kinds.length) choice.replaceChildren(...kinds.map((kind) => make("option", { value: kind }, kind)));
@@ -128,7 +190,7 @@ function distancePanel(view, panel) {
       const at = view.nearest(lines[0].multipliers);
       const read = lines.map((line) => {
         const i = line.multipliers.indexOf(at);
-        return `layer ${line.layer} ${shown(line.mean[i])}${interval(line.low[i], line.high[i])}`;
+        return `layer ${line.layer} ${estimated(line.mean[i], line.low[i], line.high[i])}`;
       });
       return `At m = ${shown(at)}, the nearest that was read: ${read.join("; ")}.`;
     },
@@ -144,7 +206,7 @@ function mapPanel(view, panel) {
     async draw() {
       const found = view.rowsOf("claims/activation_map-place");
       ways = null;
-      if (!found?.rows.length) return empty(panel, NO_CLAIMS);
+      if (!found?.rows.length) return empty(panel, notJudged(view));
       const { table, rows } = found, background = { x: [], y: [] };
       const [tokens, xs, ys, ms, losses] = ["token", "x", "y", "multiplier", "utility_loss"].map(table.get);
       ways = new Map();

@@ -7,7 +7,7 @@ function fillWhenOpened(study, details) {
   details.addEventListener("toggle", () => {
     const numbersPart = part(details, "numbers"), picture = part(details, "picture");
     if (!details.open || numbersPart.childElementCount) return;
-    const claim = details.closest("tbody").querySelector("th").firstChild.textContent.trim(), figure = details.dataset.picture;
+    const claim = details.dataset.title, figure = details.dataset.picture;
     // A figure of one steer is drawn for the first one as NAME, for others as NAME-STEER.
     for (const [name, source] of Object.entries(study.pictures).filter(([name]) => name === figure || name.startsWith(`${figure}-`))) {
       picture.append(make("img", { src: source, alt: `Figure ${name} of the claim: ${claim}. Its numbers stand in the tables below.` }));
@@ -71,18 +71,19 @@ const pause = () => new Promise((resume) => setTimeout(resume));
 
 /** Everything of one study that moves; gives back how to draw it again. */
 function openStudy(study, article) {
-  const view = viewOf(study), steerChoice = part(article, "steer"), slider = part(article, "slider"), readout = part(article, "readout");
+  const view = viewOf(study), steerChoice = part(article, "steer"), besideChoice = part(article, "beside"), slider = part(article, "slider"), readout = part(article, "readout");
   const panels = [
     curvePanel(view, part(article, "preference"), "preference", "blue"),
     curvePanel(view, part(article, "utility"), "utility", "vermilion"),
+    textsPanel(view, part(article, "texts")),
+    othersPanel(view, part(article, "effects-on-others")),
     distancePanel(view, part(article, "distance")),
     mapPanel(view, part(article, "map")),
-    textsPanel(view, part(article, "texts")),
     effectsPanel(view, part(article, "effects")),
     pairPanel(view, part(article, "pair")),
     pairTable(view, part(article, "pair-table"), part(article, "find"), part(article, "wrong")),
   ];
-  const [, , , , , effects, pair, pairsTable] = panels;
+  const [effects, pair, pairsTable] = panels.slice(-3);
 
   let drawing = Promise.resolve();
   /** One drawing after the other: two at once would leave two charts in a panel. */
@@ -96,9 +97,14 @@ function openStudy(study, article) {
   }
   function read() {
     const { steer, index } = view, shift = steer.relative_shift[index];
-    const value = (quantity) => `${signed(steer[quantity].mean[index])}${interval(steer[quantity].low[index], steer[quantity].high[index])}`;
+    const value = (of, at, quantity) => `${quantity} ${estimated(of[quantity].mean[at], of[quantity].low[at], of[quantity].high[at], true)} nats`;
+    const words = (of, at) => ` · relative shift ${shown(of.relative_shift[at])} · ${value(of, at, "preference")} · ${value(of, at, "utility")}`;
     readout.dataset.steer = steer.name;
-    readout.replaceChildren(make("b", {}, `m = ${shown(view.multiplier)}`), ` · relative shift ${shown(shift)} · preference ${value("preference")} · utility ${value("utility")} nats`);
+    readout.replaceChildren(make("b", {}, `m = ${shown(view.multiplier)}`), words(steer, index));
+    if (view.beside) {
+      const at = view.besideIndex;
+      readout.append(make("br"), `${view.beside.name}: `, make("b", {}, `m = ${shown(view.beside.multipliers[at])}`), words(view.beside, at));
+    }
     slider.setAttribute("aria-valuetext", `m = ${shown(view.multiplier)}, relative shift ${shown(shift)}`);
   }
   view.go = (index) => {
@@ -106,25 +112,57 @@ function openStudy(study, article) {
     slider.value = String(index);
     read();
     for (const panel of panels) panel.move();
+    link();
   };
   view.choose = (chosen) => {
     if (chosen === view.pair) return;
     view.pair = chosen;
     for (const panel of [effects, pair, pairsTable]) panel.move();
   };
-  function useSteer(steer) {
+  function useSteer(steer, index = steer.start) {
     view.steer = steer;
-    view.index = steer.start;
+    view.index = index;
+    steerChoice.value = steer.slug;
     slider.max = String(steer.multipliers.length - 1);
-    slider.value = String(steer.start);
+    slider.value = String(index);
+    showVerdict(part(article, "verdict"), steer);
     read();
   }
+  /** The address says what is looked at, so that it can be handed on. */
+  function link() {
+    const said = { study: article.id, steer: view.steer.slug, m: String(view.multiplier) };
+    if (view.beside) said.beside = view.beside.slug;
+    if (view.claim) said.claim = view.claim;
+    history.replaceState(null, "", `#${new URLSearchParams(said)}`);
+  }
+  /** What an address says; the multiplier is the nearest that was swept. */
+  function follow(said) {
+    const named = (slug) => study.steers.find((steer) => steer.slug === slug), steer = named(said.get("steer")) ?? view.steer, m = Number(said.get("m"));
+    const away = steer.multipliers.map((other) => Math.abs(other - m)), at = said.get("m") && !Number.isNaN(m) ? away.indexOf(Math.min(...away)) : steer.start;
+    view.beside = named(said.get("beside")) ?? null;
+    besideChoice.value = view.beside?.slug ?? "";
+    useSteer(steer, at);
+    const claim = said.get("claim") && [...article.querySelectorAll("details.claim")].find((each) => each.dataset.name === said.get("claim"));
+    if (claim) {
+      view.claim = said.get("claim");
+      claim.open = true;
+      claim.scrollIntoView();
+    }
+  }
 
-  steerChoice.append(...study.steers.map((steer, index) => make("option", { value: String(index) }, steer.name)));
-  steerChoice.addEventListener("change", () => {
-    useSteer(study.steers[Number(steerChoice.value)]);
-    draw();
-  });
+  const options = () => study.steers.map((steer) => make("option", { value: steer.slug }, steer.name));
+  steerChoice.append(...options());
+  besideChoice.append(...options());
+  for (const choice of [steerChoice, besideChoice]) {
+    choice.addEventListener("change", () => {
+      const named = (slug) => study.steers.find((steer) => steer.slug === slug);
+      view.beside = named(besideChoice.value) ?? null;
+      const steer = named(steerChoice.value);
+      useSteer(steer, steer === view.steer ? view.index : steer.start);
+      link();
+      draw();
+    });
+  }
   slider.addEventListener("input", () => view.go(Number(slider.value)));
   part(article, "axis").addEventListener("change", (event) => {
     view.axis = event.target.value;
@@ -141,14 +179,57 @@ function openStudy(study, article) {
       event.target.textContent = "Selected";
     }
   });
-  for (const details of article.querySelectorAll(".more details")) fillWhenOpened(study, details);
+  for (const details of article.querySelectorAll("details.claim")) {
+    fillWhenOpened(study, details);
+    details.addEventListener("toggle", () => {
+      if (!details.open && view.claim !== details.dataset.name) return;
+      view.claim = details.open ? details.dataset.name : null;
+      link();
+    });
+  }
+  filterClaims(article);
   listTables(study, part(article, "tables"));
   useSteer(study.steers[0]);
+  const said = new URLSearchParams(location.hash.slice(1));
+  if (said.get("study") === article.id) follow(said);
   return draw;
 }
 
+/** A steer's verdict, as the template writes it of the first. */
+function showVerdict(box, steer) {
+  const { ended, headline, rows } = steer.verdict;
+  box.className = `verdict ${ended.replace(" ", "-")}`;
+  box.querySelector(".ended").textContent = headline;
+  box.querySelector("dl").replaceChildren(...rows.map(({ label, words }) => make("div", {}, make("dt", {}, label), make("dd", {}, words))));
+}
+
+/** Claims of one outcome, or with some words in their titles and reasons. */
+function filterClaims(article) {
+  const outcome = part(article, "outcome"), find = part(article, "find-claim"), count = part(article, "claims-shown");
+  if (!outcome) return;
+  const claims = [...article.querySelectorAll("details.claim")];
+  const show = () => {
+    const sought = find.value.trim().toLowerCase();
+    for (const claim of claims) {
+      const is = !outcome.value || claim.dataset.outcomes.includes(outcome.value);
+      claim.hidden = !is || !claim.textContent.toLowerCase().includes(sought);
+    }
+    for (const theme of article.querySelectorAll(".theme")) theme.hidden = ![...theme.querySelectorAll("details.claim")].some((claim) => !claim.hidden);
+    count.textContent = `${claims.filter((claim) => !claim.hidden).length} of ${claims.length} claims`;
+  };
+  outcome.addEventListener("change", show);
+  find.addEventListener("input", show);
+  show();
+}
+
+/** The data, which travel packed. */
+async function unpacked(element) {
+  const bytes = Uint8Array.from(atob(JSON.parse(element.textContent).gzip), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
 async function start() {
-  const data = JSON.parse(document.getElementById("data").textContent), root = document.documentElement;
+  const data = await unpacked(document.getElementById("data")), root = document.documentElement;
   const comparison = document.getElementById("comparison"), articles = [...document.querySelectorAll("article.study")];
   const sheets = [comparison, ...articles].filter(Boolean), drawers = new Map();
   for (const table of document.querySelectorAll("table.sortable")) sortInPlace(table);
@@ -197,7 +278,8 @@ async function start() {
   });
   showTheme();
 
-  const drawn = draw();
+  const asked = articles.findIndex((article) => article.id === new URLSearchParams(location.hash.slice(1)).get("study"));
+  const drawn = comparison && asked >= 0 ? choose(tabs[asked + 1]) : draw();
   root.dataset.ready = String(Math.round(performance.now()));
   await drawn;
   root.dataset.drawn = String(Math.round(performance.now()));

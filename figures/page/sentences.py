@@ -1,16 +1,12 @@
-"""A study in plain sentences: what was studied, what a steer gains, and what each claim says."""
+"""A study in plain sentences: what was studied, what came out beside the verdict, and what each claim says."""
 
 from pathlib import Path
 
 from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
-from mechsteer.measuring.useful import USEFUL
-from mechsteer.statistics.judging import Claim
-from mechsteer.store.keys import Key
+from mechsteer.statistics.judging import Claim, Outcome
 
-from .numbers import shown, signed
-
-OUTCOMES = {"supported": "held", "refuted": "did not hold", "inconclusive": "undecided"}
+OUTCOMES = [outcome.value for outcome in Outcome]
 
 
 def title(claim: Claim) -> str:
@@ -21,7 +17,7 @@ def title(claim: Claim) -> str:
 
 
 def lead(study: Study) -> list[str]:
-    """What was studied and what came out, a sentence or two each."""
+    """What was studied and what came out beside the verdict, a sentence or two each."""
     model, pairs, best = study.summary["model"], study.summary["pairs"], study.summary["summary"]
     site, n = study.summary["site"], max(len(sweep.multipliers) for sweep in study.sweeps)
     because = site["because"]
@@ -33,18 +29,13 @@ def lead(study: Study) -> list[str]:
         f"{steers} learnt from {pairs['learning']['n']} pairs of {pairs['learning']['name']} and measured on "
         f"{pairs['testing']['n']} other pairs at {n} multipliers.",
         *_of_pairs(study),
-        f"{Key.of(best['key']).steer} raises preference from {signed(best['preference_at_zero'])} to "
-        f"{signed(best['largest_useful_preference'])} nats, and the share of pairs that prefer the concept from "
-        f"{best['accuracy_at_zero']:.2f} to {best['accuracy_of_it']:.2f}, while utility falls by no more than {USEFUL:g} nats "
-        f"(m = {shown(best['multiplier_of_it'])}, a relative shift of {shown(best['relative_shift_of_it'])}).",
         *best["comparison"],
         *best["single_pairs"],
         *best["second"],
         *best["coverage"],
     ]
     if claims := [claim for claim in study.claims if not claim.is_check]:
-        counts = {outcome: sum(claim.outcome.value == outcome for claim in claims) for outcome in OUTCOMES}
-        listed = ", ".join(f"{counts[outcome]} {words}" for outcome, words in OUTCOMES.items())
+        listed = ", ".join(f"{sum(claim.outcome.value == name for claim in claims)} {name}" for name in OUTCOMES)
         n_checks = len(study.claims) - len(claims)
         passed = sum(claim.is_check and claim.outcome.value == "supported" for claim in study.claims)
         checks = f" {passed} of {n_checks} checks of the software passed." * bool(n_checks)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from analyses.studies.finished import Study
+from analyses.verdict import verdicts_of
 
-from .contents import best_row
-from .numbers import shown, signed
+from .numbers import estimated, shown
 
 
 def compare(studies: Sequence[Study], labels: Sequence[str], views: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -23,19 +23,19 @@ def compare(studies: Sequence[Study], labels: Sequence[str], views: Sequence[dic
 
 
 def _row(study: Study, label: str) -> dict[str, Any]:
-    """The study's first steer, where it gains most within one nat of utility."""
-    sweep = study.sweeps[0]
-    zero, best = sweep.zero, best_row(sweep)
-    preference = sweep.preference.mean(axis=1)
-    summary = study.summary["summary"]
-    gained, shift = preference[best] - preference[zero], sweep.relative_shift[best].mean()
+    """The steer of which the study's verdict speaks."""
+    verdict, summary = verdicts_of(study)[0], study.summary["summary"]
+    gained, low, high = verdict.gain or (None, None, None)
+    shift = max(verdict.useful.shifts)
     scores = [summary[f"{quantity}_held_out_r_squared"] for quantity in ("preference", "utility")]
     return {
         "label": label,
-        "steer": sweep.key.steer,
-        "n": len(sweep.pairs),
+        "steer": verdict.key.steer,
+        "ended": verdict.ended.value,
+        "headline": verdict.headline,
+        "n": len(study.sweeps[0].pairs),
         "cells": [
-            {"sort": gained, "text": signed(gained)},
+            {"sort": "" if gained is None else gained, "text": estimated(gained, low, high)},
             {"sort": shift, "text": shown(shift)},
             *({"sort": "" if score is None else score, "text": shown(score, 4)} for score in scores),
         ],

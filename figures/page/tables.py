@@ -35,7 +35,7 @@ ABOUT = {
     "evidence/chance": "what a steer gains, and directions by chance at the same shifts, pair by pair",
 }
 """By the file's name in the study's folder, without its suffix. `sweeps` and `pairs` are put together by the page."""
-DIGITS = 5
+DIGITS = 4
 SHOWN = ("method", "form", "sites", "seed")
 """Of the fields of a key, those that differ within a study; the others stand among its facts."""
 

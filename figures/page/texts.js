@@ -24,39 +24,56 @@ function markedText(text, marks, concept) {
   });
 }
 
+/** The share of valid answers in the larger sample, at the multiplier nearest to the slider's at which any were drawn. */
+function validWords(steer, index) {
+  const { multiplier, share, n } = steer.valid;
+  if (!multiplier.length) return "No checker has counted valid answers.";
+  const nearest = (m) => multiplier.map((other) => Math.abs(other - m)).reduce((best, away, i, all) => (away < all[best] ? i : best), 0);
+  const here = nearest(steer.multipliers[index]), zero = nearest(0), per = (i) => `${Math.round(100 * share[i])} %`;
+  return `${per(here)} of ${n[here]} sampled answers are valid at m = ${shown(multiplier[here])}, unsteered ${per(zero)}.`;
+}
+
 function textsPanel(view, panel) {
-  const container = panel.querySelector(".texts"), note = panel.querySelector(".note");
+  const container = panel.querySelector(".texts"), note = panel.querySelector(".note"), valid = panel.querySelector(".valid");
+  /** A steer's texts at the multiplier nearest to one of its own. */
+  const at = (steer, index) => {
+    const table = tableOf(view.study, "texts"), rows = table ? rowsWhere(table, "key", (key) => key === steer.key) : [];
+    if (!rows.length) return null;
+    const get = (name, row) => table.get(name)?.[row], multipliers = [...new Set(rows.map((row) => get("multiplier", row)))];
+    const closest = (m) => multipliers.reduce((a, b) => (Math.abs(b - m) < Math.abs(a - m) ? b : a));
+    const here = closest(steer.multipliers[index]), base = closest(0);
+    return { table, get, here, base, rows: rows.filter((row) => get("multiplier", row) === here), all: rows };
+  };
   return {
     async draw() {
       this.move();
     },
     move() {
-      const table = tableOf(view.study, "texts");
-      const rows = table ? rowsWhere(table, "key", (key) => key === view.steer.key) : [];
-      if (!rows.length) {
+      const { steer, beside, index } = view, own = at(steer, index), other = beside && at(beside, view.besideIndex);
+      valid.replaceChildren(validWords(steer, index));
+      if (beside) valid.append(make("br"), `${beside.name}: ${validWords(beside, view.besideIndex)}`);
+      if (!own) {
         container.replaceChildren();
-        note.textContent = table ? NO_CLAIMS : "This study has kept no texts.";
+        note.textContent = tableOf(view.study, "texts") ? notJudged(view) : "This study has kept no texts.";
         return;
       }
-      const get = (name, row) => table.get(name)?.[row];
-      const multipliers = [...new Set(rows.map((row) => get("multiplier", row)))];
-      const at = view.nearest(multipliers), base = multipliers.reduce((a, b) => (Math.abs(b) < Math.abs(a) ? b : a));
-      const checked = Boolean(table.get("marks")), concept = checked ? view.study.concept : null;
-      const baseTexts = new Map(rows.filter((row) => get("multiplier", row) === base).map((row) => [get("pair", row), get("text", row)]));
-      container.replaceChildren(...rows.filter((row) => get("multiplier", row) === at).map((row) => {
-        const pair = get("pair", row), text = get("text", row);
+      const { get } = own, checked = Boolean(own.table.get("marks")), concept = checked ? view.study.concept : null;
+      const written = (found, row) => (checked ? markedText(found.get("text", row), found.get("marks", row), concept) : [found.get("text", row)]);
+      const baseTexts = new Map(own.all.filter((row) => get("multiplier", row) === own.base).map((row) => [get("pair", row), get("text", row)]));
+      container.replaceChildren(...own.rows.map((row) => {
+        const pair = get("pair", row), otherRow = other?.rows.find((each) => other.get("pair", each) === pair);
         return make("div", { class: "text-row" },
           make("p", { class: "query" }, get("query", row) || "(no query)"),
-          make("div", {},
-            make("p", { class: "steered" }, ...(checked ? markedText(text, get("marks", row), concept) : [text])),
-            at === base ? null : make("p", { class: "base" }, `unsteered: ${baseTexts.get(pair)}`),
-            make("p", { class: "pills" }, ...this.pills(table, row, pair, concept))));
+          make("p", { class: "steered" }, ...written(own, row)),
+          otherRow === undefined ? null : make("p", { class: "steered" }, `${beside.name}: `, ...written(other, otherRow)),
+          own.here === own.base ? null : make("p", { class: "base" }, `unsteered: ${baseTexts.get(pair)}`),
+          make("p", { class: "pills" }, ...this.pills(own.table, row, pair, concept)));
       }));
-      note.replaceChildren(`Continued greedily at m = ${shown(at)}. `, ...(checked ? [
+      note.replaceChildren(`Continued greedily at m = ${shown(own.here)}. `, ...(checked ? [
         "The exact checker marks words that bear ", make("mark", { class: "plus" }, "one side", make("sup", {}, "+")), " or ",
         make("mark", { class: "minus" }, "the other", make("sup", {}, "−")), ` of ${concept}, and `,
         make("mark", { class: "wrong" }, "words that are out of place"), ".",
-      ] : ["Log-odds are those of the pair with this query."]));
+      ] : []), ...(beside && !other ? [` ${beside.name}: ${notJudged(view)}`] : []));
     },
     /** The checker's parts and the concept's value; and everywhere the log-odds of the query's own pair. */
     pills(table, row, pair, concept) {
@@ -64,7 +81,7 @@ function textsPanel(view, panel) {
       if (concept) {
         for (const [name, words] of Object.entries(CHECKED)) {
           const right = table.get(name)[row];
-          found.push(make("span", { class: right ? null : "bad" }, `${right ? "✓" : "✗ not"} ${words}`));
+          if (!right) found.push(make("span", { class: "bad" }, `✗ not ${words}`));
         }
         found.push(make("span", {}, `${concept} ${signed(table.get(concept)[row])}`));
       }

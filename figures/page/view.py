@@ -5,29 +5,62 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from analyses.claims import CLAIMS
+from analyses.claims import CHECKS, CLAIMS, THEMES, theme_of
 from analyses.studies.finished import Study
+from analyses.verdict import verdicts_of
 from mechsteer.statistics.judging import Claim
 
-from .numbers import shown
+from .contents import verdict_view
+from .numbers import estimated, shown
 from .sentences import OUTCOMES, lead, title
 
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
+TERMS = {
+    "nat": "A unit of log-odds: one nat more makes something 2.7 times as likely, against its alternative.",
+    "preference": "Log-odds (nats) of the completion for the concept against the one against it, mean over pairs.",
+    "utility": "Log-odds (nats) that the model writes either completion of a pair rather than something else: what is lost of "
+    "it is lost of coherent, on-task text.",
+    "relative shift": "How much is added to an activation, as a share of its own length: ‖shift‖ / ‖h‖.",
+    "multiplier": "m: how many times the steer is added. At m = 0 the model is as it was; m < 0 steers against the concept.",
+    "useful range": "The multipliers around zero that lose at most half a nat of utility, and at which texts stay about as good "
+    "as unsteered where somebody has looked at them. The shaded part of the charts.",
+    "gained": "What preference changes by in the direction of m, mean of both directions, where half a nat of utility is lost.",
+}
+"""Words of the field that the page explains in place."""
+
+
 def study_view(study: Study, label: str) -> dict[str, Any]:
     """Everything that the template says of a study."""
     groups = [_group(study, list(claims)) for claims in _by_name(study.claims).values()]
+    for number, group in enumerate(groups):
+        group["number"] = number
     return {
         "label": label,
+        "verdict": verdict_view(verdicts_of(study)[0]),
         "lead": lead(study),
         "groups": groups,
-        "lists": _lists(groups),
+        "themes": [
+            {"title": theme, "counts": _counts(own), "groups": own}
+            for theme in THEMES.values()
+            if (own := [group for group in groups if group["theme"] == theme])
+        ],
         "facts": _facts(study.summary),
         "versions": study.summary["versions"],
         "command": study.summary["command"],
         "seconds": {stage: shown(seconds) for stage, seconds in study.summary["seconds"].items()},
     }
+
+
+def _counts(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How many rows of some claims came out how."""
+    outcomes = [row["outcome"] for group in groups for row in group["rows"]]
+    return [
+        {"outcome": outcome, "mark": MARKS[outcome], "n": outcomes.count(outcome)}
+        for outcome in OUTCOMES
+        if outcome in outcomes
+    ]
 
 
 def _by_name(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
@@ -42,21 +75,14 @@ def _group(study: Study, claims: Sequence[Claim]) -> dict[str, Any]:
     first = claims[0]
     member = CLAIMS.members().get(first.claim)
     rows = [_row(claim) for claim in claims]
-    outcomes = [row["outcome"] for row in rows]
     tables = (member and member.get("TABLES")) or [f"claims/{path.stem}" for path in _numbers(study, first.claim)]
     return {
         "name": first.name,
-        "is_check": first.is_check,
         "title": title(first),
         "states": _paragraphs(member.doc) if member else [],
         "rows": rows,
-        "counts": [
-            {"outcome": outcome, "mark": MARKS[outcome], "words": words, "n": outcomes.count(outcome)}
-            for outcome, words in OUTCOMES.items()
-            if outcome in outcomes
-        ],
-        "share_held": sum(outcome == "supported" for outcome in outcomes) / len(outcomes)
-        - sum(outcome == "refuted" for outcome in outcomes) / len(outcomes),
+        "theme": CHECKS if first.is_check else theme_of(first.claim),
+        "counts": _counts([{"rows": rows}]),
         "picture": member.get("FIGURE", "") if member else "",
         "tables": tables,
         "ids": [claim.key.id for claim in claims],
@@ -74,38 +100,14 @@ def _numbers(study: Study, analysis: str) -> list[PurePath]:
 
 def _row(claim: Claim) -> dict[str, Any]:
     row = claim.to_dict()
-    interval = f"[{shown(row['low'])}, {shown(row['high'])}]"
     against = f", against {claim.against}" if claim.against else ""
     return row | {
         "subject": str(claim.key) + against,
         "steer": (claim.key.steer or claim.key.sites) + against,
-        "shown": shown(row["estimate"]),
-        "interval": "" if row["low"] is None and row["high"] is None else interval,
+        "shown": estimated(row["estimate"], row["low"], row["high"]),
         "p": "" if row["p_value"] is None else f"{row['p_value']:.2g}",
         "mark": MARKS[row["outcome"]],
-        "words": OUTCOMES[row["outcome"]],
     }
-
-
-def _lists(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Claims that held, that did not, that are open, and that depend on the steer; checks apart."""
-    kinds = {
-        "supported": "Held",
-        "refuted": "Did not hold",
-        "inconclusive": "Undecided",
-        "mixed": "Depends on the steer",
-        "check": "Checks of the software, which hold by construction",
-    }
-    found = {kind: [] for kind in kinds}
-    for number, group in enumerate(groups):
-        kind = group["counts"][0]["outcome"] if len(group["counts"]) == 1 else "mixed"
-        kind = "check" if group["is_check"] else kind
-        found[kind].append({"title": group["title"], "number": number, "n": len(group["rows"])})
-    return [
-        {"kind": kind, "words": words, "mark": MARKS.get(kind, "±"), "items": found[kind]}
-        for kind, words in kinds.items()
-        if found[kind]
-    ]
 
 
 def _facts(summary: dict[str, Any]) -> dict[str, str]:
