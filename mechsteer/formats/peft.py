@@ -97,6 +97,8 @@ def _shift(
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     """What PEFT multiplies the factors by."""
     patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, Mapping):
+        raise InputError(f"The alpha_pattern in {CONFIG} is no table of patterns. Mend it.")
     alpha = next((value for pattern, value in patterns.items() if _fits(pattern, module)), config["lora_alpha"])
     if not isinstance(alpha, (int, float)) or isinstance(alpha, bool) or not math.isfinite(alpha):
         raise InputError(f"The alpha of the module {module!r} is {alpha!r}, which is no number. Mend {CONFIG}.")

@@ -1,0 +1,137 @@
+"""Files of steers from other programs that are damaged, or made to do harm: one sentence, and nothing of them is run."""
+
+import json
+import pickle
+import random
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import random_intervention
+from damages import damage
+from safetensors.torch import save_file
+from test_formats import OUT, steer_of
+
+import mechsteer as ms
+from mechsteer import InputError
+from mechsteer.formats.gguf_files import write_gguf
+from mechsteer.formats.named import read_formats, written_formats
+
+FORMATS = [name for name in written_formats() if name in read_formats() and name not in ("mechsteer", "merged")]
+PLACES = {"peft": "mlp.out", "gguf-lora": "mlp.out", "refusal-direction": "resid_pre"}
+N = 25
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("has_beside", [True, False])
+def test_a_damaged_file_is_refused_in_a_sentence_or_is_a_steer(tiny, tmp_path, format, has_beside):
+    """Where mechsteer.json lies beside it, no damage of the steer itself goes unnoticed."""
+    form = "lora" if format in ("peft", "gguf-lora") else "vector"
+    steer = steer_of(form, PLACES.get(format, "resid_post"), tiny("llama"), (1,))
+    for number in range(N):
+        rng = random.Random(number)
+        path = ms.export(steer, tmp_path / str(number) / OUT.get(format, "steer"), format, model=tiny("llama")).path
+        beside = path / "mechsteer.json" if path.is_dir() else path.with_name(f"{path.name}.mechsteer.json")
+        said = {} if has_beside or format != "persona-vectors" else {"site": "1:resid_post"}
+        if not has_beside:
+            beside.unlink()
+        files = [file for file in path.iterdir() if file != beside] if path.is_dir() else [path]
+        whole = {file: file.read_bytes() for file in files}
+        damage(rng.choice(sorted(files)), rng)
+        is_whole = all(file.is_file() and file.read_bytes() == content for file, content in whole.items())
+        try:
+            found = ms.load_intervention(path, format=format, **said)
+        except InputError as error:
+            assert len(str(error)) < 1000 and "\n" not in str(error)
+        else:
+            assert is_whole or not has_beside
+            assert isinstance(found, ms.Intervention)
+        shutil.rmtree(tmp_path / str(number))
+
+
+class Harm:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("format", ["easyedit", "persona-vectors", "refusal-direction", "axbench", "steering-vectors"])
+@pytest.mark.parametrize("as_torch", [True, False])
+def test_code_in_a_pickle_is_not_run(tmp_path, format, as_torch):
+    path, harm = tmp_path / "layer_1.pt", tmp_path / "harm"
+    content = {"layer_activations": {1: torch.ones(4)}, "more": Harm(harm)}
+    torch.save(content, path) if as_torch else path.write_bytes(pickle.dumps(content))
+    said = {"layer": 1, "row": 0, "site": "1:resid_post"}
+    asks = {
+        "easyedit": ["layer"],
+        "persona-vectors": ["site"],
+        "refusal-direction": ["layer"],
+        "axbench": ["layer", "row"],
+    }
+    with pytest.raises(InputError, match=r"layer_1\.pt"):
+        ms.load_intervention(path, format=format, **{name: said[name] for name in asks.get(format, [])})
+    assert not harm.exists()
+
+
+def test_a_gguf_file_that_claims_to_be_longer_than_it_is_ends(tmp_path):
+    path = tmp_path / "steer.gguf"
+    key = b"general.tags"
+    said = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, 0, 2**62)
+    path.write_bytes(struct.pack("<IIQQ", 0x46554747, 3, 0, 1) + said)
+    with pytest.raises(InputError, match=r"steer\.gguf' is damaged: .*ends too early"):
+        ms.load_intervention(path)
+
+
+@pytest.mark.parametrize(("tensors", "message"), [
+    ({"direction.x": torch.ones(4)}, "no control vector"),
+    ({"direction.1": torch.ones(4, 4)}, "no vectors"),
+    ({"blk.0.attn_q.weight": torch.ones(4)}, "no control vector"),
+    ({"direction.1": torch.full((4,), torch.nan)}, "4 of 4 entries"),
+])  # fmt: skip
+def test_a_gguf_file_of_something_else_is_refused(tmp_path, tensors, message):
+    path = write_gguf(tmp_path / "steer.gguf", "llama", {}, tensors)
+    with pytest.raises(InputError, match=message):
+        ms.load_intervention(path)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"peft_type": "IA3"}, "of the kind 'IA3'"),
+    ({"use_dora": True}, "more than a LoRA: it has use_dora"),
+    ({"bias": "all"}, "biases of the model itself"),
+    ({"alpha_pattern": {"(a+)+b": 1}}, "too involved"),
+    ({"alpha_pattern": {"[": 1}}, "is none"),
+    ({"alpha_pattern": {".*": "much"}}, "no number"),
+    ({"alpha_pattern": ["x"]}, "adapter_config"),
+    ({"r": None}, "'r' is null"),
+])  # fmt: skip
+def test_an_adapter_that_is_no_plain_lora_is_refused(tiny, tmp_path, change, message):
+    steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
+    path = ms.export(steer, tmp_path / "adapter", "peft", model=tiny("llama")).path
+    (path / "mechsteer.json").unlink()
+    config = path / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        ms.load_intervention(path)
+
+
+def test_an_adapter_at_other_modules_says_at_which(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    save_file(
+        {f"{name}.lora_A.weight": torch.ones(2, 8), f"{name}.lora_B.weight": torch.ones(8, 2)},
+        tmp_path / "adapter_model.safetensors",
+    )
+    with pytest.raises(InputError, match=r"module 'model.layers.0.self_attn.q_proj' is not the output projection"):
+        ms.load_intervention(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"directions": {"1": [1, "a"]}}', '{"model_type": "x", "directions": {}}',
+    '{"model_type": "x", "directions": {"1": [1.0], "2": [1.0, 2.0]}}', "[" * 9999])  # fmt: skip
+def test_a_file_of_json_that_holds_no_directions_is_refused(tmp_path, content):
+    (tmp_path / "a.svec").write_text(content)
+    with pytest.raises(InputError, match=r"a\.svec"):
+        ms.load_intervention(tmp_path / "a.svec", layers=1)
