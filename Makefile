@@ -5,7 +5,7 @@ BIN := .venv/bin
 # are a moment.
 export GOMP_SPINCOUNT = 20000
 
-.PHONY: study real pictures test check lint types coverage cluster wheel bench bench-tools clean
+.PHONY: study real pictures test check lint types coverage cluster interop wheel bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -40,6 +40,14 @@ cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their ow
 .venv/cluster/ready: .venv/ready
 	test -d .venv/cluster || $(PYTHON) -m venv .venv/cluster
 	.venv/cluster/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
+	touch $@
+
+interop: .venv/interop/ready  ## every format in the programs that read it; writes docs/formats.md
+	OMP_NUM_THREADS=1 PYTHONPATH=.venv/interop $(BIN)/python benchmarks/interop.py
+
+# Not into the environment of the tests: they ask for other versions of what stands there, and run beside it all the same.
+.venv/interop/ready: .venv/ready benchmarks/interop.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/interop --requirement benchmarks/interop.txt
 	touch $@
 
 wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network

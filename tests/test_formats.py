@@ -394,3 +394,41 @@ def test_a_steer_that_is_used_at_another_precision_says_so(stories, capsys):
     assert "learned at bfloat16 and is used at float32" in capsys.readouterr().err
     check_model(dataclasses.replace(vector, origin=ms.Origin(dtype="float32")), stories)
     assert not capsys.readouterr().err
+
+
+def test_a_study_measures_steers_of_others_beside_its_own(tmp_path, guestbook):
+    from analyses.studies.settings import Settings
+    from analyses.studies.study import run
+    from mechsteer.formats.imported import content_of
+
+    vector = random_intervention("vector", ms.Site(2, "resid_post"), guestbook)
+    torch.save(vector.direction, tmp_path / "theirs.pt")
+    adapter = random_intervention("lora", ms.Site(1, "mlp.out"), guestbook)
+    ms.export(adapter, tmp_path / "adapter", "peft", model=guestbook, multiplier=0.1)
+    settings = Settings(
+        methods=("DiffMean",), forms=("vector",), limit=48, site="3:resid_mid", multipliers="-1:1:3", panel=0, device="cpu",
+        claims=(), intervention=(f"{tmp_path}/theirs.pt#format=easyedit#layer=2", f"{tmp_path}/adapter"),
+    )  # fmt: skip
+    study = run(settings, tmp_path / "study", report=lambda line: None)
+    swept = {(sweep.key.method, sweep.key.form, sweep.key.sites, sweep.key.positions): sweep for sweep in study.sweeps}
+    assert set(swept) == {
+        ("DiffMean", "vector", "3:resid_mid", "all"), ("theirs", "vector", "2:resid_post", "all"),
+        ("adapter", "lora", "1:mlp.out", "all"),
+    }  # fmt: skip
+    again = ms.load_intervention(tmp_path / "study/interventions/theirs-vector.safetensors")
+    assert torch.equal(again.parameters["direction"], vector.direction)
+    expected = ms.run_sweep(guestbook, again, ms.load_pairs(tmp_path / "study/pairs.jsonl"), [-1, 0, 1], progress=False)
+    found = next(sweep for (method, *_), sweep in swept.items() if method == "theirs")
+    assert abs(found.preference - expected.preference).max() < 1e-4
+    # A name is no content: another vector would be another unit.
+    assert content_of(again) == content_of(vector) != content_of(vector.scaled(2))
+
+
+@pytest.mark.parametrize("claims", ["theirs-vector", "their-s-lora"])
+def test_claims_are_named_after_a_steers_file(claims):
+    from analyses.studies.settings import Settings
+
+    name = claims.rpartition("-")[0]
+    assert Settings(intervention=(f"x/{name}.pt#format=easyedit",), claims=(claims,)).claims == (claims,)
+    with pytest.raises(InputError, match="is not METHOD-FORM"):
+        Settings(claims=(claims,))

@@ -21,7 +21,7 @@ from mechsteer.formats.named import read_formats, written_formats
 
 FORMATS = [name for name in written_formats() if name in read_formats() and name not in ("mechsteer", "merged")]
 PLACES = {"peft": "mlp.out", "gguf-lora": "mlp.out", "refusal-direction": "resid_pre"}
-N = 25
+N = 15
 
 
 @pytest.mark.parametrize("format", FORMATS)

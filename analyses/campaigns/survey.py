@@ -10,8 +10,8 @@ from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
 
 from ..studies.plan import plan
-from ..studies.study import Models, Opener, checked_pairs, choose_site, site_choice, source_of, subjects_of
-from ..units.steers import PairSet
+from ..studies.study import Models, Opener, checked_pairs, choose_site, site_choice, source_of, subjects_of, with_steers
+from ..units.steers import Imported, PairSet
 from .cell import failure, stamped
 from .plan import CampaignPlan, Cell
 
@@ -51,15 +51,15 @@ def survey(campaign: CampaignPlan, out: Path, store: Store, models: Models | Non
 
 
 def units_of(cell: Cell, store: Store, models: Models | None) -> tuple[Unit, ...] | None:
-    """All units of a cell's study but the pairs, which are given and not computed."""
+    """All units of a cell's study but pairs and files of steers, which are given and not computed."""
     if models is None and remembered(store, source_of(cell.settings), cell.settings.dtype) is None:
         return None
     opener = Opener(cell.settings, store, models or Models())
     subjects = subjects_of(cell.settings, checked_pairs(cell.settings), opener)
     settings = replace(cell.settings, format=opener.settled_format(subjects.model))
-    site, choice = settings.site, None
+    subjects, site, choice = with_steers(settings, subjects), settings.site, None
     if site == "auto":
         choice = site_choice(settings, subjects)
         site = str(choose_site(settings, subjects, Bench(store))) if choice.key in store else STAND_IN
     units = in_order([*([] if choice is None else [choice]), *plan(settings, subjects, site, choice).units])
-    return tuple(unit for unit in units if not isinstance(unit, PairSet))
+    return tuple(unit for unit in units if not isinstance(unit, PairSet | Imported))

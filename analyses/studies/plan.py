@@ -33,7 +33,7 @@ from ..units.looks import (
     Write,
 )
 from ..units.panels import Panel
-from ..units.steers import ChooseSite, FindRange, Learn, PairSet, Tokens
+from ..units.steers import ChooseSite, FindRange, Imported, Learn, PairSet, Steer, Tokens
 from ..units.sweeps import Fit, Measure
 from ..units.tuning import Trial
 from ..units.two_options import TwoOptions
@@ -56,6 +56,8 @@ class Subjects:
     others: tuple[Pairs, ...]
     second: tuple[Pairs, ...] = ()
     """Of the same concept as those that are measured; one set, or none."""
+    steers: tuple[Imported, ...] = ()
+    """That came in files; they are measured beside what is learned."""
 
     @property
     def all_pairs(self) -> tuple[Pairs, ...]:
@@ -128,13 +130,14 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         for method, form in settings.steers()
         if is_trained(method)
     }
-    steers = [
+    learned = [
         replace(
             learner(settings, model, learning, site, method, form, training_seed), trials=tried.get((method, form), ())
         )
         for method, form in settings.steers()
         for training_seed in (range(seed, seed + settings.seeds) if is_trained(method) else (seed,))
     ]
+    steers: list[Steer] = [*learned, *subjects.steers]
     sweeps = tuple(Measure(steer, testing, multipliers(settings, steer, learning)) for steer in steers)
     by_slug = {sweep.result.slug: sweep.result for sweep in sweeps}
     for sweep in sweeps:
@@ -146,11 +149,12 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     judged = tuple(s for s in first_seeds if f"{s.steer.method}-{s.steer.form}" in settings.claims)
     concept = checked_concept(settings)
     taught = PairSet.of(some_of(subjects.learning, seed))
-    has_evidence = not why_none(parse_sites(site), settings.rule)
+    has_evidence = [sweep for sweep in judged if not why_none(parse_sites(sweep.steer.sites), sweep.steer.rule)]
     evidence = tuple(
         Collect(sweep, Measure(sweep.steer, taught, sweep.multipliers), learning, concept, seed)
-        for sweep in (judged if has_evidence else ())
+        for sweep in has_evidence
     )
+    without = tuple(sweep for sweep in judged if sweep not in has_evidence)
     one_of_each_form = {sweep.steer.form: sweep for sweep in reversed(sweeps)} if judged else {}
     edited = tuple(EditWeights(sweep) for sweep in one_of_each_form.values())
     chance = tuple(Chance(sweep, learning, seed) for sweep in judged)
@@ -158,7 +162,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     frozen = tuple(FreezeNorms(sweep) for sweep in judged)
     panel = tuple(
         Panel(sweep, learning, tuple(others), settings.panel, concept, seed)
-        for sweep in (judged[:1] if has_evidence and settings.panel else ())
+        for sweep in (has_evidence[:1] if settings.panel else ())
     )
     tables = {
         "one_operation": edited, "panel": panel, "chance": chance, "coverage": coverage, "frozen_norms": frozen
@@ -189,7 +193,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         frozen=frozen,
         panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
-        verdicts=tuple(verdicts(sweeps, evidence or judged, tables, seed)),
+        verdicts=tuple(verdicts(sweeps, (*evidence, *without), tables, seed)),
     )
 
 
@@ -220,7 +224,7 @@ def trials(settings: Settings, steer: Learn) -> tuple[Trial, ...]:
     return tuple(Trial(steer, number, settings.seed) for number in range(settings.tune if settings.tune > 1 else 0))
 
 
-def multipliers(settings: Settings, steer: Learn, learning: PairSet) -> FindRange | tuple[float, ...]:
+def multipliers(settings: Settings, steer: Steer, learning: PairSet) -> FindRange | tuple[float, ...]:
     """The multipliers that were asked for, or the range from no effect to collapse."""
     if settings.multipliers == "auto":
         return FindRange(steer, learning, N_MULTIPLIERS)
@@ -234,7 +238,7 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 
 def verdicts(
     sweeps: tuple[Measure, ...],
-    evidence: tuple[Collect | Measure, ...],
+    evidence: Sequence[Collect | Measure],
     tables: Mapping[str, Sequence[TableGiven]],
     seed: int,
 ) -> Iterator[Judge]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mechsteer.errors import InputError
 from mechsteer.families import FORMS, METHODS, RULES
+from mechsteer.formats.named import SteerFile
 from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.prompt_format import PromptFormat
@@ -43,6 +44,8 @@ class Settings:
     forms: tuple[str, ...] = ("vector", "lora", "local_weight")
     seeds: int = 1
     recipe: str = "ours"
+    intervention: tuple[str, ...] = ()
+    """Files of steers that are measured beside what is learned, with what is said of them ("FILE#NAME=VALUE")."""
     steps: int | None = None
     """Of each trained steer; None is as the recipe says."""
     tune: int = 4
@@ -84,13 +87,19 @@ class Settings:
                 raise InputError(f"The method {name!r} is unknown. Choose {', '.join(known)}.")
         for name in self.forms:
             FORMS.check(name)
-        if not self.steers():
-            raise InputError("No steer is left to study: name at least one method and one form (DiffMean is a vector).")
+        if not self.steers() and not self.intervention:
+            raise InputError(
+                "No steer is left to study: name at least one method and one form (DiffMean is a vector), or a steer's file."
+            )
         for name in self.claims:
-            method, _, form = name.partition("-")
-            if method not in known or form not in FORMS.members():
+            method, _, form = name.rpartition("-")
+            if method not in {*known, *self.imported} or form not in {
+                *FORMS.members(),
+                *(["mixed"] if self.imported else []),
+            }:
                 raise InputError(
-                    f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora."
+                    f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora; of a steer's file, "
+                    "the method is its name."
                 )
         if self.panel < 0:
             raise InputError(f"{self.panel} directions came for the panel. Pass 0 for none, or some dozens.")
@@ -108,6 +117,11 @@ class Settings:
         for method, form in self.steers():
             if is_trained(method):
                 self.training.settled(method, form)
+
+    @property
+    def imported(self) -> list[str]:
+        """What steers that came in files are called."""
+        return [SteerFile.of(file).name for file in self.intervention]
 
     @property
     def opened_as(self) -> tuple[str, str | None, str | None, str | None]:

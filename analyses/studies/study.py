@@ -12,7 +12,7 @@ from mechsteer.errors import InputError
 from mechsteer.measuring.recommended_site import recommend_site
 from mechsteer.models.identity import ModelReference, identify, remember, remembered
 from mechsteer.models.prompt_format import PromptFormat
-from mechsteer.models.sites import parse_sites
+from mechsteer.models.sites import parse_sites, write_sites
 from mechsteer.pairs.checks import Checked, Finding, accept, check_pairs
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
@@ -24,7 +24,7 @@ from mechsteer.store.store import Store
 from mechsteer.store.sums import LIST, write_sums
 from mechsteer.store.units import Bench, Unit
 
-from ..units.steers import ChooseSite, PairSet
+from ..units.steers import ChooseSite, Imported, PairSet
 from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
@@ -75,6 +75,7 @@ def run(
         bench = Bench(store, opener.open, retry=settings.retry)
         for pairs in (*subjects.all_pairs, some_of(subjects.learning, settings.seed)):
             bench.put(PairSet.of(pairs), pairs)
+        subjects = with_steers(settings, subjects, bench)
         model = subjects.model
         stages.done("model", f"{model.name}: {model.n_layers} layers of width {model.d_model}")
         if settings.format != PromptFormat.parse(settings.format).name:
@@ -254,6 +255,25 @@ def subjects_of(settings: Settings, checked: Checked, opener: Opener) -> Subject
     learning, testing = checked.learning, checked.testing
     others, second = tuple(other_pairs(settings)), second_pairs(settings, checked)
     return Subjects(opener.reference([learning, testing, *second]), learning, testing, others, second)
+
+
+def with_steers(settings: Settings, subjects: Subjects, bench: Bench | None = None) -> Subjects:
+    """The same with the steers that came in files, read in the prompt format that is studied; a bench is given them."""
+    if not settings.intervention:
+        return subjects
+    from mechsteer.formats.imported import content_of, for_study  # which need torch
+
+    units = []
+    for file, name in zip(settings.intervention, settings.imported, strict=True):
+        steer = for_study(file, name, subjects.model, settings.format)
+        unit = Imported(
+            subjects.model, content_of(steer), name, steer.form, write_sites(steer.sites), steer.rule.name,
+            steer.origin.positions, settings.format,
+        )  # fmt: skip
+        if bench is not None:
+            bench.put(unit, steer)
+        units.append(unit)
+    return replace(subjects, steers=tuple(units))
 
 
 def checked_pairs(settings: Settings) -> Checked:

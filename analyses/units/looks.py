@@ -55,7 +55,7 @@ class Write(OfSteer):
         sweep, steer = at.get(self.sweep), self.sweep.steer
         written = write_texts(
             at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep.multipliers,
-            prompt_format=steer.training.prompt_format, concept=self.concept,
+            prompt_format=steer.prompt_format, concept=self.concept,
         )  # fmt: skip
         return {"texts": written}
 
@@ -106,7 +106,7 @@ class SideEffects(OfSteer):
         pairs = [at.get(item) for item in (self.sweep.pairs, *self.others)]
         found = on_other_pairs(
             at.model(steer.model), at.get(steer), pairs, where_told(sweep),
-            prompt_format=steer.training.prompt_format,
+            prompt_format=steer.prompt_format,
         )  # fmt: skip
         return {"side_effects": found}
 
@@ -150,7 +150,7 @@ class SteerPairs(OfSteer):
     def of(cls, sweep: Measure, learning: PairSet, seed: int) -> "SteerPairs":
         steer = sweep.steer
         site = write_sites(parse_sites(steer.sites)[:1])
-        return cls(sweep, Forecast(steer.model, learning, sweep.pairs, site, steer.training.prompt_format), seed)
+        return cls(sweep, Forecast(steer.model, learning, sweep.pairs, site, steer.prompt_format), seed)
 
     @property
     def words(self) -> str:
@@ -259,7 +259,7 @@ class FreezeNorms(OfSteer):
         sweep, steer = at.get(self.sweep), self.sweep.steer
         found = measure(
             at.model(steer.model), at.get(steer), at.get(self.sweep.pairs), sweep,
-            prompt_format=steer.training.prompt_format,
+            prompt_format=steer.prompt_format,
         )  # fmt: skip
         return {"frozen_norms": labelled(found, self.sweep.result)}
 

@@ -43,7 +43,7 @@ class Panel(TablesUnit):
         steer = self.sweep.steer
         found = measure(
             at.model(steer.model), Site.of(steer.sites), at.get(self.learning), at.get(self.sweep.pairs),
-            [at.get(other) for other in self.others], prompt_format=steer.training.prompt_format, concept=self.concept,
+            [at.get(other) for other in self.others], prompt_format=steer.prompt_format, concept=self.concept,
             n_directions=self.n_directions, seed=self.seed,
         )  # fmt: skip
         return {"panel": labelled(found, self.result)}

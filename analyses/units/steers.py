@@ -1,6 +1,7 @@
 """Pairs, the choice of a site, steers and their ranges of multipliers."""
 
 import json
+from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -109,8 +110,70 @@ class ChooseSite(Unit[pd.DataFrame]):
         return pd.read_parquet(folder / "sites.parquet")
 
 
+class Steer(Unit):
+    """A steer of a study: what is learned, or what came in a file."""
+
+    model: ModelReference
+    sites: str
+    method: str
+    form: str
+    rule: str
+    prompt_format: str
+
+    @property
+    @abstractmethod
+    def steer(self) -> Key:
+        """What the steer is, whatever it is measured on."""
+
+    @property
+    def seed(self) -> int | None:
+        """Of the training; what was not trained here has none."""
+        return None
+
+    def save(self, value, folder: Path) -> None:
+        value.save(folder / "steer.safetensors")
+
+    def load(self, folder: Path):
+        import mechsteer as ms
+
+        return ms.load_intervention(folder / "steer.safetensors")
+
+
 @dataclass(frozen=True)
-class Learn(Unit):
+class Imported(Steer):
+    """A steer that somebody gave, by its content; put on the bench, never computed."""
+
+    model: ModelReference
+    content: str
+    method: str
+    """What it is called: its file's name."""
+    form: str
+    sites: str
+    rule: str
+    positions: str
+    prompt_format: str
+
+    kind = "imported"
+
+    @property
+    def words(self) -> str:
+        return f"the steer {self.method}"
+
+    @property
+    def steer(self) -> Key:
+        model = self.model
+        return Key(
+            method=self.method, form=self.form, rule=self.rule, sites=self.sites, settings=self.key[:16],
+            positions=self.positions, prompt_format=self.prompt_format, model=model.name, weights=model.weights,
+            tokenizer=model.tokenizer, dtype=model.dtype, quantisation=model.quantisation,
+        )  # fmt: skip
+
+    def compute(self, at: Bench):
+        raise KeyError(f"The file of {self.words} was not put on the bench.")
+
+
+@dataclass(frozen=True)
+class Learn(Steer):
     """A steer, learned from pairs; a fifth of them (by group) chooses the step at which a trained one stops."""
 
     model: ModelReference
@@ -136,13 +199,16 @@ class Learn(Unit):
         return f"learning {self.steer.steer}"
 
     @property
+    def prompt_format(self) -> str:  # pyright: ignore
+        return self.training.prompt_format
+
+    @property
     def seed(self) -> int | None:
         """Of the training; what is not trained has none."""
         return self.training.seed if self.is_trained else None
 
     @property
     def steer(self) -> Key:
-        """What the steer is, whatever it is measured on."""
         model = self.model
         return Key(
             method=self.method, form=self.form, rule=self.rule, sites=self.sites, seed=self.seed, settings=self.key[:16],
@@ -171,20 +237,12 @@ class Learn(Unit):
         steer = learned.intervention
         return replace(steer, origin=replace(steer.origin, unit=self.key))
 
-    def save(self, value, folder: Path) -> None:
-        value.save(folder / "steer.safetensors")
-
-    def load(self, folder: Path):
-        import mechsteer as ms
-
-        return ms.load_intervention(folder / "steer.safetensors")
-
 
 @dataclass(frozen=True)
 class FindRange(Unit[ndarray]):
     """Multipliers from no effect to collapse."""
 
-    steer: Learn
+    steer: Steer
     pairs: PairSet
     n: int
 

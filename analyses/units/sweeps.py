@@ -21,7 +21,7 @@ from mechsteer.store.keys import Key, digest
 from mechsteer.store.sums import read_sealed, write_sealed
 from mechsteer.store.units import Bench, Unit
 
-from .steers import FindRange, Learn, PairSet
+from .steers import FindRange, PairSet, Steer
 
 ARRAYS = (*CELLS, "site_shifts")
 """Of a sweep, by multiplier and pair; the last by site too, where there are several."""
@@ -35,7 +35,7 @@ class Measure(Unit[Sweep]):
     is new. A pair's losses depend on what it was batched with in their last digits only (1e-6).
     """
 
-    steer: Learn
+    steer: Steer
     pairs: PairSet
     multipliers: FindRange | tuple[float, ...]
 

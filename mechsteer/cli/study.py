@@ -75,6 +75,14 @@ def study(
     ] = "auto",
     layers_after: LayersAfterOption = 1,
     rule: RuleOption = None,
+    intervention: Annotated[
+        str,
+        steers(
+            help="Steers' files that are measured beside what is learned, of any format; what a format leaves open is said "
+            "behind its name, as in vector.pt#format=easyedit#layer=15.",
+            metavar="FILE,...",
+        ),
+    ] = "",
     multipliers: MultipliersOption = "auto",
     methods: Annotated[
         str,
@@ -168,7 +176,8 @@ def study(
         model=model, pairs=pairs, test_pairs=test_pairs, columns=split_list(columns), group=group, limit=limit,
         site=site, layers_after=layers_after, rule=rule or "add", multipliers=multipliers,
         format=with_template(prompt_format, template_option),
-        methods=split_list(methods), forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
+        methods=split_list(methods), intervention=split_list(intervention),
+        forms=split_list(forms), seeds=seeds, recipe=recipe, tune=tune, steps=steps,
         panel=panel, ask_for=ask_for, ask_against=ask_against, other_pairs=split_list(other_pairs),
         second_pairs=second_pairs, claims=split_list(claims), seed=seed, width=width,
         device=device, device_map=device_map, dtype=dtype, extend=split_list(extend), store=store, jobs=jobs, retry=retry,

@@ -11,7 +11,7 @@ from ..store.atomic import write_json
 from ..store.reading import read_json
 from ..store.versions import MECHSTEER
 
-NAME = "mechsteer.json"
+BESIDE = "mechsteer.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_beside(path: Path) -> Beside | None:
 
 def place_of(path: Path) -> Path:
     """Where it is said: in a folder, or beside a file under its whole name."""
-    return path / NAME if path.is_dir() else path.with_name(f"{path.name}.{NAME}")
+    return path / BESIDE if path.is_dir() else path.with_name(f"{path.name}.{BESIDE}")
 
 
 def _sum(file: Path) -> str:

@@ -17,7 +17,7 @@ from ..models.model import Model
 from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..registry import Member
-from .beside import NAME, Beside, place_of, write_beside
+from .beside import BESIDE, Beside, place_of, write_beside
 from .loading import load_intervention
 from .named import written_formats
 
@@ -172,4 +172,4 @@ def _notes(intervention: Intervention, member: Member, multiplier: float) -> Ite
 
 def _files(path: Path) -> list[Path]:
     found = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in found if file.is_file() and file.name != NAME]
+    return [file for file in found if file.is_file() and file.name != BESIDE]

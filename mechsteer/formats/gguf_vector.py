@@ -61,5 +61,8 @@ def write_directions(intervention: Intervention, path: Path) -> Path:
         for site, shift in intervention.shifts.items()
         for tensor in shift.tensors.values()
     }
-    said = {"controlvector.model_hint": intervention.origin.model, "controlvector.layer_count": len(tensors)}
+    said = {
+        "controlvector.model_hint": intervention.origin.model or "unknown",
+        "controlvector.layer_count": len(tensors),
+    }
     return write_gguf(path, ARCHITECTURE, said, tensors)
