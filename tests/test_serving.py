@@ -16,6 +16,8 @@ import uvicorn
 import mechsteer as ms
 from mechsteer.cli.serve import bound
 from mechsteer.measuring import drafts
+from mechsteer.measuring.generation import generate_tokens
+from mechsteer.measuring.ways import Way
 from mechsteer.models.opening import BUILT_IN
 from mechsteer.serving import job
 from mechsteer.serving.app import Endpoint, application
@@ -216,8 +218,13 @@ def test_a_stream_comes_as_it_is_written_and_is_the_whole_answer_in_pieces(serve
     assert last.usage == whole.usage and not last.choices
     # A token to a forward, each shown before the next is made.
     assert len(parts) > 4 and came[-1][0] - came[0][0] > 0.015 * (len(parts) - 2)
-    chat = client.chat.completions.create(messages=[{"role": "user", "content": PROMPT}], **asked(told), **how)
-    assert "".join(part.choices[0].delta.content for part in chat if part.choices) == whole.choices[0].text
+    # The client's own way to put a stream together.
+    with client.chat.completions.stream(
+        messages=[{"role": "user", "content": PROMPT}], temperature=0, logprobs=True, **asked(told)
+    ) as chat:
+        (joined,) = chat.get_final_completion().choices
+    assert (joined.message.role, joined.message.content) == ("assistant", whole.choices[0].text)
+    assert "".join(item.token for item in joined.logprobs.content).strip() == whole.choices[0].text
 
 
 def test_a_stop_ends_a_text_before_it_and_a_length_after_so_many_tokens(client):
@@ -314,8 +321,13 @@ def test_what_is_no_request_is_refused_in_the_same_shape(client):
     def refused(answer: httpx.Response) -> tuple[int, str]:
         return answer.status_code, answer.json()["error"]["message"]
 
-    assert refused(httpx.post(f"{address}completions", content=b"{no json"))[0] == 400
-    assert "Invalid JSON" in refused(httpx.post(f"{address}completions", content=b"{no json"))[1]
+    no_json = httpx.post(f"{address}completions", content=b"{no json", headers={"Content-Type": "application/json"})
+    assert refused(no_json)[0] == 400 and "Invalid JSON" in refused(no_json)[1]
+    # As a page of another server may send without asking.
+    plain = httpx.post(
+        f"{address}completions", content=b'{"model": "guestbook"}', headers={"Content-Type": "text/plain"}
+    )
+    assert refused(plain)[0] == 415
     assert refused(httpx.post(f"{address}completions", json={"model": "guestbook"})) == (
         400, "prompt: Field required. Correct it.",
     )  # fmt: skip
@@ -341,6 +353,51 @@ def test_a_steer_that_breaks_the_model_fails_alone(serve, model, steers):
     ends: list = []
     drafts.write_drafts(model, told)
     assert isinstance(ends[0], ms.InputError) and ends[1].reason == "end"
+
+
+def test_prompts_that_are_read_one_at_a_time_are_steered_alike(model, steers, monkeypatch):
+    monkeypatch.setattr(drafts, "way_for", lambda *asked: Way(side_by_side=False))
+    wanted, ends = {PROMPT: -6.0, f"{PROMPT} {OTHER}": 3.0}, {}
+
+    def draft(prompt: str, multiplier: float, **more) -> drafts.Draft:
+        def ended(how) -> None:
+            ends[multiplier] = how
+
+        acting = drafts.Acting((0,), steers["sentiment"], multiplier)
+        ids = model.tokenizer(prompt)["input_ids"]
+        return drafts.Draft(ids, lambda token: True, ended, (acting,), temperature=0, **more)
+
+    together = [draft(prompt, multiplier) for prompt, multiplier in wanted.items()]
+    drafts.write_drafts(model, [*together, draft(PROMPT, 1.0, beside_base=True)])
+    for prompt, multiplier in wanted.items():
+        with ms.steer(model, steers["sentiment"], multiplier) as audit:
+            (expected,) = generate_tokens(model, [prompt], temperature=0)
+        assert [token.id for token in ends[multiplier].tokens] == expected
+        (own,) = ends[multiplier].audits
+        assert (own.n_forwards, own.n_positions) == (audit.n_forwards, audit.n_positions)
+        assert own.median_relative_shift == pytest.approx(audit.median_relative_shift, rel=1e-5)
+    assert isinstance(ends[1.0], ms.InputError) and "a prompt at a time" in str(ends[1.0])
+
+
+def test_texts_for_which_the_model_has_no_room_side_by_side_are_written_apart(model):
+    def draft(n_prompt: int, n_new: int) -> drafts.Draft:
+        return drafts.Draft([5] * n_prompt, lambda token: True, lambda how: None, max_new_tokens=n_new)
+
+    waiting = Waiting(model, most_waiting=8, most_at_once=2)
+    long, wide, small, last = draft(100, 20), draft(20, 100), draft(90, 10), draft(10, 10)
+    waiting.put([long, wide, small, last])
+    assert [waiting._next(), waiting._next()] == [[long, small], [wide, last]]
+
+
+def test_what_breaks_is_said_and_the_next_request_is_answered(client, monkeypatch):
+    def broken(*asked) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mechsteer.serving.waiting.write_drafts", broken)
+        with pytest.raises(openai.InternalServerError, match="its log says how"):
+            client.completions.create(prompt=PROMPT, **asked())
+    assert client.completions.create(prompt=PROMPT, **asked()).choices[0].text
 
 
 def test_a_full_queue_says_come_again(serve, monkeypatch):

@@ -17,6 +17,9 @@ from ..models.model import Model, pad_batch
 from .generation import end_tokens
 from .ways import says_nothing, way_for
 
+IMPOSSIBLE = -9999.0
+"""The log-probability of what cannot come; JSON has no infinity, and this is how OpenAI writes it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Acting:
@@ -177,7 +180,7 @@ class _Writer(LogitsProcessor):
     def __call__(
         self, input_ids: Int[Tensor, "rows pos"], scores: Float[Tensor, "rows d_vocab"]
     ) -> Float[Tensor, "rows d_vocab"]:
-        said = scores.log_softmax(-1)
+        said = scores.log_softmax(-1).clamp(min=IMPOSSIBLE)
         chosen = torch.full(scores.shape[:1], self.model.padding_token, device=scores.device)
         for place, index in enumerate(self.now()):
             if not self.rows[index].is_done:

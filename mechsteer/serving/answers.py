@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,8 @@ class Piece:
     text: str = ""
     tokens: tuple[tuple[int, Token], ...] = ()
     """Each after the one that stands before it."""
+    begins: bool = True
+    """Whether it is the first of its choice."""
     reason: str | None = None
     n_tokens: int = 0
     """How many were written, at the end."""
@@ -32,7 +34,8 @@ class Piece:
         """All of one choice, the last of which ends it."""
         last = pieces[-1]
         tokens = tuple(token for piece in pieces for token in piece.tokens)
-        return Piece(last.index, "".join(piece.text for piece in pieces), tokens, last.reason, last.n_tokens, last.ours)
+        text = "".join(piece.text for piece in pieces)
+        return replace(last, text=text, tokens=tokens, begins=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +105,23 @@ def _text(shape: Shape, piece: Piece) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _text_part(shape: Shape, piece: Piece) -> dict[str, Any]:
+    """Where in the whole text its tokens stand, a piece does not know."""
+    part = _text(shape, piece)
+    if part["logprobs"] is not None:
+        part["logprobs"]["text_offset"] = None
+    return part
+
+
 def _message(shape: Shape, piece: Piece) -> dict[str, Any]:
     message = {"role": "assistant", "content": piece.text, "refusal": None}
     return {"message": message, "logprobs": _content(shape, piece)}
 
 
 def _delta(shape: Shape, piece: Piece) -> dict[str, Any]:
-    return {"delta": {"role": "assistant", "content": piece.text}, "logprobs": _content(shape, piece)}
+    # Clients join what comes under the same name, the role too.
+    role = {"role": "assistant"} if piece.begins else {}
+    return {"delta": role | {"content": piece.text}, "logprobs": _content(shape, piece)}
 
 
 def _content(shape: Shape, piece: Piece) -> dict[str, Any] | None:
@@ -126,6 +139,6 @@ def _content(shape: Shape, piece: Piece) -> dict[str, Any] | None:
     return {"content": content, "refusal": None}
 
 
-TEXTS = {"kind": "text_completion", "chunk_kind": "text_completion", "whole": _text, "part": _text}
+TEXTS = {"kind": "text_completion", "chunk_kind": "text_completion", "whole": _text, "part": _text_part}
 CHATS = {"kind": "chat.completion", "chunk_kind": "chat.completion.chunk", "whole": _message, "part": _delta}
 """What differs between the two kinds of answers."""

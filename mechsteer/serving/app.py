@@ -55,7 +55,7 @@ class Endpoint:
 
     async def completions(self, request: Incoming) -> Response:
         """Prompts, continued."""
-        asked = read(Completion, await request.body())
+        asked = read(Completion, await _body(request))
         is_chat = PromptFormat.parse(self.prompt_format).name == "chat"
         prompt_format = "raw" if is_chat else self.prompt_format
         prompts = [
@@ -66,7 +66,7 @@ class Endpoint:
 
     async def chat(self, request: Incoming) -> Response:
         """A dialogue, answered."""
-        asked = read(Chat, await request.body())
+        asked = read(Chat, await _body(request))
         is_chat = PromptFormat.parse(self.prompt_format).name == "chat"
         turns = [message.turn for message in asked.messages]
         prompt = encode_dialogue(self.model, turns, self.prompt_format if is_chat else "chat")
@@ -102,13 +102,20 @@ class Endpoint:
         return Response(status_code=499) if choices is None else JSONResponse(shape.answer(choices, n_prompt))
 
 
+async def _body(request: Incoming) -> bytes:
+    """Of a request that says that it is JSON: no page of another server can send one without having asked."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "The body must be JSON. Send it with Content-Type: application/json.")
+    return await request.body()
+
+
 async def _stream(job: Job, shape: Shape, n_prompt: int, with_usage: bool) -> AsyncIterator[str]:
     """Server-sent events, one as soon as there is something to show."""
     n_written = 0
     try:
         async for piece in job.pieces():
             n_written += piece.n_tokens
-            if piece.text or piece.reason or shape.token_details or shape.n_likeliest is not None:
+            if piece.text or piece.begins or piece.reason or shape.token_details or shape.n_likeliest is not None:
                 yield _event(shape.chunk(piece))
         if with_usage:
             yield _event(shape.last_chunk(n_prompt, n_written))
@@ -174,6 +181,6 @@ def application(endpoint: Endpoint, more: Sequence[BaseRoute] = (), middleware: 
     return Starlette(
         routes=[*endpoint.routes, *more],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)), *middleware],
-        exception_handlers={kind: _refuse for kind in (InputError, QueueFull, HTTPException, Exception)},
+        exception_handlers={kind: _refuse for kind in (InputError, QueueFull, Broken, HTTPException, Exception)},
         lifespan=living,
     )

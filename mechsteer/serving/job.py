@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from ..measuring.drafts import Acting, Draft, Token, Written
 from ..models.model import Model
@@ -80,13 +79,13 @@ class _Choice:
     words: Words
     before: int
     """The token that stands before the next one."""
+    begins: bool = True
     is_done: bool = False
 
     def heard(self, token: Token) -> bool:
         """Whether to go on."""
-        text = self.words.add(token.id)
-        self.job.tell(Piece(self.index, text, ((self.before, token),)))
-        self.before = token.id
+        self.job.tell(Piece(self.index, self.words.add(token.id), ((self.before, token),), self.begins))
+        self.before, self.begins = token.id, False
         return not (self.words.is_stopped or self.job.is_left)
 
     def ended(self, how: Written | Exception) -> None:
@@ -97,7 +96,6 @@ class _Choice:
         if isinstance(how, Exception):
             self.job.tell(how)
             return
-        self.job.tell(Piece(self.index, self.words.rest(), (), REASONS[how.reason], len(how.tokens), self._ours(how)))
-
-    def _ours(self, how: Written) -> dict[str, Any]:
-        return {"seed": self.seed, "steer": told(self.job.request.steer, self.job.acting, how.audits)}
+        ours = {"seed": self.seed, "steer": told(self.job.request.steer, self.job.acting, how.audits)}
+        rest, reason = self.words.rest(), REASONS[how.reason]
+        self.job.tell(Piece(self.index, rest, (), self.begins, reason, len(how.tokens), ours))
