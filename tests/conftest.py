@@ -1,6 +1,7 @@
 """What all tests share: checked shapes, one thread, and tiny models of many families, built and not downloaded."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,19 @@ def stories(shared) -> ms.Model:
 @pytest.fixture(scope="session")
 def guestbook() -> ms.Model:
     return ms.load_model("guestbook", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine: install the package chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

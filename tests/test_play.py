@@ -17,7 +17,6 @@ from analyses.studies.measured import Measured
 from mechsteer import cli
 from mechsteer.curves.reading import read_curve
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PROMPT = "what about the soup ?"
 ODD = "<img src=x onerror='window.attacked = true'>"
 NUMBER = r"([+−-]?[\d.]+)"
@@ -46,17 +45,6 @@ def play(mechsteer, monkeypatch):
     for server, thread in running:
         server.should_exit = True
         thread.join(timeout=10)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: install the package chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import csv
 import gzip
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -28,7 +26,6 @@ from mechsteer.statistics.intervals import ConfidenceInterval
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 ATTACK = "</script><script>window.attacked = true</script><img src=x onerror='window.attacked = true'> & \u2028 say"
 QUERIES = ("=HYPERLINK(1)", "-1.5", "@SUM(1)", "-is this a list ?")
@@ -295,17 +292,6 @@ def test_several_studies_are_told_apart_and_compared(several):
 
 
 # In a real browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: install the package chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

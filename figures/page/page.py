@@ -86,13 +86,14 @@ def _library() -> str:
     return "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-api"], log_level="error").js_raw)
 
 
-def policy(*scripts: str, connect: str = "'none'") -> str:
-    """What the page may do: run these scripts alone, and reach nothing outside itself, or its own server ("'self'")."""
+def policy(*scripts: str, asks_server: bool = False) -> str:
+    """What the page may do: run these scripts alone, and reach nothing outside itself, or only the server that it came from."""
+    connect = " connect-src 'self';" if asks_server else ""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
     )
     return (
-        f"default-src 'none'; script-src {hashes}; connect-src {connect}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {hashes};{connect} style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from math import pi
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -48,7 +49,7 @@ def _command(source: str, steer: "Intervention", pairs: str, model: str) -> str:
         return shlex.join(["mechsteer", "sweep", *words])
     return Settings(
         model=model, pairs=pairs, site=write_sites(steer.sites), methods=(method,), forms=(form,), rule=steer.rule.name,
-        claims=(f"{method}-{form}",),
+        format=steer.origin.prompt_format, claims=(f"{method}-{form}",),
     ).command  # fmt: skip
 
 
@@ -57,11 +58,11 @@ def render(model: str, prompt: str, steers: Sequence[dict[str, Any]], *, has_cha
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return filled(
         "play.html",
-        title=f"{model}, steered by hand",
-        policy=policy(script, connect="'self'"),
+        title=f"{Path(model).name}, steered by hand",
+        policy=policy(script, asks_server=True),
         script=Markup(script),
         data=Markup(embedded_json({"model": model, "steers": steers})),
-        model=model,
+        model=Path(model).name,
         prompt=prompt,
         has_chat=has_chat,
     )
