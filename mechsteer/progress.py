@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
 from .text import visible
 
@@ -18,40 +19,65 @@ LINE_EVERY = 60.0
 _console = Console(stderr=True, highlight=False)
 _open: Progress | None = None
 
-Show = Callable[[str, int], None]
-"""Shows a description and how many units are done."""
-
 
 class Bar:
     """One piece of work under way."""
 
-    def __init__(self, description: str, done: int, show: Show):
-        self._description, self._done, self._show = visible(description), done, show
+    def __init__(self, description: str, total: int | None, done: int, show: Callable[["Bar"], None]):
+        self.description, self.total, self.done, self._show = visible(description), total, done, show
+        self.left: float | None = None
+        """Seconds, of somebody who knows better than by how long the units so far took."""
 
-    def advance(self, note: str | None = None) -> None:
-        """Count one unit, and show `note` as the description if given."""
-        self._done += 1
-        self._description = visible(note or self._description)
-        self._show(self._description, self._done)
+    @classmethod
+    def hidden(cls) -> "Bar":
+        """One that nobody sees."""
+        return cls("", None, 0, lambda bar: None)
+
+    def advance(self, note: str | None = None, left: float | None = None) -> None:
+        """Count one unit; show `note` as the description, and so many seconds as left, if given."""
+        self.done += 1
+        self.description, self.left = visible(note or self.description), left
+        self._show(self)
+
+    def note(self, words: str) -> None:
+        """What is under way."""
+        self.description = visible(words)
+        self._show(self)
+
+    def add(self, n: int) -> None:
+        """There are so many units more."""
+        self.total = n + (self.done if self.total is None else self.total)
 
 
 @contextmanager
-def progress_bar(description: str, total: int, *, done: int = 0, show: bool = True) -> Iterator[Bar]:
-    """A bar that leaves nothing behind; call `bar.advance()` after each of `total` units, `done` of which are over.
+def progress_bar(description: str, total: int | None, *, done: int = 0, show: bool = True) -> Iterator[Bar]:
+    """A bar that leaves nothing behind; call `bar.advance()` after each of `total` units, `done` of which are over. How many
+    there are may turn out later (`add`).
 
     A bar inside another one stands below it.
     """
     if not show:
-        yield Bar(description, done, lambda description, done: None)
+        yield Bar(description, total, done, lambda bar: None)
     elif not _console.is_terminal:
-        yield Bar(description, done, _lines(total, done))
+        yield Bar(description, total, done, _lines(done))
     else:
         with _bars() as bars:
-            task = bars.add_task(visible(description), total=total, completed=done)
+            task = bars.add_task(visible(description), total=total, completed=done, until=None)
+
+            def update(bar: Bar) -> None:
+                until = None if bar.left is None else time.monotonic() + bar.left
+                bars.update(task, completed=bar.done, total=bar.total, description=bar.description, until=until)
+
             try:
-                yield Bar(description, done, lambda words, n: bars.update(task, completed=n, description=words))
+                yield Bar(description, total, done, update)
             finally:
                 bars.remove_task(task)
+
+
+def say_nothing() -> None:
+    """From now on; for a process whose parent tells what it does."""
+    global _console
+    _console = Console(quiet=True)
 
 
 def say(line: str, *, indent: int = 0) -> None:
@@ -62,19 +88,33 @@ def say(line: str, *, indent: int = 0) -> None:
     _console.print(line, markup=False, soft_wrap=True)
 
 
-def _lines(total: int, done_before: int) -> Show:
+def _lines(done_before: int) -> Callable[[Bar], None]:
     began = told = time.monotonic()
 
-    def show(description: str, done: int) -> None:
+    def show(bar: Bar) -> None:
         nonlocal told
         now = time.monotonic()
         if now - told >= LINE_EVERY:
             told = now
             gone = now - began
-            left = gone / (done - done_before) * (total - done)
-            say(f"{description}: {done} of {total}, {_clock(gone)} gone, about {_clock(left)} left")
+            if bar.total is None:
+                say(f"{bar.description}: {bar.done} done, {_clock(gone)} gone")
+                return
+            left = gone / max(bar.done - done_before, 1) * (bar.total - bar.done) if bar.left is None else bar.left
+            say(f"{bar.description}: {bar.done} of {bar.total}, {_clock(gone)} gone, about {_clock(left)} left")
 
     return show
+
+
+class _Left(TimeRemainingColumn):
+    """By when the work says that it is done, if it does."""
+
+    def render(self, task: Task) -> Text:
+        if (until := task.fields["until"]) is not None:
+            found = Text(_clock(max(0.0, until - time.monotonic())), "progress.remaining")
+        else:
+            found = super().render(task)
+        return found.append(" left") if found else found
 
 
 @contextmanager
@@ -88,8 +128,7 @@ def _bars() -> Iterator[Progress]:
         TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        _Left(),
     )
     with Progress(*columns, console=_console, transient=True, expand=True) as _open:
         try:

@@ -22,7 +22,7 @@ from analyses.campaigns.survey import survey
 from analyses.studies.settings import Settings
 from analyses.studies.study import Models, run
 from analyses.units.costs import BESIDES, PASSES
-from analyses.units.steers import PairSet
+from analyses.units.steers import Imported, PairSet
 from figures.__main__ import write as draw
 from figures.page.campaign import render
 from mechsteer.store.store import Store
@@ -180,8 +180,8 @@ def test_every_kind_of_unit_that_is_computed_is_estimated():
     units = {
         unit.kind for unit in below(Unit) if unit.__module__.startswith("analyses.units") and hasattr(unit, "kind")
     }
-    # Pairs are given.
-    assert units - {PairSet.kind} == PASSES.keys() | BESIDES.keys()
+    # Pairs are given, and steers of files.
+    assert units - {PairSet.kind, Imported.kind} == PASSES.keys() | BESIDES.keys()
 
 
 def table(p_values: list[float], outcomes: list[str], names: list[str]) -> pd.DataFrame:

@@ -527,3 +527,15 @@ def test_where_nobody_watches_there_is_a_line_a_minute_at_most(monkeypatch, caps
     with progress.progress_bar("Sweep", 10, show=False) as bar:
         bar.advance()
     assert capsys.readouterr().err == ""
+
+
+def test_work_that_knows_better_says_how_long_is_left_and_how_much_there_is(monkeypatch, capsys):
+    now = iter([0.0, 61.0, 122.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with progress.progress_bar("Study", None) as bar:
+        bar.advance("tokens")
+        bar.add(8)
+        bar.advance("claims", left=100.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "tokens: 1 done, 0:01:01 gone", "claims: 2 of 9, 0:02:02 gone, about 0:01:40 left",
+    ]  # fmt: skip

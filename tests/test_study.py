@@ -17,6 +17,7 @@ from analyses.studies.finished import Study
 from analyses.studies.plan import Subjects, plan
 from analyses.studies.settings import Settings, parse_multipliers
 from analyses.studies.study import run
+from analyses.units.costs import BESIDES, Costs
 from analyses.units.sweeps import Tables
 from mechsteer import InputError
 from mechsteer.models.identity import ModelReference
@@ -300,6 +301,18 @@ def test_weights_that_cannot_be_edited_leave_that_claim_undecided_and_stop_nothi
     (judge,) = (unit for unit in planned.verdicts if unit.claim == "one_operation")
     (claim,) = bench.get(judge).claims
     assert (claim.outcome, claim.because) == (ms.Outcome.INCONCLUSIVE, "It is no weight.")
+
+
+def test_what_is_left_is_known_once_the_model_has_swept_and_shrinks_with_what_is_done(pairs):
+    some = ms.load_pairs(pairs)
+    subjects = Subjects(ModelReference("w", "t", "float32", n_layers=4), some, some, others=(some,), second=(some,))
+    planned = plan(Settings(multipliers="-1:1:5"), subjects, "1:resid_post")
+    units, costs = list(planned.units), Costs()
+    assert costs.seconds(units) is None and costs.seconds(planned.fits) == BESIDES["fit"] * len(planned.fits)
+    costs.add(planned.sweeps[0], 2.0)
+    assert costs.of(planned.sweeps[1]) == 2.0
+    left = [costs.seconds(units[done:]) for done in range(len(units))]
+    assert None not in left and left == sorted(left, reverse=True) and left[0] > 2 * len(planned.sweeps)
 
 
 def test_zero_is_always_among_the_multipliers():

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,14 @@ from mechsteer.pairs.checks import Checked, Finding, accept, check_pairs
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
 from mechsteer.paths import resolved
-from mechsteer.progress import progress_bar
+from mechsteer.progress import Bar, progress_bar
 from mechsteer.registry import extend
 from mechsteer.store.atomic import write_json
 from mechsteer.store.store import Store
 from mechsteer.store.sums import LIST, write_sums
-from mechsteer.store.units import Bench, Unit
+from mechsteer.store.units import Bench, Unit, in_order
 
+from ..units.costs import Costs
 from ..units.steers import ChooseSite, Imported, PairSet
 from .contents import Chosen, describe, fill
 from .finished import Study
@@ -40,7 +41,10 @@ N_SECOND = 100
 N_MADE = 2000
 """Pairs that a guestbook makes, of which those are kept that are new in all: one of four."""
 Report = Callable[[str], None]
-Finish = Callable[[Path, Callable], None]
+FINISH = 15.0
+"""Seconds of one core that figures and the page take, about."""
+Each = Callable[[Callable, Iterable], Iterator]
+Finish = Callable[[Path, Each], None]
 """Adds to a study's folder, given something that maps as the built-in does, in several processes where there are any."""
 
 
@@ -71,7 +75,11 @@ def run(
     settings = replace(settings, format=opener.settled_format(subjects.model))
     store.prepare()
     opener.remember(subjects.model)
-    with folder.held(store.folder / "locks"), Workers(store, settings) as workers:
+    with (
+        folder.held(store.folder / "locks"),
+        Workers(store, settings) as workers,
+        progress_bar("Study", None) as stages.bar,
+    ):
         bench = Bench(store, opener.open, retry=settings.retry)
         for pairs in (*subjects.all_pairs, some_of(subjects.learning, settings.seed)):
             bench.put(PairSet.of(pairs), pairs)
@@ -91,12 +99,16 @@ def run(
         if settings.site == "auto" and not bench.holds(site_choice(settings, subjects).key):
             # Nothing is there yet, so there will be work for them; they get ready while the site is chosen.
             workers.open(model)
+        stages.bar.note("site")
         chosen = choose_site(settings, subjects, bench)
+        if chosen.unit is not None:
+            stages.learn(chosen.unit, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
         planned = plan(settings, subjects, str(chosen), chosen.unit)
         if is_done(folder, planned.id):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
+        stages.bar.add(sum(not bench.holds(unit.key) for unit in planned.units))
         stages.compute(list(planned.stages), bench, workers)
 
         def make(work: Path) -> None:
@@ -105,7 +117,7 @@ def run(
             stages.done("tables", "put together from the store")
             write_json(about | {"seconds": stages.seconds, "files": []}, work / "study.json")
             if finish is not None:
-                finish(work, workers.map)
+                finish(work, stages.counted(workers))
                 stages.done("finish", "figures and the page")
             files = sorted({*files_of(work), LIST})
             write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
@@ -121,6 +133,9 @@ class Stages:
 
     report: Report
     seconds: dict[str, float] = field(default_factory=dict)
+    bar: Bar = field(default_factory=Bar.hidden)
+    """Of the whole study, from its first unit to its last figure."""
+    costs: Costs = field(default_factory=Costs)
     _since: float = field(default_factory=time.perf_counter)
 
     def done(self, stage: str, words: str) -> None:
@@ -137,6 +152,10 @@ class Stages:
         missing = {unit.key for unit in units if not bench.holds(unit.key)}
         to_tell = [(stage, {unit.key for unit in some}) for stage, some in stages if some]
         computed = {stage: len(keys & missing) for stage, keys in to_tell}
+        of_stage = {key: stage for stage, keys in to_tell for key in keys}
+        for unit in in_order(units):
+            if unit.key not in missing:
+                self.learn(unit, bench)
 
         def tell() -> None:
             while to_tell and not to_tell[0][1] & missing:
@@ -144,16 +163,36 @@ class Stages:
                 found = len(keys) - computed[stage]
                 self.done(stage, f"{computed[stage]} computed" + f", {found} found" * bool(found))
 
-        with progress_bar("Study", len(missing)) as bar:
+        def each(unit: Unit, was_there: bool) -> None:
+            if unit.key in missing:
+                missing.remove(unit.key)
+                self.learn(unit, bench)
+                # Until all is planned, nobody knows how much is left.
+                is_planned = self.bar.total is not None
+                left = self.costs.seconds(other for other in units if other.key in missing) if is_planned else None
+                left = None if left is None else (left + FINISH) / workers.n_jobs
+                self.bar.advance(f"{of_stage[unit.key]}: {unit.words}", left)
+                tell()
 
-            def each(unit: Unit, was_there: bool) -> None:
-                if unit.key in missing:
-                    missing.remove(unit.key)
-                    bar.advance(unit.words)
-                    tell()
+        tell()
+        workers.compute(units, bench, each)
 
-            tell()
-            workers.compute(units, bench, each)
+    def learn(self, unit: Unit, bench: Bench) -> None:
+        """How long a unit took that is there."""
+        if bench.holds(unit.key):
+            self.costs.add(unit, float(bench.store.record(unit.key)["seconds"]))
+
+    def counted(self, workers: Workers) -> Each:
+        """Maps as the workers do, and counts what is done."""
+
+        def each(function: Callable, values: Iterable) -> Iterator:
+            names = list(values)
+            self.bar.add(len(names))
+            for n, (name, result) in enumerate(zip(names, workers.map(function, names), strict=True), 1):
+                self.bar.advance(f"finish: {name}", FINISH / workers.n_jobs * (1 - n / len(names)))
+                yield result
+
+        return each
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mechsteer.models.identity import ModelReference
+from mechsteer.progress import say_nothing
 from mechsteer.registry import extend
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
@@ -117,6 +118,7 @@ def _start(settings: Settings, folder: str) -> None:
     global _bench
     from .study import Opener
 
+    say_nothing()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for path in settings.extend:

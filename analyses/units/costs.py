@@ -37,7 +37,7 @@ PASSES: dict[str, Callable[[Any], float]] = {
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
     "forecast": lambda unit: unit.learning.n + unit.testing.n,
     "second utility": lambda unit: 8 * _n_multipliers(unit.sweep),
-    "coverage": lambda unit: 16 * 3 * min(160, unit.sweep.pairs.n) + 13 * (unit.second.n if unit.second else 0),
+    "coverage": lambda unit: 16 * 3 * min(160, unit.sweep.pairs.n) + 13 * sum(pairs.n for pairs in unit.second),
     "side effects": lambda unit: 5 * _others(unit),
     "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
     "answers": lambda unit: 40 * 32,
@@ -73,8 +73,8 @@ class Costs:
     def add(self, unit: Unit, seconds: float) -> None:
         """Learn from a unit that is done."""
         self.took[unit.kind, weights_of(unit)].append(seconds)
-        if unit.kind in PASSES:
-            self.passes[weights_of(unit)][unit.kind].append(seconds / PASSES[unit.kind](unit))
+        if unit.kind in PASSES and (passes := PASSES[unit.kind](unit)):
+            self.passes[weights_of(unit)][unit.kind].append(seconds / passes)
 
     def seconds(self, units: Iterable[Unit]) -> float | None:
         """Of all of them, one after the other; None where nothing is known yet of a model that they need."""
