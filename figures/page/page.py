@@ -88,12 +88,12 @@ def _library() -> str:
 
 def policy(*scripts: str, asks_server: bool = False) -> str:
     """What the page may do: run these scripts alone, and reach nothing outside itself, or only the server that it came from."""
-    connect = " connect-src 'self';" if asks_server else ""
+    connect = "'self'" if asks_server else "'none'"
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
     )
     return (
-        f"default-src 'none'; script-src {hashes};{connect} style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {hashes}; connect-src {connect}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
 

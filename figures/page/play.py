@@ -1,6 +1,5 @@
 """The page on which a model is steered by hand: it asks the server that it came from, and nothing else."""
 
-import shlex
 from collections.abc import Sequence
 from math import pi
 from pathlib import Path
@@ -10,8 +9,6 @@ from markupsafe import Markup
 
 from analyses.studies.measured import Measured
 from analyses.studies.settings import Settings
-from mechsteer.families import FORMS
-from mechsteer.methods.learning import methods
 from mechsteer.models.sites import write_sites
 
 from .contents import steer_data
@@ -37,19 +34,15 @@ def steer_on_page(
         "name": name, "says": steer.name, "furthest": furthest, "unit": "rad" if steer.rule.largest == pi else "",
         "useful": None if measured is None else [low, high],
         "curves": None if measured is None else steer_data(measured.study, measured.sweep, False),
-        "command": _command(source, steer, pairs, model),
+        "command": _command(name, source, steer, pairs, model),
     }  # fmt: skip
 
 
-def _command(source: str, steer: "Intervention", pairs: str, model: str) -> str:
-    """A study that learns such a steer, or, of one that no method of ours learns, a sweep."""
-    method, form = steer.origin.method, steer.form
-    if method not in methods() or form not in FORMS.members():
-        words = ("--intervention", source, "--model", model, "--pairs", pairs, "--out", "sweep.parquet")
-        return shlex.join(["mechsteer", "sweep", *words])
+def _command(name: str, source: str, steer: "Intervention", pairs: str, model: str) -> str:
+    """A study of this very steer, beside one that is learned from the pairs at its sites."""
     return Settings(
-        model=model, pairs=pairs, site=write_sites(steer.sites), methods=(method,), forms=(form,), rule=steer.rule.name,
-        format=steer.origin.prompt_format, claims=(f"{method}-{form}",),
+        model=model, pairs=pairs, site=write_sites(steer.sites), methods=("DiffMean",), forms=("vector",),
+        intervention=(source,), claims=(f"{name}-{steer.form}",), format=steer.origin.prompt_format,
     ).command  # fmt: skip
 
 
