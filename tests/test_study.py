@@ -68,7 +68,9 @@ def options(shared, pairs, out, *more) -> tuple:
 
 def test_the_study_of_a_real_model_writes_all_that_it_promises(shared, pairs, tmp_path, mechsteer, little_chance):
     code, printed, _ = mechsteer(*options(shared, pairs, tmp_path / "a", "--multipliers=-6:6:9"))
-    assert code == 0 and "preference" in printed and "R² in sample" in printed
+    # Half of the 24 pairs are measured.
+    assert code == 0 and printed.startswith("CANNOT TELL: too few pairs")
+    assert "R² in sample" in mechsteer("show", tmp_path / "a", "--details")[1]
     others = {name for name in files(tmp_path / "a") if name.startswith(("claims/", "evidence/", "figures/"))}
     assert files(tmp_path / "a") - others == {name for name in WRITTEN if "figures" not in name}
     assert files(tmp_path / "a") >= WRITTEN
@@ -369,8 +371,9 @@ def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mec
         "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:5", "--limit=48",
         "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=6", "--tune=1", "--device=cpu", "--panel=0",
     )  # fmt: skip
-    printed = " ".join(printed.split())
-    assert code == 0 and "As a vector, SPLIT" in printed and "2 training seeds" in printed
+    assert code == 0 and printed.startswith("WORKED")
+    printed = " ".join(mechsteer("show", tmp_path / "out", "--details")[1].split())
+    assert "As a vector, SPLIT" in printed and "2 training seeds" in printed
     assert "Asking in words gains" in printed
     study = Study.load(tmp_path / "out")
     assert [sweep.key.steer for sweep in study.sweeps] == [

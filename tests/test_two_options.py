@@ -188,7 +188,7 @@ def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_no
     np.testing.assert_allclose(table[table.quantity == BIAS].estimate, sign * (means["A"] - means["B"]) / 2, atol=1e-9)
     told = sentence(table, sweep.key.steer, study.summary["summary"]["multiplier_of_it"])
     assert told in study.summary["summary"]["single_pairs"] and " ".join(told.split()) in printed(
-        mechsteer("show", tmp_path / "out")
+        mechsteer("show", tmp_path / "out", "--details")
     )
     assert told in json.loads(mechsteer("show", tmp_path / "out", "--json")[1])["summary"]["single_pairs"]
     plain = run(replace(settings, pairs="guestbook/tense", limit=48), tmp_path / "plain", report=lambda line: None)
