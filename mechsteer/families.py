@@ -26,3 +26,6 @@ MANIFOLDS = Family("manifold", _HERE / "manifolds", "mechsteer.manifolds", "mech
 """Where activations may lie: `DISTANCE` is what the distance to one is called in tables."""
 FORMATS = Family("format", _HERE / "formats", "mechsteer.formats")
 """Files of steers: `SUFFIXES` says what they are called."""
+JUDGES = Family("judge", _HERE / "judges", "mechsteer.judges", "mechsteer.judges.base:Judge")
+"""What a text is worth: `TITLE` says by whom; `MODEL` is its model if none is named, `ASKED` says that it is asked in words,
+`ENDPOINT` that this is over a network, `CHECKS` that it knows the guestbooks alone."""

@@ -129,6 +129,17 @@ def _claims() -> list[Claim]:
     for key in JUDGED:
         claim("control", "", key, 3.0, "gain / upper end of what chance gains", "supported", "directions of equal size")
     split = STEERS[-1].without("seed")
+    for place, better in (("m = 1", 0.1), ("equal utility", -0.05)):
+        claim(
+            "judged_wins",
+            place,
+            split,
+            better,
+            "of the harmonic mean",
+            "inconclusive",
+            "SFT, by the judge rules",
+            "SFT",
+        )
     claim("split_wins", "", split, -0.8, "nats", "refuted", "SFT, on the same pairs and budgets", "SFT")
     return rows
 
@@ -229,7 +240,17 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
             (side, budget, budget**0.5 * (1 + index / 5), budget**0.5) for side, budget in spent)), key.without("seed"))
          for index, key in enumerate(STEERS) if key.method != "Random"], ignore_index=True
     )  # fmt: skip
+    rates = _rows(
+        "aspect multiplier sensitivity specificity",
+        ((aspect, m, 0.9 - abs(m) / 40, 0.8 + m / 160) for aspect in ("concept", "not repeated") for m in READ),
+    ).assign(judge="rules")
+    for name in ("sensitivity", "specificity"):
+        rates = rates.assign(**{f"{name}_low": rates[name] - 0.1, f"{name}_high": rates[name] + 0.05})
+    rates = rates.assign(
+        source="gold", **dict.fromkeys(("kappa", "rate", "true_rate", "corrected", "low", "high"), 0.5)
+    )
     return {
+        "reliability": labelled(rates, JUDGED[0]),
         "claims/one_mechanism-shift": _with_interval(reached, "relative_shift", 0.05),
         "claims/causes-directions": labelled(directions, WHERE),
         "claims/causes-predictors": labelled(predictors, WHERE),
@@ -316,7 +337,14 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
          for name, size in (("preference", 2.0), ("utility", 0.03), ("loss", 0.1), ("odds", 1.0))
          if name != "odds" or index == 1 for m in (-8.0, -4.0, 0.0, 4.0, 8.0)),
     ).assign(useful_low=-4.0, useful_high=4.5, n_queries=24)  # fmt: skip
+    judged = _rows(
+        "quantity multiplier value",
+        ((name, m, size(m)) for name, size in (
+            ("preference gained", lambda m: 2 * m), ("utility lost", lambda m: m * m / 100), ("concept", lambda m: 0.5 + m / 40),
+            ("fluency", lambda m: 0.95 - abs(m) / 50), ("overall", lambda m: 0.4 + m / 80)) for m in M),
+    ).assign(judge="rules", useful_low=-6.0, useful_high=7.0)  # fmt: skip
     first = {
+        "judged_text-curve": _with_interval(judged, "value", 0.03),
         "control-chance": chance,
         "coverage-curve": _with_interval(changed, "value", 0.1),
         "frozen_norms-curve": frozen.assign(multiplier=2 * frozen.share),

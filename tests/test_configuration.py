@@ -16,7 +16,8 @@ OTHER = Settings(
     model="a/b", pairs="x.csv", test_pairs="y.csv", columns=("query=ask",), group="theme", limit=9, site="1:mlp.out",
     layers_after=0, rule="rotate", multipliers="-1:1:5", format="chat", methods=("SFT",), forms=("lora",), seeds=2,
     recipe="paper", steps=7, tune=1, panel=0, ask_for="{query} yes", ask_against="{query} no", other_pairs=("z.csv",),
-    second_pairs="s.csv", claims=("SFT-lora",), seed=3, device="cpu", device_map="auto", dtype="float16", width="acl",
+    second_pairs="s.csv", claims=("SFT-lora",), judge=("rules",), scale="trait", concept="calm", queries=9, samples=3,
+    text_tokens=8, instructions="ours", gold="g.jsonl", seed=3, device="cpu", device_map="auto", dtype="float16", width="acl",
 )  # fmt: skip
 """In every field something else than the default, but for files of members from outside."""
 

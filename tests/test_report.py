@@ -97,7 +97,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         "pairs_with_moved_boundary": 0, "command": f"mechsteer study --pairs='{ATTACK}'", "versions": {"python": "3.11"},
         "site": {"site": site, "hook": "a.hook", "because": ATTACK}, "seconds": {"model": 1.0},
         "summary": {"key": steer.columns(), "preference_at_zero": 0.0, "useful": 0.5, "comparison": [ATTACK],
-                    "single_pairs": [ATTACK], "second": [ATTACK], "coverage": [ATTACK]} | best | scores,
+                    "single_pairs": [ATTACK], "second": [ATTACK], "coverage": [ATTACK], "judged": [ATTACK]} | best | scores,
     }  # fmt: skip
     (folder / "study.json").write_text(json.dumps(summary))
     if not whole:

@@ -2,7 +2,8 @@
 
 `THEME` is what the claim is about. `SCOPE` is "steer" (each steer that claims are asked of), "model" (once, for the model, its
 pairs and the site), "study" (all sweeps together) or "first" (one steer, to look at). `NEEDS` is "evidence", "sweeps",
-"one_operation", "chance", "coverage", "frozen_norms" or "panel". `TITLES` holds what each part of the claim says, in plain words;
+"one_operation", "chance", "coverage", "frozen_norms", "panel", "scores" (of one steer's texts, by the first judge) or
+"all_scores". `TITLES` holds what each part of the claim says, in plain words;
 `FIGURE` the figure that shows what decided it, `TABLES` where its numbers lie if not in tables named like it, `ACROSS` that
 each row is about another steer. `CHECKS` are parts that hold by construction and test the software: they are told apart from
 claims. A claim that is a `GATE` must be supported, or nothing else is judged of its steer. `VERSION` rises when its verdicts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from mechsteer.measuring.sweeps import Sweep
@@ -30,6 +30,10 @@ class Ends:
     @property
     def at_least(self) -> Float[ndarray, "2 draws"]:
         return np.minimum(self.found, self.last[:, None])
+
+    def first(self, n: int) -> "Ends":
+        """Of so many draws alone."""
+        return Ends(self.found[:, :n], self.last)
 
     def rows(self, name: str) -> dict[str, list[float]]:
         """Of the table, by side; an end beyond what was measured is missing."""
@@ -55,16 +59,22 @@ def valid_ends(
     """By the checker: up to where the share is by `margin` below that at m = 0."""
     # What the share may be, given so many answers (Jeffreys): of shares of none and all a binomial would have no doubt.
     drawn = np.random.default_rng(seed).beta(valid * n + 0.5, (1 - valid) * n + 0.5, size=(n_resamples, len(n)))
-    shares = np.concatenate([valid[None], drawn])
-    least = shares[:, multipliers == 0][:, 0] - margin
+    return falling_ends(multipliers, np.concatenate([valid[None], drawn]), n, margin)
+
+
+def falling_ends(
+    multipliers: Float[ndarray, " k"], shares: Float[ndarray, "draws k"], weights: Shaped[ndarray, " k"], margin: float
+) -> Ends:
+    """Up to where a share that is taken to fall away from zero is by `margin` below that at m = 0."""
+    shares, least = shares.copy(), shares[:, multipliers == 0][:, 0] - margin
     for sign in SIDES.values():
         side = np.flatnonzero(sign * multipliers > 0)
         side = side[np.argsort(np.abs(multipliers[side]))]
-        shares[:, side] = falling(shares[:, side], n[side])
+        shares[:, side] = falling(shares[:, side], weights[side])
     return _ends(multipliers, -shares, -least)
 
 
-def falling(values: Float[ndarray, "draws k"], n: Int[ndarray, " k"]) -> Float[ndarray, "draws k"]:
+def falling(values: Float[ndarray, "draws k"], n: Shaped[ndarray, " k"]) -> Float[ndarray, "draws k"]:
     """Isotonic regression of every row onto what never rises: the least, over where a stretch may begin, of the greatest mean
     of one that reaches as far as here or farther (the min-max formula, Barlow et al. 1972)."""
     # All rows at once: SciPy's isotonic_regression takes one.

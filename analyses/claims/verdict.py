@@ -11,10 +11,12 @@ from mechsteer.registry import Member
 from mechsteer.store.keys import Key, keys_in, labelled
 
 from ..evidence.evidence import Evidence
+from ..evidence.scores import Judged
 from .result import Result, undecided
 
-Given = Evidence | Sequence[Sweep] | pd.DataFrame
-"""What a claim NEEDS: one steer's evidence, the sweeps of a study, or a table: of edited weights, or of what chance gains."""
+Given = Evidence | Sequence[Sweep] | pd.DataFrame | Judged | Sequence[Judged]
+"""What a claim NEEDS: one steer's evidence, the sweeps of a study, a table (of edited weights, or of what chance gains), or what
+a judge says of one steer's texts, or of all."""
 
 
 def judge(member: Member, given: Given, seed: int = 0) -> Result:
@@ -39,6 +41,8 @@ def subject(member: Member, given: Given) -> Key:
     """What is judged: one steer; or the model, its pairs and the site, whatever is added there."""
     if isinstance(given, pd.DataFrame):
         return keys_in(given)[0]
+    if isinstance(given, Judged):
+        return given.key
     key = given.key if isinstance(given, Evidence) else given[0].key
     if isinstance(given, Evidence) and member.get("SCOPE") != "model":
         return key

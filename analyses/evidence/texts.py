@@ -1,6 +1,7 @@
 """Texts: what the model writes under a steer at every multiplier of its sweep; a guestbook's are marked word by word."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -13,6 +14,8 @@ import mechsteer as ms
 from mechsteer import guestbook
 from mechsteer.guestbook import Language
 from mechsteer.guestbook.words import NOUNS
+from mechsteer.judges.answers import Answers
+from mechsteer.measuring.generation import end_tokens, generate_tokens
 
 PARTS = ("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended")
 NO_MARK = "."
@@ -36,7 +39,7 @@ def write_texts(
         batch_size: texts that are written at once, each under its own multiplier.
         concept: on a guestbook whose own model this is, that of the pairs: its checker marks the texts.
     """
-    asked = _some_that_differ(pairs, n_queries)
+    asked = some_that_differ(pairs, n_queries)
     language = guestbook.language_of(concept) if concept else None
     rows = [(float(multiplier), pair) for multiplier in multipliers for pair in asked]
     texts: list[str] = []
@@ -54,7 +57,54 @@ def write_texts(
     )
 
 
-def _some_that_differ(pairs: ms.Pairs, n: int) -> list[ms.PolarityPair]:
+def write_samples(
+    model: ms.Model,
+    intervention: ms.Intervention,
+    queries: Mapping[str, str],
+    multipliers: Sequence[float] | Float[ndarray, " m"],
+    kept: Answers,
+    *,
+    n_samples: int,
+    max_new_tokens: int,
+    prompt_format: str = "raw",
+    seed: int = 0,
+    batch_size: int = 64,
+) -> pd.DataFrame:
+    """Queries, each continued several times at temperature 1 under every multiplier: a row for each text, with whether the model
+    ended it.
+
+    Multipliers stand side by side in a batch, queries of like length together. What is written is kept batch by batch, so that an
+    interrupted run goes on.
+
+    Args:
+        queries: by what they are called.
+        kept: of this steer, these queries and these settings alone.
+    """
+    tokenizer, ends = model.require_tokenizer(), end_tokens(model)
+    in_order = sorted(queries, key=lambda name: len(queries[name]))
+    rows = [(name, float(m), sample) for name in in_order for m in multipliers for sample in range(n_samples)]
+    known, texts = kept.known(), []
+    with kept.keeping() as keep:
+        for begin in range(0, len(rows), batch_size):
+            some = rows[begin : begin + batch_size]
+            if (key := str(begin)) not in known:
+                with ms.steer(model, intervention, torch.tensor([m for _, m, _ in some])):
+                    written = generate_tokens(
+                        model, [queries[name] for name, _, _ in some], prompt_format=prompt_format,
+                        max_new_tokens=max_new_tokens, seed=seed + begin,
+                    )  # fmt: skip
+                said = tokenizer.batch_decode(written, skip_special_tokens=True)
+                told = [[text, tokens[-1:] and tokens[-1] in ends] for text, tokens in zip(said, written, strict=True)]
+                keep(key, known.setdefault(key, json.dumps(told)))
+            texts += json.loads(known[key])
+    return pd.DataFrame(
+        {"multiplier": m, "pair": name, "query": queries[name], "sample": sample, "text": text, "ended": bool(ended)}
+        for (name, m, sample), (text, ended) in zip(rows, texts, strict=True)
+    )
+
+
+def some_that_differ(pairs: ms.Pairs, n: int) -> list[ms.PolarityPair]:
+    """Pairs with different queries, evenly spread."""
     different = list({pair.query: pair for pair in reversed(pairs)}.values())[::-1]
     chosen = np.linspace(0, len(different) - 1, min(n, len(different)))
     return [different[index] for index in np.round(chosen).astype(int)]

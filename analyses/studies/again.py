@@ -14,6 +14,7 @@ from ..claims import CLAIMS
 from ..claims.result import Result
 from ..claims.verdict import Given, judge
 from ..evidence.evidence import Evidence
+from ..evidence.scores import Judged
 from .tables import COLUMNS_OF
 
 TABLES = ("one_operation", "chance", "coverage", "frozen_norms", "panel")
@@ -26,10 +27,13 @@ def judge_again(folder: Path, name: str) -> Result:
     member, sums = CLAIMS[name], Sums.of(folder)
     paths = sums.names("evidence/*.npz")
     needs, once = member.get("NEEDS", "evidence"), member.get("SCOPE", "steer") != "steer"
-    if needs not in ("sweeps", *TABLES) and not paths:
+    if needs not in ("sweeps", "scores", "all_scores", *TABLES) and not paths:
         raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
-    if needs == "sweeps":
-        given: list[Given] = [load_sweeps(sums.path("sweeps.parquet"))]
+    if needs in ("scores", "all_scores"):
+        each = _judged(sums)
+        given: list[Given] = [each] if needs == "all_scores" else list(each)
+    elif needs == "sweeps":
+        given = [load_sweeps(sums.path("sweeps.parquet"))]
     elif needs in TABLES:
         name = f"evidence/{needs}"
         table = read_table(sums.path(f"{name}.parquet"), COLUMNS_OF[name])
@@ -45,3 +49,12 @@ def judge_again(folder: Path, name: str) -> Result:
         tuple(claim for result in results for claim in result.claims),
         {table: pd.concat(frames, ignore_index=True) for table, frames in tables.items()},
     )
+
+
+def _judged(sums: Sums) -> list[Judged]:
+    """What the first judge says of every steer's texts."""
+    scores = read_table(sums.path("scores.parquet"), COLUMNS_OF["scores"])
+    by_key = split_by_key(scores.loc[scores.judge == scores.judge.iloc[0]])
+    return [
+        Judged(sweep, by_key[sweep.key]) for sweep in load_sweeps(sums.path("sweeps.parquet")) if sweep.key in by_key
+    ]

@@ -22,7 +22,7 @@ from mechsteer.store.versions import MECHSTEER, installed
 
 from ..claims import CLAIMS
 from ..claims.gate import gated
-from ..evidence import comparison, forecast, prompting, two_options
+from ..evidence import comparison, forecast, prompting, reliability, scores, two_options
 from ..units.steers import ChooseSite
 from ..units.sweeps import TablesUnit
 from ..units.tuning import tuning_table
@@ -60,7 +60,8 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     for name, units in (
         ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("two_options", plan.two_options),
         ("second_utility", plan.second_utility), ("side_effects", plan.side_effects), ("answers", plan.answers),
-        ("texts", plan.texts),
+        ("texts", plan.texts), ("samples", [unit.samples for unit in plan.scores[: len(plan.sweeps)]]),
+        ("scores", plan.scores), ("judged", plan.scores), ("reliability", plan.reliability),
     ):  # fmt: skip
         _write(_joined(bench, units, name), work / f"{name}.parquet")
     for unit in plan.by_layer:
@@ -139,6 +140,7 @@ def describe(
             ],
             "second": _of_second(plan, bench, first),
             "coverage": _of_coverage(first),
+            "judged": list(_of_judged(plan, bench, summary["multiplier_of_it"])),
         },
         "units": [unit.key for unit in plan.units],
     }
@@ -194,6 +196,17 @@ def _of_coverage(first: Sweep) -> list[str]:
     return [sentence(first)]
 
 
+def _of_judged(plan: Plan, bench: Bench, multiplier: float) -> Iterator[str]:
+    """What each judge says of the first steer's texts."""
+    for unit in plan.scores[:: len(plan.sweeps)]:
+        if (table := bench.get(unit).tables.get("judged")) is not None:
+            yield scores.sentence(table, unit.result.steer, multiplier)
+    for unit in plan.reliability:
+        table = bench.get(unit).tables.get("reliability")
+        if table is not None and unit.result == plan.sweeps[0].result:
+            yield reliability.sentence(table, unit.score.bar.request.label)
+
+
 def _unsteered(sweep: Sweep, *, are_answers: bool) -> Iterator[Finding]:
     return check_losses(sweep.loss_positive[sweep.zero], sweep.loss_negative[sweep.zero], are_answers=are_answers)
 
@@ -240,6 +253,9 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
         *plan.coverage,
         *plan.frozen,
         *plan.panel,
+        *dict.fromkeys(unit.samples for unit in plan.scores),
+        *plan.scores,
+        *plan.reliability,
     )
 
 

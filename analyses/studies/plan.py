@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mechsteer import guestbook
 from mechsteer.errors import InputError
@@ -19,6 +20,7 @@ from mechsteer.store.versions import MECHSTEER
 from ..claims import CLAIMS
 from ..evidence.evidence import why_none
 from ..units.comparing import Ask, Compare
+from ..units.judged import Reliability, Score
 from ..units.looks import (
     Answer,
     Chance,
@@ -37,8 +39,9 @@ from ..units.steers import ChooseSite, FindRange, Imported, Learn, PairSet, Stee
 from ..units.sweeps import Fit, Measure
 from ..units.tuning import Trial
 from ..units.two_options import TwoOptions
-from ..units.verdicts import Judge, TableGiven
+from ..units.verdicts import Given, Judge
 from .folder import FORMAT
+from .judges import reliabilities_of, scores_of
 from .settings import Settings, parse_multipliers
 
 N_MULTIPLIERS = 41
@@ -90,6 +93,9 @@ class Plan:
     frozen: tuple[FreezeNorms, ...]
     panel: tuple[Panel, ...]
     trials: tuple[Trial, ...]
+    scores: tuple[Score, ...]
+    """Of every steer by each judge, those of the first judge first."""
+    reliability: tuple[Reliability, ...]
     verdicts: tuple[Judge, ...]
 
     @property
@@ -102,7 +108,8 @@ class Plan:
         yield "single pairs", (*dict.fromkeys(unit.forecast for unit in self.single_pairs), *self.single_pairs)
         yield "second", self.second_utility
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
-        yield "texts", self.texts
+        yield "texts", (*self.texts, *dict.fromkeys(unit.samples for unit in self.scores))
+        yield "judges", (*self.scores, *self.reliability)
         judged_by = (*self.panel, *self.evidence, *self.edited, *self.chance, *self.coverage, *self.frozen)
         yield "claims", (*judged_by, *self.verdicts)
 
@@ -164,7 +171,11 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         Panel(sweep, learning, tuple(others), settings.panel, concept, seed)
         for sweep in (has_evidence[:1] if settings.panel else ())
     )
-    tables = {
+    scores = scores_of(settings, sweeps, learning, concept)
+    # Claims rest on the first judge.
+    spoken = scores[: len(sweeps)]
+    tables: dict[str, Sequence[Any]] = {
+        "scores": [unit for unit in spoken if unit.samples.sweep in judged], "all_scores": [spoken] if spoken else [],
         "one_operation": edited, "panel": panel, "chance": chance, "coverage": coverage, "frozen_norms": frozen
     }  # fmt: skip
     asked = tuple(Ask(sweeps[0], asking) for asking in asking_of(settings))
@@ -193,6 +204,8 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         frozen=frozen,
         panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
+        scores=scores,
+        reliability=reliabilities_of(settings, scores),
         verdicts=tuple(verdicts(sweeps, (*evidence, *without), tables, seed)),
     )
 
@@ -239,7 +252,7 @@ def some_of(pairs: Pairs, seed: int) -> Pairs:
 def verdicts(
     sweeps: tuple[Measure, ...],
     evidence: Sequence[Collect | Measure],
-    tables: Mapping[str, Sequence[TableGiven]],
+    tables: Mapping[str, Sequence[Given]],
     seed: int,
 ) -> Iterator[Judge]:
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""

@@ -1,7 +1,7 @@
 """What a study is asked to do, in words that can be written down and repeated."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from mechsteer.errors import InputError
 from mechsteer.families import FORMS, METHODS, RULES
 from mechsteer.formats.named import SteerFile
+from mechsteer.judges.request import Request
 from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.prompt_format import PromptFormat
@@ -59,6 +60,22 @@ class Settings:
     second_pairs: str | None = None
     """More of the same concept, by which the measurement is judged; of a guestbook, the language makes some."""
     claims: tuple[str, ...] = ("DiffMean-vector",)
+    judge: tuple[str, ...] = ()
+    """Who judges what every steer writes, as NAME, NAME=MODEL or NAME=MODEL@URL; claims rest on the first."""
+    scale: str = "axbench"
+    """Of judges that are asked in words: one of ours, or a file."""
+    concept: str = ""
+    """In words, for those judges; of a guestbook, the line that tells who speaks."""
+    queries: int = 20
+    """That are answered for the judges, at every multiplier."""
+    samples: int = 2
+    """Of each of them."""
+    text_tokens: int = 48
+    """Of each sample, at most."""
+    instructions: str = ""
+    """Instead of the pairs' queries: "ours", or a file with one in a line."""
+    gold: str | None = None
+    """A file of texts of which it is known whether they show the concept, by which judges are judged."""
     seed: int = 0
     device: str | None = None
     device_map: str | None = None
@@ -72,6 +89,14 @@ class Settings:
     """Processes that compute beside each other; None is one for each core where a small model runs on the CPU."""
     retry: bool = field(default=False, metadata={"how": True})
     """Fields marked so say how a study is run, and nothing of what it finds."""
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Settings":
+        """The settings that `to_dict` gave, also after JSON, which knows no tuples."""
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
+        }
+        return cls(**given)
 
     def __post_init__(self):
         parse_columns(self.columns)
@@ -114,6 +139,11 @@ class Settings:
             raise InputError(f"{self.tune} settings to try came. Pass 1 to leave all as the recipe says, or more.")
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds came. There must be at least one.")
+        for name in self.judge:
+            Request.parse(name, self.scale)
+        for name in ("queries", "samples", "text_tokens"):
+            if getattr(self, name) < 1:
+                raise InputError(f"`{name}` is {getattr(self, name)}. There must be at least one.")
         for method, form in self.steers():
             if is_trained(method):
                 self.training.settled(method, form)

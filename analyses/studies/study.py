@@ -29,6 +29,7 @@ from ..units.steers import ChooseSite, Imported, PairSet
 from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
+from .judges import ToAsk, forget_failed, to_ask
 from .plan import Subjects, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
 from .workers import Workers, jobs_for
@@ -55,11 +56,13 @@ def run(
     report: Report = print,
     finish: Finish | None = None,
     models: "Models | None" = None,
+    before_asking: Callable[[Sequence[ToAsk]], None] | None = None,
 ) -> Study:
     """Do the study and leave it in `out`; `finish` adds to the folder (figures) before it is put in its place.
 
     One part of the pairs teaches the steers, chooses the site and finds ranges; the other part is measured. Studies that
-    share `models` open each but once.
+    share `models` open each but once. `before_asking` is told what judges will be asked, before the first question; by default
+    that is reported.
     """
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
@@ -105,11 +108,22 @@ def run(
             stages.learn(chosen.unit, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
         planned = plan(settings, subjects, str(chosen), chosen.unit)
-        if is_done(folder, planned.id):
+        if settings.retry:
+            forget_failed(planned.scores, planned.units, bench)
+        if is_done(folder, planned.id) and all(bench.holds(unit.key) for unit in planned.scores):
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
         stages.bar.add(sum(not bench.holds(unit.key) for unit in planned.units))
-        stages.compute(list(planned.stages), bench, workers)
+        todo = list(planned.stages)
+        if planned.scores:
+            before = next(at for at, (stage, _) in enumerate(todo) if stage == "judges")
+            stages.compute(todo[:before], bench, workers)
+            asked, todo = to_ask(planned.scores, bench), todo[before:]
+            if before_asking is not None:
+                before_asking(asked)
+            for item in asked:
+                stages.done("judges", str(item))
+        stages.compute(todo, bench, workers)
 
         def make(work: Path) -> None:
             fill(work, planned, bench, chosen)

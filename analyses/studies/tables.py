@@ -42,6 +42,7 @@ TOLD = {
         "single_pairs": [str],
         "second": [str],
         "coverage": [str],
+        "judged": [str],
     },
 }
 """What study.json says, beside the manifest, to those who tell of the study."""
@@ -77,6 +78,21 @@ COLUMNS_OF: dict[str, Columns] = {
     "side_effects": {"measured_on": words, "multiplier": finite, "preference_change": numbers, "utility_change": numbers},
     "answers": {"multiplier": finite, "n_answers": finite, "valid": numbers},
     "texts": {"multiplier": finite, "pair": words, "query": words, "text": words},
+    "samples": {"multiplier": finite, "pair": words, "query": words, "sample": finite, "text": words},
+    "scores": {
+        "judge": words, "aspect": words, "role": words, "multiplier": finite, "pair": words, "sample": finite,
+        "score": numbers, "value": numbers, "failed": words, "raw": words, "about": words,
+    },
+    "judged": {
+        "judge": words, "aspect": words, "role": words, "about": words, "multiplier": finite, "preference": numbers,
+        "utility_lost": numbers, **dict.fromkeys(("n_texts", "n_failed"), finite), "mean": numbers, **_INTERVAL,
+        "worst": numbers, "best": numbers, "named": numbers,
+    },
+    "reliability": {
+        "judge": words, "aspect": words, "source": words, "multiplier": numbers, "sensitivity": numbers,
+        "sensitivity_low": numbers, "sensitivity_high": numbers, "specificity": numbers, "specificity_low": numbers,
+        "specificity_high": numbers, "kappa": numbers, "rate": numbers, "true_rate": numbers, "corrected": numbers, **_INTERVAL,
+    },
     "evidence/chance": {
         "kind": words, "pair": words, **dict.fromkeys(("budget", "relative_shift", "draw", "gained"), finite),
     },

@@ -42,6 +42,7 @@ PASSES: dict[str, Callable[[Any], float]] = {
     "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
     "answers": lambda unit: 40 * 32,
     "texts": lambda unit: 24 * _n_multipliers(unit.sweep),
+    "samples": lambda unit: 4 * unit.n_queries * unit.n_samples * _n_multipliers(unit.sweep),
     "edited weights": lambda unit: 6 * 24,
     "frozen norms": lambda unit: 2 * 11 * min(48, unit.sweep.pairs.n),
     "chance": lambda unit: 49 * 6 * min(32, unit.sweep.pairs.n),
@@ -55,6 +56,8 @@ BESIDES = {
     "frontier": 1.0,
     "pairs steered": 0.3,
     "two options": 0.3,
+    "scores": 5.0,
+    "reliability": 1.0,
     "claim": 3.0,
     "evidence": 4.0,
 }

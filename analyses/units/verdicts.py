@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from mechsteer.errors import InputError
 from mechsteer.families import MANIFOLDS
+from mechsteer.measuring.sweeps import Sweep
 from mechsteer.models.sites import parse_sites
 from mechsteer.statistics.judging import Claim
 from mechsteer.store.atomic import write_json
@@ -16,13 +18,15 @@ from ..claims import CLAIMS
 from ..claims.result import Result, undecided
 from ..claims.verdict import judge
 from ..evidence.evidence import why_none
+from ..evidence.scores import Judged
+from .judged import Score
 from .looks import Chance, Collect, Cover, EditWeights, FreezeNorms
 from .panels import Panel
 from .sweeps import Measure
 
 TableGiven = EditWeights | Chance | Cover | FreezeNorms | Panel
 """What makes one table, by which a claim is judged."""
-Given = Collect | TableGiven | tuple[Measure, ...] | Measure
+Given = Collect | TableGiven | tuple[Measure, ...] | Measure | Score | tuple[Score, ...]
 """What a claim is judged by; the sweep alone of a steer of which there can be no evidence."""
 
 
@@ -50,8 +54,12 @@ class Judge(Unit[Result]):
         return f"the claim {self.claim}"
 
     def compute(self, at: Bench) -> Result:
-        if isinstance(self.given, tuple):
-            given = [at.get(sweep) for sweep in self.given]
+        if isinstance(self.given, (tuple, Score)):
+            try:
+                given = _of_several(self.given, at)
+            except InputError as error:
+                of = self.given if isinstance(self.given, Score) else self.given[0]
+                return Result((undecided(self.claim, "", of.result, "", str(error)),))
         elif isinstance(self.given, TableGiven):
             found = at.get(self.given)
             if found.because:
@@ -73,3 +81,10 @@ class Judge(Unit[Result]):
         rows = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
         tables = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
         return Result(tuple(Claim.from_dict(row) for row in rows), tables)
+
+
+def _of_several(given: Score | tuple[Measure | Score, ...], at: Bench) -> Judged | list[Judged] | list[Sweep]:
+    """Sweeps, or what a judge says of one steer's texts or of several."""
+    if isinstance(given, Score):
+        return given.judged(at)
+    return [unit.judged(at) if isinstance(unit, Score) else at.get(unit) for unit in given]  # type: ignore[return-value]

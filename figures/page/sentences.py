@@ -33,6 +33,7 @@ def lead(study: Study) -> list[str]:
         *best["single_pairs"],
         *best["second"],
         *best["coverage"],
+        *best["judged"],
     ]
     if claims := [claim for claim in study.claims if not claim.is_check]:
         listed = ", ".join(f"{sum(claim.outcome.value == name for claim in claims)} {name}" for name in OUTCOMES)

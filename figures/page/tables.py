@@ -27,6 +27,8 @@ ABOUT = {
     "second_utility": "a utility that does not come from the pairs: mass on valid next words, or likelihood of neutral text",
     "side_effects": "what one nat of lost utility does to other concepts, as log-odds",
     "side_effects_by_layer": "what half a nat of lost utility does to other concepts, by the layer that is steered",
+    "judged": "what judges say of texts under every steer, by aspect and multiplier",
+    "reliability": "how good the judges are, against what is known of the same texts",
     "answers": "the same, judged exactly on generated answers",
     "evidence/one_operation": "logits under hooks against logits of edited weights",
     "evidence/coverage": "losses of the pairs' completions, of completions that the model writes, and of second pairs",
@@ -35,6 +37,8 @@ ABOUT = {
     "evidence/chance": "what a steer gains, and directions by chance at the same shifts, pair by pair",
 }
 """By the file's name in the study's folder, without its suffix. `sweeps` and `pairs` are put together by the page."""
+WITHOUT = ("sweeps", "samples", "scores")
+"""A page of every loss, and of every text that was judged, would be too large; the folder holds them."""
 DIGITS = 4
 SHOWN = ("method", "form", "sites", "seed")
 """Of the fields of a key, those that differ within a study; the others stand among its facts."""
@@ -45,7 +49,7 @@ def all_tables(study: Study) -> list[dict[str, Any]]:
     frames = {"claims": _claims(study), "fits": _fits(study)}
     for path in (*study.sums.names("*.parquet"), *study.sums.names("*/*.parquet")):
         name = path.removesuffix(".parquet")
-        if name != "sweeps":
+        if name not in WITHOUT:
             frames[name] = study.table(name)
     return [
         {"name": name, "about": ABOUT.get(name, ""), "rows": len(frame), "columns": _columns(_shortened(frame))}

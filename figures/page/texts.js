@@ -33,6 +33,20 @@ function validWords(steer, index) {
   return `${per(here)} of ${n[here]} sampled answers are valid at m = ${shown(multiplier[here])}, unsteered ${per(zero)}.`;
 }
 
+/** What judges say of a steer's texts at one of its multipliers, a line for each judge. */
+function judgedWords(study, steer, index) {
+  const table = tableOf(study, "judged"), rows = table ? rowsWhere(table, "key", (key) => key === steer.key) : [];
+  const get = (name, row) => table.get(name)[row], away = (row) => Math.abs(get("multiplier", row) - steer.multipliers[index]);
+  const nearest = Math.min(...rows.map(away)), here = rows.filter((row) => away(row) === nearest);
+  return [...new Set(here.map((row) => get("judge", row)))].map((judge) => {
+    const told = here.filter((row) => get("judge", row) === judge).map((row) => {
+      const missing = get("n_failed", row) ? ` (${get("n_failed", row)} missing)` : "";
+      return `${get("aspect", row)} ${shown(get("mean", row))}${interval(get("low", row), get("high", row))}${missing}`;
+    });
+    return `Judged by ${judge}: ${told.join(", ")}.`;
+  });
+}
+
 function textsPanel(view, panel) {
   const container = panel.querySelector(".texts"), note = panel.querySelector(".note"), valid = panel.querySelector(".valid");
   /** A steer's texts at the multiplier nearest to one of its own. */
@@ -52,6 +66,7 @@ function textsPanel(view, panel) {
       const { steer, beside, index } = view, own = at(steer, index), other = beside && at(beside, view.besideIndex);
       valid.replaceChildren(validWords(steer, index));
       if (beside) valid.append(make("br"), `${beside.name}: ${validWords(beside, view.besideIndex)}`);
+      for (const line of judgedWords(view.study, steer, index)) valid.append(make("br"), line);
       if (!own) {
         container.replaceChildren();
         note.textContent = tableOf(view.study, "texts") ? notJudged(view) : "This study has kept no texts.";

@@ -24,6 +24,10 @@ CONTENTS = {
     ),
     "Look at a finished study": (
         Line(
+            "judge", "Score what every steer of a finished study writes.",
+            "mechsteer judge results/guestbook --judge exact,rules",
+        ),
+        Line(
             "show", "Print a study's verdict again, or open one claim.",
             "mechsteer show results/guestbook --claim linear_region", "look",
         ),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import typer
 
 from ..errors import InputError
-from ..families import RULES
+from ..families import JUDGES, RULES
 from ..formats.named import read_formats
+from ..judges.scales import SCALES
 from ..models.hooks import PLACES
 from ..models.prompt_format import PromptFormat, parse_options
 
@@ -143,6 +144,38 @@ RuleOption = Annotated[
     ),
 ]
 AnyModelOption = Annotated[bool, steers("--any-model", help="Use the steer on a model that it was not made for.")]
+JudgesOption = Annotated[
+    str,
+    judging(
+        "--judge",
+        help="Who judges what every steer writes, of "
+        + "; ".join(f"{name}: {member.title}" for name, member in JUDGES.members().items())
+        + ". Claims rest on the first.",
+        metavar="NAME[=MODEL[@URL]],...",
+    ),
+]
+ScaleOption = Annotated[
+    str,
+    judging(help=f"What judges are asked that are asked in words: {', '.join(SCALES)}, or a file.", metavar="SCALE"),
+]
+ConceptOption = Annotated[
+    str, judging(help="The concept in words, for judges that are asked; the guestbooks have their own.", metavar="TEXT")
+]
+QueriesOption = Annotated[int, judging(help="Queries that are answered for judges.", min=1, metavar="N")]
+SamplesOption = Annotated[int, judging(help="Answers to each query at each multiplier.", min=1, metavar="N")]
+TextTokensOption = Annotated[int, judging(help="Tokens of an answer, at most.", min=1, metavar="N")]
+InstructionsOption = Annotated[
+    str,
+    judging(help="Queries for judges instead of the pairs': 'ours', or a file with one in a line.", metavar="FILE"),
+]
+GoldOption = Annotated[
+    str | None,
+    judging(
+        help="Texts of which it is known whether they show the concept, by which judges are judged: columns query, text, gold (0 "
+        "or 1) and, if known, multiplier. The guestbooks have their checker.",
+        metavar="FILE",
+    ),
+]
 SeedOption = Annotated[int, running(help="The same seed gives the same numbers.", metavar="N")]
 DeviceOption = Annotated[
     str | None, running(help="cpu, cuda or cuda:1; by default a GPU if there is one.", metavar="DEVICE")

@@ -92,6 +92,7 @@ def details(content: dict[str, Any]) -> Iterator[Block]:
         yield _claims(content["claims"])
         yield f"Open one, with its table and figure: mechsteer show {content['folder']} --claim NAME\n"
     yield from (*summary["comparison"], *summary["single_pairs"], *summary["second"], *summary["coverage"])
+    yield from summary["judged"]
     yield (
         f"Within {summary['useful']:g} nats of utility, {Key.of(summary['key']).steer} takes preference from "
         f"{summary['preference_at_zero']:.2f} to {summary['largest_useful_preference']:.2f} nats, and the share of pairs that "

@@ -5,6 +5,7 @@
     failed/ab12….json   why a unit could not be finished, and how often it was tried
     groups/…/           marks by which results that share something are found
     models/…            what a model's files were found to be
+    answers/…           what judges that are asked have answered, question by question
     locks/…             held by the runs that write a study's folder
     tmp/…               what is being written
 
@@ -33,7 +34,7 @@ from .sums import Sums, write_sums
 
 MARK = "mechsteer-store-1"
 """The file that says that a folder is a store, and of which layout."""
-ROOMS = ("tmp", "parts", "failed", "groups", "models", "locks")
+ROOMS = ("tmp", "parts", "failed", "groups", "models", "answers", "locks")
 RECORD = {"kind": str, "words": str, "seconds": float, "made": float}
 FAILURE = {"words": str, "error": str, "tried": int}
 ABANDONED = 86_400.0
@@ -123,6 +124,10 @@ class Store:
     def parts(self, key: str) -> Path:
         """A folder in which a unit may keep what it has done so far; it goes once the unit is finished."""
         return self.folder / "parts" / key
+
+    def answers(self, judge: str) -> Path:
+        """A folder of what a judge has answered, which any result may use."""
+        return self.folder / "answers" / judge
 
     def fail(self, key: str, why: dict[str, Any]) -> None:
         """Remember that a unit could not be finished, and how often."""

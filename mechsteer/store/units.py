@@ -156,6 +156,11 @@ class Bench:
                 self.store.remove(key)
         return key in self._whole
 
+    def forget(self, key: str) -> None:
+        """Take a result out of the store, to be made anew."""
+        self._whole.discard(key)
+        self.store.remove(key)
+
     def put(self, unit: Unit[T], value: T) -> None:
         """Keep what somebody gave as the result of a unit that is not computed."""
         if not self.holds(unit.key):

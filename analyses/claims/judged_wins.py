@@ -1,0 +1,102 @@
+"""SPLIT writes better text than every rival by a judge's harmonic mean (arXiv 2602.02343, its tables on generations).
+
+Compared at m = 1, as the paper does, where every method's own scale decides how hard it steers; and where every steer has lost
+half a nat of utility, which holds that equal. Both are read between swept multipliers, on the same queries.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.measuring.useful import USEFUL, exceeded
+from mechsteer.methods.learning import is_trained
+from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
+from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.store.keys import Key, labelled
+
+from ..evidence.comparison import METHOD, over_seeds
+from ..evidence.scores import OVERALL, Judged
+from .result import MIN_PAIRS, Result, undecided
+
+NAME = "judged_wins"
+ORDER = 132
+THEME = "methods"
+SCOPE = "study"
+NEEDS = "all_scores"
+ACROSS = True
+TITLES = {
+    "m = 1": "At m = 1 SPLIT writes better text than the other methods",
+    "equal utility": "At an equal loss of utility SPLIT writes better text than the other methods",
+}
+FIGURE = "judged_wins"
+UNIT = "of the harmonic mean"
+N_RESAMPLES = 1000
+
+
+def run(judged: Sequence[Judged], seed: int = 0) -> Result:
+    """A claim for each form, rival and place; none where SPLIT or its rivals were not studied."""
+    keys: dict[tuple[str, str], Key] = {}
+    found: dict[tuple[str, str], dict[str, list[Float[ndarray, " queries"]]]] = {}
+    for item in judged:
+        name = (item.sweep.method, item.sweep.form)
+        keys.setdefault(name, over_seeds(item.sweep))
+        for part, m in places(item.sweep).items():
+            found.setdefault(name, {}).setdefault(part, []).append(item.curves(OVERALL).at(m))
+    claims = [
+        _judge(keys[METHOD, form], part, method, parts[part], found[method, form].get(part, []), judged[0].judge, seed)
+        for (split, form), parts in found.items()
+        if split == METHOD
+        for method, other in found
+        if other == form and method != METHOD
+        for part in TITLES
+        if part in parts
+    ]
+    rows = [
+        labelled(
+            pd.DataFrame({"place": [part], "value": [float(np.nanmean(values))], "n_seeds": [len(values)]}), keys[name]
+        )
+        for name, parts in found.items()
+        for part, values in parts.items()
+    ]
+    return Result(tuple(claims), {"scores": pd.concat(rows, ignore_index=True)} if claims else {})
+
+
+def places(sweep: Sweep) -> dict[str, float]:
+    """The multipliers at which a steer's text is compared, of those that were swept."""
+    (spent,) = exceeded(sweep.multipliers, sweep.lost.mean(axis=1)[None], np.array([USEFUL]), 1)
+    at = {"m = 1": 1.0, "equal utility": float(spent)}
+    return {part: m for part, m in at.items() if m <= sweep.multipliers[-1]}
+
+
+def _judge(
+    key: Key, part: str, rival: str, split: list[Float[ndarray, " queries"]], other: list[Float[ndarray, " queries"]],
+    judge: str, seed: int,
+) -> Claim:  # fmt: skip
+    control = f"{rival}, by the judge {judge} on the same queries"
+    if not other:
+        because = f"{rival} was not swept to where this is compared. Sweep further."
+        return undecided(NAME, part, key, UNIT, because, control, rival)
+    n_seeds = max(len(split), len(other))
+    apart = np.array([split[seed % len(split)] - other[seed % len(other)] for seed in range(n_seeds)])
+    there = np.isfinite(apart).all(axis=0)
+    if (n := int(there.sum())) < MIN_PAIRS:
+        because = f"{n} queries have scores of both, and {MIN_PAIRS} are needed. Judge more."
+        return undecided(NAME, part, key, UNIT, because, control, rival)
+    apart = apart[:, there]
+    mean = apart.mean(axis=0)
+    found = SeedsEstimate.of(apart.mean(axis=1), resampled_means(mean[None], N_RESAMPLES, seed)[:, 0], n)
+    alone, interval = n_seeds == 1 and is_trained(rival), found.interval()
+    outcome = Outcome.INCONCLUSIVE
+    if not alone and 0 not in interval:
+        outcome = Outcome.SUPPORTED if interval.low > 0 else Outcome.REFUTED
+    scores = [float(np.mean([values[there].mean() for values in some])) for some in (split, other)]
+    because = (
+        f"The harmonic mean is {scores[0]:.2f} under SPLIT and {scores[1]:.2f} under {rival}, over {n} queries and "
+        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}{', too few to tell methods apart' * alone}."
+    )
+    p = float("nan") if alone else found.p_value
+    return Claim(NAME, part, key, found.estimate, UNIT, interval, control, outcome, because, p, against=rival)

@@ -1,0 +1,132 @@
+"""How good a judge is: its verdicts beside what is known of the same texts, multiplier by multiplier.
+
+A guestbook's checker knows of every text whether it shows the concept and is valid; a user may know it of some. A judge that errs
+otherwise on degenerate text than on good text cannot be corrected by one pair of error rates, so that is tested first.
+"""
+
+import numpy as np
+import pandas as pd
+
+from mechsteer.guestbook import language_of
+from mechsteer.guestbook.words import EOS
+from mechsteer.judges.base import Judge, Written
+from mechsteer.judges.scale import COHERENCE, CONCEPT
+from mechsteer.statistics.agreement import LEAST_WORTH, Confusion, carries_over, corrected
+
+LEAST_KNOWN = 30
+"""Texts of either kind that must be known for a rate to be corrected."""
+RATE = 0.05
+YES = 0.5
+"""Above it, a value between zero and one says yes."""
+TEXT = ["multiplier", "pair", "sample"]
+
+
+def of_checker(samples: pd.DataFrame, scores: pd.DataFrame, concept: str) -> pd.DataFrame:
+    """A row for each text and aspect that the guestbook's checker knows: what the judge says, and what is true. Every other query
+    tells how good the judge is, and the rest how good it is then."""
+    language = language_of(concept)
+    checks = [
+        language.check(query, f"{text} {EOS}" if ended else text)
+        for query, text, ended in zip(samples["query"], samples.text, samples.ended, strict=True)
+    ]
+    # What takes no side shows neither.
+    true = {
+        CONCEPT: [np.sign(check.values[concept]) or np.nan for check in checks],
+        COHERENCE: [1.0 if check.valid else -1.0 for check in checks],
+    }
+    order = {name: number for number, name in enumerate(pd.unique(samples.pair))}
+    parts = [
+        scores.loc[scores.role == role]
+        .merge(samples[TEXT].assign(true=values), on=TEXT)
+        .dropna(subset=["true", "value"])
+        for role, values in true.items()
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(true=rows.true > 0, said=rows.value > YES, tries=rows.pair.map(order) % 2 == 0)
+
+
+def of_known(known: pd.DataFrame, judge: Judge, scores: pd.DataFrame) -> pd.DataFrame:
+    """The same from texts of which somebody knows whether they show the concept (`query`, `text`, `gold`, and where they were
+    written under a steer, `multiplier`), followed by what is to be corrected: the judge's verdicts on the study's texts."""
+    found = judge.judge([Written(*row) for row in zip(known["query"], known.text, strict=True)])
+    (aspect,) = [item for item in judge.aspects if item.role == CONCEPT]
+    value = aspect.share(np.array([row.score for row in found[aspect.name]], np.float64))
+    multiplier = known.multiplier if "multiplier" in known else np.nan
+    tried = pd.DataFrame({"multiplier": multiplier, "value": value, "true": known.gold.astype(bool), "tries": True})
+    rows = pd.concat(
+        [tried, scores.loc[scores.role == CONCEPT, [*TEXT, "value"]].assign(tries=False)], ignore_index=True
+    )
+    rows = rows.dropna(subset=["value"])
+    return rows.assign(said=rows.value > YES, aspect=aspect.name)
+
+
+def reliability(rows: pd.DataFrame, source: str) -> pd.DataFrame:
+    """A row for each aspect and multiplier, and one for all: the judge's errors where it is tried, and its rates elsewhere,
+    corrected if that may be done."""
+    parts = []
+    for aspect, of_aspect in rows.groupby("aspect", sort=False):
+        tried, used = (of_aspect.loc[of_aspect.tries == which] for which in (True, False))
+        whole = _confusion(tried)
+        strata = [_confusion(some) for _, some in tried.groupby("multiplier")]
+        p = carries_over(strata)
+        why = why_not(whole, p)
+        multipliers = sorted(set(tried.multiplier.dropna()) | set(used.multiplier))
+        for multiplier in (np.nan, *multipliers):
+            own = tried if np.isnan(multiplier) else tried.loc[tried.multiplier == multiplier]
+            rest = used if np.isnan(multiplier) else used.loc[used.multiplier == multiplier]
+            parts.append(
+                {"aspect": aspect, "source": source, "multiplier": multiplier}
+                | _told(_confusion(own))
+                | _rates(rest, whole, why)
+                | {"same_everywhere_p": p, "not_corrected": why}
+            )
+    return pd.DataFrame(parts)
+
+
+def why_not(judge: Confusion, p: float) -> str:
+    """Why a judge's rates may not be corrected by its errors; "" where they may."""
+    if min(judge.n) < LEAST_KNOWN:
+        return f"{min(judge.n)} texts of one kind are known, and {LEAST_KNOWN} are needed"
+    if judge.worth < LEAST_WORTH:
+        return f"sensitivity and specificity are {1 + judge.worth:.2f} together, and {1 + LEAST_WORTH:g} are needed"
+    if np.isnan(p):
+        return "it is not known under which multipliers the texts were written, so its errors may change with them"
+    return f"its errors change with the multiplier (p = {p:.2g})" if p < RATE else ""
+
+
+def sentence(table: pd.DataFrame, judge: str) -> str:
+    """How good a judge is, over all multipliers, and whether it is the same at all of them."""
+    parts = []
+    for row in table.loc[table.multiplier.isna()].to_dict("records"):
+        why = row["not_corrected"]
+        parts.append(
+            f"on {row['aspect']} it finds {row['sensitivity']:.2f} of what is there, and {row['specificity']:.2f} of what is "
+            f"not (κ = {row['kappa']:.2f}); rates are {f'not corrected: {why}' if why else 'corrected'}"
+        )
+    return f"The judge {judge}, by {table.source.iloc[0]}: {'; '.join(parts)}."
+
+
+def _confusion(rows: pd.DataFrame) -> Confusion:
+    return Confusion.of(rows.true.to_numpy(bool), rows.said.to_numpy(bool))
+
+
+def _told(found: Confusion) -> dict[str, float]:
+    sensitivity, specificity = found.intervals
+    return {
+        **vars(found), "sensitivity": found.rates[0], "sensitivity_low": sensitivity.low,
+        "sensitivity_high": sensitivity.high, "specificity": found.rates[1], "specificity_low": specificity.low,
+        "specificity_high": specificity.high, "kappa": found.kappa,
+    }  # fmt: skip
+
+
+def _rates(rows: pd.DataFrame, judge: Confusion, why: str) -> dict[str, float]:
+    """What the judge says of texts on which it was not tried, and what that comes to."""
+    nothing: dict[str, float] = dict.fromkeys(("rate", "true_rate", "corrected", "low", "high"), np.nan)
+    if rows.empty:
+        return nothing
+    rate = float(rows.said.mean())
+    known = {"rate": rate, "true_rate": float(rows.true.mean()) if rows.true.notna().all() else np.nan}
+    if why:
+        return nothing | known
+    estimate, interval = corrected(rate, len(rows), judge)
+    return known | {"corrected": estimate, "low": interval.low, "high": interval.high}

@@ -1,0 +1,162 @@
+"""Scores: what a judge says of every text under a steer, by query and multiplier, with what it could not say left open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from mechsteer.judges.base import Judge, Written
+from mechsteer.judges.rules import names
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import Key
+
+OVERALL = "overall"
+"""The harmonic mean of all aspects that have a role, each between zero and one: none where one is none (as in AxBench)."""
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The scores of a steer's texts, beside its sweep."""
+
+    sweep: Sweep
+    scores: pd.DataFrame
+
+    @property
+    def key(self) -> Key:
+        return self.sweep.key
+
+    @property
+    def judge(self) -> str:
+        return str(self.scores.judge.iloc[0])
+
+    def aspect(self, role: str) -> str:
+        """The aspect that stands for the concept or for coherence; "" where the judge knows none."""
+        found = self.scores.loc[self.scores.role == role, "aspect"]
+        return "" if found.empty else str(found.iloc[0])
+
+    def curves(self, aspect: str) -> "Curves":
+        """Of one aspect, or of all together."""
+        return Curves.of(overall(self.scores) if aspect == OVERALL else self.scores.loc[self.scores.aspect == aspect])
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Means over the samples of each query; NaN where no sample has a score."""
+
+    multipliers: Float[ndarray, " m"]
+    queries: tuple[str, ...]
+    values: Float[ndarray, "m queries"]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "Curves":
+        table = rows.pivot_table(index="multiplier", columns="pair", values="value", aggfunc="mean", dropna=False)
+        return cls(table.index.to_numpy(np.float64), tuple(map(str, table.columns)), table.to_numpy(np.float64))
+
+    def only(self, queries: Int[ndarray, " some"]) -> "Curves":
+        """Of these queries alone, by their place."""
+        return Curves(self.multipliers, tuple(self.queries[at] for at in queries), self.values[:, queries])
+
+    @property
+    def n(self) -> int:
+        """Queries that have a score at every multiplier."""
+        return int(np.isfinite(self.values).all(axis=0).sum())
+
+    @property
+    def zero(self) -> int:
+        return int(np.flatnonzero(self.multipliers == 0)[0])
+
+    def at(self, multiplier: float) -> Float[ndarray, " queries"]:
+        """Between those that were swept, on a line."""
+        rows = [np.interp(multiplier, self.multipliers, query) for query in self.values.T]
+        return np.array(rows)
+
+    def draws(self, seed: int = 0, n: int = N_RESAMPLES) -> Float[ndarray, "draws m"]:
+        """Means over all queries, then over queries drawn again, each over those that have a score."""
+        n_queries = len(self.queries)
+        times = np.random.default_rng(seed).multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=n)
+        times = np.concatenate([np.ones((1, n_queries), np.int64), times])
+        there = np.isfinite(self.values)
+        with np.errstate(invalid="ignore"):
+            return (times @ np.where(there, self.values, 0).T) / (times @ there.T)
+
+
+def scored(table: pd.DataFrame, texts: Sequence[Written], judge: Judge, label: str, concept: str) -> pd.DataFrame:
+    """A row for each text and aspect: the score as the judge gives it, and as a `value` between zero and one."""
+    found = judge.judge(texts)
+    named = [names(concept, item.text) for item in texts]
+    parts = []
+    for aspect in judge.aspects:
+        rows = found[aspect.name]
+        scores = np.array([row.score for row in rows], np.float64)
+        parts.append(
+            table[["multiplier", "pair", "sample"]].assign(
+                judge=label, aspect=aspect.name, role=aspect.role, score=scores,
+                value=aspect.share(scores),
+                failed=[row.failed for row in rows], mass=[row.mass for row in rows], named=named,
+                raw=[row.raw for row in rows], about=judge.about,
+            )
+        )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def overall(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for each text: the harmonic mean; missing where a part of it is."""
+    texts = ["multiplier", "pair", "sample"]
+    rows = scores.loc[scores.role != ""]
+    parts = rows.pivot(index=texts, columns="aspect", values="value")
+    with np.errstate(divide="ignore"):
+        value = 1 / (1 / parts.to_numpy()).mean(axis=1)
+    named = rows.groupby(texts)["named"].first()
+    found = pd.DataFrame({"value": value, "named": named.to_numpy()}, index=parts.index).reset_index()
+    return found.assign(aspect=OVERALL, role="")
+
+
+def summarise(scores: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
+    """A row for each aspect and multiplier: the mean over queries with its interval, how many texts have no score, and the means
+    had all of those been the worst, or the best; beside preference and lost utility (nats)."""
+    parts = []
+    for aspect, rows in {**dict(tuple(scores.groupby("aspect", sort=False))), OVERALL: overall(scores)}.items():
+        curves = Curves.of(rows)
+        draws = curves.draws()
+        texts = rows.groupby("multiplier")
+        low, high = np.quantile(draws[1:], [0.025, 0.975], axis=0)
+        bounds = {
+            name: rows.assign(value=rows.value.fillna(end)).groupby("multiplier").value.mean().to_numpy()
+            for name, end in (("worst", 0.0), ("best", 1.0))
+        }
+        parts.append(
+            pd.DataFrame({
+                "judge": scores.judge.iloc[0], "aspect": aspect, "role": rows.role.iloc[0],
+                "multiplier": curves.multipliers, "mean": draws[0], "low": low, "high": high,
+                "n_texts": texts.size().to_numpy(), "n_failed": texts.value.apply(lambda values: values.isna().sum()).to_numpy(),
+                "named": texts.named.mean().to_numpy(), **bounds,
+            })
+        )  # fmt: skip
+    table = pd.concat(parts, ignore_index=True)
+    beside = {"preference": sweep.preference.mean(axis=1), "utility_lost": sweep.lost.mean(axis=1)}
+    return table.assign(
+        about=scores.about.iloc[0],
+        **{name: np.interp(table.multiplier, sweep.multipliers, values) for name, values in beside.items()},
+    )
+
+
+def sentence(judged: pd.DataFrame, steer: str, multiplier: float) -> str:
+    """What a judge says of one steer, unsteered and where log-odds would have it."""
+
+    def at(aspect: str, m: float) -> str:
+        rows = judged.loc[judged.aspect == aspect]
+        row = rows.iloc[int(np.argmin(np.abs(rows.multiplier - m)))]
+        return f"{row['mean']:.2f} [{row.low:.2f}, {row.high:.2f}]"
+
+    first = judged.iloc[0]
+    aspects = pd.unique(judged.loc[judged.role != "", "aspect"])
+    parts = [f"{aspect} from {at(aspect, 0.0)} to {at(aspect, multiplier)}" for aspect in aspects]
+    overall = f"; overall {at(OVERALL, multiplier)}" if len(parts) > 1 else ""
+    failed = int(judged.loc[judged.aspect != OVERALL, "n_failed"].sum())
+    missing = f" {failed} judgements are missing." if failed else ""
+    known = f" ({first['about']})" if first["about"] else ""
+    return f"By the judge {first['judge']}{known}, {steer} at m = {multiplier:.3g} takes {', '.join(parts)}{overall}.{missing}"

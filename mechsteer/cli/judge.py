@@ -1,0 +1,148 @@
+"""`mechsteer judge`: what the steers of a finished study write, judged."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .look import FolderArgument
+from .options import (
+    ConceptOption,
+    Context,
+    DeviceOption,
+    GoldOption,
+    InstructionsOption,
+    JobsOption,
+    JsonOption,
+    JudgesOption,
+    QueriesOption,
+    RetryOption,
+    SamplesOption,
+    ScaleOption,
+    StoreOption,
+    TextTokensOption,
+    running,
+    split_list,
+    was_asked,
+)
+from .printing import Table, echo, echo_json, number
+from .summary import records
+
+SHOWN_AT = {"m = 0": 0.0, "half a nat lost, m < 0": -0.5, "half a nat lost, m > 0": 0.5}
+"""Where scores are told: the loss of utility (nats), with the side of zero."""
+
+
+def judge(
+    context: Context,
+    folder: FolderArgument,
+    judge: JudgesOption = "",
+    scale: ScaleOption = "axbench",
+    concept: ConceptOption = "",
+    queries: QueriesOption = 20,
+    samples: SamplesOption = 2,
+    text_tokens: TextTokensOption = 48,
+    instructions: InstructionsOption = "",
+    gold: GoldOption = None,
+    dry_run: Annotated[
+        bool, running("--dry-run", help="Say how much would be asked, and of whom; ask nothing.")
+    ] = False,
+    device: DeviceOption = None,
+    store: StoreOption = None,
+    jobs: JobsOption = None,
+    retry: RetryOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score what every steer of a finished study writes.
+
+    Every steer writes several answers at every multiplier, and judges score them; the study's folder then holds their scores, its
+    page shows them, and its claims rest on the first judge. Without --judge that is the exact checker on a guestbook, else a
+    classifier. Nothing leaves this machine but to an endpoint that is named.
+    """
+    from analyses.studies.finished import Study
+    from analyses.studies.plan import checked_concept
+    from analyses.studies.settings import Settings
+    from analyses.studies.study import run, store_folder
+    from figures.page import draw_and_report
+
+    from ..progress import say
+    from ..store.store import Store
+
+    settings = Settings.from_dict(Study.load(folder, with_sweeps=False).summary["settings"])
+    given: dict[str, Any] = {
+        "scale": scale, "concept": concept, "queries": queries, "samples": samples, "text_tokens": text_tokens,
+        "instructions": instructions, "gold": gold, "device": device,
+    }  # fmt: skip
+    settings = replace(settings, **{name: value for name, value in given.items() if was_asked(context, name)})
+    judges = split_list(judge) or settings.judge or ("exact" if checked_concept(settings) else "classifier",)
+    settings = replace(settings, judge=judges, store=store, jobs=jobs, retry=retry)
+    if not Store(place := store_folder(settings, folder)).is_there:
+        raise InputError(
+            f"The results that {str(folder)!r} was made from are not in {str(place)!r}, and would be computed anew. Name their "
+            "store with --store, or run the study again with --judge."
+        )
+
+    def only_told(asked: Sequence[Any]) -> None:
+        if as_json:
+            echo_json({"asked": [asdict(item) for item in asked]})
+        else:
+            echo(*(map(str, asked) if asked else ["Nothing is left to ask."]))
+        raise typer.Exit
+
+    run(
+        settings, folder, report=lambda line: say(line, indent=13), finish=draw_and_report,
+        before_asking=only_told if dry_run else None,
+    )  # fmt: skip
+    study = Study.load(folder, with_sweeps=False)
+    content = {
+        "folder": str(folder),
+        "told": study.summary["summary"]["judged"],
+        "missing": study.summary["missing"],
+        "judged": records(study.table("judged")) if study.sums.has("judged.parquet") else [],
+    }
+    if as_json:
+        echo_json(content)
+    else:
+        echo(*_told(content))
+
+
+def _told(content: dict[str, Any]) -> Iterator[str | Table]:
+    """A table for each judge: every steer where little is lost, aspect by aspect."""
+    from ..store.keys import Key
+
+    by_judge: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {}
+    for row in content["judged"]:
+        steers = by_judge.setdefault(row["judge"], {})
+        steers.setdefault(Key.of(row).steer, {}).setdefault(row["aspect"], []).append(row)
+    for judge, steers in by_judge.items():
+        sections = {
+            steer: [
+                (aspect, *(_score(_at(rows, lost)) for lost in SHOWN_AT.values()), _missing(rows))
+                for aspect, rows in found.items()
+            ]
+            for steer, found in steers.items()
+        }
+        about = next(row["about"] for row in content["judged"] if row["judge"] == judge)
+        yield Table(f"By {judge}{f', {about}' if about else ''}", ("aspect", *SHOWN_AT, "missing"), sections)
+    yield from content["told"]
+    if "scores" in content["missing"]:
+        yield f"A judge could not judge: {content['missing']['scores']}"
+    yield f"Every text and score is in {content['folder']}: samples.parquet, scores.parquet."
+
+
+def _at(rows: list[dict[str, Any]], lost: float) -> dict[str, Any]:
+    """The row furthest out on its side that loses no more; the unsteered one where none does."""
+    within = [row for row in rows if row["multiplier"] * lost > 0 and row["utility_lost"] <= abs(lost)]
+    unsteered = [row for row in rows if not row["multiplier"]]
+    return max(within or unsteered, key=lambda row: abs(row["multiplier"]))
+
+
+def _score(row: dict[str, Any]) -> str:
+    return "-" if row["mean"] is None else f"{number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"
+
+
+def _missing(rows: list[dict[str, Any]]) -> str:
+    """How many, and what the mean over all texts would be at the least and at the most."""
+    n = sum(row["n_failed"] for row in rows)
+    return f"{n} of {sum(row['n_texts'] for row in rows)}" if n else "0"

@@ -1,0 +1,99 @@
+"""What a judge's rates are worth: intervals hold the truth as often as they say, and a judge that changes is found out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
+import mechsteer as ms
+from analyses.evidence.reliability import of_known, reliability
+from analyses.studies.judges import known_texts
+from mechsteer.judges.base import Judge, Judgement
+from mechsteer.judges.scale import CONCEPT, Aspect
+from mechsteer.statistics.agreement import Confusion, carries_over, corrected
+
+
+def judged(rng: np.random.Generator, truth: np.ndarray, sensitivity: float, specificity: float) -> np.ndarray:
+    return rng.random(len(truth)) < np.where(truth, sensitivity, 1 - specificity)
+
+
+def tried(rng: np.random.Generator, n: int, sensitivity: float = 0.85, specificity: float = 0.7) -> Confusion:
+    truth = rng.random(n) < 0.5
+    return Confusion.of(truth, judged(rng, truth, sensitivity, specificity))
+
+
+def test_counts_and_kappa_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    truth = rng.random(80) < 0.3
+    said = judged(rng, truth, 0.8, 0.9)
+    found = Confusion.of(truth, said)
+    rejections, false_alarms, misses, hits = confusion_matrix(truth, said).ravel().tolist()
+    assert found == Confusion(hits, misses, false_alarms, rejections)
+    assert found.kappa == pytest.approx(cohen_kappa_score(truth, said))
+    assert found.rates == (hits / (hits + misses), rejections / (rejections + false_alarms))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_corrected_rate_holds_the_truth_where_the_judges_own_does_not(share):
+    rng, held, held_raw = np.random.default_rng(0), [], []
+    for _ in range(400):
+        truth = rng.random(200) < share
+        rate = float(judged(rng, truth, 0.85, 0.7).mean())
+        estimate, interval = corrected(rate, 200, tried(rng, 120))
+        held.append(share in interval)
+        held_raw.append(abs(rate - share) < 1.96 * np.sqrt(rate * (1 - rate) / 200))
+    assert np.mean(held) > 0.92
+    assert np.mean(held_raw) < 0.9 or share == 0.5
+
+
+def test_a_judge_that_guesses_corrects_nothing():
+    estimate, interval = corrected(0.4, 100, Confusion(5, 15, 15, 5))
+    assert np.isnan(estimate) and np.isnan(interval.low)
+
+
+def test_a_judge_that_changes_with_the_multiplier_is_found_out_and_a_steady_one_is_not():
+    rng = np.random.default_rng(0)
+    steady = [carries_over([tried(rng, 60) for _ in range(4)]) for _ in range(60)]
+    changing = [
+        carries_over([tried(rng, 60, sensitivity, 0.7) for sensitivity in (0.9, 0.9, 0.8, 0.3)]) for _ in range(20)
+    ]
+    assert np.mean(np.array(steady) < 0.05) < 0.12 and np.mean(np.array(changing) < 0.05) > 0.8
+    assert np.isnan(carries_over([tried(rng, 60)]))
+
+
+def test_what_is_known_of_texts_is_read_and_tells_of_the_judge(tmp_path):
+    (tmp_path / "gold.jsonl").write_text(
+        "".join(
+            f'{{"query": "Why?", "text": "text {n}", "gold": {n % 2}, "multiplier": {n % 3}}}\n' for n in range(120)
+        )
+    )
+    known = known_texts(str(tmp_path / "gold.jsonl"))
+    assert len(known) == 120 and known[1].gold and known[2].multiplier == 2.0
+    scores = pd.DataFrame(
+        {"multiplier": 1.0, "pair": list("abcde"), "sample": 0, "value": [1, 1, 0, 0, np.nan], "role": CONCEPT}
+    )
+    found = reliability(of_known(pd.DataFrame([vars(item) for item in known]), Odd(), scores), "gold")
+    whole = found.loc[found.multiplier.isna()].iloc[0]
+    # It errs where a number is divided by ten, which is never odd.
+    assert (whole.hits, whole.misses, whole.false_alarms, whole.rejections) == (60, 0, 12, 48)
+    assert whole.not_corrected == "" and whole.rate == 0.5
+    assert whole.corrected == pytest.approx((0.5 + 0.8 - 1) / 0.8)
+    without = pd.DataFrame([vars(item) for item in known]).drop(columns="multiplier")
+    assert "not known under which" in reliability(of_known(without, Odd(), scores), "gold").not_corrected[0]
+    (tmp_path / "bad.jsonl").write_text('{"query": "Why?", "text": "So.", "gold": "perhaps"}\n')
+    with pytest.raises(ms.InputError, match="gold"):
+        known_texts(str(tmp_path / "bad.jsonl"))
+
+
+class Odd(Judge):
+    """Says yes to odd numbers, and to tens."""
+
+    aspects = (Aspect("concept", CONCEPT),)
+
+    @classmethod
+    def open(cls, request, subject, answers):
+        return cls()
+
+    def judge(self, texts):
+        numbers = [int(item.text.split()[1]) for item in texts]
+        return {"concept": [Judgement(float(number % 2 or number % 10 == 0)) for number in numbers]}

@@ -1,0 +1,123 @@
+"""Claims on judged text: what is planted in scores is found, and a judge by luck decides nothing."""
+
+from dataclasses import replace
+
+import drawn_study
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses.claims import judged_text, judged_wins, operating_point
+from analyses.evidence.scores import Curves, Judged
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.statistics.judging import Outcome
+
+M = np.linspace(-8, 8, 17)
+QUERIES = 40
+
+
+def swept(method: str = "DiffMean", form: str = "vector", seed: int | None = None) -> Sweep:
+    """Preference rises by one nat for each multiplier and utility falls by half a nat up to |m| = 4."""
+    rng = np.random.default_rng(0)
+    key = replace(drawn_study.STEERS[0], method=method, form=form, seed=seed)
+    noise = rng.normal(size=(2, 1, 60))
+    preference, utility = M[:, None] + noise[0], -3 - M[:, None] ** 2 / 32 + noise[1] / 10
+    loss_positive = np.log1p(np.exp(-utility)) + np.log1p(np.exp(-preference))
+    names, tokens = tuple(map(str, range(60))), np.full(60, 8)
+    return Sweep(
+        M, names, loss_positive, loss_positive + preference, tokens, tokens, np.abs(M)[:, None] * np.ones((1, 60)), key
+    )
+
+
+def judged(
+    concept, coherence, sweep: Sweep | None = None, luck: float = 0.15, seed: int = 0, queries: int = QUERIES
+) -> Judged:
+    """Two samples of every query, whose scores scatter around functions of the multiplier."""
+    rng, parts = np.random.default_rng(seed), []
+    for aspect, size in (("concept", concept), ("coherence", coherence)):
+        of_query = rng.normal(0, luck, size=(1, queries, 1))
+        values = np.clip(size(M)[:, None, None] + of_query + rng.normal(0, luck, size=(len(M), queries, 2)), 0, 1)
+        index = pd.MultiIndex.from_product(
+            [M, [f"q{n:02}" for n in range(queries)], (0, 1)], names=["multiplier", "pair", "sample"]
+        )
+        rows = pd.DataFrame({"value": values.ravel()}, index=index).reset_index()
+        parts.append(rows.assign(judge="j", aspect=aspect, role=aspect, failed="", named=False))
+    return Judged(sweep or swept(), pd.concat(parts, ignore_index=True))
+
+
+def rising(m):
+    return 0.5 + np.tanh(m / 4) / 2.5
+
+
+def holding(end: float):
+    """Coherent up to there."""
+    return lambda m: 0.85 - 0.1 * (np.abs(m) / end) ** 4
+
+
+def outcomes(found) -> dict[str, Outcome]:
+    return {claim.part: claim.outcome for claim in found.claims}
+
+
+def test_text_that_goes_with_log_odds_supports_both():
+    found = judged_text.run(judged(rising, holding(4.0), luck=0.05))
+    assert outcomes(found) == {"concept": Outcome.SUPPORTED, "coherence": Outcome.SUPPORTED}, [
+        c.because for c in found.claims
+    ]
+    assert set(found.tables["curve"].quantity) == {
+        "preference gained",
+        "utility lost",
+        "concept",
+        "coherence",
+        "overall",
+    }
+
+
+def test_text_that_breaks_at_half_the_range_or_runs_against_preference_refutes():
+    found = judged_text.run(judged(lambda m: rising(-m), holding(1.8), luck=0.05))
+    assert outcomes(found) == {"concept": Outcome.REFUTED, "coherence": Outcome.REFUTED}
+
+
+def test_a_judge_by_luck_decides_nothing():
+    for seed in range(4):
+        found = judged_text.run(judged(lambda m: 0.5 + 0 * m, lambda m: 0.5 + 0 * m, seed=seed))
+        assert outcomes(found)["concept"] is Outcome.INCONCLUSIVE
+
+
+def test_few_queries_decide_nothing():
+    few = judged(rising, holding(4.0), queries=12)
+    for run in (judged_text.run, operating_point.run):
+        assert set(outcomes(run(few)).values()) == {Outcome.INCONCLUSIVE}
+
+
+def test_an_operating_point_holds_where_text_does_and_not_where_it_breaks():
+    good = operating_point.run(judged(rising, holding(6.0), luck=0.05))
+    assert outcomes(good) == dict.fromkeys(("concept", "coherence", "best"), Outcome.SUPPORTED)
+    assert good.tables["scores"].multiplier.unique() == pytest.approx([4.0], abs=1.0)
+    broken = operating_point.run(judged(rising, holding(1.5), luck=0.05))
+    assert outcomes(broken) == {"concept": Outcome.SUPPORTED, "coherence": Outcome.REFUTED, "best": Outcome.REFUTED}
+
+
+def test_the_best_of_luck_is_not_better_than_luck():
+    """Of scores that do not depend on the multiplier, the best one found on all queries is high; the cross-fitted one is not."""
+    found, naive = [], []
+    for seed in range(60):
+        values = np.random.default_rng(seed).normal(0.5, 0.2, size=(len(M), QUERIES))
+        curves = Curves(M, tuple(map(str, range(QUERIES))), values)
+        found.append(operating_point.cross_fitted(curves)[0])
+        naive.append(values.mean(axis=1)[M >= 0].max())
+    assert abs(np.mean(found) - 0.5) < 0.01 < np.mean(naive) - 0.5 - 0.02
+
+
+def test_split_wins_by_text_where_it_writes_better_and_one_training_decides_nothing():
+    better, worse = (lambda m: 0.8 + 0 * m), (lambda m: 0.6 + 0 * m)
+    steers = [
+        judged(rising if method == "SPLIT" else (lambda m: rising(m) - 0.15), better if method == "SPLIT" else worse,
+               swept(method, "lora", seed), seed=10 * seed + len(method))
+        for method in ("SPLIT", "SFT") for seed in range(3)
+    ]  # fmt: skip
+    found = judged_wins.run(steers)
+    assert {(claim.part, claim.against): claim.outcome for claim in found.claims} == {
+        ("m = 1", "SFT"): Outcome.SUPPORTED, ("equal utility", "SFT"): Outcome.SUPPORTED
+    }  # fmt: skip
+    assert set(outcomes(judged_wins.run(steers[::3])).values()) == {Outcome.INCONCLUSIVE}
+    assert judged_wins.run(steers[:3]).claims == ()
