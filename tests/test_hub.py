@@ -88,6 +88,14 @@ def test_a_repository_holds_one_steer_and_weights_of_a_model_are_none(steer, rep
     assert code == 2 and error.count("\n") == 1 and not (tmp_path / "other").exists()
 
 
+def test_a_steer_of_another_program_is_written_as_one_of_ours_first(tmp_path, mechsteer):
+    vector = ms.SteeringVector("1:resid_post", torch.ones(128), origin=ms.Origin(positions="every"))  # pyright: ignore
+    ours, other = vector.save(tmp_path / "ours.safetensors"), tmp_path / "other.gguf"
+    assert mechsteer("export", ours, "--to", "gguf-vector", "--out", other)[0] == 0
+    code, _, error = mechsteer("push", other, tmp_path / "repository")
+    assert code == 2 and "mechsteer export --to mechsteer" in error and not (tmp_path / "repository").exists()
+
+
 def test_a_hub_that_refuses_is_one_sentence(steer, mechsteer, monkeypatch):
     def refuse(self, name):
         raise HfHubHTTPError("401 Client Error: who are you?", response=SimpleNamespace(headers={}, request=None))
