@@ -18,6 +18,7 @@ OTHER = Settings(
     recipe="paper", steps=7, tune=1, panel=0, ask_for="{query} yes", ask_against="{query} no", other_pairs=("z.csv",),
     second_pairs="s.csv", claims=("SFT-lora",), judge=("rules",), scale="trait", concept="calm", queries=9, samples=3,
     text_tokens=8, instructions="ours", gold="g.jsonl", seed=3, device="cpu", device_map="auto", dtype="float16", width="acl",
+    intervention=("theirs.pt#format=easyedit#layer=1",),
 )  # fmt: skip
 """In every field something else than the default, but for files of members from outside."""
 

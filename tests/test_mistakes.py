@@ -45,6 +45,12 @@ MISTAKES = {
     "sweep --intervention V --out s.parquet --model nowhere": "No model could be opened at 'nowhere'",
     "generate --intervention V -m 1,x prompt": "neither LO:HI:N nor a list of numbers",
     "generate --intervention V 'What about the soup?'": "hold words that guestbook does not know ('What', 'soup?')",
+    "study --intervention nowhere.pt": "There is no intervention at 'nowhere.pt'",
+    "study --intervention V.safetensors#layer=3": "'layer' cannot be said of a file of the format mechsteer",
+    "inspect nowhere": "There is no intervention at 'nowhere'",
+    "export V --to word --out w": "The format 'word' is unknown. Choose mechsteer, peft",
+    "export V --to peft --out w": "The format peft has no words for the place resid_mid",
+    "export V --to mechsteer --out w.safetensors --pairs nowhere.csv": "There is no file nowhere.csv",
     "report study --out page.pdf": "Name a file that ends in .html",
 }
 

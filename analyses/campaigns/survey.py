@@ -10,7 +10,7 @@ from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
 
 from ..studies.plan import plan
-from ..studies.study import Models, Opener, checked_pairs, choose_site, site_choice, source_of, subjects_of, with_steers
+from ..studies.study import Models, Opener, checked_pairs, choose_site, imported, site_choice, source_of, subjects_of
 from ..units.steers import Imported, PairSet
 from .cell import failure, stamped
 from .plan import CampaignPlan, Cell
@@ -57,7 +57,8 @@ def units_of(cell: Cell, store: Store, models: Models | None) -> tuple[Unit, ...
     opener = Opener(cell.settings, store, models or Models())
     subjects = subjects_of(cell.settings, checked_pairs(cell.settings), opener)
     settings = replace(cell.settings, format=opener.settled_format(subjects.model))
-    subjects, site, choice = with_steers(settings, subjects), settings.site, None
+    subjects = replace(subjects, steers=tuple(imported(settings, subjects.model)))
+    site, choice = settings.site, None
     if site == "auto":
         choice = site_choice(settings, subjects)
         site = str(choose_site(settings, subjects, Bench(store))) if choice.key in store else STAND_IN

@@ -35,6 +35,7 @@ from .settings import Settings, parse_columns
 from .workers import Workers, jobs_for
 
 if TYPE_CHECKING:
+    from mechsteer.interventions import Intervention
     from mechsteer.models.model import Model
 
 N_SECOND = 100
@@ -76,6 +77,8 @@ def run(
     opener = Opener(settings, store, models or Models())
     subjects = subjects_of(settings, checked, opener)
     settings = replace(settings, format=opener.settled_format(subjects.model))
+    steers = imported(settings, subjects.model)
+    subjects = replace(subjects, steers=tuple(steers))
     store.prepare()
     opener.remember(subjects.model)
     with (
@@ -86,7 +89,8 @@ def run(
         bench = Bench(store, opener.open, retry=settings.retry)
         for pairs in (*subjects.all_pairs, some_of(subjects.learning, settings.seed)):
             bench.put(PairSet.of(pairs), pairs)
-        subjects = with_steers(settings, subjects, bench)
+        for unit, steer in steers.items():
+            bench.put(unit, steer)
         model = subjects.model
         stages.done("model", f"{model.name}: {model.n_layers} layers of width {model.d_model}")
         if settings.format != PromptFormat.parse(settings.format).name:
@@ -310,23 +314,21 @@ def subjects_of(settings: Settings, checked: Checked, opener: Opener) -> Subject
     return Subjects(opener.reference([learning, testing, *second]), learning, testing, others, second)
 
 
-def with_steers(settings: Settings, subjects: Subjects, bench: Bench | None = None) -> Subjects:
-    """The same with the steers that came in files, read in the prompt format that is studied; a bench is given them."""
+def imported(settings: Settings, model: ModelReference) -> "dict[Imported, Intervention]":
+    """The steers that came in files, read in the prompt format that is studied."""
     if not settings.intervention:
-        return subjects
+        return {}
     from mechsteer.formats.imported import content_of, for_study  # which need torch
 
-    units = []
+    found = {}
     for file, name in zip(settings.intervention, settings.imported, strict=True):
-        steer = for_study(file, name, subjects.model, settings.format)
+        steer = for_study(file, name, model, settings.format)
         unit = Imported(
-            subjects.model, content_of(steer), name, steer.form, write_sites(steer.sites), steer.rule.name,
+            model, content_of(steer), name, steer.form, write_sites(steer.sites), steer.rule.name,
             steer.origin.positions, settings.format,
         )  # fmt: skip
-        if bench is not None:
-            bench.put(unit, steer)
-        units.append(unit)
-    return replace(subjects, steers=tuple(units))
+        found[unit] = steer
+    return found
 
 
 def checked_pairs(settings: Settings) -> Checked:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..families import FORMATS
+from ..paths import resolved
 from .beside import Beside, read_beside
 
 GENERAL = {
@@ -38,7 +39,7 @@ class SteerFile:
                     f"{item!r} says nothing of {path!r}. Write {path}#NAME=VALUE, such as #site=15:resid_post."
                 )
             found[name.strip()] = value.strip()
-        return cls(Path(path), found | {name: str(value) for name, value in (said or {}).items()})
+        return cls(Path(resolved(path)), found | {name: str(value) for name, value in (said or {}).items()})
 
     @property
     def name(self) -> str:
