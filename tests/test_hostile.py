@@ -89,6 +89,7 @@ def test_a_gguf_file_that_claims_to_be_longer_than_it_is_ends(tmp_path):
 @pytest.mark.parametrize(("tensors", "message"), [
     ({"direction.x": torch.ones(4)}, "no control vector"),
     ({"direction.1": torch.ones(4, 4)}, "no vectors"),
+    ({"direction.1": torch.ones(4), "direction.01": torch.ones(4)}, "two directions for one layer"),
     ({"blk.0.attn_q.weight": torch.ones(4)}, "no control vector"),
     ({"direction.1": torch.full((4,), torch.nan)}, "4 of 4 entries"),
 ])  # fmt: skip
@@ -135,3 +136,24 @@ def test_a_file_of_json_that_holds_no_directions_is_refused(tmp_path, content):
     (tmp_path / "a.svec").write_text(content)
     with pytest.raises(InputError, match=r"a\.svec"):
         ms.load_intervention(tmp_path / "a.svec", layers=1)
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"layer_activations": {}}, "holds no layer_activations"),
+    ({"layer_activations": {"1": torch.ones(4)}}, "is no number"),
+    ({"layer_activations": {1: torch.ones(4)}, "layer_type": ["mlp"]}, "which is no site"),
+    ({"layer_activations": {1: torch.ones(4, dtype=torch.int32)}}, "where a tensor of floats should be"),
+    ({"layer_activations": {-1: torch.ones(4)}}, "negative"),
+])  # fmt: skip
+def test_fields_that_are_no_steering_vector_are_refused(tmp_path, fields, message):
+    torch.save(fields, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=message):
+        ms.load_intervention(tmp_path / "a.pt", format="steering-vectors")
+
+
+@pytest.mark.parametrize("decoder", [torch.tensor(1.0), torch.ones(3), torch.ones(2, 2, 2), None])
+def test_an_sae_without_a_table_of_directions_is_refused(tmp_path, decoder):
+    (tmp_path / "cfg.json").write_text(json.dumps({"hook_name": "blocks.1.hook_resid_post"}))
+    save_file({"other": torch.ones(2)} if decoder is None else {"W_dec": decoder}, tmp_path / "sae_weights.safetensors")
+    with pytest.raises(InputError, match="W_dec is no table|no decoder"):
+        ms.load_intervention(tmp_path, row=0)

@@ -39,9 +39,12 @@ def read(path: Path, layers: str = "") -> Intervention:
         )
     if any(tensor.ndim != 1 for tensor in named.values()):
         raise damaged(path, "its directions are no vectors")
-    chosen = layers_of(layers, [int(name) for name in named], path)
+    directions = {int(name): tensor for name, tensor in named.items()}
+    if len(directions) < len(named):
+        raise damaged(path, "it holds two directions for one layer")
+    chosen = layers_of(layers, list(directions), path)
     origin = Origin(positions="every", settings=settings_of(said))
-    return join([SteeringVector(Site(layer, "resid_post"), named[str(layer)], origin=origin) for layer in chosen])
+    return join([SteeringVector(Site(layer, "resid_post"), directions[layer], origin=origin) for layer in chosen])
 
 
 def write(intervention: Intervention, path: Path) -> Path:

@@ -44,7 +44,7 @@ def read(path: Path, row: str, site: str = "") -> Intervention:
         with safe_open(path / WEIGHTS, framework="pt") as file:
             rows = file.get_slice(DECODER)
             direction = rows[index(row, "row", rows.get_shape()[0])].float()
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, IndexError, TypeError) as error:
         raise damaged(path / WEIGHTS, f"it holds no decoder that can be read ({error})") from error
     if direction.ndim != 1 or not torch.is_floating_point(direction):
         raise damaged(path / WEIGHTS, f"{DECODER} is no table of directions")

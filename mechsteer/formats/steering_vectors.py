@@ -40,7 +40,8 @@ def read(path: Path) -> Intervention:
     fields = vars(found) if isinstance(found, Fields) else found
     if not isinstance(fields, dict) or not isinstance(layers := fields.get(FIELD), dict) or not layers:
         raise damaged(path, f"it holds no {FIELD}")
-    if (kind := fields.get("layer_type", "decoder_block")) not in PLACES:
+    kind = fields.get("layer_type", "decoder_block")
+    if not isinstance(kind, str) or kind not in PLACES:
         raise InputError(f"{str(path)!r} acts at {kind!r}, which is no site. Those are {', '.join(PLACES)}.")
     parts = []
     for layer, value in layers.items():
