@@ -16,6 +16,7 @@ from analyses.studies.finished import Study
 from analyses.studies.plan import plan
 from analyses.studies.settings import Settings
 from analyses.studies.study import Opener, checked_pairs, run, store_folder, subjects_of
+from analyses.units.judged import Bar
 from mechsteer import guestbook as language
 from mechsteer.families import JUDGES
 from mechsteer.judges.answers import Answers
@@ -25,6 +26,7 @@ from mechsteer.judges.request import Request
 from mechsteer.judges.rules import distinct, names, refuses
 from mechsteer.judges.scale import Aspect, read_scale
 from mechsteer.judges.scales import SCALES
+from mechsteer.registry import extend, forget_extensions
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench
 
@@ -146,6 +148,42 @@ def test_a_scale_of_ones_own_is_refused_by_its_line(tmp_path, text, said):
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(ms.InputError, match=said):
         read_scale(str(tmp_path / "mine.toml"))
+
+
+OUTSIDE = '''
+"""Long is good."""
+
+from mechsteer.judges.base import Judge, Judgement
+from mechsteer.judges.scale import Aspect
+
+FAMILY = "judge"
+NAME = "long"
+
+
+class Long(Judge):
+    @classmethod
+    def open(cls, request, subject, answers):
+        return cls()
+
+    @property
+    def aspects(self):
+        return (Aspect("letters", "concept", 0, 100),)
+
+    def judge(self, texts):
+        return {"letters": [Judgement(float(len(item.text))) for item in texts]}
+'''
+
+
+def test_a_judge_from_outside_joins_by_its_file_and_its_content_is_part_of_the_key(tmp_path):
+    (tmp_path / "long.py").write_text(OUTSIDE)
+    extend(tmp_path / "long.py")
+    try:
+        assert [row.score for row in opened("long", tmp_path).judge(TEXTS[:3])["letters"]] == [
+            float(len(text.text)) for text in TEXTS[:3]
+        ]
+        assert Bar.of(Request.parse("long", "axbench"), "", "").code
+    finally:
+        forget_extensions()
 
 
 class Counting(Asked):
@@ -302,6 +340,19 @@ def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(
             again = judge_again(study, unit.claim)
             assert [claim.to_dict() for claim in again.claims] == [claim.to_dict() for claim in found.claims]
     assert not asked
+
+
+def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, mechsteer, monkeypatch):
+    monkeypatch.setattr("mechsteer.judges.endpoint.Endpoint.ask", lambda *asked: pytest.fail("something was asked"))
+    url = "http://127.0.0.1:9/v1"
+    code, told, error = mechsteer("judge", study, "--judge", f"endpoint=some-model@{url}", "--dry-run", "--json")
+    assert code == 0, error
+    (asked,) = json.loads(told)["asked"]
+    different = Study.load(study).table("samples")[["query", "text"]].drop_duplicates()
+    # Concept and fluency do not name the query, the instruction does.
+    assert asked["n_questions"] == 2 * different.text.nunique() + len(different)
+    assert asked["url"] == url and asked["n_tokens"] > 100 * asked["n_questions"]
+    assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
 
 
 def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
