@@ -19,7 +19,7 @@ import mechsteer as ms
 from analyses.claims import CLAIMS
 from analyses.studies.finished import Study
 from analyses.studies.widths import VENUES
-from figures import all_figures, draw_all, draw_one, frontier, plot, preference_curve
+from figures import all_figures, draw_all, draw_one, frontier, gallery, plot, preference_curve
 from figures.__main__ import app
 from figures.drawing import style
 from figures.drawing.captions import TEX, caption_of, write_caption
@@ -317,6 +317,21 @@ def test_a_width_in_millimetres_is_that_of_the_file(study, tmp_path):
     draw_one(study, "sites", tmp_path, "127")
     box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", (tmp_path / "sites.pdf").read_bytes())
     assert box is not None and float(box.group(1)) == pytest.approx(127 / 25.4 * 72)
+
+
+def test_a_gallery_shows_each_figure_of_the_first_study_that_has_it_and_says_what_none_has(
+    study, tmp_path, monkeypatch
+):
+    shown = {name: all_figures()[name] for name in ("sites", "validity", "two_options")}
+    monkeypatch.setattr(gallery, "all_figures", lambda: shown)
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    for gone in ("sites.parquet", "two_options.parquet"):
+        (folder / gone).unlink()
+    lacking = Study.load(folder)
+    page = gallery.write_gallery([lacking, study], tmp_path / "both").read_text()
+    assert all(f"![{name}]({name}.png)" in page and (tmp_path / f"both/{name}.png").is_file() for name in shown)
+    page = gallery.write_gallery([lacking], tmp_path / "one").read_text()
+    assert "no results for sites, two_options." in page and "![validity](validity.png)" in page
 
 
 # Axes of the caller's.

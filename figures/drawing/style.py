@@ -83,7 +83,7 @@ def _spare(number: int) -> Look:
 
 _SETTINGS: dict[Any, Any] = {
     "figure.dpi": 150,
-    "savefig.dpi": 400,
+    "savefig.dpi": 300,
     # Of the family of Times, in which these venues set their text; Matplotlib brings it along.
     "font.family": ["STIXGeneral", "DejaVu Sans"],
     "mathtext.fontset": "stix",

@@ -1,0 +1,59 @@
+"""The gallery: every figure with its caption on a page in Markdown, `python -m figures.gallery STUDY ... --out FOLDER`."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from matplotlib.figure import Figure
+from PIL import Image
+
+from analyses.studies.finished import Study
+from mechsteer.store.atomic import write_atomically
+
+from . import all_figures
+from .drawing.captions import caption_of
+from .drawing.style import style
+
+DPI, COLOURS = 220, 96
+"""Sharp enough for a page, and few colours: all figures together stay below two megabytes."""
+
+
+def write_gallery(studies: Sequence[Study], folder: Path) -> Path:
+    """README.md in the folder, with a picture for each figure; each is of the first study that has results for it."""
+    parts, lacking = [], []
+    for name, member in all_figures().items():
+        drawn = ((study, figure) for study in studies if (figure := member.module().draw(study)) is not None)
+        if (found := next(drawn, None)) is None:
+            lacking.append(name)
+            continue
+        study, figure = found
+        _write_small(figure, folder / f"{name}.png")
+        model, pairs = study.summary["model"]["name"], study.summary["pairs"]["testing"]["name"]
+        caption = caption_of(figure, member.doc.splitlines()[0])
+        parts.append(f"## {name}\n\n![{name}]({name}.png)\n\n{caption} ({Path(model).stem}, {pairs})\n")
+    head = "# Gallery\n\nEvery figure that a study leaves, with its caption. `python -m figures.gallery` wrote this page.\n"
+    if lacking:
+        head += f"\nThese studies have no results for {', '.join(lacking)}.\n"
+    text = "\n".join((head, *parts))
+    return write_atomically(folder / "README.md", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _write_small(figure: Figure, path: Path) -> None:
+    buffer = BytesIO()
+    with style():
+        figure.savefig(buffer, dpi=DPI)
+    image = Image.open(buffer).convert("RGB").quantize(COLOURS)
+    write_atomically(path, lambda temporary: image.save(temporary, optimize=True))
+
+
+def main(
+    studies: Annotated[list[Path], typer.Argument(help="Finished studies; a figure is of the first that has it.")],
+    out: Annotated[Path, typer.Option(help="The folder of the page.")] = Path("docs/gallery"),
+) -> None:
+    print(write_gallery([Study.load(study) for study in studies], out))
+
+
+if __name__ == "__main__":
+    typer.run(main)
