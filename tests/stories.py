@@ -30,7 +30,7 @@ from mechsteer.store.keys import labelled
 M = drawn_study.M
 Curve = Callable[[Float[ndarray, " m"]], Float[ndarray, " m"]]
 STEER = replace(drawn_study.WHERE, method="DiffMean", form="vector", rule="add")
-N_PAIRS = 60
+N_PAIRS, N_DIRECTIONS = 60, 24
 
 
 def written(n: int = 2 * N_PAIRS, name: str = "garden") -> Pairs:
@@ -125,19 +125,17 @@ def _judged(story: Story, sweep: Sweep) -> tuple[list[Claim], dict[str, pd.DataF
     """The gate as the study judges it, and whether curves transfer."""
     if not story.judged:
         return [], {}
-    rng, rows = np.random.default_rng(1), []
+    rng, n, found = np.random.default_rng(1), len(sweep.pairs), []
+    kinds = [control.STEER, *[control.COVARIANCE] * N_DIRECTIONS, *[control.SHUFFLED] * N_DIRECTIONS]
     for budget in (0.1, 0.25, 0.5):
         low, high = useful_range(sweep, budget)
         change = [[np.interp(end, M, curve) for curve in sweep.preference.T] for end in (low, high)]
-        drawn = {(control.STEER, 0): (np.array(change[1]) - change[0]) / 2}
-        for kind in (control.COVARIANCE, control.SHUFFLED):
-            for draw in range(24):
-                drawn[kind, draw] = rng.normal(0, story.chance) + rng.normal(0, 0.1, len(sweep.pairs))
-        shift = 0.05 * (high - low)
-        for (kind, draw), gained in drawn.items():
-            about = {"kind": kind, "draw": draw, "budget": budget, "relative_shift": shift}
-            rows.append(pd.DataFrame({"pair": sweep.pairs, "gained": gained}).assign(**about))
-    found = control.run(labelled(pd.concat(rows, ignore_index=True), STEER))
+        by_chance = rng.normal(0, story.chance, (len(kinds) - 1, 1)) + rng.normal(0, 0.1, (len(kinds) - 1, n))
+        gained = np.vstack([(np.array(change[1]) - change[0]) / 2, by_chance])
+        about = {"budget": budget, "relative_shift": 0.05 * (high - low), "pair": np.tile(sweep.pairs, len(kinds))}
+        of_draw = {"kind": np.repeat(kinds, n), "draw": np.repeat(np.arange(len(kinds)), n), "gained": gained.ravel()}
+        found.append(pd.DataFrame(of_draw | about))
+    judged = control.run(labelled(pd.concat(found, ignore_index=True), STEER))
     outcome = Outcome.SUPPORTED if story.transfer > 0.9 else Outcome.REFUTED
     interval = ConfidenceInterval(story.transfer - 0.02, story.transfer + 0.02)
     because = "The learning pairs' curve was held against the test pairs."
@@ -145,9 +143,8 @@ def _judged(story: Story, sweep: Sweep) -> tuple[list[Claim], dict[str, pd.DataF
         "transfer", "preference", STEER, story.transfer, "R² on test pairs", interval, "learning pairs", outcome, because,
         is_check=True,
     )  # fmt: skip
-    return [*found.claims, transfer], {
-        f"claims/control-{name}": labelled(table, STEER) for name, table in found.tables.items()
-    }
+    tables = {f"claims/control-{name}": labelled(table, STEER) for name, table in judged.tables.items()}
+    return [*judged.claims, transfer], tables
 
 
 def _agreeing(sweep: Sweep) -> pd.DataFrame:

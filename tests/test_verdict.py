@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -134,3 +135,10 @@ def test_each_story_is_told_rightly_on_the_first_screen_of_its_page(name, told):
     # Before the first chart, and before any script has run.
     first = re.sub("<[^>]*>", " ", page.partition('data-part="verdict"')[2].partition('class="bar"')[0])
     assert story.ended.upper() in first and story.chief in html.unescape(first)
+
+
+def test_a_page_says_the_same_wherever_its_study_lies(told, tmp_path):
+    folder = told("it works")
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
+    pages = [render([Study.load(place)]) for place in (folder, moved)]
+    assert pages[0] == pages[1] and "--intervention interventions/diffmean-vector.safetensors" in pages[0]

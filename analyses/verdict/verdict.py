@@ -135,14 +135,14 @@ def judged_sweeps(study: Study) -> Sequence[Sweep]:
     return judged or study.sweeps[:1]
 
 
-def verdict_of(study: Study, sweep: Sweep) -> Verdict:
-    """The verdict on one steer."""
+def verdict_of(study: Study, sweep: Sweep, at: Path | None = None) -> Verdict:
+    """The verdict on one steer; commands name the study's folder, or that which it is `at` for who reads them."""
     facts = Facts(study, sweep)
     reach = reach_of(facts)
     reasons = reasons_of(facts, reach)
     ended = reasons[0].ends if reasons and reasons[0].ends else Ended.WORKED
     flip = flip_of(facts, reach)
-    words, command = _next(facts, reach, ended, reasons, flip)
+    words, command = _next(facts, reach, ended, reasons, flip, study.folder if at is None else at)
     row = facts.gained
     gain = None if row is None else (float(row.gained), float(row.low), float(row.high))
     return Verdict(
@@ -175,8 +175,8 @@ def _gained(facts: Facts) -> str:
     )
     return (
         f"{gained} nats of preference [{low}, {high}] where {USEFUL:g} nats of utility are lost: {below} for m<0, {above} for "
-        f"m>0; the concept is preferred in {shares[0]} and {shares[2]} of {len(facts.sweep.pairs)} pairs, unsteered in "
-        f"{shares[1]}."
+        f"m>0; {len(facts.sweep.pairs)} pairs prefer the concept in {shares[1]} unsteered, {shares[0]} for m<0 and "
+        f"{shares[2]} for m>0."
     )
 
 
@@ -194,9 +194,10 @@ def _side_effects(facts: Facts, reach: Reach) -> list[SideEffect]:
     return sorted(found, key=lambda effect: -max(abs(effect.below), abs(effect.above)))
 
 
-def _next(facts: Facts, reach: Reach, ended: Ended, reasons: Sequence[Reason], flip: Flip | None) -> tuple[str, str]:
+def _next(
+    facts: Facts, reach: Reach, ended: Ended, reasons: Sequence[Reason], flip: Flip | None, folder: Path
+) -> tuple[str, str]:
     """What to do about the chief reason; with what worked, to write."""
-    folder = facts.study.folder
     if ended is Ended.WORKED:
         words = f"{reasons[0].advice} " if reasons else ""
         low, high = reach.ends
@@ -213,7 +214,7 @@ def _next(facts: Facts, reach: Reach, ended: Ended, reasons: Sequence[Reason], f
         name: tuple(value) if isinstance(value, list) else value for name, value in facts.settings.items()
     }
     changed = replace(Settings(**given), **chief.change)
-    again = folder.with_name(f"{folder.name}-again")
+    again = folder.parent / f"{folder.name or 'study'}-again"
     return chief.advice, f"{changed.command} --out {_quoted(again)}"
 
 

@@ -1,5 +1,6 @@
 """What the page carries of a study: curves of every steer, values of every pair, and every table."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,11 @@ def _start(verdict: Verdict, sweep: Sweep) -> int:
     return int(within[-1])
 
 
+def verdict_on_page(study: Study, sweep: Sweep) -> Verdict:
+    """Its commands are those that run in the study's folder, which may be read anywhere."""
+    return verdict_of(study, sweep, Path())
+
+
 def verdict_view(verdict: Verdict) -> dict[str, Any]:
     """As the page shows it; the three texts stand beside the curves."""
     rows = [{"label": label, "words": words} for label, words in verdict.rows if (label, words) not in verdict.texts]
@@ -101,7 +107,7 @@ def steer_data(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
 
 def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
     """The same with its verdict, where it is useful, and how many of the answers under it are valid."""
-    verdict = verdict_of(study, sweep)
+    verdict = verdict_on_page(study, sweep)
     return steer_data(study, sweep, with_pairs) | {
         "start": _start(verdict, sweep),
         "useful": rounded(verdict.useful.ends, DIGITS),

@@ -7,10 +7,10 @@ from typing import Any
 
 from analyses.claims import CHECKS, CLAIMS, THEMES, theme_of
 from analyses.studies.finished import Study
-from analyses.verdict import verdicts_of
+from analyses.verdict.verdict import judged_sweeps
 from mechsteer.statistics.judging import Claim
 
-from .contents import verdict_view
+from .contents import verdict_on_page, verdict_view
 from .numbers import estimated, shown
 from .sentences import OUTCOMES, lead, title
 
@@ -38,7 +38,7 @@ def study_view(study: Study, label: str) -> dict[str, Any]:
         group["number"] = number
     return {
         "label": label,
-        "verdict": verdict_view(verdicts_of(study)[0]),
+        "verdict": verdict_view(verdict_on_page(study, judged_sweeps(study)[0])),
         "lead": lead(study),
         "groups": groups,
         "themes": [
