@@ -189,7 +189,7 @@ def _about(story: Story, sweep: Sweep, fits: dict[str, Any], checked: Any) -> di
         name: {"name": f"garden-{name}", "n": len(some), "fingerprint": "f" * 16}
         for name, some in (("learning", checked.learning), ("testing", checked.testing))
     }
-    sentences = {name: [] for name in ("comparison", "single_pairs", "second", "coverage")}
+    sentences = {name: [] for name in ("comparison", "single_pairs", "second", "coverage", "judged")}
     summary = {name: _plain(value) for name, value in summarise(sweep, fits).items()}
     return {
         "format": FORMAT, "files": [], "mechsteer": "0", "settings": settings.to_dict(), "command": settings.command,
