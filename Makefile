@@ -57,6 +57,7 @@ wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty fo
 
 bench: .venv/ready  ## how fast sweeps and training are (benchmarks/README.md)
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/writing.py
 
 bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environment of their own
 	.venv/bench-tools/bin/python benchmarks/other_tools.py
