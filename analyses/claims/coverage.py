@@ -41,12 +41,12 @@ THEME = "measurement"
 NEEDS = "coverage"
 VERSION = 2
 TITLES = {
-    "loss, sampled": "Completions that the model would write lose as much as the pairs' own",
-    "preference, sampled": "Preference by completions that the model would write is that by the pairs",
-    "utility, sampled": "Utility by completions that the model would write is that by the pairs",
-    "odds, sampled": "The odds that the model takes the concept's side change by what the pairs' preference does",
-    "preference, second pairs": "Preference by a second pair set is that by the first",
-    "utility, second pairs": "Utility by a second pair set is that by the first",
+    "loss, sampled": "The model's own completions lose as much likelihood as the pairs'",
+    "preference, sampled": "The model's own completions give the same preference as the pairs",
+    "utility, sampled": "The model's own completions give the same utility as the pairs",
+    "odds, sampled": "The odds of an answer on the concept's side change as much as preference",
+    "preference, second pairs": "A second pair set gives the same preference",
+    "utility, second pairs": "A second pair set gives the same utility",
 }
 PARTS = {
     "loss, sampled": (LOSS, SAMPLED),

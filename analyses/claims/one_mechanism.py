@@ -35,7 +35,7 @@ THEME = "mechanism"
 SCOPE = "study"
 NEEDS = "sweeps"
 ACROSS = True
-TITLES = {"": "What vectors lose at a shift foretells what other forms lose"}
+TITLES = {"": "The shift at which vectors lose utility predicts where other forms do"}
 VERSION = 2
 FIGURE = "one_mechanism"
 

@@ -42,7 +42,7 @@ THEME = "mechanism"
 VERSION = 2
 TITLES = {
     "small": "Steering changes utility little beside preference",
-    "special": "The shift changes utility less than other directions of its norm do",
+    "special": "The shift changes utility less than random directions of equal norm",
 }
 FIGURE = "orthogonality"
 UNITS = {"small": "nats of utility / nat of preference", "special": "rank among random directions"}

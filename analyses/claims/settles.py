@@ -30,8 +30,8 @@ NEEDS = "panel"
 SCOPE = "model"
 VERSION = 2
 TITLES = {
-    "harmless displacement": "A shift leads far off the manifold and costs nothing",
-    "free preference": "A shift raises preference and costs nothing",
+    "harmless displacement": "Some shift leads far off the manifold at no cost",
+    "free preference": "Some shift raises preference at no cost",
 }
 FIGURE = "causes"
 NOTHING = 0.1

@@ -33,7 +33,7 @@ VERSION = 2
 TITLES = {
     "preference": "Preference orders multipliers as the exact checker does",
     "utility": "Utility orders multipliers as the exact checker does",
-    "level": "The useful range by log-odds is that in which answers stay valid",
+    "level": "The useful range by log-odds matches the range of valid answers",
 }
 FIGURE = "validity"
 

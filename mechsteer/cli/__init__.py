@@ -125,7 +125,7 @@ def _say_version(asked: bool) -> bool:
 @app.callback()
 def begin(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which mechsteer this is.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Why does steering a language model work, and why does it fail?"""

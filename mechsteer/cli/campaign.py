@@ -16,13 +16,17 @@ EXECUTORS = ("in-process", "ray")
 def campaign(
     plan: Annotated[Path, typer.Argument(help="A TOML file: [defaults], [grid] and [[override]].", metavar="PLAN")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List cells, units to do and present, and about how long it takes.")
+        bool, typer.Option("--dry-run", help="List the cells, count the work that is left, and estimate the time.")
     ] = False,
     status: Annotated[
         bool, typer.Option("--status", help="Say what is done, missing and failed, and how long the rest takes.")
     ] = False,
     shard: Annotated[
-        str, running(help="Do the third of eight shares, say; all write to one --out and --store.", metavar="3/8")
+        str,
+        running(
+            help="Run one share of several, such as the third of eight. All shares use the same --out and --store.",
+            metavar="3/8",
+        ),
     ] = "1/1",
     executor: Annotated[
         str,

@@ -49,8 +49,7 @@ PairsOption = Annotated[
 ColumnsOption = Annotated[
     str,
     what(
-        help="Our names of the columns of the pairs' file and its own, where those are unusual: "
-        "query=prompt,positive=good,negative=bad.",
+        help="Map our column names to yours: query=prompt,positive=good,negative=bad.",
         metavar="OURS=ITS,...",
     ),
 ]
@@ -61,7 +60,7 @@ GroupOption = Annotated[
 LimitOption = Annotated[
     int | None,
     what(
-        help="Of each file of pairs, at most so many, drawn by the seed as evenly as its groups allow.",
+        help="Use at most N pairs of each file, sampled evenly over its groups.",
         min=1,
         metavar="N",
     ),

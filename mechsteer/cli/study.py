@@ -57,8 +57,8 @@ def study(
     config: Annotated[
         Path | None,
         what(
-            help='A TOML file of these options by the names of Python\'s `Settings` (methods = ["SFT"]); what is said here '
-            "comes before what it says.",
+            help='A TOML file of these options by the names of Python\'s `Settings` (methods = ["SFT"]). Options given '
+            "here override it.",
             metavar="FILE",
         ),
     ] = None,
