@@ -5,7 +5,7 @@ BIN := .venv/bin
 # are a moment.
 export GOMP_SPINCOUNT = 20000
 
-.PHONY: study real pictures test check lint types coverage cluster interop wheel bench bench-tools clean
+.PHONY: study real pictures test check lint types coverage cluster interop docs wheel bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -50,6 +50,13 @@ interop: .venv/interop/ready  ## every format in the programs that read it; writ
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/interop --requirement benchmarks/interop.txt
 	touch $@
 
+docs: .venv/docs  ## the documentation in site/, without a network; ends where a link leads nowhere
+	$(BIN)/zensical build --clean --strict
+
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	touch $@
+
 wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
@@ -74,4 +81,4 @@ bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environm
 	touch $@
 
 clean:
-	rm -rf .venv results dist
+	rm -rf .venv results dist site

@@ -39,7 +39,8 @@ def run_sweep(
 
     Args:
         multipliers: any order; they are sorted, and each is measured once.
-        prompt_format, positions: by default those with which the intervention was learned.
+        prompt_format: by default that with which the intervention was learned.
+        positions: likewise.
         batch_tokens: tokens in a forward, by default what suits device and width. Fewer take less memory.
         checkpoint: a folder to keep measured batches in, at most half a minute behind; a sweep that asks for the same goes on
             from there to the same result.
