@@ -43,9 +43,9 @@ def export(
     extend: ExtendOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write a steer as other programs read it, read it again, and say how far that differs.
+    """Write a steer as other programs read it, and prove it.
 
-    What the format cannot say stands beside it in mechsteer.json.
+    It is read again and compared, and how far it differs is said. What the format cannot say stands beside it in mechsteer.json.
     """
     from ..formats.exporting import export as write
     from ..formats.loading import load_intervention

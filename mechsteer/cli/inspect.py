@@ -30,7 +30,10 @@ def inspect(
     extend: ExtendOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a steer's file is: form, sites in every convention, norms, operation, positions, model, and what is unknown."""
+    """Say what a steer's file is, in every program's terms.
+
+    Its form, sites in every convention, norms, operation, positions and model, and what is unknown.
+    """
     from ..formats.inspecting import inspect as look
 
     content = look(file)

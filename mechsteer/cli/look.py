@@ -64,9 +64,9 @@ def figures(
         str | None, typer.Option(help=f"How wide: {CHOICES}; by default as the study says.", metavar="WIDTH")
     ] = None,
 ) -> None:
-    """Draw a study's figures again, as PDF and PNG, each with its caption and its numbers.
+    """Draw a study's figures again, as PDF and PNG.
 
-    Those of a campaign, too.
+    Each has its caption and its numbers beside it. A campaign's are drawn, too.
     """
     from figures.__main__ import write
 
