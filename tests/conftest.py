@@ -205,8 +205,7 @@ def small_study(tmp_path_factory) -> Path:
     from mechsteer.store.keys import labelled
     from mechsteer.store.sums import write_sums
 
-    # A short name: a path that is longer than a terminal is wide cannot be shown whole.
-    folder = tmp_path_factory.mktemp("s")
+    folder = tmp_path_factory.mktemp("study")
     pairs = ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
     settings = Settings(
         pairs=str(pairs), site="3:resid_mid", multipliers="-12:12:9", methods=("DiffMean", "Random"), forms=("vector",),

@@ -138,7 +138,10 @@ def test_at_a_terminal_no_line_is_wider_and_no_word_is_broken(small_study, monke
         lines = without_colours(shown).splitlines()
         assert max(map(len, lines)) <= 80
         words = {word for line in lines for word in BOXES_AND_COLOURS.sub("", line).split()}
-        assert words <= set(piped.split())
+        whole = set(piped.split())
+        # A path may be longer than any line of a box has room for.
+        paths = [word for word in whole if len(word) > 55]
+        assert all(any(word in path for path in paths) for word in words - whole)
 
 
 def test_what_is_piped_has_neither_boxes_nor_colours(small_study, monkeypatch, mechsteer):
