@@ -72,7 +72,9 @@ class Judge:
             value = output[0] if isinstance(output, tuple) else output
             n_tokens = value.numel() // value.shape[-1]
             at = torch.arange(n_tokens)
-            where = {"all": at > 0, "completion": at >= n_query, "query": (at > 0) & (at < n_query)}[positions]
+            where = {
+                "all": at > 0, "completion": at >= n_query, "query": (at > 0) & (at < n_query), "every": at >= 0,
+            }[positions]  # fmt: skip
             added = (multiplier * self.direction * where[:, None]).to(value.dtype).view(value.shape)
             return (value + added, *output[1:]) if isinstance(output, tuple) else value + added
 
