@@ -24,6 +24,7 @@ typechecker.check_shapes("mechsteer", "analyses", "figures")
 os.environ["MECHSTEER_JOBS"] = "1"
 
 import mechsteer as ms  # noqa: E402
+from mechsteer.registry import forget_extensions  # noqa: E402
 
 # Tiny models on several threads can be twenty times slower than on one.
 torch.set_num_threads(1)
@@ -78,8 +79,11 @@ def build_hf(family: str, *, dtype: torch.dtype = torch.float32) -> transformers
 
 
 @pytest.fixture(autouse=True)
-def _checked_anew():
+def _anew():
+    """Shapes are checked anew, and members from outside are those of one test."""
     typechecker.calls.clear()
+    yield
+    forget_extensions()
 
 
 @pytest.fixture(scope="session")

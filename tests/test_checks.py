@@ -229,7 +229,7 @@ def test_what_a_study_found_of_its_pairs_is_told_and_kept(tmp_path, mechsteer):
     assert kept >= {"copies", "few"} and study.summary["pairs"]["learning"]["n"] + len(study.sweeps[0].pairs) == 40
     sentence = "4 of 44 pairs of twice are copies of others. Each counts once."
     assert f"check        {sentence}" in told
-    assert f"- {sentence}" in mechsteer("show", tmp_path / "out")[1].splitlines()
+    assert f"- {sentence}" in mechsteer("show", tmp_path / "out", "--details")[1].splitlines()
 
 
 def test_a_limit_takes_so_many_of_each_file_evenly_over_groups():

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
@@ -51,8 +52,8 @@ def as_users_run_it():
 
 @pytest.fixture(params=FORMS)
 def steer(request, tiny):
-    """A steer, and where it is saved."""
-    return random_intervention(request.param, SITE, tiny("llama"))
+    """A steer that says how it was learned: one that does not is called as its file is."""
+    return replace(random_intervention(request.param, SITE, tiny("llama")), origin=ms.Origin(method="DiffMean"))
 
 
 @pytest.fixture

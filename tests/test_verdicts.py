@@ -23,6 +23,7 @@ from analyses.claims.verdict import judge
 from analyses.evidence.evidence import LayerActivations
 from analyses.studies.finished import Study
 from figures import distance, shift_split, utility_distance
+from figures.drawing.captions import caption_of
 from mechsteer.statistics.judging import Outcome
 
 ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)
@@ -187,6 +188,6 @@ FIGURES = (distance, utility_distance, shift_split, figures.orthogonality)
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_a_figure_shows_the_first_steer_of_a_judged_study_and_nothing_of_another(figure, judged, tmp_path):
     drawn = figure.draw(judged)
-    assert "steer0" in drawn.get_suptitle()
+    assert "steer0" in caption_of(drawn, "")
     drawn.canvas.draw()
     assert figure.draw(Study(tmp_path, {}, (), {})) is None
