@@ -428,7 +428,8 @@ def test_an_address_carries_the_steer_the_multiplier_and_the_claim(visit, page):
     slider.focus()
     slider.press("Home")
     tab.locator("details.claim", has_text="off_manifold: growth").locator("summary").first.press("Enter")
-    tab.wait_for_function("location.hash.includes('claim')")
+    # Not by a function of the page's, which its policy evaluates only where it need not wait.
+    tab.wait_for_url(lambda url: "claim" in url)
     again = visit(page)
     again.goto("about:blank")
     again.goto(tab.url)
