@@ -81,4 +81,4 @@ bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environm
 	touch $@
 
 clean:
-	rm -rf .venv results dist site
+	rm -rf .venv results dist site .cache

@@ -33,7 +33,9 @@ def write_gallery(studies: Sequence[Study], folder: Path) -> Path:
         model, pairs = study.summary["model"]["name"], study.summary["pairs"]["testing"]["name"]
         caption = caption_of(figure, member.doc.splitlines()[0])
         parts.append(f"## {name}\n\n![{name}]({name}.png)\n\n{caption} ({Path(model).stem}, {pairs})\n")
-    head = "# Gallery\n\nEvery figure that a study leaves, with its caption. `python -m figures.gallery` wrote this page.\n"
+    head = (
+        "# Gallery\n\nFigures that studies leave, with their captions. `python -m figures.gallery` wrote this page.\n"
+    )
     if lacking:
         head += f"\nThese studies have no results for {', '.join(lacking)}.\n"
     text = "\n".join((head, *parts))

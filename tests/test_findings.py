@@ -29,7 +29,7 @@ def test_a_new_page_has_every_section_and_its_pictures_lie_beside_it(campaign, t
     page = write_findings(campaign, tmp_path / "found.md")
     text = page.read_text()
     assert {match["name"] for match in MARKED.finditer(text)} == set(SECTIONS.members())
-    assert campaign.said["plan"] in text
+    assert text.count(f"Plan `{campaign.said['plan']}`.") == len(SECTIONS.members())
     shown = re.findall(r"!\[[^]]+\]\((.+?)\)", text)
     assert shown and all((tmp_path / name).is_file() for name in shown)
 
@@ -54,6 +54,27 @@ def test_a_page_without_marks_and_one_with_unknown_marks_are_left_as_they_are(ca
         with pytest.raises(InputError, match=said):
             write_findings(campaign, page)
         assert page.read_text() == text
+
+
+def test_pictures_that_the_page_did_not_show_between_its_marks_are_left_alone(campaign, tmp_path):
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found/mine.png").write_bytes(b"mine")
+    page = write_findings(campaign, tmp_path / "found.md")
+    assert (tmp_path / "found/mine.png").is_file() and (tmp_path / "found/claims.png").is_file()
+    page.write_text(re.sub(r"<!-- claims -->.*<!-- end of claims -->", lambda m: m[0].replace("claims.png", "old.png"),
+                           page.read_text(), flags=re.DOTALL))  # fmt: skip
+    (tmp_path / "found/old.png").write_bytes(b"of an earlier campaign")
+    write_findings(campaign, page)
+    assert {path.name for path in (tmp_path / "found").glob("[mo]*.png")} == {"mine.png"}
+
+
+def test_a_mark_without_its_end_and_a_page_without_a_suffix_are_refused(campaign, tmp_path):
+    page = tmp_path / "found.md"
+    page.write_text("<!-- curves -->\nold\n<!-- claims -->\n<!-- end of claims -->\n")
+    with pytest.raises(InputError, match="<!-- curves --> without <!-- end of curves -->"):
+        write_findings(campaign, page)
+    with pytest.raises(InputError, match=r"Call it found\.md"):
+        write_findings(campaign, tmp_path / "found")
 
 
 def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(small_study):

@@ -152,6 +152,15 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         for method, gained in (("DiffMean", 2.0), ("SPLIT", 3.0))
         for budget in (0.5, 1.0, 2.0, 4.0, np.nan)
     )
+    judged = pd.DataFrame(
+        {
+            "judge": "rules", "about": "", "aspect": aspect, "multiplier": m, "mean": 0.25 * (m > 0), "low": 0.0, "high": 0.5,
+            "worst": 0.0, "best": 1.0, "n_texts": 8, "n_failed": int(m > 0), "role": aspect,
+            "preference": 0.0, "utility_lost": 0.0, "named": 0.0,
+        }
+        for aspect in ("concept", "fluency") for m in MULTIPLIERS
+    )  # fmt: skip
+    labelled(judged, steer).to_parquet(folder / "judged.parquet")
     (folder / "claims").mkdir()
     labelled(texts, steer).to_parquet(folder / "texts.parquet")
     labelled(distance, steer).to_parquet(folder / "claims/off_manifold-distance.parquet")
@@ -338,6 +347,10 @@ def test_the_slider_moves_every_panel(visit, page):
         slider.press("ArrowRight")
     after = look()
     assert "m = 2" in tab.locator('[data-part="readout"]').inner_text() and "wrote 2" in after["texts"][0]
+    assert (
+        "Judged by rules: concept 0.25 [0.00, 0.50] (1 missing), fluency 0.25 [0.00, 0.50] (1 missing)."
+        in after["texts"][0]
+    )
     assert slider.get_attribute("aria-valuetext") == "m = 2, relative shift 0.4"
     for name in PANELS:
         assert before[name][1] != after[name][1], f"the chart {name} has not moved"

@@ -1,5 +1,6 @@
 """The endpoint, asked by OpenAI's own client over a real connection: what it answers is what Python gives."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from mechsteer.measuring.ways import Way
 from mechsteer.models.opening import BUILT_IN
 from mechsteer.serving import job
 from mechsteer.serving.app import Endpoint, application
+from mechsteer.serving.requests import Chat, Completion, read
 from mechsteer.serving.steers import Steers
 from mechsteer.serving.waiting import Waiting
 from mechsteer.serving.words import Words
@@ -355,8 +357,35 @@ def test_a_steer_that_breaks_the_model_fails_alone(serve, model, steers):
     assert isinstance(ends[0], ms.InputError) and ends[1].reason == "end"
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"prompt": []}, "No prompt came"),
+        ({"prompt": PROMPT, "n": 10**9}, "less than or equal to 128"),
+    ],
+)
+def test_no_prompt_and_texts_without_number_are_refused_before_anything_is_made(body, words):
+    with pytest.raises(ms.InputError, match=words):
+        read(Completion, json.dumps({"model": "guestbook"} | body).encode())
+
+
+def test_likeliest_tokens_are_not_told_without_log_probabilities():
+    asked = {"model": "guestbook", "messages": [{"role": "user", "content": "hello"}], "top_logprobs": 3}
+    with pytest.raises(ms.InputError, match="needs logprobs"):
+        read(Chat, json.dumps(asked).encode())
+    read(Chat, json.dumps(asked | {"logprobs": True}).encode())
+
+
+def test_a_temperature_next_to_nothing_is_greedy(model):
+    ends: list = []
+    prompt = model.tokenizer(PROMPT)["input_ids"]
+    cold = [drafts.Draft(prompt, lambda token: True, ends.append, temperature=t) for t in (0.0, 1e-40)]
+    drafts.write_drafts(model, cold)
+    assert [token.id for token in ends[0].tokens] == [token.id for token in ends[1].tokens]
+
+
 def test_prompts_that_are_read_one_at_a_time_are_steered_alike(model, steers, monkeypatch):
-    monkeypatch.setattr(drafts, "way_for", lambda *asked: Way(side_by_side=False))
+    monkeypatch.setattr(drafts, "way_for", lambda model, prompts, n: Way(side_by_side=len(prompts) == 1))
     wanted, ends = {PROMPT: -6.0, f"{PROMPT} {OTHER}": 3.0}, {}
 
     def draft(prompt: str, multiplier: float, **more) -> drafts.Draft:
@@ -376,7 +405,8 @@ def test_prompts_that_are_read_one_at_a_time_are_steered_alike(model, steers, mo
         (own,) = ends[multiplier].audits
         assert (own.n_forwards, own.n_positions) == (audit.n_forwards, audit.n_positions)
         assert own.median_relative_shift == pytest.approx(audit.median_relative_shift, rel=1e-5)
-    assert isinstance(ends[1.0], ms.InputError) and "a prompt at a time" in str(ends[1.0])
+    # What is asked for beside the base model is written alone.
+    assert ends[1.0].tokens and all(token.base_log_probability is not None for token in ends[1.0].tokens)
 
 
 def test_texts_for_which_the_model_has_no_room_side_by_side_are_written_apart(model):

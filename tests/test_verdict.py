@@ -16,7 +16,7 @@ from rich.console import Console
 from stories import STORIES
 
 from analyses.studies.finished import Study
-from analyses.studies.settings import Settings
+from analyses.studies.settings import Settings, read_multipliers
 from analyses.verdict import verdicts_of
 from figures.page.page import render
 from mechsteer.cli import printing, summary
@@ -108,6 +108,10 @@ def test_the_next_command_is_one_that_can_be_run(told, mechsteer):
     assert words[:3] == ["mechsteer", "generate", "--intervention"] and words[3].endswith(
         "interventions/diffmean-vector.safetensors"
     )
+    # As the command line reads it, whatever the query begins with.
+    assert words[5] == "--" and len(words) == 7
+    low, zero, high = read_multipliers(words[4].removeprefix("--multipliers="))
+    assert low < zero == 0 < high
     (again,) = verdicts_of(Study.load(told("it gains nothing")))
     assert again.next_command.startswith(f"{Settings(model='folder/garden', pairs='garden.jsonl').command} --out ")
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.measuring.useful import useful_range
 from mechsteer.store.keys import rows_of
 
+from ..verdict.facts import Facts
+from ..verdict.reach import reach_of
 from .finished import Fits, Study
 
 PICTURE = "preference_utility.png"
@@ -41,8 +42,8 @@ class Measured:
 
     @property
     def useful(self) -> tuple[float, float]:
-        """The multipliers within which the pairs lose no more than half a nat of utility."""
-        return useful_range(self.sweep)
+        """The multipliers within which it is useful as the verdict has it: by log-odds, and by texts where these were seen."""
+        return reach_of(Facts(self.study, self.sweep)).ends
 
     @property
     def curve(self) -> pd.DataFrame:

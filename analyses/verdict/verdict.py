@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL
 from mechsteer.statistics.judging import Outcome
@@ -205,15 +206,16 @@ def _next(
         query = shlex.quote(" ".join((flip.query if flip else "").split()) or "your text")
         return (
             f"{words}Write with it:",
-            f"mechsteer generate --intervention {_quoted(file)} -m={low:.3g},0,{high:.3g} {query}",
+            f"mechsteer generate --intervention {_quoted(file)} --multipliers={low:.3g},0,{high:.3g} -- {query}",
         )
     chief = reasons[0]
     if not chief.change or not facts.settings:
         return chief.advice, ""
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in facts.settings.items()
-    }
-    changed = replace(Settings(**given), **chief.change)
+    try:
+        changed = replace(Settings.from_dict(facts.settings), **chief.change)
+    except InputError:
+        # Members or files of that study are not here, and it can be told of all the same.
+        return chief.advice, ""
     again = folder.parent / f"{folder.name or 'study'}-again"
     return chief.advice, f"{changed.command} --out {_quoted(again)}"
 

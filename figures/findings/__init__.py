@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from analyses.campaigns.campaign import Campaign
 
 SECTIONS = Family("section of findings", Path(__file__).parent, "figures.findings")
+OPENED = re.compile(r"^<!-- (?!end of )([a-z_]+) -->$", re.MULTILINE)
 MARKED = re.compile(r"<!-- (?!end of )(?P<name>[a-z_]+) -->\n(?P<old>.*?)<!-- end of (?P=name) -->", re.DOTALL)
 
 
@@ -28,8 +29,14 @@ def write_findings(campaign: "Campaign", page: Path) -> Path:
 
     from .found import Found
 
+    if not page.suffix:
+        raise InputError(
+            f"{str(page)!r} has no suffix, and pictures lie in a folder of that name. Call it {page.name}.md."
+        )
     before = page.read_text(encoding="utf-8") if page.is_file() else blank(campaign)
     asked = [match["name"] for match in MARKED.finditer(before)]
+    if lost := [name for name in OPENED.findall(before) if name in SECTIONS.members() and name not in asked]:
+        raise InputError(f"{str(page)!r} has <!-- {lost[0]} --> without <!-- end of {lost[0]} -->. Add that line.")
     if not asked:
         name = next(iter(SECTIONS.members()))
         raise InputError(
@@ -39,11 +46,16 @@ def write_findings(campaign: "Campaign", page: Path) -> Path:
     pictures = page.with_suffix("")
     found = Found.of(campaign, pictures)
     modules = {name: SECTIONS.load(name) for name in asked}
-    for old in pictures.glob("*.png"):
-        old.unlink()
-    sections = {name: module.write(found).strip() for name, module in modules.items()}
+    plan = f"Plan `{campaign.said['plan']}`."
+    sections = {name: f"{module.write(found).strip()}\n\n{plan}" for name, module in modules.items()}
     text = MARKED.sub(lambda m: f"<!-- {m['name']} -->\n{sections[m['name']]}\n<!-- end of {m['name']} -->", before)
-    return write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))
+    written = write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))
+    # Only what an earlier page showed between its marks was ours to draw.
+    linked = re.compile(rf"\]\({re.escape(pictures.name)}/([^/)]+\.png)\)")
+    shown = {name for match in MARKED.finditer(before) for name in linked.findall(match["old"])}
+    for name in shown - set(linked.findall(text)):
+        (pictures / name).unlink(missing_ok=True)
+    return written
 
 
 def blank(campaign: "Campaign") -> str:

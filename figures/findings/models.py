@@ -19,7 +19,7 @@ def write(found: Found) -> str:
             "tokenizer": f"`{model['tokenizer']}`", "dtype": model["dtype"], "quantisation": model["quantisation"] or "none",
         }  # fmt: skip
     states = [cell["state"] for cell in found.campaign.cells]
-    said = f"Plan `{found.campaign.said['plan']}`, mechsteer {found.campaign.said['mechsteer']}: {_counted(states)}."
+    said = f"By mechsteer {found.campaign.said['mechsteer']}: {_counted(states)}."
     missing = [cell["name"] for cell in found.campaign.cells if cell["state"] != "done"]
     not_run = f"\n\nNot finished: {', '.join(missing)}." if missing else ""
     return f"{table(list(rows.values()))}\n\n{said}{not_run}"

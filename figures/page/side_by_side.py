@@ -24,10 +24,11 @@ def compare(studies: Sequence[Study], labels: Sequence[str], views: Sequence[dic
 
 def _row(study: Study, label: str) -> dict[str, Any]:
     """The steer of which the study's verdict speaks."""
-    verdict, summary = verdicts_of(study)[0], study.summary["summary"]
+    verdict = verdicts_of(study)[0]
     gained, low, high = verdict.gain or (None, None, None)
     shift = max(verdict.useful.shifts)
-    scores = [summary[f"{quantity}_held_out_r_squared"] for quantity in ("preference", "utility")]
+    fits = study.fits.get(verdict.key, {})
+    scores = [fits[name]["score"]["held_out_r_squared"] if name in fits else None for name in ("preference", "utility")]
     return {
         "label": label,
         "steer": verdict.key.steer,

@@ -41,7 +41,7 @@ function judgedWords(study, steer, index) {
   return [...new Set(here.map((row) => get("judge", row)))].map((judge) => {
     const told = here.filter((row) => get("judge", row) === judge).map((row) => {
       const missing = get("n_failed", row) ? ` (${get("n_failed", row)} missing)` : "";
-      return `${get("aspect", row)} ${shown(get("mean", row))}${interval(get("low", row), get("high", row))}${missing}`;
+      return `${get("aspect", row)} ${estimated(get("mean", row), get("low", row), get("high", row))}${missing}`;
     });
     return `Judged by ${judge}: ${told.join(", ")}.`;
   });

@@ -67,9 +67,12 @@ def play(
     )  # fmt: skip
     model, by_name = endpoint.model, endpoint.steers.by_name
     files = [SteerFile.of(steer) for steer in steers]
-    # What is scaled, or used at other positions, is not what the study measured.
+    # What is scaled, used at other positions, by another rule or on another model is not what the study measured.
+    is_other = rule is not None or any_model
     shown = [
-        steer_on_page(file.name, steer, by_name[file.name], None if file.said else Measured.of(file.path), model.name)
+        steer_on_page(
+            file.name, steer, by_name[file.name], None if file.said or is_other else Measured.of(file.path), model.name
+        )
         for file, steer in zip(files, steers, strict=True)
     ]
     page = render(

@@ -19,6 +19,8 @@ from .ways import says_nothing, way_for
 
 IMPOSSIBLE = -9999.0
 """The log-probability of what cannot come; JSON has no infinity, and this is how OpenAI writes it."""
+COLDEST = 1e-6
+"""A temperature below it is greedy: logits that are divided by it may overflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +75,6 @@ class Draft:
     beside_base: bool = False
     """Whether tokens say what the model without a steer makes of them."""
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the prompt with all that may follow."""
-        return len(self.prompt) + self.max_new_tokens
-
 
 def fit_together(model: Model, drafts: Sequence[Draft]) -> bool:
     """Whether the model has positions for all of them side by side."""
@@ -89,8 +86,12 @@ def write_drafts(model: Model, drafts: Sequence[Draft]) -> None:
     """Write all of them in one batch, as each would be written alone; with one draft it is `generate` of one prompt."""
     longest = max(draft.max_new_tokens for draft in drafts)
     way = way_for(model, [draft.prompt for draft in drafts], longest)
-    if not way.side_by_side:
-        drafts = _not_compared(model, drafts)
+    if not way.side_by_side and len(drafts) > 1:
+        # Alone, a text and the base model's row are equally long, so that nothing is padded.
+        for draft in drafts:
+            if draft.beside_base:
+                write_drafts(model, [draft])
+        drafts = [draft for draft in drafts if not draft.beside_base]
     if not drafts:
         return
     compared = [index for index, draft in enumerate(drafts) if draft.beside_base]
@@ -108,18 +109,6 @@ def write_drafts(model: Model, drafts: Sequence[Draft]) -> None:
             )
         settings = GenerationConfig(max_new_tokens=longest, do_sample=False, pad_token_id=model.padding_token)
         way.write(model, batch, settings, writer, [_Ends(writer)])
-
-
-def _not_compared(model: Model, drafts: Sequence[Draft]) -> list[Draft]:
-    """Those that ask for nothing beside the base model; the others are told why they get nothing."""
-    for draft in drafts:
-        if draft.beside_base:
-            draft.ended(
-                InputError(
-                    f"{model.name} is read a prompt at a time, so that no text can be told beside the base model's. Ask without."
-                )
-            )
-    return [draft for draft in drafts if not draft.beside_base]
 
 
 def _shared(drafts: Sequence[Draft], n_rows: int) -> list[tuple[Acting, Float[Tensor, " rows"]]]:
@@ -158,7 +147,7 @@ class _Row:
 
     def choose(self, logits: Float[Tensor, " d_vocab"]) -> int:
         """As Hugging Face's `generate` chooses, with a generator of this row's own."""
-        if self.draft.temperature == 0:
+        if self.draft.temperature < COLDEST:
             return int(logits.argmax())
         scores = (logits / self.draft.temperature)[None]
         if self.draft.top_p < 1:
@@ -200,7 +189,8 @@ class _Writer(LogitsProcessor):
     ) -> int:
         """The token that a draft goes on with, told to its reader."""
         row, draft = self.rows[index], self.rows[index].draft
-        if logits.isnan().any():
+        # One of them is NaN, or infinite, or all are impossible.
+        if not logits.max().isfinite():
             self._end(row, says_nothing(self.model))
             return self.model.padding_token
         chosen = row.choose(logits)

@@ -98,6 +98,8 @@ def encode_dialogue(model: Model, turns: Sequence[Turn], prompt_format: str = "c
     if not isinstance(read, _Chat):
         raise InputError(f"A dialogue came for the format {prompt_format}. Choose chat.")
     ids = read.dialogue(turns)
+    if not ids:
+        raise InputError(f"The dialogue has no tokens for {model.name}. Write something that it can read.")
     check_known(model, [text for _, text in turns], [ids] * len(turns), "messages")
     return ids
 

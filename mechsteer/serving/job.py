@@ -84,13 +84,16 @@ class _Choice:
 
     def heard(self, token: Token) -> bool:
         """Whether to go on."""
+        # Who has left may have taken the loop with him.
+        if self.job.is_left:
+            return False
         self.job.tell(Piece(self.index, self.words.add(token.id), ((self.before, token),), self.begins))
         self.before, self.begins = token.id, False
-        return not (self.words.is_stopped or self.job.is_left)
+        return not self.words.is_stopped
 
     def ended(self, how: Written | Exception) -> None:
         """What went wrong after the end of this choice is not its own."""
-        if self.is_done:
+        if self.is_done or self.job.is_left:
             return
         self.is_done = True
         if isinstance(how, Exception):

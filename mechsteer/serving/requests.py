@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import InputError, shown
 
@@ -34,7 +34,7 @@ class Request(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    n: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=1, le=128)] = 1
     seed: Annotated[int, Field(ge=-LARGEST_SEED, le=LARGEST_SEED)] | None = None
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] = []
     stream: bool = False
@@ -78,6 +78,13 @@ class Completion(Request):
     best_of: Literal[1] | None = None
     suffix: Literal[""] | None = None
 
+    @field_validator("prompt")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value == []:
+            raise ValueError("No prompt came")
+        return value
+
     @property
     def prompts(self) -> Sequence[str | list[int]]:
         """Texts, or the token ids that came instead."""
@@ -102,6 +109,7 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
     name: str | None = None
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
     model_config = ConfigDict(extra="ignore")
 
     @property
@@ -118,6 +126,12 @@ class Chat(Request):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _likeliest_are_told_with_log_probabilities(self) -> "Chat":
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs to be true")
+        return self
 
     @property
     def n_likeliest(self) -> int | None:

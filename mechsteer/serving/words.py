@@ -23,7 +23,10 @@ class Words:
     def add(self, token: int) -> str:
         """What can be shown more: not what may yet become a stop or another character."""
         self.tokens.append(token)
-        self.whole = str(self.tokenizer.decode(self.tokens, skip_special_tokens=True))
+        # Without the clean-up that closes gaps before a mark: it rewrites what has been shown.
+        self.whole = str(
+            self.tokenizer.decode(self.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
         begins = [at for stop in self.stops if (at := self.whole.find(stop)) >= 0]
         if begins:
             self.is_stopped, self.whole = True, self.whole[: min(begins)]
@@ -35,7 +38,7 @@ class Words:
         return self._tell(self.whole)
 
     def _tell(self, text: str) -> str:
-        # A tokenizer that closes gaps before a mark rewrites what it has said; that waits for the next token.
+        # What the next token changes is held back, but for a decoder's surprises.
         if not text.startswith(self.told):
             return ""
         more, self.told = text[len(self.told) :], text
@@ -49,5 +52,7 @@ class Words:
 
 def alone(tokenizer: PreTrainedTokenizerBase, before: int, token: int) -> str:
     """One token as text, as it reads after the one before it."""
-    begin, both = (str(tokenizer.decode(ids)) for ids in ([before], [before, token]))
+    begin, both = (
+        str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) for ids in ([before], [before, token])
+    )
     return both[len(begin) :] if both.startswith(begin) else str(tokenizer.decode([token]))
