@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import mechsteer as ms
 from mechsteer.families import JUDGES
 from mechsteer.judges import endpoint
 from mechsteer.judges.answers import Answers
@@ -78,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
             said, reason = "Let me think. Rating: [[2]] would be", "length"
         elif step == "silent":
             said = None
+        elif step == "blank":
+            said = " \n"
         choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": said}}
         return self.send(200, answer | {"choices": [choice]})
 
@@ -147,7 +148,7 @@ def test_whatever_a_server_does_for_a_while_nothing_is_lost(server, tmp_path):
 
 
 def test_what_has_no_answer_is_missing_and_never_zero_and_asked_again_alone(server, tmp_path):
-    words = ["soup", "injected", "outside", "long", "silent", "garbage", "hollow", "always 500"]
+    words = ["soup", "injected", "outside", "long", "silent", "blank", "garbage", "hollow", "always 500"]
     server.behaviour = {f"Of {word}.": [word] for word in words[1:]}
     found = concepts(server, tmp_path, words)
     assert found.pop("soup") == (1.0, "") and found.pop("injected") == (0.0, "")
@@ -159,9 +160,9 @@ def test_what_has_no_answer_is_missing_and_never_zero_and_asked_again_alone(serv
     asked = Counter(server.prompts) - before
     # What was answered, however badly, is kept; what was not is asked again, and nothing else.
     assert {word for word in words if any(f"Of {word}." in prompt for prompt in asked)} == {
-        "silent", "garbage", "hollow", "always 500"
+        "silent", "blank", "garbage", "hollow", "always 500"
     }  # fmt: skip
-    assert all(again[word] == (1.0, "") for word in ("silent", "garbage", "hollow", "always 500"))
+    assert all(again[word] == (1.0, "") for word in ("silent", "blank", "garbage", "hollow", "always 500"))
     assert np.isnan(again["outside"][0]) and np.isnan(again["long"][0])
 
 
@@ -199,5 +200,5 @@ def test_a_refused_key_and_a_server_that_is_gone_stop_at_once_and_keep_what_was_
 
 def test_the_endpoint_says_which_package_it_lacks(server, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
-    with pytest.raises(ms.InputError, match="pip install"):
+    with pytest.raises(Unreachable, match="pip install"):
         concepts(server, tmp_path, ["soup"])

@@ -103,9 +103,30 @@ def test_the_best_of_luck_is_not_better_than_luck():
     for seed in range(60):
         values = np.random.default_rng(seed).normal(0.5, 0.2, size=(len(M), QUERIES))
         curves = Curves(M, tuple(map(str, range(QUERIES))), values)
-        found.append(operating_point.cross_fitted(curves)[0])
+        found.append(operating_point.cross_fitted(curves, 0)[1][0])
         naive.append(values.mean(axis=1)[M >= 0].max())
     assert abs(np.mean(found) - 0.5) < 0.01 < np.mean(naive) - 0.5 - 0.02
+
+
+def test_what_queries_share_at_all_multipliers_is_no_luck_of_the_best():
+    """Queries differ much, and each scores alike at every multiplier: no multiplier is better, whichever queries are drawn."""
+    of_query = np.random.default_rng(0).normal(0.5, 0.2, size=(1, QUERIES))
+    there, best = operating_point.cross_fitted(
+        Curves(M, tuple(map(str, range(QUERIES))), np.tile(of_query, (len(M), 1))), 3
+    )
+    assert there.std() > 0.01 and np.abs(there - best).max() < 1e-12
+
+
+def test_an_operating_point_does_not_lie_beyond_what_is_lost():
+    """Utility that comes back at the last multiplier, with the most preference of all, is beyond the useful range."""
+    sweep = swept()
+    positive, negative = sweep.loss_positive.copy(), sweep.loss_negative.copy()
+    positive[-1] = positive[sweep.zero]
+    negative[-1] = positive[sweep.zero] + 20
+    found = operating_point.point(
+        judged(rising, holding(6.0), replace(sweep, loss_positive=positive, loss_negative=negative))
+    )
+    assert found == operating_point.point(judged(rising, holding(6.0))) < M[-1]
 
 
 def test_split_wins_by_text_where_it_writes_better_and_one_training_decides_nothing():

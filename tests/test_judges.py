@@ -1,6 +1,8 @@
 """Judges: scores are those of what they are said to read, and what cannot be judged is missing, never the worst."""
 
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,13 @@ import mechsteer as ms
 from analyses.evidence.scores import Curves, overall, summarise
 from analyses.studies.again import judge_again
 from analyses.studies.finished import Study
+from analyses.studies.judges import forget_failed, to_ask
 from analyses.studies.plan import plan
 from analyses.studies.settings import Settings
 from analyses.studies.study import Opener, checked_pairs, run, store_folder, subjects_of
+from analyses.studies.workers import Workers
 from analyses.units.judged import Bar
+from analyses.units.sweeps import Tables
 from mechsteer import guestbook as language
 from mechsteer.families import JUDGES
 from mechsteer.judges.answers import Answers
@@ -117,6 +122,13 @@ def test_words_are_ratings_where_the_scale_has_words():
     assert last_rating(aspect, "Rating: [[1]]").failed
 
 
+def test_words_with_capitals_are_answers_however_they_are_written(tmp_path):
+    (tmp_path / "mine.toml").write_text(f'{BEGUN}words = ["No", "Yes"]\nprompt = "x"')
+    (aspect,) = read_scale(str(tmp_path / "mine.toml")).aspects
+    assert [last_rating(aspect, f"[[{word}]]").score for word in ("Yes", "yes", "NO")] == [1.0, 1.0, 0.0]
+    assert aspect.allowed == "No or Yes"
+
+
 @pytest.mark.parametrize("name", SCALES)
 def test_a_judged_text_cannot_leave_its_tags(name):
     for aspect in read_scale(name).aspects:
@@ -131,6 +143,9 @@ def test_the_judge_of_coherence_is_not_told_of_the_trait():
     assert "TROPHIES" in asked["trait"] and "TROPHIES" not in asked["coherence"]
 
 
+BEGUN = 'version = 1\n[[aspect]]\nname = "a"\nrole = "concept"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -142,6 +157,18 @@ def test_the_judge_of_coherence_is_not_told_of_the_trait():
         ('version = 1\n[[aspect]]\nname = "a"\nrole = "concept"\nlow = 2\nhigh = 2\nprompt = "x"', "rise"),
         ('version = 1\n[[aspect]]\nname = "a"\nrole = "concept"\nprompt = "x"', "'low' is missing"),
         ("version = 1", "aspect"),
+        ("version = 1\naspect = [1]", "aspect"),
+        (f'{BEGUN}words = "yes"\nprompt = "x"', "no list of words"),
+        (f'{BEGUN}words = 3\nprompt = "x"', "no list of words"),
+        (f'{BEGUN}words = [0, 1]\nprompt = "x"', "no list of words"),
+        (f'{BEGUN}words = ["Yes", "yes"]\nprompt = "x"', "the same but for capitals"),
+        (f'{BEGUN}low = 0\nhigh = 2\nprompt = "{{text.foo}}"', "other fields"),
+        (f'{BEGUN}low = 0\nhigh = 2\nprompt = "{{text.__class__}}"', "other fields"),
+        (f'{BEGUN}low = 0\nhigh = 2\nprompt = "x"\n{BEGUN[12:]}low = 0\nhigh = 2\nprompt = "x"', "have one name"),
+        (
+            'version = 1\n[[aspect]]\nname = "a"\nrole = "other"\nlow = 0\nhigh = 2\nprompt = "x"',
+            "0 aspects have the role",
+        ),
     ],
 )
 def test_a_scale_of_ones_own_is_refused_by_its_line(tmp_path, text, said):
@@ -342,7 +369,7 @@ def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(
     assert not asked
 
 
-def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, mechsteer, monkeypatch):
+def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, tmp_path, mechsteer, monkeypatch):
     monkeypatch.setattr("mechsteer.judges.endpoint.Endpoint.ask", lambda *asked: pytest.fail("something was asked"))
     url = "http://127.0.0.1:9/v1"
     code, told, error = mechsteer("judge", study, "--judge", f"endpoint=some-model@{url}", "--dry-run", "--json")
@@ -352,7 +379,63 @@ def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, me
     # Concept and fluency do not name the query, the instruction does.
     assert asked["n_questions"] == 2 * different.text.nunique() + len(different)
     assert asked["url"] == url and asked["n_tokens"] > 100 * asked["n_questions"]
+    # Texts by which the judge is judged are asked too.
+    gold = pd.DataFrame({"query": ["Why?", "Why?", "How?"], "text": ["So.", "So.", "Not so."], "gold": [1, 1, 0]})
+    gold.to_csv(tmp_path / "gold.csv", index=False)
+    with_gold = ("--judge", f"endpoint=some-model@{url}", "--gold", tmp_path / "gold.csv", "--dry-run", "--json")
+    code, told, error = mechsteer("judge", study, *with_gold)
+    assert code == 0, error
+    assert json.loads(told)["asked"][0]["n_questions"] == asked["n_questions"] + 2 * 3
+    code, told, _ = mechsteer("judge", study, "--dry-run", "--json")
+    assert code == 0 and json.loads(told) == {"asked": []}
     assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
+
+
+def test_a_judge_that_cannot_be_opened_has_not_answered(study, tmp_path, mechsteer, monkeypatch):
+    """It is the same mistake the second time, and no failure that is remembered."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    for judge, said in (
+        (f"classifier={tmp_path}", "cannot be opened"), ("endpoint=m@http://127.0.0.1:9/v1", "pip install")
+    ):  # fmt: skip
+        for _ in range(2):
+            code, _, error = mechsteer("judge", study, "--judge", judge)
+            assert code == 2 and said in error and "failed" not in error
+    assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
+
+
+def test_of_texts_that_cannot_be_written_nothing_is_asked_and_another_try_is_made(study):
+    settings = Settings.from_dict(Study.load(study).summary["settings"])
+    settings = replace(settings, queries=3, judge=("endpoint=m@http://127.0.0.1:9/v1",))
+    store = Store(store_folder(settings, study))
+    subjects = subjects_of(settings, checked_pairs(settings), Opener(settings, store))
+    planned, bench = plan(settings, subjects, settings.site), Bench(store)
+    (score,) = planned.scores
+    bench.put(score.samples, Tables({}, "There are no texts."))
+    assert to_ask(planned.judging, bench) == []
+    assert bench.get(score).because == "There are no texts."
+    forget_failed(planned.judging, planned.units, bench)
+    assert not bench.holds(score.key) and bench.holds(score.samples.key)
+
+
+def test_judges_that_ask_are_asked_by_one_process(study, mechsteer, undrawn, monkeypatch):
+    def answer(judge, questions, keep):
+        for question in questions:
+            keep(question.key, "Rating: [[1]]")
+        return {}
+
+    class Counted(Workers):
+        def compute(self, units, bench, each):
+            n_jobs.update({unit.key: self.n_jobs for unit in units if not bench.holds(unit.key)})
+            super().compute(units, bench, each)
+
+    n_jobs: dict[str, int] = {}
+    monkeypatch.setattr("mechsteer.judges.endpoint.Endpoint.ask", answer)
+    monkeypatch.setattr("analyses.studies.study.Workers", Counted)
+    again = shutil.copytree(study, study.parent / "again")
+    code, _, error = mechsteer("judge", again, "--judge", "endpoint=m@http://127.0.0.1:9/v1", "--jobs", 2)
+    assert code == 0, error
+    found = Study.load(again)
+    assert set(found.table("reliability").judge) == {"endpoint (m)"} and list(n_jobs.values()) == [1, 1]
 
 
 def test_judges_are_checked_before_anything_is_computed(study, mechsteer):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mechsteer.judges.scale import COHERENCE, CONCEPT
-from mechsteer.measuring.useful import USEFUL
+from mechsteer.measuring.useful import is_useful
 from mechsteer.statistics.intervals import percentile_interval
 from mechsteer.statistics.judging import Claim, judge, p_value
 
@@ -29,6 +29,7 @@ TITLES = {
     "best": "Where log-odds would steer is about as good as anywhere",
 }
 FIGURE = "judged_text"
+VERSION = 2
 PARTS = {"concept": (MARGIN, np.inf), "coherence": (-MARGIN, np.inf), "best": (-MARGIN, np.inf)}
 """What each difference must be: more of the concept by a tenth of all, and no tenth less of the rest."""
 
@@ -47,9 +48,12 @@ def run(judged: Judged, seed: int = 0) -> Result:
             claims.append(undecided(NAME, part, judged.key, "of the scale", because, f"the judge {judged.judge}"))
             continue
         curves = judged.curves(aspect)
-        draws = curves.draws(seed, N_RESAMPLES)
-        there = draws[:, int(np.argmin(np.abs(curves.multipliers - at)))]
-        other = cross_fitted(curves, seed) if part == "best" else draws[:, curves.zero]
+        chosen = int(np.argmin(np.abs(curves.multipliers - at)))
+        if part == "best":
+            there, other = cross_fitted(curves, chosen, seed)
+        else:
+            draws = curves.draws(seed, N_RESAMPLES)
+            there, other = draws[:, chosen], draws[:, curves.zero]
         claims.append(_judge(judged, part, aspect, at, there, other))
         rows.append((part, aspect, at, there[0], other[0]))
     table = pd.DataFrame(rows, columns=["part", "aspect", "multiplier", "there", "other"])
@@ -59,23 +63,22 @@ def run(judged: Judged, seed: int = 0) -> Result:
 def point(judged: Judged) -> float:
     """The multiplier towards the concept with the most preference in the useful range."""
     sweep = judged.sweep
-    allowed = (sweep.lost.mean(axis=1) <= USEFUL) & (sweep.multipliers >= 0)
+    allowed = is_useful(sweep) & (sweep.multipliers >= 0)
     return float(sweep.multipliers[int(np.argmax(np.where(allowed, sweep.preference.mean(axis=1), -np.inf)))])
 
 
-def cross_fitted(curves: Curves, seed: int = 0) -> Float[ndarray, " draws"]:
-    """The mean score of either half of the queries at the multiplier that is best for the other half, towards the concept; of all
-    queries, then of queries drawn again within the halves."""
+def cross_fitted(
+    curves: Curves, chosen: int, seed: int = 0
+) -> tuple[Float[ndarray, " draws"], Float[ndarray, " draws"]]:
+    """The mean score of either half of the queries at the multiplier that was chosen (by its place), and at the one that is best
+    for the other half, towards the concept; both of all queries, then of the same queries drawn again within the halves."""
     towards = curves.multipliers >= 0
-    halves = [
-        curves.only(np.arange(half, len(curves.queries), 2)).draws(seed + half, N_RESAMPLES)[:, towards]
-        for half in (0, 1)
-    ]
+    halves = [curves.only(np.arange(half, len(curves.queries), 2)).draws(seed + half, N_RESAMPLES) for half in (0, 1)]
     found = []
-    for chosen_on, scored_on in ((0, 1), (1, 0)):
-        best = np.nan_to_num(halves[chosen_on], nan=-np.inf).argmax(axis=1)
-        found.append(halves[scored_on][np.arange(len(best)), best])
-    return np.mean(found, axis=0)
+    for chosen_on, scored_on in (halves, halves[::-1]):
+        best = np.where(towards & np.isfinite(chosen_on), chosen_on, -np.inf).argmax(axis=1)
+        found.append(scored_on[np.arange(len(best)), best])
+    return np.mean([half[:, chosen] for half in halves], axis=0), np.mean(found, axis=0)
 
 
 def _judge(

@@ -13,7 +13,7 @@ from mechsteer.judges.scale import read_scale
 from mechsteer.judges.scales import FOLDER
 from mechsteer.pairs.tables import read_table
 from mechsteer.paths import resolved
-from mechsteer.store.reading import read_bytes
+from mechsteer.store.reading import parsing, read_bytes
 from mechsteer.store.units import Bench, Unit, in_order
 
 from ..units.judged import Bar, Known, Reliability, Sample, Score
@@ -48,10 +48,13 @@ def bars(settings: Settings, checked: str) -> Iterator[Bar]:
 
 def sample(settings: Settings, sweep: Measure) -> Sample:
     """The texts that are judged of a steer."""
-    asked = ()
+    asked: tuple[str, ...] = ()
     if settings.instructions:
         file = INSTRUCTIONS if settings.instructions == OURS else Path(resolved(settings.instructions))
-        asked = tuple(line for line in read_bytes(file).decode().splitlines() if line.strip())
+        with parsing(file, "text in UTF-8"):
+            lines = read_bytes(file).decode().splitlines()
+        if not (asked := tuple(line for line in lines if line.strip())):
+            raise InputError(f"{str(file)!r} holds no instruction. Write one in a line.")
     return Sample(sweep, settings.queries, settings.samples, settings.text_tokens, asked, settings.seed)
 
 
@@ -98,21 +101,21 @@ class ToAsk:
         return f"{self.judge}: {self.n_questions:,} questions of about {self.n_tokens:,} tokens, {where}"
 
 
-def to_ask(scores: Sequence[Score], bench: Bench) -> list[ToAsk]:
+def to_ask(asking: Sequence[Score | Reliability], bench: Bench) -> list[ToAsk]:
     """Of each judge that is asked in words; what is answered already, or asked of two steers alike, is asked no more."""
     found = []
-    for bar in dict.fromkeys(unit.bar for unit in scores if JUDGES[unit.bar.request.name].get("ASKED")):
-        units = [unit for unit in scores if unit.bar == bar and not bench.holds(unit.key)]
+    for bar in dict.fromkeys(unit.bar for unit in asking if unit.bar.asks):
+        units = [unit for unit in asking if unit.bar == bar and not bench.holds(unit.key)]
         questions = {question.key: question for unit in units for question in unit.questions(bench)}
         if questions:
             found.append(ToAsk(bar.request.label, bar.request.url, len(questions), tokens(list(questions.values()))))
     return found
 
 
-def forget_failed(scores: Sequence[Score], units: Iterable[Unit], bench: Bench) -> None:
-    """Take scores with missing judgements out of the store, and all that rests on them: what was answered is kept apart, so only
+def forget_failed(judging: Sequence[Score | Reliability], units: Iterable[Unit], bench: Bench) -> None:
+    """Take results with missing judgements out of the store, and all that rests on them: what was answered is kept apart, so only
     what failed is asked again."""
-    stale = {unit.key for unit in scores if bench.holds(unit.key) and unit.failed(bench)}
+    stale = {unit.key for unit in judging if bench.holds(unit.key) and unit.failed(bench)}
     for unit in in_order(units):
         if unit.key in stale or any(other.key in stale for other in unit.inputs):
             stale.add(unit.key)

@@ -99,8 +99,14 @@ class Plan:
     verdicts: tuple[Judge, ...]
 
     @property
+    def judging(self) -> tuple[Score | Reliability, ...]:
+        """What judges say, and how good they are."""
+        return (*self.scores, *self.reliability)
+
+    @property
     def stages(self) -> Iterator[tuple[str, tuple[Unit, ...]]]:
-        """The name of each stage, and its units; how pairs become tokens is known before there is a plan."""
+        """The name of each stage, and its units; how pairs become tokens is known before there is a plan. Judges that are
+        asked in words come first."""
         yield "tuning", self.trials
         yield "steers", self.sweeps
         yield "fits", self.fits
@@ -109,7 +115,8 @@ class Plan:
         yield "second", self.second_utility
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", (*self.texts, *dict.fromkeys(unit.samples for unit in self.scores))
-        yield "judges", (*self.scores, *self.reliability)
+        yield "judges", tuple(unit for unit in self.judging if unit.bar.asks)
+        yield "judges", tuple(unit for unit in self.judging if not unit.bar.asks)
         judged_by = (*self.panel, *self.evidence, *self.edited, *self.chance, *self.coverage, *self.frozen)
         yield "claims", (*judged_by, *self.verdicts)
 

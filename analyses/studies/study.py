@@ -62,8 +62,8 @@ def run(
     """Do the study and leave it in `out`; `finish` adds to the folder (figures) before it is put in its place.
 
     One part of the pairs teaches the steers, chooses the site and finds ranges; the other part is measured. Studies that
-    share `models` open each but once. `before_asking` is told what judges will be asked, before the first question; by default
-    that is reported.
+    share `models` open each but once. `before_asking` is told what judges will be asked, before the first question, or that it
+    is nothing; by default that is reported.
     """
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
@@ -113,8 +113,12 @@ def run(
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
         planned = plan(settings, subjects, str(chosen), chosen.unit)
         if settings.retry:
-            forget_failed(planned.scores, planned.units, bench)
-        if is_done(folder, planned.id) and all(bench.holds(unit.key) for unit in planned.scores):
+            forget_failed(planned.judging, planned.units, bench)
+        if is_done(folder, planned.id) and (
+            not settings.retry or all(bench.holds(item.key) for item in planned.judging)
+        ):
+            if before_asking is not None:
+                before_asking([])
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
         stages.bar.add(sum(not bench.holds(unit.key) for unit in planned.units))
@@ -122,11 +126,14 @@ def run(
         if planned.scores:
             before = next(at for at, (stage, _) in enumerate(todo) if stage == "judges")
             stages.compute(todo[:before], bench, workers)
-            asked, todo = to_ask(planned.scores, bench), todo[before:]
+            asked = to_ask(planned.judging, bench)
             if before_asking is not None:
                 before_asking(asked)
             for item in asked:
                 stages.done("judges", str(item))
+            # Here alone: several processes would ask the same twice, and limits of how much is asked at once would add up.
+            stages.compute(todo[before : before + 1], bench, Workers(store, settings))
+            todo = todo[before + 1 :]
         stages.compute(todo, bench, workers)
 
         def make(work: Path) -> None:

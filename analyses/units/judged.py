@@ -1,6 +1,6 @@
 """Text that is judged: samples under a steer at every multiplier, what a judge says of each, and how good the judge is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -74,6 +74,17 @@ class Bar:
         subject = Subject(self.concept, self.checked, at.get(learning))
         return JUDGES.load(self.request.name).open(self.request, subject, Answers(at.store.answers(self.request.id)))
 
+    @property
+    def asks(self) -> bool:
+        """Whether the judge is asked in words."""
+        return bool(JUDGES[self.request.name].get("ASKED"))
+
+    def questions(self, at: Bench, learning: PairSet, texts: Sequence[Written]) -> list[Question]:
+        """What the judge would be asked now about these texts; nothing of one that is not asked in words."""
+        if not (self.asks and texts and isinstance(judge := self.open(at, learning), Asked)):
+            return []
+        return judge.missing([question for some in judge.questions(texts).values() for question in some])
+
 
 def reached(tables: Callable[[], dict[str, pd.DataFrame]]) -> Tables:
     """What a judge cannot work with is an answer; that it cannot be reached is none, for it may answer another day."""
@@ -128,17 +139,17 @@ class Score(TablesUnit):
         return Judged(at.get(self.samples.sweep), found.tables["scores"])
 
     def failed(self, at: Bench) -> bool:
-        """Whether a judgement is missing that may be had by asking again."""
-        found = at.get(self).tables.get("scores")
-        return found is not None and bool((found.failed.ne("") & found.raw.eq("")).any())
+        """Whether a judgement is missing that may be had by another try."""
+        found = at.get(self)
+        if found.because:
+            return True
+        scores = found.tables["scores"]
+        return bool((scores.failed.ne("") & scores.raw.eq("")).any())
 
     def questions(self, at: Bench) -> list[Question]:
         """What a judge who is asked in words would be asked now."""
-        judge = self.bar.open(at, self.learning)
-        if not isinstance(judge, Asked):
-            return []
-        asked = judge.questions(texts_of(self.written(at)))
-        return judge.missing([question for some in asked.values() for question in some])
+        written = at.get(self.samples)
+        return [] if written.because else self.bar.questions(at, self.learning, texts_of(written.tables["samples"]))
 
 
 @dataclass(frozen=True)
@@ -171,13 +182,26 @@ class Reliability(TablesUnit):
         """Whose texts the judge judges."""
         return self.score.result
 
+    @property
+    def bar(self) -> Bar:
+        """Of the judge who is judged."""
+        return self.score.bar
+
+    def questions(self, at: Bench) -> list[Question]:
+        """What the judge would be asked now about texts that are known, beside those that it scores."""
+        return self.bar.questions(at, self.score.learning, [Written(item.query, item.text) for item in self.known])
+
+    def failed(self, at: Bench) -> bool:
+        """Whether a text that is known has no judgement yet, or the judge could not be judged."""
+        return bool(at.get(self).because) or bool(self.questions(at))
+
     def compute(self, at: Bench) -> Tables:
         return reached(lambda: self.tables(at))
 
     def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
         from ..evidence.reliability import of_checker, of_known, reliability
 
-        scores, bar = self.score.judged(at).scores, self.score.bar
+        scores, bar = self.score.judged(at).scores, self.bar
         if self.known:
             table = pd.DataFrame([vars(item) for item in self.known])
             rows, source = of_known(table, bar.open(at, self.score.learning), scores), "texts that are known"

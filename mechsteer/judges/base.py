@@ -45,7 +45,7 @@ class Subject:
 
 
 class Unreachable(InputError):
-    """A judge does not answer at all, so that going on would find nothing; what it has answered is kept."""
+    """A judge cannot be opened, or does not answer at all, so that going on would find nothing; what it has answered is kept."""
 
 
 class Judge(ABC):

@@ -16,7 +16,7 @@ from numpy import ndarray
 from ..errors import InputError
 from ..paths import resolved
 from .answers import Answers
-from .base import Judge, Judgement, Subject, Written
+from .base import Judge, Judgement, Subject, Unreachable, Written
 from .request import Request
 from .scale import CONCEPT, Aspect
 
@@ -96,7 +96,7 @@ def _opened(model: str) -> tuple[Any, Any]:
 
     try:
         return tuple(kind.from_pretrained(resolved(model)) for kind in (AutoTokenizer, AutoModel))  # type: ignore[return-value]
-    except (OSError, ValueError) as error:
-        raise InputError(
+    except (OSError, ValueError, ImportError) as error:
+        raise Unreachable(
             f"The embeddings' model {model!r} cannot be opened. Name a folder that holds one: classifier=FOLDER."
-        ) from error
+        ) from OSError(str(error))

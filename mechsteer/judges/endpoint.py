@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import InputError
 from .asking import Asked, Question, last_rating
 from .base import Judgement, Unreachable
 from .scale import Aspect
@@ -93,7 +92,7 @@ class Endpoint(Asked):
             ) from ConnectionError(error.status_code)
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             return f"{type(error).__name__}: {error}"
-        if not isinstance(said, str):
+        if not isinstance(said, str) or not said.strip():
             return "an answer without text"
         keep(question.key, said if ended != "length" else f"{said}{CUT_OFF}")
         return ""
@@ -123,7 +122,7 @@ def _client(url: str, key: str) -> Any:
     try:
         import openai
     except ImportError as error:
-        raise InputError("The judge 'endpoint' needs another package: pip install 'mechsteer[judge]'.") from error
+        raise Unreachable("The judge 'endpoint' needs another package: pip install 'mechsteer[judge]'.") from error
     # What the environment says of OpenAI's organisations is nobody else's to know.
     own: Any = {} if urlsplit(url).hostname == OPENAI else dict.fromkeys(ORGANISATION, openai.Omit())
     return openai.OpenAI(base_url=url, api_key=key, max_retries=TRIES, timeout=TIMEOUT, default_headers=own)

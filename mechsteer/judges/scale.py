@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,9 @@ class Aspect:
 
     @property
     def answers(self) -> dict[str, float]:
-        """Every answer that is a whole number, or the words, with its score."""
+        """Every answer that is a whole number, or the words in lower case, with its score."""
         if self.words:
-            return {word: float(index) for index, word in enumerate(self.words)}
+            return {word.lower(): float(index) for index, word in enumerate(self.words)}
         return {str(value): float(value) for value in range(int(self.low), int(self.high) + 1)}
 
     @property
@@ -90,27 +91,40 @@ def read_scale(name: str) -> Scale:
     if name not in SCALES and path.suffix != ".toml":
         raise InputError(f"The scale {shown(name)!r} is unknown. Choose {', '.join(SCALES)}, or name a .toml file.")
     file = Toml.read(path)
-    rows = file.content.get("aspect")
-    if not isinstance(rows, list) or not rows or not isinstance(version := file.content.get("version"), int):
+    rows: Any = file.content.get("aspect")
+    are_rows = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)
+    if not are_rows or not isinstance(version := file.content.get("version"), int):
         raise file.mistake((), "A scale has a version, a whole number, and an [[aspect]] at least. Begin as ours do.")
     aspects = tuple(_aspect(file, index, row) for index, row in enumerate(rows))
+    if len({aspect.name for aspect in aspects}) < len(aspects):
+        raise file.mistake((), "Two aspects have one name. Rename one.")
+    if (n := sum(aspect.role == CONCEPT for aspect in aspects)) != 1:
+        raise file.mistake((), f"{n} aspects have the role {CONCEPT!r}. Give it to one.")
     return Scale(path.stem, str(file.content.get("title", path.stem)), version, aspects)
 
 
 def _aspect(file: Toml, index: int, row: Any) -> Aspect:
     where = ("aspect", index)
-    words = tuple(row.get("words", ()))
-    kinds = KINDS if not words else {name: kind for name, kind in KINDS.items() if kind is not int}
+    kinds = KINDS if "words" not in row else {name: kind for name, kind in KINDS.items() if kind is not int}
+    words = row.get("words", [])
+    if not isinstance(words, list) or not all(isinstance(word, str) and word == word.strip() != "" for word in words):
+        raise file.mistake(
+            where, "An aspect's 'words' are no list of words. Write them from worst to best, as in yes_no."
+        )
+    if len({word.lower() for word in words}) < len(words):
+        raise file.mistake(where, "Two of an aspect's 'words' are the same but for capitals. Write each once.")
     for name, kind in kinds.items():
         if not isinstance(row.get(name), kind):
             raise file.mistake(where, f"An aspect's {name!r} is missing, or is no {kind.__name__}. Write one.")
     if row["role"] not in (CONCEPT, COHERENCE, OTHER):
         raise file.mistake(where, f"The role {shown(row['role'])!r} is none of {CONCEPT}, {COHERENCE} and {OTHER}.")
-    low, high = (0, len(words) - 1) if words else (row["low"], row["high"])
+    low, high = (0, len(words) - 1) if "words" in row else (row["low"], row["high"])
     if not low < high:
         raise file.mistake(where, f"The scale goes from {low} to {high}. It must rise.")
-    aspect = Aspect(row["name"], row["role"], float(low), float(high), row["prompt"], words)
+    aspect = Aspect(row["name"], row["role"], float(low), float(high), row["prompt"], tuple(words))
     try:
+        if other := {field for _, field, _, _ in Formatter().parse(aspect.prompt) if field is not None} - FIELDS:
+            raise ValueError(", ".join(sorted(other)))
         aspect.asks("", "", "")
     except (LookupError, ValueError) as error:
         fields = ", ".join(f"{{{field}}}" for field in sorted(FIELDS))

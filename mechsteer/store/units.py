@@ -197,8 +197,8 @@ class Bench:
         try:
             value = unit.compute(self)
         except Exception as error:
-            # A disk that is full, or gone, is no failure of the unit.
-            if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+            # A disk that is full, or gone, or a package that is not installed, is no failure of the unit.
+            if not isinstance(error, OSError) and not isinstance(error.__cause__, (OSError, ImportError)):
                 sentence = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}."
                 self.store.fail(unit.key, {"words": unit.words, "error": sentence, "traceback": traceback.format_exc()})
             raise
