@@ -96,6 +96,9 @@ def test_what_a_format_has_no_words_for_is_refused_with_the_reason_and_what_is_n
         random_intervention("local_weight", ms.Site(1, "mlp.out"), model), tmp_path, "gguf-lora", "bias", model=model
     )
     refused(steer_of("lora", "mlp.out", model), tmp_path, "peft", "written for a model, and none came")
+    refused(
+        ms.join([after], rule=ms.ProjectOut()), tmp_path, "mechsteer", "rule project_out a multiplier", multiplier=2.0
+    )
     refused(after, tmp_path, "easyedit", "only read")
     refused(after, tmp_path, "word", "unknown. Choose")
 
@@ -247,14 +250,50 @@ def test_a_merged_checkpoint_is_the_steered_model_and_two_checkpoints_tell_the_s
         ms.load_intervention(stories.name, base=stories.name)
     again = ms.load_intervention(done.path, base=stories.name)
     assert again.form == "local_weight" and largest_difference(steer, again) < 1e-5
-    with pytest.raises(InputError, match="the model itself"):
+    with pytest.raises(InputError, match="which no export wrote"):
         ms.export(steer, stories.name, "merged", model=stories)
 
 
 def test_a_merged_checkpoint_needs_a_bias_for_a_bias(stories, tmp_path):
     vector = random_intervention("vector", ms.Site(1, "mlp.out"), stories)
-    with pytest.raises(InputError, match="has no bias of its own.*peft"):
-        ms.export(vector, tmp_path / "merged", "merged", model=stories)
+    refused(vector, tmp_path, "merged", "has no bias of its own.*peft", model=stories)
+
+
+def test_a_refused_export_leaves_an_earlier_one_as_it_was(tiny, tmp_path):
+    steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
+    path = ms.export(steer, tmp_path / "adapter", "peft", model=tiny("llama")).path
+    before = {file: file.read_bytes() for file in path.iterdir()}
+    with pytest.raises(InputError, match="no words for the place"):
+        ms.export(random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama")), path, "peft")
+    assert {file: file.read_bytes() for file in path.iterdir()} == before
+    # One that is not refused takes its place, our own format with nothing beside it.
+    ms.export(steer.scaled(2.0), path, "peft", model=tiny("llama"))
+    assert largest_difference(steer.scaled(2.0), ms.load_intervention(path)) < 1e-6
+    file, vector = tmp_path / "steer", random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama"))
+    ms.export(vector, file, "gguf-vector")
+    ms.export(vector, file, "mechsteer")
+    assert not (tmp_path / "steer.mechsteer.json").exists()
+
+
+def test_a_folder_of_other_files_is_no_place_for_an_export(tiny, stories, tmp_path):
+    steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds 'notes.txt', which no export wrote"):
+        ms.export(steer, tmp_path, "peft", model=tiny("llama"))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    steer = random_intervention("lora", ms.Site(1, "mlp.out"), stories)
+    path = ms.export(steer, tmp_path / "adapter", "peft", model=stories).path
+    with pytest.raises(InputError, match="holds adapter_model.safetensors already"):
+        ms.export(steer, path, "merged", model=stories)
+
+
+def test_a_merged_checkpoint_is_compared_with_the_model_that_it_was_written_from(stories, tmp_path):
+    steer = random_intervention("lora", ms.Site(1, "mlp.out"), stories)
+    steer = dataclasses.replace(steer, origin=ms.Origin(model="somebody/elsewhere"))
+    done = ms.export(steer, tmp_path / "merged", "merged", model=stories)
+    assert done.difference is not None and done.difference < 1e-5
+    with pytest.raises(InputError, match="the model itself"):
+        ms.export(steer, done.path, "merged", model=ms.load_model(done.path, device="cpu"))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -317,7 +356,7 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
         tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="1:resid_post"
     )
     assert persona.parameters["direction"].tolist() == [8, 9, 10, 11]
-    said = {"model_type": "llama", "directions": {"3": [1.0, 2.0], "4": [3.0, 4.0]}, "explained_variances": {"3": 1.0}}
+    said = {"model_type": "llama", "directions": {"3": [1.0, 2.0], "4": [3, 4]}, "explained_variances": {"3": 1.0}}
     (tmp_path / "a.svec").write_text(json.dumps(said))
     behaviour = ms.load_intervention(tmp_path / "a.svec", layers="4")
     assert behaviour.sites == (ms.Site(4, "resid_pre"),) and behaviour.parameters["direction"].tolist() == [3, 4]
@@ -336,7 +375,9 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
 
 def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path):
     steer = steer_of("vector", "resid_post", tiny("llama"), (0, 2))
-    path = ms.export(steer, tmp_path / "steer", "easysteer").path
+    done = ms.export(steer, tmp_path / "steer", "easysteer")
+    path = done.path
+    assert any("where mechsteer leaves BOS alone" in note for note in done.notes)
     (vector,) = json.loads((path / "steering.json").read_text())["vectors"]
     assert vector["layers"] == [0, 2] and vector["apply"] == {"prompt": "all", "generation": "all"}
     assert vector["algorithm"] == "direct" and vector["scale"] == 1 and vector["normalize"] is False

@@ -17,7 +17,9 @@ from test_formats import OUT, steer_of
 import mechsteer as ms
 from mechsteer import InputError
 from mechsteer.formats.gguf_files import write_gguf
-from mechsteer.formats.named import read_formats, written_formats
+from mechsteer.formats.modules import site_of_module, site_of_tensor
+from mechsteer.formats.named import index, read_formats, written_formats
+from mechsteer.models.hooks import place_called
 
 FORMATS = [name for name in written_formats() if name in read_formats() and name not in ("mechsteer", "merged")]
 PLACES = {"peft": "mlp.out", "gguf-lora": "mlp.out", "refusal-direction": "resid_pre"}
@@ -102,7 +104,11 @@ def test_a_gguf_file_of_something_else_is_refused(tmp_path, tensors, message):
 @pytest.mark.parametrize(("change", "message"), [
     ({"peft_type": "IA3"}, "of the kind 'IA3'"),
     ({"use_dora": True}, "more than a LoRA: it has use_dora"),
+    ({"init_lora_weights": "pissa_niter_16"}, "the model's own weights as well"),
+    ({"init_lora_weights": "OLoRA"}, "the model's own weights as well"),
+    ({"kasa_config": {"beta": 1}}, "it has kasa_config"),
     ({"bias": "all"}, "biases of the model itself"),
+    ({"lora_alpha": 10**400}, "no number"),
     ({"alpha_pattern": {"(a+)+b": 1}}, "too involved"),
     ({"alpha_pattern": {"[": 1}}, "is none"),
     ({"alpha_pattern": {".*": "much"}}, "no number"),
@@ -130,8 +136,36 @@ def test_an_adapter_at_other_modules_says_at_which(tmp_path):
         ms.load_intervention(tmp_path)
 
 
+def test_factors_of_no_rank_are_refused(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
+    down, up, name = torch.ones(0, 8), torch.ones(8, 0), "base_model.model.model.layers.0.mlp.down_proj"
+    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(InputError, match="no two factors that fit each other"):
+        ms.load_intervention(tmp_path)
+
+
+@pytest.mark.parametrize("digits", [6, 5000])
+def test_no_layer_has_a_number_of_that_many_digits(tmp_path, digits):
+    number = "1" * digits
+    path = write_gguf(tmp_path / "steer.gguf", "controlvector", {}, {f"direction.{number[:50]}": torch.ones(4)})
+    with pytest.raises(InputError, match="no control vector"):
+        ms.load_intervention(path)
+    with pytest.raises(InputError, match="not the output projection"):
+        site_of_module(f"model.layers.{number}.mlp.down_proj")
+    with pytest.raises(InputError, match="not the output projection"):
+        site_of_tensor(f"blk.{number}.ffn_down.weight")
+    with pytest.raises(InputError, match="is none of the file's"):
+        index(number, "row", 5)
+    assert place_called(f"blocks.{number}.hook_resid_pre") is None
+    with pytest.raises(InputError, match="not LAYER:PLACE"):
+        ms.Site.parse(f"{number}:resid_post")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"directions": {"1": [1, "a"]}}', '{"model_type": "x", "directions": {}}',
-    '{"model_type": "x", "directions": {"1": [1.0], "2": [1.0, 2.0]}}', "[" * 9999])  # fmt: skip
+    '{"model_type": "x", "directions": {"1": [1.0], "2": [1.0, 2.0]}}', "[" * 9999,
+    f'{{"model_type": "x", "directions": {{"1": [1{"0" * 400}]}}}}',
+    f'{{"model_type": "x", "directions": {{"{"1" * 5000}": [1.0]}}}}',
+])  # fmt: skip
 def test_a_file_of_json_that_holds_no_directions_is_refused(tmp_path, content):
     (tmp_path / "a.svec").write_text(content)
     with pytest.raises(InputError, match=r"a\.svec"):

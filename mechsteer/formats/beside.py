@@ -56,6 +56,13 @@ def read_beside(path: Path) -> Beside | None:
     return Beside(found["format"], found["said"], found["origin"], found["notes"])
 
 
+def others_in(path: Path) -> list[str]:
+    """Names of the files in a folder that no export into it has written."""
+    place = place_of(path)
+    known = read_json(place, {"files": {str: str}})["files"] if place.is_file() else {}
+    return sorted(file.name for file in path.iterdir() if file.is_file() and file.name not in {*known, BESIDE})
+
+
 def place_of(path: Path) -> Path:
     """Where it is said: in a folder, or beside a file under its whole name."""
     return path / BESIDE if path.is_dir() else path.with_name(f"{path.name}.{BESIDE}")

@@ -17,7 +17,7 @@ from ..models.model import Model
 from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..registry import Member
-from .beside import BESIDE, Beside, place_of, write_beside
+from .beside import BESIDE, Beside, others_in, place_of, write_beside
 from .loading import load_intervention
 from .named import written_formats
 
@@ -62,16 +62,20 @@ def export(
         multiplier: other programs know none, so that it becomes part of the shift.
     """
     path, member = Path(path), FORMATS[format]
+    if path.is_dir() and (others := others_in(path)):
+        raise InputError(f"{str(path)!r} holds {others[0]!r}, which no export wrote. Name a new folder as --out.")
     if multiplier != 1.0:
+        if not isinstance(intervention.rule, Add):
+            raise InputError(
+                f"By the rule {intervention.rule} a multiplier cannot become part of the shift. Leave --multiplier out."
+            )
         intervention = intervention.each(lambda shift: shift.scaled(multiplier))
     notes = tuple(_notes(intervention, member, multiplier))
-    place_of(path).unlink(missing_ok=True)
     written = _write(intervention, path, member, model)
-    if format != "mechsteer":
-        said = {
-            "site": write_sites(intervention.sites),
-            "base": intervention.origin.model or (model.name if model else ""),
-        }
+    if format == "mechsteer":
+        place_of(written).unlink(missing_ok=True)
+    else:
+        said = {"site": write_sites(intervention.sites), "base": model.name if model else ""}
         asked = {name: said[name] for name in member.get("ASKS") or {} if name in said}
         beside = Beside(format if member.get("ASKS") is not None else None, asked, asdict(intervention.origin), notes)
         write_beside(written, beside, _files(written), multiplier=multiplier)
@@ -160,7 +164,8 @@ def _words(says: Mapping[str, Any]) -> str:
 def _notes(intervention: Intervention, member: Member, multiplier: float) -> Iterator[str]:
     says = member.get("SAYS") or {}
     origin = intervention.origin
-    if origin.positions == "all" and says.get("positions", ("every",)) == ("every",):
+    positions = says.get("positions", ("every",))
+    if origin.positions == "all" and positions is not None and "all" not in positions:
         yield "It acts on the token that begins a text, too, where mechsteer leaves BOS alone."
     if multiplier != 1.0:
         yield f"The multiplier {multiplier:g} is part of it."

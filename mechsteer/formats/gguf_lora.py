@@ -11,7 +11,7 @@ from ..interventions.joint import join
 from ..interventions.lora import LoRA
 from ..store.reading import damaged
 from .gguf_files import GGUF, read_gguf, settings_of, write_gguf
-from .low_rank import factors
+from .low_rank import factors, fit
 from .modules import site_of_tensor, tensor_of
 
 NAME = "gguf-lora"
@@ -41,7 +41,7 @@ def read(path: Path) -> Intervention:
     origin = Origin(positions="every", settings=settings_of(said))
     for name in sorted({name.rpartition(".lora_")[0] for name in tensors}):
         down, up = tensors.pop(f"{name}.lora_a", None), tensors.pop(f"{name}.lora_b", None)
-        if down is None or up is None or down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
+        if down is None or up is None or not fit(down, up):
             raise damaged(path, f"of the tensor {name or 'of no name'!r} it holds no two factors that fit each other")
         # llama.cpp takes an alpha of 0 for none.
         scale = float(alpha) / down.shape[0] if isinstance(alpha, (int, float)) and alpha else 1.0

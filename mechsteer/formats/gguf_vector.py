@@ -1,5 +1,6 @@
 """Control vectors of llama.cpp and repeng: a vector at the output of each of several blocks, added at every token."""
 
+import re
 from pathlib import Path
 
 from ..errors import InputError
@@ -31,7 +32,7 @@ def read(path: Path, layers: str = "") -> Intervention:
     """A vector after each block that it names; `direction.3` is for the output of the block 3, counted from 0."""
     said, tensors = read_gguf(path)
     named = {name.removeprefix(TENSOR): tensor for name, tensor in tensors.items() if name.startswith(TENSOR)}
-    if not named or len(named) < len(tensors) or not all(name.isdecimal() for name in named):
+    if not named or len(named) < len(tensors) or not all(re.fullmatch(r"\d{1,5}", name) for name in named):
         other = f"its architecture is {said.get('general.architecture')!r}"
         raise InputError(
             f"{str(path)!r} is a GGUF file but no control vector: {other}, and its tensors are not direction.1, direction.2, ... "

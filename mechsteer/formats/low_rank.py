@@ -8,6 +8,11 @@ from ..interventions.base import Shift
 from ..interventions.lora import LoRA
 
 
+def fit(down: Tensor, up: Tensor) -> bool:
+    """Whether two tensors of a file are the factors of a map of some rank."""
+    return down.ndim == up.ndim == 2 and down.shape[0] == up.shape[1] > 0
+
+
 def factors(
     shift: Shift, d_in: int, d_out: int
 ) -> tuple[Float[Tensor, "rank d_in"], Float[Tensor, "d_out rank"], Float[Tensor, " d_out"]]:

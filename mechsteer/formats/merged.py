@@ -123,9 +123,19 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
     source = _files(model.name, model.dtype, model.revision)
     if source.folder is not None and source.folder.resolve() == path.resolve():
         raise InputError(f"--out is {str(path)!r}, the model itself. Name another folder.")
+    left = _changes(intervention, model, model.hf.config.model_type in TRANSPOSED)
+    with ExitStack() as stack:
+        known = {_key(name) for name in _Tensors.of(source, stack).names}
+    if missing := [place for place in left if place not in known]:
+        site, what = missing[0]
+        raise InputError(
+            f"The map at {site} of {model.name} has no {what} of its own, so nothing is added to it. Export the steer as peft."
+        )
+    if stale := sorted({file.name for file in path.glob("*.safetensors")} - {shard.name for shard in _shards(source)}):
+        raise InputError(
+            f"{str(path)!r} holds {stale[0]} already, which is no file of {model.name}. Name another --out."
+        )
     path.mkdir(parents=True, exist_ok=True)
-    is_transposed = model.hf.config.model_type in TRANSPOSED
-    left = _changes(intervention, model, is_transposed)
     for shard in _shards(source):
         with safe_open(shard, framework="pt") as file:
             metadata = file.metadata()
@@ -135,11 +145,6 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
                 tensors[name] = (tensor.float() + left.pop(place)).to(tensor.dtype).contiguous()
         write_atomically(
             path / shard.name, lambda to, tensors=tensors, metadata=metadata: save_file(tensors, to, metadata)
-        )
-    if left:
-        site, what = next(iter(left))
-        raise InputError(
-            f"The map at {site} of {model.name} has no {what} of its own, so nothing is added to it. Export the steer as peft."
         )
     for name in source.files:
         if not name.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf")):

@@ -17,8 +17,8 @@ MODULES = {
 }
 GGUF_TENSORS = {"mlp.out": "ffn_down", "attn.o": "attn_output"}
 _NAMED = {name: place for place, names in MODULES.items() for name in names}
-_MODULE = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.([\w.]+)$")
-_TENSOR = re.compile(r"blk\.(\d+)\.(\w+)\.weight$")
+_MODULE = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,5})\.([\w.]+)$")
+_TENSOR = re.compile(r"blk\.(\d{1,5})\.(\w+)\.weight$")
 
 
 def site_of_module(name: str) -> Site:

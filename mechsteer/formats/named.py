@@ -122,7 +122,8 @@ def number(said: Mapping[str, str], name: str, default: float = 1.0) -> float:
 
 def index(text: str, name: str, n: int) -> int:
     """A place in a list of n, counted from 0."""
-    if not text.isdecimal() or int(text) >= n:
+    # Python takes no number of thousands of digits.
+    if not text.isdecimal() or len(text) > 9 or int(text) >= n:
         raise InputError(
             f"The {name} {text!r} is none of the file's, which are 0 to {n - 1}. Write for example #{name}=0."
         )

@@ -20,7 +20,7 @@ from ..interventions.vector import SteeringVector
 from ..store.atomic import write_json
 from ..store.reading import damaged, read_json
 from ..store.tensors import read_tensors, write_tensors
-from .low_rank import factors
+from .low_rank import factors, fit
 from .modules import module_of, site_of_module
 
 NAME = "peft"
@@ -34,8 +34,10 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 START = "base_model.model."
 SHAPE = {"peft_type": str, "r": int, "lora_alpha": int | float}
 REFUSED = ("use_dora", "modules_to_save", "target_parameters", "layer_replication", "trainable_token_indices", "corda_config",
-           "use_qalora", "alora_invocation_tokens", "arrow_config")  # fmt: skip
+           "use_qalora", "alora_invocation_tokens", "arrow_config", "use_bdlora", "kasa_config")  # fmt: skip
 """Settings that make an adapter more than a LoRA."""
+STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to begin that take what the factors begin with out of the model's own weights."""
 
 
 def recognises(path: Path) -> bool:
@@ -50,6 +52,10 @@ def read(path: Path) -> Intervention:
         raise InputError(f"{str(path)!r} is an adapter of the kind {config['peft_type']!r}. Pass a LoRA.")
     if more := [name for name in REFUSED if config.get(name)]:
         raise InputError(f"{str(path)!r} is more than a LoRA: it has {more[0]}. Merge it, and pass both checkpoints.")
+    if (start := _text(config, "init_lora_weights").lower()).startswith(STARTS):
+        raise InputError(
+            f"{str(path)!r} began as {start}, which changes the model's own weights as well. Merge it, and pass both checkpoints."
+        )
     if config.get("bias", "none") != "none":
         raise InputError(f"{str(path)!r} trains biases of the model itself. Merge it, and pass both checkpoints.")
     tensors = _tensors(path / WEIGHTS)
@@ -60,7 +66,7 @@ def read(path: Path) -> Intervention:
     for name in sorted({name.partition(".lora_")[0] for name in tensors}):
         down, up = tensors.pop(f"{name}.lora_A.weight", None), tensors.pop(f"{name}.lora_B.weight", None)
         bias = tensors.pop(f"{name}.lora_B.bias", None)
-        if down is None or up is None or down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
+        if down is None or up is None or not fit(down, up):
             raise damaged(path / WEIGHTS, f"of the module {name!r} it holds no two factors that fit each other")
         module = name.removeprefix(START)
         parts.append(_shift(module, down, up, bias, _scale(config, module, down.shape[0]), origin))
@@ -100,8 +106,10 @@ def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     if not isinstance(patterns, Mapping):
         raise InputError(f"The alpha_pattern in {CONFIG} is no table of patterns. Mend it.")
     alpha = next((value for pattern, value in patterns.items() if _fits(pattern, module)), config["lora_alpha"])
-    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool) or not math.isfinite(alpha):
-        raise InputError(f"The alpha of the module {module!r} is {alpha!r}, which is no number. Mend {CONFIG}.")
+    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool) or not abs(alpha) < 1e30:
+        raise InputError(
+            f"The alpha of the module {module!r} is {alpha!r}, which is no number that can be used. Mend {CONFIG}."
+        )
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 

@@ -1,5 +1,6 @@
 """Vectors of IBM's activation-steering: JSON with a direction for every layer, some of which act."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from ..interventions.base import Intervention, Origin
 from ..interventions.joint import join
 from ..interventions.vector import SteeringVector
 from ..models.sites import Site
-from ..store.reading import damaged, read_json
+from ..store.reading import damaged, parsing, read_json
 from .layers import layers_of
 
 NAME = "svec"
@@ -26,13 +27,18 @@ def recognises(path: Path) -> bool:
 def read(path: Path, layers: str) -> Intervention:
     """Added to the residual that enters each of the layers."""
     found = read_json(path, {"model_type": str, "directions": {str: [float]}})
-    directions = {int(name): values for name, values in found["directions"].items() if name.isdecimal()}
+    with parsing(path, "table of directions"):
+        directions = {
+            int(name): torch.tensor(values, dtype=torch.float32)
+            for name, values in found["directions"].items()
+            if re.fullmatch(r"\d{1,5}", name)
+        }
     if len(directions) < len(found["directions"]) or len({len(values) for values in directions.values()}) != 1:
         raise damaged(path, "its directions are not one of the same length for each layer")
     origin = Origin(positions="every", settings={"model_type": found["model_type"]})
     return join(
         [
-            SteeringVector(Site(layer, "resid_pre"), torch.tensor(directions[layer]), origin=origin)
+            SteeringVector(Site(layer, "resid_pre"), directions[layer], origin=origin)
             for layer in layers_of(layers, list(directions), path)
         ]
     )

@@ -15,6 +15,7 @@ Layers count from 0. An intervention adds m·(ΔW h + Δb) to what leaves its pl
 MLP gives, and a shift there passes that norm by; elsewhere it is a shift of the down-projection's output.
 """
 
+import re
 from dataclasses import dataclass
 
 BEFORE_UNEMBEDDING = "unembed.hook_in"
@@ -72,8 +73,8 @@ _STREAM = {f"hook_{place}": place for place in ("resid_pre", "resid_mid", "resid
 
 def place_called(hook: str) -> tuple[int, str] | None:
     """Layer and place of the residual stream that TransformerLens's older names speak of, by which SAEs are called."""
-    start, layer, name = (hook.split(".") + ["", ""])[:3]
-    return (int(layer), _STREAM[name]) if start == "blocks" and layer.isdecimal() and name in _STREAM else None
+    found = re.match(r"blocks\.(\d{1,5})\.(\w+)(?:\.|$)", hook)
+    return (int(found[1]), _STREAM[found[2]]) if found is not None and found[2] in _STREAM else None
 
 
 def in_block(layer: int, name: str) -> str:

@@ -1,5 +1,6 @@
 """A site: the layer and the place at which an intervention acts. `hooks.py` says what the places are."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ class Site:
     def parse(cls, text: str) -> "Site":
         """Read "LAYER:PLACE"."""
         layer, _, place = text.partition(":")
-        if not layer.strip().lstrip("-").isdigit():
+        if not re.fullmatch(r"-?\d{1,5}", layer.strip()):
             raise InputError(f"The site {text!r} is not LAYER:PLACE. Write for example 3:resid_post.")
         return cls(int(layer), place.strip())
 
