@@ -40,6 +40,10 @@ def repository(name: str, *, revision: str | None = None, private: bool = False)
     """The folder where there is one or the name can be no other ("./steers"), else the hub's OWNER/NAME."""
     place = Path(name).expanduser()
     is_folder = place.is_dir() or place.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1
+    if is_folder and revision is not None:
+        raise InputError(
+            f"{name!r} is a folder, which has no revisions. Leave --revision out, or name the hub's OWNER/NAME."
+        )
     return _Folder(place) if is_folder else _Hub(name, revision, private)
 
 

@@ -96,6 +96,11 @@ def test_a_steer_of_another_program_is_written_as_one_of_ours_first(tmp_path, me
     assert code == 2 and "mechsteer export --to mechsteer" in error and not (tmp_path / "repository").exists()
 
 
+def test_a_folder_has_no_revisions(steer, tmp_path, mechsteer):
+    code, _, error = mechsteer("pull", steer.parent, "--revision", "v1", "--out", tmp_path)
+    assert code == 2 and "has no revisions" in error and not any(tmp_path.iterdir())
+
+
 def test_a_hub_that_refuses_is_one_sentence(steer, mechsteer, monkeypatch):
     def refuse(self, name):
         raise HfHubHTTPError("401 Client Error: who are you?", response=SimpleNamespace(headers={}, request=None))
