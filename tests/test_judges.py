@@ -442,9 +442,13 @@ def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
     for asked, said in (
         ("nobody", "unknown"), ("rules=x@http://h/v1", "Only endpoint"), ("endpoint=gpt", "needs a model and a URL"),
         ("endpoint=gpt@http://user:pass@h/v1", "password"),
+        ("endpoint=gpt@http://sk-abc@h/v1", "a user"), ("endpoint=gpt@http://h/v1?api_key=sk-abc", "a query"),
+        ("endpoint=gpt@http://[::1/v1", "is none"), ("rules,rules", "Two judges"),
+        ("endpoint=m@http://a/v1,endpoint=m@http://b/v1", "Two judges"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", asked)
-        assert code == 2 and said in error
+        assert code == 2 and said in error and "sk-abc" not in error
     code, _, error = mechsteer("judge", study, "--judge", "rules", "--scale", "none")
+    assert code == 2 and "scale 'none' is unknown" in error
     code, _, error = mechsteer("judge", study, "--store", study / "elsewhere", "--judge", "rules")
     assert code == 2 and "--store" in error

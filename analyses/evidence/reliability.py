@@ -100,10 +100,18 @@ def sentence(table: pd.DataFrame, judge: str) -> str:
     for row in table.loc[table.multiplier.isna()].to_dict("records"):
         why = row["not_corrected"]
         parts.append(
-            f"on {row['aspect']} it finds {row['sensitivity']:.2f} of what is there, and {row['specificity']:.2f} of what is "
-            f"not (κ = {row['kappa']:.2f}); rates are {f'not corrected: {why}' if why else 'corrected'}"
+            f"on {row['aspect']} it finds {_share(row['sensitivity'])} of what is there, and {_share(row['specificity'])} of "
+            f"what is not (κ {_kappa(row['kappa'])}); rates are {f'not corrected: {why}' if why else 'corrected'}"
         )
     return f"The judge {judge}, by {table.source.iloc[0]}: {'; '.join(parts)}."
+
+
+def _share(value: float) -> str:
+    return "an unknown share" if np.isnan(value) else f"{value:.2f}"
+
+
+def _kappa(value: float) -> str:
+    return "is unknown" if np.isnan(value) else f"= {value:.2f}"
 
 
 def _confusion(rows: pd.DataFrame) -> Confusion:

@@ -150,7 +150,7 @@ def sentence(judged: pd.DataFrame, steer: str, multiplier: float) -> str:
     def at(aspect: str, m: float) -> str:
         rows = judged.loc[judged.aspect == aspect]
         row = rows.iloc[int(np.argmin(np.abs(rows.multiplier - m)))]
-        return f"{row['mean']:.2f} [{row.low:.2f}, {row.high:.2f}]"
+        return "no score" if np.isnan(row["mean"]) else f"{row['mean']:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
     first = judged.iloc[0]
     aspects = pd.unique(judged.loc[judged.role != "", "aspect"])

@@ -11,6 +11,7 @@ from mechsteer.errors import InputError
 from mechsteer.families import FORMS, METHODS, RULES
 from mechsteer.formats.named import SteerFile
 from mechsteer.judges.request import Request
+from mechsteer.judges.scale import read_scale
 from mechsteer.methods.learning import is_trained, methods
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.prompt_format import PromptFormat
@@ -139,8 +140,11 @@ class Settings:
             raise InputError(f"{self.tune} settings to try came. Pass 1 to leave all as the recipe says, or more.")
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds came. There must be at least one.")
-        for name in self.judge:
-            Request.parse(name, self.scale)
+        if self.judge:
+            read_scale(self.scale)
+        labels = [Request.parse(name, self.scale).label for name in self.judge]
+        if twice := [name for name in labels if labels.count(name) > 1]:
+            raise InputError(f"Two judges would be called {twice[0]!r} in tables. Ask one of them.")
         for name in ("queries", "samples", "text_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"`{name}` is {getattr(self, name)}. There must be at least one.")

@@ -38,14 +38,20 @@ class Request:
         where = rest.find("@http")
         model, url = (rest, "") if where < 0 else (rest[:where], rest[where + 1 :])
         member = JUDGES[name]
+        try:
+            parts = urlsplit(url)
+            secret = parts.username or parts.password or parts.query
+        except ValueError as error:
+            raise InputError(f"The judge's URL {shown(url)} is none ({error}). {EXAMPLE}.") from error
+        if secret:
+            raise InputError(
+                "The judge's URL holds a user, a password or a query, which would be written down. Leave it out, and put the key "
+                "into MECHSTEER_JUDGE_KEY."
+            )
         if url and not member.get("ENDPOINT"):
             raise InputError(f"The judge {name!r} asks nobody, and a URL came ({shown(url)}). Only endpoint takes one.")
-        if member.get("ENDPOINT") and not (model and urlsplit(url).hostname):
+        if member.get("ENDPOINT") and not (model and parts.hostname):
             raise InputError(f"The judge {shown(text)!r} needs a model and a URL. {EXAMPLE}.")
-        if urlsplit(url).password:
-            raise InputError(
-                "The judge's URL holds a password, which would be written down. Put the key into MECHSTEER_JUDGE_KEY."
-            )
         model, prompts = model or member.get("MODEL", ""), ""
         if member.get("ASKED"):
             asked = read_scale(scale)
