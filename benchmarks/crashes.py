@@ -45,7 +45,7 @@ from mechsteer.store.sums import LIST  # noqa: E402
 
 STUDY = (
     "study", "--pairs=../pairs.jsonl", "--site=3:resid_mid", "--multipliers=-12:12:15", "--methods=DiffMean,Random,SPLIT",
-    "--forms=vector", "--steps=30", "--device=cpu",
+    "--forms=vector", "--steps=30", "--tune=2", "--panel=6", "--device=cpu",
 )  # fmt: skip
 CAMPAIGN = ("campaign", "../plan.toml", "--jobs=1")
 PLAN = """

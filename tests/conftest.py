@@ -162,6 +162,16 @@ def little_chance(monkeypatch):
 
 
 @pytest.fixture
+def few_claims(monkeypatch):
+    """Of a study's claims those alone that tell whether it worked and who wins: all of them take longer than the rest of it."""
+    from analyses.studies import plan
+
+    of_all = plan.verdicts
+    few = ("control", "one_operation", "split_wins", "linear_region")
+    monkeypatch.setattr(plan, "verdicts", lambda *given: (unit for unit in of_all(*given) if unit.claim in few))
+
+
+@pytest.fixture
 def apart(tmp_path):
     """Run Python in a process of its own."""
 

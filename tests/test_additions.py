@@ -220,47 +220,72 @@ def write(intervention, path):
 }
 
 
+FILES = ",".join(f"{name}.py" for name in MEMBERS)
+HELP = """
+import sys
+from contextlib import suppress
+from mechsteer import cli
+
+files, *verbs = sys.argv[1:]
+for verb in verbs:
+    sys.argv = ["mechsteer", verb, "--extend", files, "--help"]
+    with suppress(SystemExit):
+        cli.main()
+    print("\\0")
+"""
+
+
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """Run the real command line, in a process of its own, with all of them."""
+    """The folder with all of them, and a way to run Python there in a process of its own."""
     folder = tmp_path_factory.mktemp("additions")
     for name, text in MEMBERS.items():
         (folder / f"{name}.py").write_text(text.lstrip())
+    ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
     # Beside a user's own files of these names, our rooms are still ours.
     for name in ("figures", "analyses"):
         (folder / f"{name}.py").write_text("raise RuntimeError('this is not the one')")
-    files = ",".join(f"{name}.py" for name in MEMBERS)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    paths = {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    environment = os.environ | paths | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
-    def call(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "mechsteer", arguments[0], "--extend", files, *arguments[1:]], cwd=folder,
-            env=environment | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}, capture_output=True, text=True,
-        )  # fmt: skip
+    def python(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    return folder, call
+    return folder, python
+
+
+@pytest.fixture
+def call(extended, mechsteer, monkeypatch):
+    """Run the command line in this process with all of them, in their folder."""
+    monkeypatch.chdir(extended[0])
+
+    def run(verb: str, *arguments: str) -> str:
+        code, printed, error = mechsteer(verb, "--extend", FILES, *arguments)
+        assert code == 0, error
+        return printed
+
+    return run
 
 
 def test_help_lists_them(extended):
-    _, call = extended
-    train = call("train", "--help")
-    assert "Margin" in train and "Halved" in train and "scale" in train
-    study = call("study", "--help")
-    assert "Margin" in study and "unlikely" in study
-    assert all("gentle" in help for help in (train, study))
-    assert "lines" in call("generate", "--help")
-    for verb in ("study", "train", "sweep", "generate"):
-        assert "match, the relative shift itself" in " ".join(call(verb, "--help").replace("│", " ").split())
+    _, python = extended
+    verbs = ("study", "train", "sweep", "generate")
+    printed = " ".join(python("-c", HELP, FILES, *verbs).replace("│", " ").split()).split("\0")
+    of = dict(zip(verbs, printed, strict=False))
+    assert all(word in of["train"] for word in ("Margin", "Halved", "scale", "gentle"))
+    assert all(word in of["study"] for word in ("Margin", "unlikely", "gentle"))
+    assert "lines" in of["generate"]
+    assert all("match, the relative shift itself" in of[verb] for verb in verbs)
 
 
 @pytest.fixture(scope="module")
 def study(extended):
-    folder, call = extended
-    ms.save_pairs(ms.load_pairs("guestbook/sentiment").sample(48), folder / "pairs.jsonl")
-    call(
-        "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5", "--methods=Halved,Margin",
+    folder, python = extended
+    python(
+        "-m", "mechsteer", "study", "--extend", FILES, "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5", "--methods=Halved,Margin",
         "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--panel=0",
         "--out=out",
     )  # fmt: skip
@@ -293,9 +318,9 @@ def test_figures_and_the_page_show_them(study):
     assert "Whole completions are unlikely" in page and "Margin" in page
 
 
-def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, study):
+def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, call, undrawn):
     """At which the mean relative shift is m itself, at either site."""
-    folder, call = extended
+    folder, _ = extended
     call(
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post,2:mlp.out", "--rule=match", "--multipliers=-1:1:3",
         "--methods=Halved", "--forms=vector", "--claims=Halved-vector", "--device=cpu", "--out=ruled",
@@ -317,8 +342,8 @@ def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, study):
     assert "1:resid_post,2:mlp.out" in made
 
 
-def test_their_content_is_part_of_what_they_make(extended, study):
-    folder, call = extended
+def test_their_content_is_part_of_what_they_make(extended, study, call, undrawn):
+    folder, _ = extended
     asked = (
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5", "--methods=Halved,Margin",
         "--forms=vector,scale", "--claims=", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--out=again",
@@ -331,8 +356,8 @@ def test_their_content_is_part_of_what_they_make(extended, study):
     assert kinds.count("steer") == 1 and kinds.count("sweep") == 1
 
 
-def test_a_steer_in_a_format_of_ones_own_is_opened(extended):
-    folder, call = extended
+def test_a_steer_in_a_format_of_ones_own_is_opened(extended, call):
+    folder, _ = extended
     (folder / "v.lines").write_text("1:resid_post\n" + "\n".join(["0.0"] * 128))
     asked = ("--intervention=v.lines", "--model=guestbook", "--device=cpu", "how was the soup ?")
     assert "vector at 1:resid_post" in call("generate", *asked)

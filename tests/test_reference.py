@@ -1,15 +1,10 @@
 """Two small studies give the sweeps that version 0.1.0 gave, and of all else what was frozen."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import reference
+from reference.__main__ import main
 
-ROOT = Path(__file__).parents[1]
 WORDS = {"table": str, "row": str, "column": str}
 TOLERANCE = 1e-6 if reference.same_processor("sweeps") else 1e-2
 """On another processor, sums in another order are amplified by training."""
@@ -30,11 +25,7 @@ def test_sweeps_are_those_of_version_0_1_0_and_what_units_compute_moves_only_whe
 ):
     """A unit whose results change says so by its version, or stores would go on giving the old ones."""
     folder = tmp_path / "study"
-    command = [sys.executable, "-m", "reference", concept, str(folder)]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    main(concept, str(folder))
     tables = reference.tables_of(folder)
     swept = reference.long({"sweeps": tables.pop("sweeps")})
     differing = reference.departures(swept, sweeps(concept), TOLERANCE)

@@ -119,7 +119,7 @@ def test_an_interrupted_study_leaves_no_folder_and_goes_on_where_it_stopped(shar
 
 
 def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
-    shared, pairs, tmp_path, mechsteer, undrawn, little_chance
+    shared, pairs, tmp_path, mechsteer, undrawn, little_chance, few_claims
 ):
     out = tmp_path / "out"
     asked = small(shared, pairs)
@@ -366,7 +366,9 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
     assert code == 2 and message in error and not list(tmp_path.iterdir())
 
 
-def test_a_study_of_trained_steers_compares_them_and_says_who_wins(tmp_path, mechsteer, undrawn, little_chance):
+def test_a_study_of_trained_steers_compares_them_and_says_who_wins(
+    tmp_path, mechsteer, undrawn, little_chance, few_claims
+):
     code, printed, _ = mechsteer(
         "study", "--out", tmp_path / "out", "--site=1:resid_post", "--multipliers=-6:6:5", "--limit=48",
         "--methods=DiffMean,SPLIT", "--forms=vector", "--seeds=2", "--steps=6", "--tune=1", "--device=cpu", "--panel=0",

@@ -15,6 +15,7 @@ from ..claims.result import Result
 from ..claims.verdict import Given, judge
 from ..evidence.evidence import Evidence
 from ..evidence.scores import Judged
+from .finished import Study
 from .tables import COLUMNS_OF
 
 TABLES = ("one_operation", "chance", "coverage", "frozen_norms", "panel")
@@ -31,7 +32,9 @@ def judge_again(folder: Path, name: str) -> Result:
         raise InputError(f"{str(folder)!r} holds no evidence. Pass the folder of a study that collected some.")
     if needs in ("scores", "all_scores"):
         each = _judged(sums)
-        given: list[Given] = [each] if needs == "all_scores" else list(each)
+        # As the study itself does, of the steers that claims were asked of; of all, where it asked none.
+        asked = [one for one in each if one.sweep.key in Study.load(folder).judged]
+        given: list[Given] = [each] if needs == "all_scores" else list(asked or each)
     elif needs == "sweeps":
         given = [load_sweeps(sums.path("sweeps.parquet"))]
     elif needs in TABLES:
@@ -54,6 +57,8 @@ def judge_again(folder: Path, name: str) -> Result:
 def _judged(sums: Sums) -> list[Judged]:
     """What the first judge says of every steer's texts."""
     scores = read_table(sums.path("scores.parquet"), COLUMNS_OF["scores"])
+    if scores.empty:
+        raise InputError(f"{str(sums.folder)!r} holds no scores of texts. Have some judged: mechsteer judge STUDY.")
     by_key = split_by_key(scores.loc[scores.judge == scores.judge.iloc[0]])
     return [
         Judged(sweep, by_key[sweep.key]) for sweep in load_sweeps(sums.path("sweeps.parquet")) if sweep.key in by_key

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ def read_pickle(path: Path, stands: Sequence[Stand] = ()) -> Any:
     if not path.is_file():
         raise InputError(f"{str(path)!r} is no file. Pass one that torch.save wrote.")
     try:
-        with torch.serialization.safe_globals(list(stands)):
+        with torch.serialization.safe_globals(list(stands)), warnings.catch_warnings():
+            # Python's own default, of which torch warns that it has not tried it all.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):

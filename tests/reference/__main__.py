@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 
 import mechsteer as ms
@@ -22,9 +23,13 @@ def main(concept: str, folder: str) -> None:
         pairs=f"guestbook/{concept}", other_pairs=("guestbook/certainty",), steps=reference.STEPS, tune=1, device="cpu",
         **reference.CONCEPTS[concept],
     )  # fmt: skip
-    study.load_pairs = lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
-    chance.N_DIRECTIONS, looks.N_ANSWERS = reference.N_DIRECTIONS, reference.N_ANSWERS
-    study.run(settings, Path(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            study, "load_pairs", lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
+        )
+        patch.setattr(chance, "N_DIRECTIONS", reference.N_DIRECTIONS)
+        patch.setattr(looks, "N_ANSWERS", reference.N_ANSWERS)
+        study.run(settings, Path(folder))
     learning, _ = ms.load_pairs(settings.pairs).sample(reference.N_PAIRS).split(0.5, seed=0)
     model = ms.load_model("guestbook", device="cpu")
     chosen = ms.choose_site(model, learning, progress=False)
