@@ -285,7 +285,8 @@ def test_help_lists_them(extended):
 def study(extended):
     folder, python = extended
     python(
-        "-m", "mechsteer", "study", "--extend", FILES, "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5", "--methods=Halved,Margin",
+        "-m", "mechsteer", "study", "--extend", FILES, "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5",
+        "--methods=Halved,Margin",
         "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--panel=0",
         "--out=out",
     )  # fmt: skip
