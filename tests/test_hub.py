@@ -101,6 +101,13 @@ def test_a_folder_has_no_revisions(steer, tmp_path, mechsteer):
     assert code == 2 and "has no revisions" in error and not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_folder_is_not_private(steer, tmp_path, mechsteer, dry):
+    code, _, error = mechsteer("push", steer, tmp_path / "repository", "--private", *dry)
+    assert code == 2 and "Leave --private out" in error and error.count("\n") == 1
+    assert not (tmp_path / "repository").exists()
+
+
 def test_a_hub_that_refuses_is_one_sentence(steer, mechsteer, monkeypatch):
     def refuse(self, name):
         raise HfHubHTTPError("401 Client Error: who are you?", response=SimpleNamespace(headers={}, request=None))

@@ -28,13 +28,13 @@ def push(
     from .. import hub
     from ..formats.loading import load_intervention
 
-    measured = Measured.of(steer)
+    to, measured = hub.repository(repository, private=private), Measured.of(steer)
     text = card(load_intervention(steer), steer.name, repository, measured)
     if dry_run:
         echo(text)
         return
     pictures = [measured.picture] if measured is not None and measured.picture is not None else []
-    echo(hub.push(steer, text, hub.repository(repository, private=private), pictures))
+    echo(hub.push(steer, text, to, pictures))
 
 
 def pull(
