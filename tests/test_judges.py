@@ -403,6 +403,42 @@ def test_a_judge_that_cannot_be_opened_has_not_answered(study, tmp_path, mechste
     assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
 
 
+@pytest.mark.parametrize(("content", "said"), [
+    (b"", "holds no instruction"), (b"\xef\xbb\xbf \n\t\n", "holds no instruction"), (None, "cannot be read"),
+    ("Écris.".encode("latin-1"), "no text in UTF-8"), ("Write.".encode("utf-16"), "no text in UTF-8"),
+])  # fmt: skip
+def test_instructions_that_are_none_are_refused_before_anything_is_written(study, tmp_path, mechsteer, content, said):
+    file = tmp_path / "instructions.txt"
+    if content is not None:
+        file.write_bytes(content)
+    before = (study / "study.json").read_bytes()
+    code, _, error = mechsteer("judge", study, "--judge", "rules", "--instructions", file)
+    (*_, sentence) = error.splitlines()
+    assert code == 2 and said in sentence and str(file) in sentence
+    assert (study / "study.json").read_bytes() == before
+
+
+def test_instructions_are_the_lines_of_a_file_whatever_marks_it_as_unicode(study, tmp_path):
+    file = tmp_path / "instructions.txt"
+    file.write_bytes("\ufeffWrite a line.\n\n  \nÉcris.\r\n".encode())
+    settings = replace(
+        Settings.from_dict(Study.load(study).summary["settings"]), judge=("rules",), instructions=str(file)
+    )
+    store = Store(store_folder(settings, study))
+    subjects = subjects_of(settings, checked_pairs(settings), Opener(settings, store))
+    (score,) = plan(settings, subjects, settings.site).scores
+    assert score.samples.instructions == ("Write a line.", "Écris.")
+
+
+@pytest.mark.parametrize("judge", [(), ("--judge", "exact,rules"), ("--dry-run",)])
+def test_a_study_whose_store_is_gone_says_so_and_stays_as_it_is(study, tmp_path, mechsteer, judge):
+    alone = shutil.copytree(study, tmp_path / "alone")
+    code, told, error = mechsteer("judge", alone, *judge)
+    assert code == 2 and not told and "Name their store with --store" in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["alone"]
+    assert (alone / "study.json").read_bytes() == (study / "study.json").read_bytes()
+
+
 def test_of_texts_that_cannot_be_written_nothing_is_asked_and_another_try_is_made(study):
     settings = Settings.from_dict(Study.load(study).summary["settings"])
     settings = replace(settings, queries=3, judge=("endpoint=m@http://127.0.0.1:9/v1",))

@@ -52,7 +52,7 @@ def sample(settings: Settings, sweep: Measure) -> Sample:
     if settings.instructions:
         file = INSTRUCTIONS if settings.instructions == OURS else Path(resolved(settings.instructions))
         with parsing(file, "text in UTF-8"):
-            lines = read_bytes(file).decode().splitlines()
+            lines = read_bytes(file).decode("utf-8-sig").splitlines()
         if not (asked := tuple(line for line in lines if line.strip())):
             raise InputError(f"{str(file)!r} holds no instruction. Write one in a line.")
     return Sample(sweep, settings.queries, settings.samples, settings.text_tokens, asked, settings.seed)
