@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gguf import GGUFReader, GGUFWriter
+from gguf import MODEL_ARCH_NAMES, GGUFReader, GGUFWriter, get_tensor_name_map
 
 
 class _ModelParameters(ctypes.Structure):
@@ -129,42 +129,89 @@ def _steer(lib: ctypes.CDLL, context: int, n_layers: int, path: Path) -> None:
     assert lib.llama_set_adapter_cvec(context, place, data.size, width, 1, n_layers) == 0
 
 
-def write_llama(hf, path: Path) -> Path:
-    """A Hugging Face model of Llama's family as a GGUF file in float32; queries and keys lie in llama.cpp's order."""
-    config, state = hf.config, hf.state_dict()
-    n_heads, n_pairs = config.num_attention_heads, config.num_key_value_heads
-    writer = GGUFWriter(path, "llama")
+ARCHITECTURES = {
+    "llama": "llama", "mistral": "llama", "gpt2": "gpt2", "gemma2": "gemma2", "gemma3_text": "gemma3", "qwen2": "qwen2",
+    "qwen3": "qwen3", "gpt_neox": "gptneox", "phi3": "phi3",
+}  # fmt: skip
+"""By the type of a Hugging Face model; llama.cpp has no others of the tests' families."""
+
+
+def write_model(hf, path: Path) -> Path:
+    """A Hugging Face model as a GGUF file in float32, under the names that the package `gguf` has for its tensors."""
+    config, kind = hf.config, hf.config.model_type
+    if kind not in ARCHITECTURES:
+        raise NotImplementedError(f"llama.cpp has no models of the type {kind}")
+    writer = GGUFWriter(path, ARCHITECTURES[kind])
+    n_heads, width = config.num_attention_heads, config.hidden_size
+    head = getattr(config, "head_dim", None) or width // n_heads
     writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
+    writer.add_embedding_length(width)
     writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_feed_forward_length(getattr(config, "intermediate_size", 4 * width))
     writer.add_head_count(n_heads)
-    writer.add_head_count_kv(n_pairs)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_rope_dimension_count(config.hidden_size // n_heads)
+    writer.add_head_count_kv(getattr(config, "num_key_value_heads", n_heads))
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    if hasattr(config, "rms_norm_eps"):
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    else:
+        writer.add_layer_norm_eps(getattr(config, "layer_norm_epsilon", None) or config.layer_norm_eps)
+    if rope := getattr(config, "rope_parameters", None):
+        rope = rope.get("full_attention", rope)
+        writer.add_rope_freq_base(rope["rope_theta"])
+        writer.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", 1.0)))
+    if kind == "gpt_neox":
+        writer.add_parallel_residual(config.use_parallel_residual)
+    if "gemma" in kind or kind == "phi3":
+        writer.add_sliding_window(config.sliding_window or 0)
+    if kind == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
     writer.add_file_type(0)
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("none")
-    names = {
-        "model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-        "lm_head.weight": "output.weight",
-    }  # fmt: skip
-    inside = {
-        "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-        "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    }  # fmt: skip
-    for layer in range(config.num_hidden_layers):
-        names |= {f"model.layers.{layer}.{ours}.weight": f"blk.{layer}.{its}.weight" for ours, its in inside.items()}
-    for ours, its in names.items():
-        value = state[ours].float()
-        for part, heads in (("q_proj", n_heads), ("k_proj", n_pairs)):
-            if part in ours:
-                value = value.view(heads, 2, -1, value.shape[1]).transpose(1, 2).reshape(value.shape)
-        writer.add_tensor(its, value.contiguous().numpy())
+    (architecture,) = (key for key, name in MODEL_ARCH_NAMES.items() if name == ARCHITECTURES[kind])
+    names = get_tensor_name_map(architecture, config.num_hidden_layers)
+    for ours, value in hf.state_dict().items():
+        if its := names.get_name(ours, (".weight", ".bias")):
+            writer.add_tensor(its, np.ascontiguousarray(_in_its_order(ours, value.float(), config, head)))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def with_its_gelu(hf):
+    """The model with GELU as llama.cpp takes it; others are left as they are."""
+    for parent in list(hf.modules()):
+        for name, child in list(parent.named_children()):
+            if "GELU" in type(child).__name__:
+                setattr(parent, name, _Gelu())
+    return hf
+
+
+class _Gelu(torch.nn.Module):
+    """The approximation by tanh, from a table whose arguments and values have half precision."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inside = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
+        return torch.where(x >= 10, x, torch.where(x <= -10, 0.0, inside))
+
+
+def _in_its_order(name: str, value: torch.Tensor, config, head: int) -> np.ndarray:
+    """What llama.cpp means by the tensor: how it turns queries and keys, lays out weights, and folds constants in."""
+    kind = config.model_type
+    if ARCHITECTURES[kind] == "llama" and ("q_proj" in name or "k_proj" in name):
+        # Neighbours are turned as a pair, where Hugging Face turns halves.
+        value = value.view(-1, 2, head // 2, value.shape[1]).transpose(1, 2).reshape(value.shape)
+    if kind == "gpt2" and value.ndim == 2 and ".h." in name:
+        value = value.T
+    if "query_key_value" in name:
+        value = value.view(-1, 3, head, *value.shape[1:]).transpose(0, 1).reshape(value.shape)
+    if "gemma" in kind:
+        value = value + 1 if name.endswith("norm.weight") else value
+        # Its own scale of attention is that of the head's width.
+        if (".q_proj" if kind == "gemma2" else ".q_norm") in name:
+            value = value * (head / config.query_pre_attn_scalar) ** 0.5
+    return value.numpy()

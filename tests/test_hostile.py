@@ -17,7 +17,7 @@ from test_formats import OUT, steer_of
 import mechsteer as ms
 from mechsteer import InputError
 from mechsteer.formats.gguf_files import write_gguf
-from mechsteer.formats.modules import site_of_module, site_of_tensor
+from mechsteer.formats.modules import sites_of_modules, sites_of_tensors
 from mechsteer.formats.named import index, read_formats, written_formats
 from mechsteer.models.hooks import place_called
 
@@ -125,15 +125,34 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(tiny, tmp_path, change, mes
         ms.load_intervention(path)
 
 
-def test_an_adapter_at_other_modules_says_at_which(tmp_path):
+@pytest.mark.parametrize(("modules", "said"), [
+    (["self_attn.q_proj"], r"^At q_proj \('model.layers.0.self_attn.q_proj'\) there is no site"),
+    (["self_attn.v_proj", "mlp.gate_proj", "mlp.down_proj"],
+     r"^At gate_proj, v_proj \(4 of 6, such as 'model.layers.0.mlp.gate_proj'\) there is no site.*Merge the steer"),
+])  # fmt: skip
+def test_an_adapter_at_other_modules_says_at_which(tmp_path, modules, said):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
-    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    places = [f"layers.{layer}.{module}" for layer in range(len(modules) - 1 or 1) for module in modules]
+    sizes = {"A": (2, 8), "B": (8, 2)}
     save_file(
-        {f"{name}.lora_A.weight": torch.ones(2, 8), f"{name}.lora_B.weight": torch.ones(8, 2)},
+        {
+            f"base_model.model.model.{at}.lora_{part}.weight": torch.ones(size)
+            for at in places
+            for part, size in sizes.items()
+        },
         tmp_path / "adapter_model.safetensors",
     )
-    with pytest.raises(InputError, match=r"module 'model.layers.0.self_attn.q_proj' is not the output projection"):
+    with pytest.raises(InputError, match=said):
         ms.load_intervention(tmp_path)
+
+
+def test_a_lora_of_llama_cpp_at_other_tensors_says_at_which(tmp_path):
+    tensors = {
+        f"blk.0.{name}.weight.lora_{which}": torch.ones(2, 2) for name in ("ffn_up", "attn_output") for which in "ab"
+    }
+    path = write_gguf(tmp_path / "lora.gguf", "llama", {"general.type": "adapter", "adapter.type": "lora"}, tensors)
+    with pytest.raises(InputError, match=r"^At ffn_up \(1 of 2, such as 'blk.0.ffn_up.weight'\) there is no site"):
+        ms.load_intervention(path)
 
 
 def test_factors_of_no_rank_are_refused(tmp_path):
@@ -150,10 +169,10 @@ def test_no_layer_has_a_number_of_that_many_digits(tmp_path, digits):
     path = write_gguf(tmp_path / "steer.gguf", "controlvector", {}, {f"direction.{number[:50]}": torch.ones(4)})
     with pytest.raises(InputError, match="no control vector"):
         ms.load_intervention(path)
-    with pytest.raises(InputError, match="not the output projection"):
-        site_of_module(f"model.layers.{number}.mlp.down_proj")
-    with pytest.raises(InputError, match="not the output projection"):
-        site_of_tensor(f"blk.{number}.ffn_down.weight")
+    with pytest.raises(InputError, match="there is no site"):
+        sites_of_modules([f"model.layers.{number}.mlp.down_proj"])
+    with pytest.raises(InputError, match="there is no site"):
+        sites_of_tensors([f"blk.{number}.ffn_down.weight"])
     with pytest.raises(InputError, match="is none of the file's"):
         index(number, "row", 5)
     assert place_called(f"blocks.{number}.hook_resid_pre") is None

@@ -28,7 +28,7 @@ def recognises(path: Path) -> bool:
 def read(path: Path, layer: str, row: str) -> Intervention:
     """A direction as it was learned; AxBench multiplies it by a factor and by the largest activation that it saw."""
     rows = tensor_in(read_pickle(path), path, (2,))
-    if path.name.startswith(("LoReFT", "LoRA", "SFT")):
+    if path.name.startswith(("LoReFT", "LoRA", "SFT")) or path.name.endswith("_gating" + END):
         raise InputError(f"{str(path)!r} is of a method that adds no vector. Pass the weights of one that does.")
     site = Site(index(layer, "layer", 10_000), "resid_post")
     return SteeringVector(site, rows[index(row, "row", len(rows))].clone(), origin=Origin(positions="every"))

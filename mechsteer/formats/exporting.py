@@ -75,8 +75,11 @@ def export(
     if format == "mechsteer":
         place_of(written).unlink(missing_ok=True)
     else:
-        said = {"site": write_sites(intervention.sites), "base": model.name if model else ""}
-        asked = {name: said[name] for name in member.get("ASKS") or {} if name in said}
+        said = {"site": write_sites(intervention.sites)}
+        if model is not None:
+            said |= {"base": model.name, "revision": model.revision or ""}
+        answers = {**(member.get("ASKS") or {}), **member.get("MAY", {})}
+        asked = {name: said[name] for name in answers if said.get(name)}
         beside = Beside(format if member.get("ASKS") is not None else None, asked, asdict(intervention.origin), notes)
         write_beside(written, beside, _files(written), multiplier=multiplier)
     if member.get("ASKS") is None:

@@ -12,7 +12,7 @@ from ..interventions.lora import LoRA
 from ..store.reading import damaged
 from .gguf_files import GGUF, read_gguf, settings_of, write_gguf
 from .low_rank import factors, fit
-from .modules import site_of_tensor, tensor_of
+from .modules import sites_of_tensors, tensor_of
 
 NAME = "gguf-lora"
 TITLE = "a LoRA of llama.cpp"
@@ -39,13 +39,14 @@ def read(path: Path) -> Intervention:
         raise InputError(f"{str(path)!r} is a GGUF file, but not a LoRA. Pass a LoRA, or a control vector.")
     alpha, parts = said.get("adapter.lora.alpha"), []
     origin = Origin(positions="every", settings=settings_of(said))
-    for name in sorted({name.rpartition(".lora_")[0] for name in tensors}):
+    sites = sites_of_tensors(sorted({name.rpartition(".lora_")[0] for name in tensors}))
+    for name, site in sites.items():
         down, up = tensors.pop(f"{name}.lora_a", None), tensors.pop(f"{name}.lora_b", None)
         if down is None or up is None or not fit(down, up):
-            raise damaged(path, f"of the tensor {name or 'of no name'!r} it holds no two factors that fit each other")
+            raise damaged(path, f"of the tensor {name!r} it holds no two factors that fit each other")
         # llama.cpp takes an alpha of 0 for none.
         scale = float(alpha) / down.shape[0] if isinstance(alpha, (int, float)) and alpha else 1.0
-        parts.append(LoRA(site_of_tensor(name), down, scale * up, origin=origin))
+        parts.append(LoRA(site, down, scale * up, origin=origin))
     if tensors or not parts:
         raise damaged(path, f"it holds {', '.join(tensors) or 'nothing'}, which is no factor of a LoRA")
     return join(parts)

@@ -1,7 +1,7 @@
 """Checkpoints in Hugging Face format whose own weights are changed; the change is read by comparing two of them."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from ..models.sites import Site
 from ..models.source import Source
 from ..store.atomic import write_atomically
 from ..store.reading import damaged, read_json
-from .modules import site_of_module
+from .modules import sites_of_modules
 
 NAME = "merged"
 TITLE = "a checkpoint with changed weights"
 ORDER = 110
 SUFFIXES = ()
 ASKS = {"base": "the checkpoint before the change: a folder, or a hub name"}
+MAY = {"revision": "which branch, tag or commit of the base; by default the newest that the hub has"}
 SAYS = {"forms": None, "places": ("mlp.out", "attn.o"), "several": True}
 NEEDS_MODEL = True
 CONFIG = "config.json"
@@ -40,12 +41,15 @@ def recognises(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def read(path: Path, base: str) -> Intervention:
+def read(path: Path, base: str, revision: str = "") -> Intervention:
     """A local weight at each site whose weight or bias differs."""
-    before = _files(base)
+    before = _files(base, revision=revision)
+    if revision and before.folder is not None:
+        raise InputError(f"The base {base!r} is a folder, which has no revisions. Leave #revision={revision} out.")
     after = Source.at(str(path), {})
     is_transposed = read_json(path / CONFIG, {str: object}).get("model_type") in TRANSPOSED
     changes: dict[Site, dict[str, Tensor]] = {}
+    changed: list[str] = []
     with ExitStack() as stack:
         old, new = (_Tensors.of(source, stack) for source in (before, after))
         if differing := sorted(old.names ^ new.names):
@@ -59,13 +63,13 @@ def read(path: Path, base: str) -> Intervention:
                     f"{name!r} has another shape in {base!r} than in {str(path)!r}. Pass two of one model."
                 )
             if not torch.equal(one, other.to(one.dtype)):
-                site, what = _site_of(name)
-                changes.setdefault(site, {})[what] = other.float() - one.float()
-    if not changes:
-        raise InputError(f"{str(path)!r} has the same weights as {base!r}, so that it holds no steer.")
-    return join(
-        [_shift(site, change, is_transposed, Origin(positions="every", model=base)) for site, change in changes.items()]
-    )
+                changed.append(name)
+        if not changed:
+            raise InputError(f"{str(path)!r} has the same weights as {base!r}, so that it holds no steer.")
+        for name, (site, what) in _sites_of(changed).items():
+            changes.setdefault(site, {})[what] = new.get(name).float() - old.get(name).float()
+    origin = Origin(positions="every", model=base, revision=revision)
+    return join([_shift(site, change, is_transposed, origin) for site, change in changes.items()])
 
 
 def _shift(site: Site, change: Mapping[str, Tensor], is_transposed: bool, origin: Origin) -> Shift:
@@ -75,17 +79,18 @@ def _shift(site: Site, change: Mapping[str, Tensor], is_transposed: bool, origin
     return LocalWeight(site, weight, change.get("bias", torch.zeros(len(weight))), origin=origin)
 
 
-def _site_of(name: str) -> tuple[Site, str]:
-    """The site of a tensor that is changed, and whether it is a weight or a bias."""
-    module, _, what = name.rpartition(".")
-    if what not in ("weight", "bias"):
+def _sites_of(names: Sequence[str]) -> dict[str, tuple[Site, str]]:
+    """The sites of tensors that are changed, and whether each is a weight or a bias."""
+    parts = {name: name.rpartition(".")[::2] for name in names}
+    if others := [name for name, (_, what) in parts.items() if what not in ("weight", "bias")]:
         raise InputError(
-            f"{name!r} is changed, which is no weight or bias of a site. Steer by the merged model itself."
+            f"{others[0]!r} is changed, which is no weight or bias of a site. Steer by the merged model itself."
         )
-    return site_of_module(module), what
+    sites = sites_of_modules(sorted({module for module, _ in parts.values()}))
+    return {name: (sites[module], what) for name, (module, what) in parts.items()}
 
 
-def _files(name: str, dtype: torch.dtype | None = None, revision: str | None = None) -> Source:
+def _files(name: str, dtype: torch.dtype | None = None, revision: str = "") -> Source:
     """Where a model's checkpoint lies; one that is in memory alone lies nowhere."""
     return files_of(str(BUILT_IN.get(name, name)), dtype, {"revision": revision} if revision else {})[0]
 
@@ -120,7 +125,7 @@ def _shards(source: Source) -> Iterator[Path]:
 
 def write(intervention: Intervention, path: Path, model: Any) -> Path:
     """The model's own checkpoint, shard by shard, with the weights at the sites changed; all else is copied as it is."""
-    source = _files(model.name, model.dtype, model.revision)
+    source = _files(model.name, model.dtype, model.revision or "")
     if source.folder is not None and source.folder.resolve() == path.resolve():
         raise InputError(f"--out is {str(path)!r}, the model itself. Name another folder.")
     left = _changes(intervention, model, model.hf.config.model_type in TRANSPOSED)
@@ -163,6 +168,6 @@ def _changes(intervention: Intervention, model: Any, is_transposed: bool) -> dic
 
 def _key(name: str) -> tuple[Site, str] | None:
     try:
-        return _site_of(name)
+        return _sites_of([name])[name]
     except InputError:
         return None

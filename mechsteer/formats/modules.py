@@ -1,6 +1,7 @@
 """What other programs call the linear map of a site: modules of Hugging Face models, and tensors of GGUF files."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -21,15 +22,10 @@ _MODULE = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,5})\.([\w.]+)$")
 _TENSOR = re.compile(r"blk\.(\d{1,5})\.(\w+)\.weight$")
 
 
-def site_of_module(name: str) -> Site:
-    """Of "model.layers.3.mlp.down_proj"; one sentence if no site is there."""
-    found = _MODULE.search(name)
-    if found is None or found[2] not in _NAMED:
-        raise InputError(
-            f"The module {name!r} is not the output projection of attention or of an MLP, so no site has its shift. Pass a "
-            "steer of those alone, or merge it and open the merged model."
-        )
-    return Site(int(found[1]), _NAMED[found[2]])
+def sites_of_modules(names: Sequence[str]) -> Mapping[str, Site]:
+    """Of "model.layers.3.mlp.down_proj" and others; one sentence on all that are at no site."""
+    found = {name: _MODULE.search(name) for name in names}
+    return _sites({name: match and (match[1], _NAMED.get(match[2])) for name, match in found.items()})
 
 
 def module_of(model: "Model", site: Site) -> tuple[str, Any]:
@@ -54,16 +50,23 @@ def module_of(model: "Model", site: Site) -> tuple[str, Any]:
     return names[0], module
 
 
-def site_of_tensor(name: str) -> Site:
-    """Of "blk.3.ffn_down.weight"."""
+def sites_of_tensors(names: Sequence[str]) -> Mapping[str, Site]:
+    """Of "blk.3.ffn_down.weight" and others; one sentence on all that are at no site."""
     places = {tensor: place for place, tensor in GGUF_TENSORS.items()}
-    found = _TENSOR.match(name)
-    if found is None or found[2] not in places:
+    found = {name: _TENSOR.match(name) for name in names}
+    return _sites({name: match and (match[1], places.get(match[2])) for name, match in found.items()})
+
+
+def _sites(found: Mapping[str, tuple[str, str | None] | None]) -> Mapping[str, Site]:
+    """By name, from layers and places; a place that is none is no site."""
+    if others := [name for name, at in found.items() if at is None or at[1] is None]:
+        kinds = ", ".join(sorted({name.removesuffix(".weight").rpartition(".")[2] for name in others}))
+        many = f"{len(others)} of {len(found)}, such as " if len(found) > 1 else ""
         raise InputError(
-            f"The tensor {name!r} is not the output projection of attention or of an MLP, so no site has its shift. Pass a steer "
-            "of those alone."
+            f"At {kinds} ({many}{others[0]!r}) there is no site: a shift is added to what attention or an MLP writes, and these "
+            "act before that. Merge the steer into its model and open that, or pass one that changes output projections alone."
         )
-    return Site(int(found[1]), places[found[2]])
+    return {name: Site(int(at[0]), at[1]) for name, at in found.items() if at and at[1]}
 
 
 def tensor_of(site: Site) -> str:

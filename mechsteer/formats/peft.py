@@ -17,11 +17,12 @@ from ..interventions.joint import join
 from ..interventions.local_weight import LocalWeight
 from ..interventions.lora import LoRA
 from ..interventions.vector import SteeringVector
+from ..models.sites import Site
 from ..store.atomic import write_json
 from ..store.reading import damaged, read_json
 from ..store.tensors import read_tensors, write_tensors
 from .low_rank import factors, fit
-from .modules import module_of, site_of_module
+from .modules import module_of, sites_of_modules
 
 NAME = "peft"
 TITLE = "a LoRA folder of PEFT"
@@ -63,13 +64,15 @@ def read(path: Path) -> Intervention:
         positions="every", model=_text(config, "base_model_name_or_path"), revision=_text(config, "revision")
     )
     parts = []
-    for name in sorted({name.partition(".lora_")[0] for name in tensors}):
+    names = {name.partition(".lora_")[0] for name in tensors}
+    sites = sites_of_modules(sorted(name.removeprefix(START) for name in names))
+    for module, site in sites.items():
+        name = f"{START}{module}"
         down, up = tensors.pop(f"{name}.lora_A.weight", None), tensors.pop(f"{name}.lora_B.weight", None)
         bias = tensors.pop(f"{name}.lora_B.bias", None)
         if down is None or up is None or not fit(down, up):
-            raise damaged(path / WEIGHTS, f"of the module {name!r} it holds no two factors that fit each other")
-        module = name.removeprefix(START)
-        parts.append(_shift(module, down, up, bias, _scale(config, module, down.shape[0]), origin))
+            raise damaged(path / WEIGHTS, f"of the module {module!r} it holds no two factors that fit each other")
+        parts.append(_shift(site, down, up, bias, _scale(config, module, down.shape[0]), origin))
     if tensors or not parts:
         raise damaged(path / WEIGHTS, f"it holds {next(iter(tensors), 'nothing')!r}, which is no factor of a LoRA")
     return join(parts)
@@ -84,14 +87,13 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _shift(
-    module: str,
+    site: Site,
     down: torch.Tensor,
     up: torch.Tensor,
     bias: torch.Tensor | None,
     scale: float,
     origin: Origin,
 ) -> Shift:
-    site = site_of_module(module)
     if bias is None or not bias.any():
         return LoRA(site, down, scale * up, origin=origin)
     weight = scale * up @ down
