@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analyses.claims import judged_text, judged_wins, operating_point
+from analyses.claims.power import Power
 from analyses.evidence.scores import Curves, Judged
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.judging import Outcome
@@ -95,6 +96,37 @@ def test_an_operating_point_holds_where_text_does_and_not_where_it_breaks():
     assert good.tables["scores"].multiplier.unique() == pytest.approx([4.0], abs=1.0)
     broken = operating_point.run(judged(rising, holding(1.5), luck=0.05))
     assert outcomes(broken) == {"concept": Outcome.SUPPORTED, "coherence": Outcome.REFUTED, "best": Outcome.REFUTED}
+
+
+def test_a_judge_that_finds_the_concept_nowhere_cannot_say_that_texts_lack_it():
+    def concept(size):
+        (found, *_) = operating_point.run(judged(size, holding(6.0), luck=0.05)).claims
+        return found
+
+    blind = concept(lambda m: 0.3 + 0 * m)
+    assert blind.outcome is Outcome.INCONCLUSIVE and blind.because.endswith("this study cannot decide.")
+    assert blind.interval.high < operating_point.MARGIN
+    # One that finds it further out, where log-odds would not steer, has seen that it is missing here.
+    assert concept(lambda m: 0.3 + 0.5 * (m > 6)).outcome is Outcome.REFUTED
+
+
+def test_the_power_that_an_operating_point_finds_of_itself_is_that_of_such_studies(monkeypatch):
+    """The share of true worlds in which text that holds, and a multiplier than which none is better, are found."""
+    powers: list[Power] = []
+
+    def verdicts(seed: int) -> dict[str, Outcome]:
+        flat = judged(lambda m: 0.5 + 0 * m, lambda m: 0.5 + 0 * m, luck=0.17, seed=seed, queries=24)
+        return outcomes(operating_point.run(flat))
+
+    monkeypatch.setattr(operating_point, "if_powerful", lambda found, claim, **_: powers.append(found) or claim)
+    for seed in range(3):
+        verdicts(seed)
+    monkeypatch.setattr(operating_point, "_power", lambda *_: Power("", 1.0, 0.0))
+    found = [verdicts(seed) for seed in range(50)]
+    for part in ("coherence", "best"):
+        foretold = np.mean([power.found for power in powers if power.truth == operating_point.TRUTHS[part]])
+        assert foretold == pytest.approx(np.mean([one[part] is Outcome.SUPPORTED for one in found]), abs=0.2)
+        assert 0.05 < foretold < 0.98
 
 
 def test_the_best_of_luck_is_not_better_than_luck():

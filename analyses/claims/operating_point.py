@@ -3,7 +3,12 @@
 The point is the multiplier with the most preference within half a nat of lost utility, in which no judge has a say. The best
 there is, is what the judge finds on one half of the queries at the multiplier that it likes most on the other half: chosen and
 scored on the same texts, a multiplier would profit from their luck.
+
+A concept that is shown, and text that is worse, have been seen. That a judge has seen no concept, or nothing worse, counts where
+its scores could have told.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +18,11 @@ from numpy import ndarray
 from mechsteer.judges.scale import COHERENCE, CONCEPT
 from mechsteer.measuring.useful import is_useful
 from mechsteer.statistics.intervals import percentile_interval
-from mechsteer.statistics.judging import Claim, judge, p_value
+from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.scores import OVERALL, Curves, Judged
-from .judged_text import MARGIN, N_RESAMPLES, too_few_queries
+from .judged_text import BEYOND_LUCK, MARGIN, N_RESAMPLES, too_few_queries
+from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power
 from .result import Result, undecided
 
 NAME = "operating_point"
@@ -29,9 +35,15 @@ TITLES = {
     "best": "Where log-odds would steer is about as good as anywhere",
 }
 FIGURE = "judged_text"
-VERSION = 2
+VERSION = 3
 PARTS = {"concept": (MARGIN, np.inf), "coherence": (-MARGIN, np.inf), "best": (-MARGIN, np.inf)}
 """What each difference must be: more of the concept by a tenth of all, and no tenth less of the rest."""
+AT_SIGHT = {"concept": Outcome.SUPPORTED, "coherence": Outcome.REFUTED, "best": Outcome.REFUTED}
+TRUTHS = {
+    "concept": "texts there show as much of the concept as the judge finds anywhere",
+    "coherence": "texts there hold together as those at m = 0",
+    "best": "no multiplier is better than that",
+}
 
 
 def run(judged: Judged, seed: int = 0) -> Result:
@@ -49,12 +61,9 @@ def run(judged: Judged, seed: int = 0) -> Result:
             continue
         curves = judged.curves(aspect)
         chosen = int(np.argmin(np.abs(curves.multipliers - at)))
-        if part == "best":
-            there, other = cross_fitted(curves, chosen, seed)
-        else:
-            draws = curves.draws(seed, N_RESAMPLES)
-            there, other = draws[:, chosen], draws[:, curves.zero]
-        claims.append(_judge(judged, part, aspect, at, there, other))
+        there, other = _compared(part, curves, chosen, seed)
+        claim = _judge(judged, part, aspect, at, there, other)
+        claims.append(if_powerful(_power(part, curves, chosen, seed), claim, at_sight=AT_SIGHT[part]))
         rows.append((part, aspect, at, there[0], other[0]))
     table = pd.DataFrame(rows, columns=["part", "aspect", "multiplier", "there", "other"])
     return Result(tuple(claims), {"scores": table.assign(judge=judged.judge)})
@@ -67,18 +76,53 @@ def point(judged: Judged) -> float:
     return float(sweep.multipliers[int(np.argmax(np.where(allowed, sweep.preference.mean(axis=1), -np.inf)))])
 
 
+def _compared(
+    part: str, curves: Curves, chosen: int, seed: int, n: int = N_RESAMPLES
+) -> tuple[Float[ndarray, " draws"], Float[ndarray, " draws"]]:
+    """What is scored at the multiplier that was chosen (by its place), and what that is held against."""
+    if part == "best":
+        return cross_fitted(curves, chosen, seed, n)
+    draws = curves.draws(seed, n)
+    return draws[:, chosen], draws[:, curves.zero]
+
+
 def cross_fitted(
-    curves: Curves, chosen: int, seed: int = 0
+    curves: Curves, chosen: int, seed: int = 0, n: int = N_RESAMPLES
 ) -> tuple[Float[ndarray, " draws"], Float[ndarray, " draws"]]:
     """The mean score of either half of the queries at the multiplier that was chosen (by its place), and at the one that is best
     for the other half, towards the concept; both of all queries, then of the same queries drawn again within the halves."""
     towards = curves.multipliers >= 0
-    halves = [curves.only(np.arange(half, len(curves.queries), 2)).draws(seed + half, N_RESAMPLES) for half in (0, 1)]
+    halves = [curves.only(np.arange(half, len(curves.queries), 2)).draws(seed + half, n) for half in (0, 1)]
     found = []
     for chosen_on, scored_on in (halves, halves[::-1]):
         best = np.where(towards & np.isfinite(chosen_on), chosen_on, -np.inf).argmax(axis=1)
         found.append(scored_on[np.arange(len(best)), best])
     return np.mean([half[:, chosen] for half in halves], axis=0), np.mean(found, axis=0)
+
+
+def _power(part: str, curves: Curves, chosen: int, seed: int) -> Power:
+    """Of a verdict where mean scores are as the claim has them, and those of queries scatter around them as they do."""
+    means, n = np.nanmean(curves.values, axis=1), len(curves.queries)
+    true = means.copy()
+    if part == "best":
+        # Those that seem worse by luck may be as good, and it takes more to tell a multiplier from its equals.
+        apart = (draws := curves.draws(seed, N_PLANTED_RESAMPLES)) - draws[:, [chosen]]
+        is_worse = apart[0] < -BEYOND_LUCK * apart[1:].std(axis=0)
+        true = np.where(is_worse, means, means[chosen])
+    else:
+        true[chosen] = means.max() if part == "concept" else means[curves.zero]
+    values = curves.values + (true - means)[:, None]
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        # Within the halves that one is chosen on and the other scored on.
+        again = np.arange(n)
+        for half in (again[::2], again[1::2]):
+            half[:] = rng.choice(half, len(half))
+        drawn = replace(curves, values=values[:, again])
+        there, other = _compared(part, drawn, chosen, int(rng.integers(2**31)), N_PLANTED_RESAMPLES)
+        return judge(percentile_interval((there - other)[1:]), PARTS[part])
+
+    return power(TRUTHS[part], planted, seed)
 
 
 def _judge(
