@@ -1,4 +1,4 @@
-"""SPLIT against the rest over finished studies: what tuning, budgets, site and seeds make of who wins.
+"""SPLIT against the rest over finished studies: what tuning, budgets, site and seeds make of which gains more.
 
 `python benchmarks/compared.py results/sentiment results/tense ...` prints, in Markdown, each study's differences with their
 intervals over pairs and seeds, what every steer gains, what asking in words gains, and what tuning changed.
@@ -40,7 +40,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="Folders of finished
 
 def _difference(table: pd.DataFrame, form: str, against: str) -> str:
     rows = table.loc[(table.form == form) & (table.against == against)]
-    return "".join(f"{r.difference:+.2f} [{r.low:.2f}, {r.high:.2f}] {r.split}" for r in rows.itertuples())
+    return "".join(f"{r.difference:+.2f} [{r.low:.2f}, {r.high:.2f}] {r.outcome}" for r in rows.itertuples())
 
 
 def _steers(study: Study) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""One mechanism: the shift at which each form loses how much utility, beside what vectors foretell."""
+"""One mechanism: the shift at which each form loses how much utility, beside what vectors predict."""
 
 import numpy as np
 import pandas as pd
@@ -14,20 +14,20 @@ from .drawing.style import BLACK, Look, form_looks, form_title
 
 NAME = "one_mechanism"
 ORDER = 87
-FORETOLD = Look(BLACK, "", "--")
+PREDICTED = Look(BLACK, "", "--")
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
-    """A row for each steer, side of zero and loss: the relative shift there, with its interval, and the one foretold."""
+    """A row for each steer, side of zero and loss: the relative shift there, with its interval, and the one predicted."""
     table = saved(study, "claims/one_mechanism-shift")
     if table is None:
         return None
     table = table.assign(unit="relative shift").rename(columns={"relative_shift": "value"})
-    return table.reindex(columns=["method", "form", "side", "budget", "value", "low", "high", "foretold", "unit"])
+    return table.reindex(columns=["method", "form", "side", "budget", "value", "low", "high", "predicted", "unit"])
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """One panel; the further a line of another form lies from the dashed one, the less vectors foretell it."""
+    """One panel; the further a line of another form lies from the dashed one, the less vectors predict it."""
     table = numbers(study)
     if table is None:
         return None
@@ -50,7 +50,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
                 linewidth=width,
             )
         for _, rows in table.drop_duplicates(["side", "budget"]).groupby("side"):
-            panel.plot(rows.side * rows.foretold, rows.budget, color=FORETOLD.colour, linestyle=FORETOLD.line, zorder=3)
+            panel.plot(
+                rows.side * rows.predicted, rows.budget, color=PREDICTED.colour, linestyle=PREDICTED.line, zorder=3
+            )
         zero_lines(panel)
         panel.set_yscale("log")
         budgets = np.unique(table.budget)
@@ -59,9 +61,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel.set_xlabel(SHIFT)
         panel.set_ylabel("utility lost (nats)")
         handles = [key(form_title(form), look, linestyle=look.line) for form, look in looks.items()]
-        shown.legend([*handles, key("vectors' mean", FORETOLD, line=True)])
+        shown.legend([*handles, key("vectors' mean", PREDICTED, line=True)])
         shown.caption(
-            "A line for each method, its relative shifts with 95 %; the dashed line is the mean of the vectors, which foretells "
+            "A line for each method, its relative shifts with 95 %; the dashed line is the mean of the vectors, which predicts "
             "the others as far as the mechanism is one."
         )
     return shown.figure

@@ -66,12 +66,8 @@ def _draw_pairs(ax: Axes, pairs: pd.DataFrame) -> None:
 
 def _draw_means(ax: Axes, table: pd.DataFrame) -> None:
     rows = table.loc[table.kind.isin(["mean", "random directions", "slope"])]
-    labels = {"projection": r"projection $\omega_p^\top\Delta h$", "the steer's own slope at zero": "slope at zero"}
-    names = [labels.get(str(name), "slope of the line") for name in rows["name"]]
-    names = [
-        "random directions" if kind == "random directions" else name
-        for kind, name in zip(rows.kind, names, strict=True)
-    ]
+    labels = {"mean": r"projection $\omega_p^\top\Delta h$", "random directions": "random directions"}
+    names = [labels.get(str(kind), str(name)) for kind, name in zip(rows.kind, rows["name"], strict=True)]
     forest(ax, rows, names, LOOKS[: len(rows)])
     zero_lines(ax)
     ax.set_xlabel("nats per unit of $m$")

@@ -13,7 +13,7 @@ from .drawing.style import OUTCOMES, form_order, form_title
 NAME = "split_wins"
 ORDER = 100
 
-WORDS = {"supported": "SPLIT wins", "refuted": "SPLIT loses", "inconclusive": "undecided"}
+WORDS = {"supported": "SPLIT gains more", "refuted": "SPLIT gains less", "inconclusive": "inconclusive"}
 
 
 def numbers(study: Study) -> pd.DataFrame | None:

@@ -236,7 +236,7 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
         predictors = predictors.assign(**{f"{name}low": middle - 0.3, f"{name}high": middle + 0.3})
     spent = [(side, budget) for side in (-1, 1) for budget in (0.05, 0.1, 0.25, 0.5, 1.0)]
     reached = pd.concat(
-        [labelled(_rows("side budget relative_shift foretold", (
+        [labelled(_rows("side budget relative_shift predicted", (
             (side, budget, budget**0.5 * (1 + index / 5), budget**0.5) for side, budget in spent)), key.without("seed"))
          for index, key in enumerate(STEERS) if key.method != "Random"], ignore_index=True
     )  # fmt: skip
@@ -290,7 +290,7 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
     projection = rng.normal(1.0, 0.3, len(PAIRS))
     slopes = _rows(
         "slope nats_per_unit",
-        [("the steer's own slope at zero", 1.0), ("the slope from m = -4 to 4, where a line holds,", 0.7)],
+        [("slope at zero", 1.0), ("slope of the line", 0.7)],
     )
     effects = _rows(
         "quantity estimate",

@@ -250,7 +250,7 @@ STORIES = {
         "failed", "utility collapses before any gain", preference=lambda m: 6 * np.tanh((m / 12) ** 3),
         lost=lambda m: 0.5 * m**2, chance=0.3,
     ),
-    "learning pairs foretell nothing": Story("worked", "curves do not transfer", transfer=-0.4),
+    "learning pairs predict nothing": Story("worked", "curves do not transfer", transfer=-0.4),
     "answers break half way": Story("worked", "text invalid at moderate m", valid=lambda m: np.where(np.abs(m) > 2.5, 0.3, 0.96)),
     "answers break before any gain": Story(
         "failed", "text invalid at moderate m", valid=lambda m: np.where(np.abs(m) > 0.6, 0.2, 0.96)

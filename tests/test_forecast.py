@@ -35,7 +35,7 @@ SITE = ms.Site(1, "resid_post")
 
 
 def before(cosine: np.ndarray, apart: float = 2.0, seed: int = 0) -> pd.DataFrame:
-    """What was foretold: the cosines as given, and texts that lie so many standard deviations apart."""
+    """What was predicted: the cosines as given, and texts that lie so many standard deviations apart."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
@@ -75,7 +75,7 @@ def test_what_is_told_is_what_was_planted():
     assert (told.low < told.estimate).all() and (told.estimate < told.high).all() and (told.n_pairs == 200).all()
 
 
-def test_agreement_foretells_the_slope_where_it_does_and_only_there():
+def test_agreement_predicts_the_slope_where_it_does_and_only_there():
     rng = np.random.default_rng(2)
     cosine = rng.uniform(0, 1, 200)
     for noise, expected in ((0.0, 1.0), (0.3, 0.69), (None, 0.0)):

@@ -1,4 +1,4 @@
-"""What vectors foretell of other forms: where both are planted, by another route, and where there is nothing to foretell by."""
+"""What vectors predict of other forms: where both are planted, by another route, and where there is nothing to predict by."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_what_chance_does_and_how_a_multiplier_is_scaled_change_nothing():
     assert [claim.estimate for claim in first] == pytest.approx([claim.estimate for claim in second])
 
 
-def test_vectors_that_do_not_foretell_each_other_support_nothing():
+def test_vectors_that_do_not_predict_each_other_support_nothing():
     for seed in range(6):
         found = one_mechanism.run(forms(vectors_apart=0.7, seed=seed)).claims
         assert Outcome.SUPPORTED not in [claim.outcome for claim in found]

@@ -86,9 +86,9 @@ def test_the_power_that_a_study_finds_of_itself_is_that_of_such_studies(part, mo
     for seed in range(10):
         analysis.run(build(seed=seed))
     own = [(claim.outcome is Outcome.SUPPORTED, found.found) for claim, found in powers if claim.part == part]
-    found, foretold = np.mean(own, axis=0)
-    assert foretold == pytest.approx(found, abs=0.25)
-    assert 0.05 < foretold < 0.98
+    found, predicted = np.mean(own, axis=0)
+    assert predicted == pytest.approx(found, abs=0.25)
+    assert 0.05 < predicted < 0.98
 
 
 def test_planted_losses_grow_with_distance_whatever_the_measured_ones_do():

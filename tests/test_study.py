@@ -383,12 +383,11 @@ def test_a_study_of_trained_steers_compares_them_and_says_who_wins(
     ]  # fmt: skip
     frontier = study.table("frontier")
     assert set(frontier.n_seeds[frontier.method == "SPLIT"]) == {2}
-    # Who wins is what the claims say.
+    # Which gains more is what the claims say.
     claimed = [c for c in json.loads((tmp_path / "out/claims.json").read_text()) if c["claim"] == "split_wins"]
     differences = study.table("differences")
-    words = {"supported": "wins", "refuted": "loses", "inconclusive": "undecided"}
     assert differences.against.tolist() == ["DiffMean"] == [claim["against"] for claim in claimed]
-    assert differences.split.tolist() == [words[claim["outcome"]] for claim in claimed]
+    assert differences.outcome.tolist() == [claim["outcome"] for claim in claimed]
     assert differences.low.tolist() == [claim["low"] for claim in claimed]
     assert set(study.table("side_effects").measured_on) == {
         "guestbook/sentiment-rest",

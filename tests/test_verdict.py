@@ -68,7 +68,7 @@ def test_a_steer_that_does_not_pass_the_control_says_so_before_anything_else(tol
         if story.ended == "failed" and story.chief != "text invalid at moderate m":
             (verdict,) = verdicts_of(Study.load(told(name)))
             label, words = verdict.rows[0]
-            assert label == "against chance" and words.startswith("DiffMean vector 1:resid_post: not passed, "), name
+            assert label == "against chance" and words.startswith("not passed by DiffMean vector 1:resid_post: "), name
 
 
 def test_what_is_printed_is_what_json_says(told, mechsteer):
@@ -129,7 +129,7 @@ def test_one_that_was_not_judged_cannot_be_told(small_study):
     with redirect_stdout(io.StringIO()) as printed:
         printing.echo(*summary.told(summary.read(small_study)))
     assert printed.getvalue().startswith(
-        "CANNOT TELL: no control\nagainst chance  DiffMean vector 3:resid_mid: not measured"
+        "CANNOT TELL: no control\nagainst chance  not measured for DiffMean vector 3:resid_mid."
     )
 
 

@@ -84,9 +84,9 @@ def run(table: pd.DataFrame) -> Result:
     outcome = rows[OUTCOME].to_numpy()
     if len(rows) < MIN_DIRECTIONS or np.unique(outcome).size < 3:
         because = (
-            f"{len(rows)} directions came, of which {MIN_DIRECTIONS} are needed."
+            f"The panel has {len(rows)} directions; {MIN_DIRECTIONS} are needed."
             if len(rows) < MIN_DIRECTIONS
-            else "What is written hardly differs between directions. Steer further, or ask for more texts."
+            else "Incoherence hardly differs between directions. Steer further, or sample more texts."
         )
         return Result((undecided(NAME, "", key, UNIT, because),))
     drawn = _draws(rows.family.to_numpy(), np.random.default_rng(7))
@@ -202,17 +202,19 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float]) -> Claim:
     first = tested[RAW]
     outcome, opposite = _outcome({metric: found.outcome for metric, found in tested.items()})
-    words = f" It depends on the metric: {opposite}, the opposite holds." if opposite else ""
+    words = f" The result depends on the metric: by the {opposite} distance the opposite holds." if opposite else ""
     interval = percentile_interval(first.given[1:][np.isfinite(first.given[1:])])
     because = (
-        f"Among {n} directions of equal length, distance to the nearest neighbours and incoherence correlate by "
-        f"{_told(first.plain)}, given the Fisher form by {_told(first.given)}; of two matched on it the further one does more "
-        f"harm in {_told(first.matched)} of cases. The best other distance, {best[0]}, reaches {best[1]:.2f} on directions left "
-        f"out.{words}"
+        f"Among {n} directions of equal length, the rank correlation between distance to the nearest neighbours and incoherence "
+        f"is {_told(first.plain)}; given the Fisher form it is {_told(first.given)}. Of two directions matched on the Fisher "
+        f"form, the further one does more harm in a share of {_told(first.matched)}. The best other predictor, {best[0]}, "
+        f"reaches {best[1]:.2f} on held-out directions.{words}"
     )
-    if not first.reliability >= RELIABLE:
+    if np.isnan(first.reliability):
+        because = "The distance was not measured on two halves of the tokens, so its reliability is unknown."
+    elif not first.reliability >= RELIABLE:
         because = (
-            f"Two halves of the tokens agree on the distance by {first.reliability:.2f}, and {RELIABLE} is needed. "
+            f"The distance has a split-half reliability of {first.reliability:.2f}; at least {RELIABLE} is required. "
             "Measure more pairs."
         )
     return Claim(

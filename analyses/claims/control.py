@@ -27,6 +27,10 @@ UNIT = "gain / upper end of what chance gains"
 LEVEL = 0.95
 STEER, COVARIANCE, SHUFFLED = "steer", "covariance", "shuffled labels"
 """Kinds of rows."""
+DRAWN = {
+    COVARIANCE: "random directions with the activations' covariance", SHUFFLED: "DiffMean directions of shuffled labels",
+}  # fmt: skip
+"""What is drawn by chance, in words."""
 
 
 def run(table: pd.DataFrame) -> Result:
@@ -41,11 +45,12 @@ def run(table: pd.DataFrame) -> Result:
     outcome = Outcome.SUPPORTED if above.all() else Outcome.INCONCLUSIVE if above.any() else Outcome.REFUTED
     ratio, half = least.gained / least.upper, 1.96 * least.error / least.upper
     because = (
-        f"At the relative shift {least.relative_shift:.2g}, where it loses {least.budget:g} nats, the steer gains "
-        f"{least.gained:.3g} nats of preference; {least.n} directions by {least.kind} gain {least['mean']:.2g} on average, and "
-        f"one more would gain {least.upper:.3g} at most ({LEVEL:.0%}). It gains more in {above.sum()} of {len(above)} cases."
+        f"At a relative shift of {least.relative_shift:.2g}, where {least.budget:g} nats of utility are lost, the steer gains "
+        f"{least.gained:.3g} nats of preference. There {least.n} {DRAWN[least.kind]} gain {least['mean']:.2g} on average, with a "
+        f"{LEVEL:.0%} prediction interval up to {least.upper:.3g}. The steer gains more than chance in {above.sum()} of "
+        f"{len(above)} comparisons."
     )
-    control = f"directions by {COVARIANCE}, of equal size, and by {SHUFFLED}"
+    control = f"{DRAWN[COVARIANCE]}, of equal norm, and {DRAWN[SHUFFLED]}"
     interval = ConfidenceInterval(float(ratio - half), float(ratio + half))
     claim = Claim(NAME, "", key, float(ratio), UNIT, interval, control, outcome, because)
     return Result((claim,), {"chance": compared})

@@ -60,9 +60,9 @@ FIGURE = "coverage"
 
 GAINED, SLOPE, LOST, AS_WIDE = (0.8, 1.25), (-0.2, 0.2), (0.5, 2.0), (0.5**0.5, 2**0.5)
 """What counts as alike, as the docstring says."""
-MORE_GAINED, MORE_LOST = "times as much gained", "times as much lost"
+MORE_GAINED, MORE_LOST = "ratio of gains", "ratio of losses"
 CONTROL = "the pairs' own completions"
-OTHERS = {SAMPLED: "Completions sampled to {} queries", SECOND: "{} second pairs"}
+OTHERS = {SAMPLED: "Completions sampled for {} queries", SECOND: "{} second pairs"}
 N_RESAMPLES, N_PLANTED_RESAMPLES = 1000, 100
 
 
@@ -109,7 +109,7 @@ class Measure:
     def __str__(self) -> str:
         interval = self.interval
         number = f"{self.draws[0]:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-        return f"{number} {self.unit} ({self.alike[0]:.2g} to {self.alike[1]:.2g} is alike)"
+        return f"the {self.unit} is {number} ({self.alike[0]:.3g} to {self.alike[1]:.3g} counts as alike)"
 
 
 def run(table: pd.DataFrame) -> Result:
@@ -125,7 +125,7 @@ def run(table: pd.DataFrame) -> Result:
         if quantity in changed.get(whose, {})
     ]
     if ODDS not in changed[SAMPLED]:
-        note = " No checker tells which side they take, so that preference and utility by them are not compared."
+        note = " No checker knows which side a sampled completion takes, so preference and utility are not compared."
         claims[0] = replace(claims[0], because=claims[0].because + note)
     within = dict(zip(("useful_low", "useful_high"), ends.clip(m[0], m[-1]), strict=True))
     tables = {"curve": _curves(changed, m).assign(**within), "mass": _mass(table)}
@@ -174,10 +174,10 @@ def _judge(
     if (n := min(len(pairs.queries), len(others.queries))) < MIN_PAIRS:
         because = too_few(n)
     elif not is_gain and not (AS_WIDE[1] * np.abs(ends) <= np.abs(m[[0, -1]])).all():
-        because = f"The sweep ends before {AS_WIDE[1]:.2f} times the range in which half a nat is lost. Sweep further."
+        because = f"The sweep ends before {AS_WIDE[1]:.2f} times the useful range on one side. Sweep further."
     elif quantity == ODDS and (worth := _worth(others, m, within)) < MIN_PAIRS:
         because = (
-            f"Weighted by w, a side's queries are worth {worth:.0f}, and {MIN_PAIRS} are needed. Measure more pairs."
+            f"On one side the effective number of queries is {worth:.0f}; {MIN_PAIRS} are needed. Measure more pairs."
         )
     if because:
         return undecided(NAME, part, key, MORE_GAINED if is_gain else MORE_LOST, because, CONTROL)
@@ -204,11 +204,11 @@ def _judge(
     outcome, p = _outcome(found)
     furthest = max(found, key=lambda measure: measure.departure)
     because = (
-        f"{OTHERS[whose].format(len(others.queries))} beside {len(pairs.queries)} pairs: {'; '.join(map(str, found))}."
+        f"{OTHERS[whose].format(len(others.queries))} against {len(pairs.queries)} pairs: {'; '.join(map(str, found))}."
     )
     estimate, interval = float(furthest.draws[0]), furthest.interval
     claim = Claim(NAME, part, key, estimate, furthest.unit, interval, CONTROL, outcome, because, p)
-    known = power("others are drawn from the pairs themselves", planted)
+    known = power("the others are drawn from the pairs themselves", planted)
     return if_powerful(known, claim, at_sight=Outcome.REFUTED)
 
 
@@ -223,7 +223,10 @@ def _of_gains(
     return (
         Measure(MORE_GAINED, spans[1] / spans[0], GAINED, 1.0),
         Measure(
-            "of the mean slope between slopes at zero", (slopes[1] - slopes[0]) / np.diff(near) / mean_slope, SLOPE, 0.0
+            "slope difference at zero relative to the mean slope",
+            (slopes[1] - slopes[0]) / np.diff(near) / mean_slope,
+            SLOPE,
+            0.0,
         ),
     )
 
@@ -237,7 +240,7 @@ def _of_losses(
     measures = [Measure(MORE_LOST, lost[1] / lost[0], LOST, 1.0)]
     if of_utility:
         widths = [_width(m, curves) for curves in (one, two)]
-        measures.append(Measure("times as wide a useful range", widths[1] / widths[0], AS_WIDE, 1.0))
+        measures.append(Measure("ratio of useful ranges", widths[1] / widths[0], AS_WIDE, 1.0))
     return measures
 
 

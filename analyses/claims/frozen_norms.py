@@ -26,8 +26,8 @@ NEEDS = "frozen_norms"
 ACROSS = True
 VERSION = 2
 TITLES = {
-    "preference": "Norms' denominators hardly change what steering does to preference",
-    "utility": "Norms' denominators hardly change what steering does to utility",
+    "preference": "Freezing the norms' denominators hardly changes what steering does to preference",
+    "utility": "Freezing the norms' denominators hardly changes what steering does to utility",
 }
 FIGURE = "frozen_norms"
 
@@ -71,14 +71,14 @@ def _judge(
     share = _share(changes, N_RESAMPLES)
     interval, outcome = percentile_interval(share[1:]), _judged(share)
     because = (
-        f"Where every norm divides by what it divides by unsteered, {part} differs by {share[0]:.2g} of what steering changes "
-        f"in the useful range; up to {NEGLIGIBLE:g} is negligible."
+        f"With every norm's denominator frozen at its unsteered value, {part} differs by {share[0]:.2g} times what steering "
+        f"changes over the useful range; up to {NEGLIGIBLE:g} is negligible."
     )
     p = p_value(share[1:], ALLOWED, outcome)
     claim = Claim(NAME, part, key, float(share[0]), UNIT, interval, CONTROL, outcome, because, p)
     changes[0] -= changes[0].mean(axis=1, keepdims=True)
     found = power_over_pairs(
-        "freezing changes nothing in the mean", lambda drawn, seed: _judged(_share(drawn, N_PLANTED_RESAMPLES, seed)), changes
+        "freezing changes nothing on average", lambda drawn, seed: _judged(_share(drawn, N_PLANTED_RESAMPLES, seed)), changes
     )  # fmt: skip
     return if_powerful(found, claim, at_sight=Outcome.REFUTED)
 

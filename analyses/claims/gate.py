@@ -28,9 +28,7 @@ def gated(claims: Sequence[Claim], gates: Collection[str]) -> list[Claim]:
 
 
 def _not_judged(claim: Claim, gate: Claim) -> Claim:
-    because = (
-        f"Not judged, since the steer was not shown to gain more than chance does ({gate.name}: {gate.outcome.value})."
-    )
+    because = f"Not judged: the steer was not shown to gain more than chance does ({gate.name}: {gate.outcome.value})."
     nothing = ConfidenceInterval(np.nan, np.nan)
     return replace(
         claim, estimate=np.nan, interval=nothing, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan")

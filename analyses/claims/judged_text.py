@@ -26,7 +26,7 @@ THEME = "measurement"
 NEEDS = "scores"
 TITLES = {
     "concept": "Preference orders multipliers as the judge of texts does",
-    "coherence": "The useful range by log-odds is that in which judged text holds together",
+    "coherence": "The useful range by log-odds matches the range of coherent text",
 }
 FIGURE = "judged_text"
 
@@ -58,7 +58,7 @@ def too_few_queries(judged: Judged, aspect: str) -> str:
     return (
         ""
         if n >= MIN_PAIRS
-        else f"{n} queries have scores at every multiplier, and {MIN_PAIRS} are needed. Judge more."
+        else f"{n} queries have scores at every multiplier; {MIN_PAIRS} are needed. Judge more texts."
     )
 
 
@@ -68,7 +68,10 @@ def _concept(judged: Judged, aspect: str, seed: int) -> Claim:
     compared = _beyond_luck(scores)
     because = too_few_queries(judged, aspect)
     if not because and compared.sum() < MIN_COMPARISONS:
-        because = f"Scores differ beyond luck in {compared.sum()} comparisons only. Judge more texts, or steer further."
+        because = (
+            f"Scores differ beyond chance in {compared.sum()} comparisons; {MIN_COMPARISONS} are needed. Judge more texts, or "
+            "steer further."
+        )
     if because:
         return undecided(NAME, "concept", judged.key, "τ", because, control)
     preference = resampled_with(judged.sweep.preference, N_RESAMPLES, seed)
@@ -76,8 +79,8 @@ def _concept(judged: Judged, aspect: str, seed: int) -> Claim:
     interval = percentile_interval(found[1:])
     outcome = judge(interval, (AGREES, np.inf))
     because = (
-        f"Over {compared.sum()} comparisons of two multipliers, preference and {aspect} by {judged.judge} agree by τ = "
-        f"{found[0]:.2f}; at least {AGREES} is agreement."
+        f"Over {compared.sum()} comparisons of two multipliers, Kendall's τ between preference and {aspect} by {judged.judge} is "
+        f"{found[0]:.2f}; at least {AGREES} counts as agreement."
     )
     p = interval_p_value(interval, (AGREES, np.inf), outcome)
     claim = Claim(NAME, "concept", judged.key, float(found[0]), "τ", interval, control, outcome, because, p)
@@ -112,11 +115,11 @@ def _power_to_agree(preference: Float[ndarray, "draws k"], scores: Float[ndarray
             return Outcome.INCONCLUSIVE
         return judge(percentile_interval(_agreement(means[0], means[1], compared)[1:]), (AGREES, np.inf))
 
-    return power("the judge's true scores have the order of preference", planted, seed)
+    return power("the judge's true scores are ordered as preference is", planted, seed)
 
 
 def _coherence(judged: Judged, aspect: str, seed: int) -> Claim:
-    unit, control = "useful range by log-odds / range in which judged text holds", f"the judge {judged.judge}"
+    unit, control = "useful range by log-odds / range of coherent text", f"the judge {judged.judge}"
     if because := too_few_queries(judged, aspect):
         return undecided(NAME, "coherence", judged.key, unit, because, control)
     curves = judged.curves(aspect)
@@ -127,11 +130,11 @@ def _coherence(judged: Judged, aspect: str, seed: int) -> Claim:
     ratio = Ratio.of(promised, checked)
     interval = ratio.interval
     outcome = judge(interval, AS_WIDE)
-    told = [f"{-row[0]:.3g} to {row[1]:.3g}" for row in (promised.at_least[:, 0], checked.at_least[:, 0])]
+    told = [f"{0 - row[0]:.3g} to {row[1]:.3g}" for row in (promised.at_least[:, 0], checked.at_least[:, 0])]
     because = (
-        f"Log-odds call m = {told[0]} useful, up to {USEFUL:g} nats lost; {aspect} by {judged.judge} is less than {MARGIN:g} "
-        f"below that at m = 0 from m = {told[1]}. The former is {ratio.estimate:.2f} times as wide; from {AS_WIDE[0]:g} to "
-        f"{AS_WIDE[1]:g} they are one."
+        f"By log-odds, m = {told[0]} is useful (at most {USEFUL:g} nats lost). By {judged.judge}, {aspect} stays within "
+        f"{MARGIN:g} of that at m = 0 from m = {told[1]}. The first range is {ratio.estimate:.2f} times as wide as the second; "
+        f"{AS_WIDE[0]:g} to {AS_WIDE[1]:g} counts as equal."
     )
     p = interval_p_value(interval, AS_WIDE, outcome)
     claim = Claim(NAME, "coherence", judged.key, ratio.estimate, unit, interval, control, outcome, because, p)

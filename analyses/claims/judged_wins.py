@@ -18,7 +18,7 @@ from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
 
-from ..evidence.comparison import METHOD, over_seeds
+from ..evidence.comparison import METHOD, ONE_SEED, over_seeds
 from ..evidence.scores import OVERALL, Judged
 from .result import MIN_PAIRS, Result, undecided
 
@@ -78,13 +78,13 @@ def _judge(
 ) -> Claim:  # fmt: skip
     control = f"{rival}, by the judge {judge} on the same queries"
     if not other:
-        because = f"{rival} was not swept to where this is compared. Sweep further."
+        because = f"{rival} was not swept far enough for this comparison. Sweep further."
         return undecided(NAME, part, key, UNIT, because, control, rival)
     n_seeds = max(len(split), len(other))
     apart = np.array([split[seed % len(split)] - other[seed % len(other)] for seed in range(n_seeds)])
     there = np.isfinite(apart).all(axis=0)
     if (n := int(there.sum())) < MIN_PAIRS:
-        because = f"{n} queries have scores of both, and {MIN_PAIRS} are needed. Judge more."
+        because = f"{n} queries have scores of both; {MIN_PAIRS} are needed. Judge more texts."
         return undecided(NAME, part, key, UNIT, because, control, rival)
     apart = apart[:, there]
     mean = apart.mean(axis=0)
@@ -95,8 +95,8 @@ def _judge(
         outcome = Outcome.SUPPORTED if interval.low > 0 else Outcome.REFUTED
     scores = [float(np.mean([values[there].mean() for values in some])) for some in (split, other)]
     because = (
-        f"The harmonic mean is {scores[0]:.2f} under SPLIT and {scores[1]:.2f} under {rival}, over {n} queries and "
-        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}{', too few to tell methods apart' * alone}."
+        f"By {judge}, the harmonic mean is {scores[0]:.2f} under SPLIT and {scores[1]:.2f} under {rival}, over {n} queries and "
+        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}.{ONE_SEED * alone}"
     )
     p = float("nan") if alone else found.p_value
     return Claim(NAME, part, key, found.estimate, UNIT, interval, control, outcome, because, p, against=rival)

@@ -30,7 +30,7 @@ THEME = "curves"
 VERSION = 2
 TITLES = {
     "line": "Preference is a straight line where steering is useful",
-    "tangent": "That line is the tangent at zero",
+    "tangent": "Preference follows its tangent at zero where steering is useful",
 }
 FIGURE = "linear_region"
 DEPARTURE = 0.10
@@ -58,11 +58,12 @@ def run(evidence: Evidence) -> Result:
     useful = is_useful(sweep)
     because = too_few(len(sweep.pairs)) if len(sweep.pairs) < MIN_PAIRS else ""
     if not because and useful.sum() < LEAST_POINTS:
-        because = f"Only {useful.sum()} multipliers lie where at most {USEFUL:g} nats of utility are lost. Sweep more of them."
-    if not because and constancy_p_value(sweep.preference, seed=evidence.seed) > SIGNIFICANCE:
         because = (
-            "Preference changes no more than the disagreement between pairs explains. Sweep further, or more pairs."
+            f"{useful.sum()} multipliers lie where at most {USEFUL:g} nats of utility are lost; {LEAST_POINTS} are needed. Sweep "
+            "more of them near zero."
         )
+    if not because and constancy_p_value(sweep.preference, seed=evidence.seed) > SIGNIFICANCE:
+        because = "Preference changes no more than pairs scatter by chance. Sweep further, or measure more pairs."
     if because:
         return Result(tuple(undecided(NAME, part, evidence.key, unit, because) for part in TITLES))
     n = len(sweep.multipliers)
@@ -76,7 +77,7 @@ def run(evidence: Evidence) -> Result:
     whole = np.polyfit(multipliers, mean, 1)
     miss = np.abs(mean - np.polyval(whole, multipliers)).max() / (abs(whole[0]) * np.ptp(multipliers))
     controls = (
-        f"a straight line through the whole useful range, which misses by up to {miss:.0%} of its rise",
+        f"a straight line over the whole useful range, which misses by up to {miss:.0%} of its rise",
         f"the straight line around zero, whose slope is {line.slope[0]:.3g}",
     )
     claims, tables = [], []
@@ -85,9 +86,14 @@ def run(evidence: Evidence) -> Result:
     ):
         interval = percentile_interval(regions.share[1:])
         ends = " to ".join(_where(float(end[0]), sweep) for end in (regions.low, regions.high))
+        followed = (
+            f"follows {words} of {regions.slope[0]:.3g} nats per unit of m from {ends}"
+            if regions.share[0] > 0
+            else f"follows {words} over no range around m = 0"
+        )
         because = (
-            f"Preference keeps to {words} of {regions.slope[0]:.3g} nats per unit of m from {ends}, "
-            f"over {regions.share[0]:.1%} of its span where at most {USEFUL:g} nats are lost; {LEAST_SHARE:.0%} are asked."
+            f"Preference {followed}. That is {regions.share[0]:.0%} [{interval.low:.0%}, {interval.high:.0%}] of its span where "
+            f"at most {USEFUL:g} nats are lost; at least {LEAST_SHARE:.0%} is required."
         )
         allowed = (LEAST_SHARE, np.inf)
         outcome = judge(interval, allowed)

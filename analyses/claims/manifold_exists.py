@@ -184,9 +184,7 @@ def _distance_claim(
     unit = "distance of unseen tokens / of a mixture's points"
     control = "a mixture by token and position; a Gaussian of the same covariance; tokens with shuffled coordinates"
     if not known.any():
-        because = (
-            "No token of the test pairs was learnt from often enough to say how such tokens scatter. Learn from more."
-        )
+        because = "No token of the test pairs was learnt from often enough to estimate how it scatters. Learn from more pairs."
         return undecided(NAME, "distance", evidence.key, unit, because, control)
     nearer = _nearer(distances, evidence.token_pair[known])
     ratio, ratio_gaussian, ratio_shuffled = np.exp(nearer.mean(axis=1))
@@ -203,9 +201,10 @@ def _distance_claim(
         control=control,
         outcome=outcome,
         p_value=p_value(drawn, (-np.inf, NEARER), outcome),
-        because=f"Unseen tokens lie at {ratio:.2f} of the distance at which points of a mixture by token and position lie, at "
-        f"{ratio_gaussian:.2f} of that of Gaussian points of the same covariance and at {ratio_shuffled:.2f} of that of shuffled "
-        f"tokens; at most {NEARER} counts as nearer. {known.mean():.0%} of them are tokens that were learnt from.",
+        because=f"Unseen tokens lie {ratio:.2f} times as far from the learnt ones as points of a mixture by token and position "
+        f"do; at most {NEARER} counts as nearer. Against Gaussian points of the same covariance the ratio is "
+        f"{ratio_gaussian:.2f}, against tokens with shuffled coordinates {ratio_shuffled:.2f}. The mixture covers "
+        f"{known.mean():.0%} of the unseen tokens.",
     )
     claim = if_powerful(_power_of_distance(evidence, surfaces), claim, at_sight=Outcome.SUPPORTED)
     return if_enough(nearer.shape[1], claim)
@@ -244,9 +243,9 @@ def _dimension_claim(evidence: Evidence, readings: pd.DataFrame, surfaces: Layer
         control="as many points that fill all directions evenly",
         outcome=outcome,
         p_value=interval_p_value(interval, (-np.inf, FAR_BELOW), outcome),
-        because=f"Unseen tokens read as {found.estimate:.1f} dimensions, Gaussian points of the same covariance as "
-        f"{by_points.estimate['gaussian']:.1f}, and points that fill all {evidence.delta.shape[1]} directions as "
-        f"{full.estimate:.1f}; at most {FAR_BELOW} of the latter is far below.",
+        because=f"The estimated dimension is {found.estimate:.1f} for unseen tokens, {by_points.estimate['gaussian']:.1f} for "
+        f"Gaussian points of the same covariance, and {full.estimate:.1f} for points that fill all {evidence.delta.shape[1]} "
+        f"directions; at most {FAR_BELOW} times the last counts as far below.",
     )
     return if_powerful(_power_of_dimension(evidence, surfaces, full.estimate, interval), claim)
 

@@ -81,17 +81,19 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
     for _ in range(100):
         order = rng.permutation(len(values))
         shuffled.append(r_squared(values[order], *_predict_unseen(features, values[order], rng)))
-    strongest = max(nuisances, key=lambda key: abs(np.nan_to_num(_correlation(values, nuisances[key][defined]))))
+    r = {nuisance: _correlation(values, feature[defined]) for nuisance, feature in nuisances.items()}
+    strongest = max(r, key=lambda nuisance: abs(np.nan_to_num(r[nuisance])))
     outcome = judge(interval, (-np.inf, MOST))
     *others, last = (nuisance.replace("_", " ") for nuisance in nuisances)
     because = (
-        f"{', '.join(others).capitalize()} and {last} explain {estimate:.2f} [{interval.low:.2f}, "
-        f"{interval.high:.2f}] of {name}'s variance between unseen pairs, most of all {strongest.replace('_', ' ')} "
-        f"(r = {_correlation(values, nuisances[strongest][defined]):+.2f}); at most {MOST} is allowed."
+        f"A regression on {', '.join(others)} and {last} predicts {name} on held-out pairs with R² = {estimate:.2f} "
+        f"[{interval.low:.2f}, {interval.high:.2f}]; at most {MOST} is allowed."
     )
-    if outcome is Outcome.REFUTED and name == "utility":
-        because += " So it is: a longer completion is less likely as a whole. Compare utility within the same pairs."
-    control = f"{name} shuffled between pairs, of which {np.mean(shuffled):+.2f} is explained"
+    if np.isfinite(r[strongest]):
+        because += f" The strongest single feature is {strongest.replace('_', ' ')} (r = {r[strongest]:+.2f})."
+    if outcome is Outcome.REFUTED and (name, strongest) == ("utility", "length"):
+        because += " A longer completion is less likely as a whole, so compare utility within the same pairs."
+    control = f"{name} shuffled between pairs (R² = {np.mean(shuffled):+.2f})"
     p = interval_p_value(interval, (-np.inf, MOST), outcome)
     return Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because, p)
 

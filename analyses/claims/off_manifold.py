@@ -60,7 +60,7 @@ SPLIT_TOKENS = 200
 """Tokens for the parts of a shift at each layer: a tangent for each of them costs most of the time."""
 N_RESAMPLES = 1999
 N_EXCHANGES = 9999
-DECIDES = "distance alone decides what is lost"
+DECIDES = "distance alone determines what is lost"
 
 
 def run(evidence: Evidence) -> Result:
@@ -184,33 +184,34 @@ def _growth_claim(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pai
         evidence,
         "growth",
         shares[None],
-        f"In {shares.mean():.0%} of comparisons between two multipliers of one sign, the larger takes a pair further from "
-        f"its nearest neighbours on the manifold; {MOSTLY:.0%} make a rule.",
+        f"Of two multipliers of one sign, the larger takes a pair further from its nearest neighbours in {shares.mean():.0%} of "
+        f"comparisons; at least {MOSTLY:.0%} counts as a rule.",
     )
 
 
 def _monotone(evidence: Evidence, growth: Float[ndarray, "k pairs"], planted: ByDistance) -> Claim:
     """On each side of zero by itself: which side of a steer costs more is no question of distance."""
-    sides = [side for side in (evidence.multipliers < 0, evidence.multipliers > 0) if side.sum() > 1]
+    both = {"m < 0": evidence.multipliers < 0, "m > 0": evidence.multipliers > 0}
+    sides = {name: side for name, side in both.items() if side.sum() > 1}
     if not sides:
         because = "No side of zero has two multipliers to compare. Sweep more."
         return undecided(NAME, "monotone", evidence.key, SHARES, because)
 
     def shares(loss: Float[ndarray, "k pairs"]) -> Float[ndarray, "sides pairs"]:
-        return np.array([_concordance(growth, loss, np.outer(side, side)) for side in sides])
+        return np.array([_concordance(growth, loss, np.outer(side, side)) for side in sides.values()])
 
     def found(rng: np.random.Generator) -> Outcome:
         drawn = _least(shares(planted.drawn(rng)), N_PLANTED_RESAMPLES, int(rng.integers(2**31)))
         return judge(percentile_interval(drawn), A_RULE)
 
     measured = shares(planted.loss)
-    told = " and ".join(f"{share:.0%}" for share in measured.mean(axis=1))
+    told = " and ".join(f"{share:.0%} ({side})" for side, share in zip(sides, measured.mean(axis=1), strict=True))
     claim = _share_claim(
         evidence,
         "monotone",
         measured,
-        f"In {told} of comparisons between two multipliers of one sign, each side by itself, the one that takes a pair further "
-        f"out leaves it less utility; {MOSTLY:.0%} make a rule, on the side where there are fewer.",
+        f"Of two multipliers of one sign, the one that takes a pair further out leaves it less utility in {told} of comparisons; "
+        f"at least {MOSTLY:.0%} on each side counts as a rule.",
     )
     # That what lies further out loses less has been seen; that it does not mostly lose more has not.
     at_sight = Outcome.REFUTED if claim.interval.high < LUCK else None
@@ -233,7 +234,7 @@ def _share_claim(evidence: Evidence, part: str, shares: Float[ndarray, "sides pa
         estimate=float(shares.mean(axis=1).min()),
         unit=SHARES,
         interval=interval,
-        control="one half, which luck gives",
+        control="one half, as by chance",
         outcome=outcome,
         because=because,
         p_value=p_value(drawn, A_RULE, outcome),
@@ -324,8 +325,8 @@ def _explains(
     unit = "partial rank correlation"
     if (varies := _variation(evidence.delta)) < VARIES:
         because = (
-            f"The shift differs between pairs by {varies:.2g} of its size, and {VARIES:g} is needed: under one multiplier all "
-            "are taken equally far, so that comparing them says nothing of distance."
+            f"The shift varies between pairs by {varies:.1%} of its size; at least {VARIES:.0%} is needed. All pairs are taken "
+            "equally far under one multiplier, so comparing them says nothing of distance."
         )
         return undecided(NAME, "explains", evidence.key, unit, because)
     distances = _ranked(growth, lengths)
@@ -346,11 +347,11 @@ def _explains(
         estimate=estimate,
         unit=unit,
         interval=percentile_interval(resamples),
-        control="distances exchanged among pairs under the same multiplier",
+        control="distances permuted among pairs under the same multiplier",
         outcome=outcome,
-        because=f"Among unseen pairs under one multiplier, distance ({best}) and loss of utility correlate by {estimate:.2f} "
-        f"given completion length; exchanged distances reach {np.quantile(luck, 0.95):.2f} in one of twenty cases, and "
-        f"below {NOTICEABLE} is nothing to speak of.",
+        because=f"Among held-out pairs under one multiplier, the rank correlation between distance ({best}) and loss of utility, "
+        f"given completion length, is {estimate:.2f}. With distances permuted among pairs, one correlation in twenty exceeds "
+        f"{np.quantile(luck, 0.95):.2f}; below {NOTICEABLE} counts as none.",
         p_value=p,
     )
 

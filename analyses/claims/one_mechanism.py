@@ -1,11 +1,11 @@
-"""One mechanism: what vectors lose of utility, by the size of their shift, foretells what a LoRA and a local weight lose.
+"""One mechanism: what vectors lose of utility, by the size of their shift, predicts what a LoRA and a local weight lose.
 
 If one decay of validity stands behind every form (arXiv 2602.02343, eqs. 4 and 12), then a form matters by the shift that it
 makes and by nothing else. The relative shift is what all steers of a study have in common, so the shift at which vectors lose
 how much, their geometric mean on each side of zero, is taken for the law, and asked where another form should lose half a nat,
 the end of the useful range. Loss grows about as the square of the shift: a fifth less of the one is a third less of the other.
 
-It is one law only if vectors follow it too: where one of them is not foretold by the others, nothing is supported by their mean.
+It is one law only if vectors follow it too: where one of them is not predicted by the others, nothing is supported by their mean.
 Whether a study could find it is tried with its own pairs and trainings: their luck is drawn anew around a form that loses what
 vectors do.
 """
@@ -41,10 +41,10 @@ FIGURE = "one_mechanism"
 
 VECTOR = "vector"
 SIDES = {"m < 0": -1, "m > 0": 1}
-AS_FORETOLD = (0.8, 1.25)
-"""Ratios of a shift to the one foretold that count as foretold: a fifth either way."""
-ALLOWED = (float(np.log(AS_FORETOLD[0])), float(np.log(AS_FORETOLD[1])))
-UNIT = "shift / shift foretold, where half a nat is lost"
+AS_PREDICTED = (0.8, 1.25)
+"""Ratios of a shift to the one predicted that count as predicted: a fifth either way."""
+ALLOWED = (float(np.log(AS_PREDICTED[0])), float(np.log(AS_PREDICTED[1])))
+UNIT = "shift / predicted shift, where half a nat is lost"
 CONTROL = "the shifts of vectors"
 N_RESAMPLES = 1000
 
@@ -112,11 +112,11 @@ def _shift_at(
 
 
 def _among(vectors: Sequence[Reached]) -> float:
-    """The factor by which the vector that is foretold worst by the others differs from that; NaN of a single one."""
+    """The factor by which the vector that is predicted worst by the others differs from that; NaN of a single one."""
     if len(vectors) < 2:
         return float("nan")
     found = np.array([vector.at().mean(axis=0)[:, 0] for vector in vectors])
-    with np.errstate(invalid="ignore"):  # of a vector that never loses so much, nothing is foretold
+    with np.errstate(invalid="ignore"):  # of a vector that never loses so much, nothing is predicted
         rest = (found.sum(axis=0) - found) / (len(found) - 1)
         return float(np.exp(np.abs(found - rest).max()))
 
@@ -125,7 +125,7 @@ def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs
     with np.errstate(invalid="ignore"):
         apart = steer.at() - law
     if not np.isfinite(apart).all():
-        because = f"On one side of zero half a nat is never lost, by {steer.key.steer} or by a vector. Sweep further."
+        because = f"On one side of zero {steer.key.steer} or a vector never loses half a nat. Sweep further."
         return undecided(NAME, "", steer.key, UNIT, because, CONTROL)
     by_pairs = apart[..., 1:].mean(axis=0)
     found = [SeedsEstimate.of(apart[:, side, 0], by_pairs[side], n_pairs) for side in (0, 1)]
@@ -134,7 +134,7 @@ def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs
     p = float("nan")
     if outcome is Outcome.REFUTED:
         p = min(1.0, 2 * min(ps))
-    elif outcome is Outcome.SUPPORTED and not among > AS_FORETOLD[1]:
+    elif outcome is Outcome.SUPPORTED and not among > AS_PREDICTED[1]:
         p = max(ps)
     else:
         outcome = Outcome.INCONCLUSIVE
@@ -143,13 +143,13 @@ def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs
         for side, item, interval in zip(SIDES, found, intervals, strict=True)
     )
     vectors = (
-        "There is one vector, and no other to tell whether it is foretold itself."
+        "There is only one vector, so whether vectors predict each other is unknown."
         if np.isnan(among)
-        else f"Of the vectors, each foretold by the others, the furthest off is so by a factor of {among:.2f}."
+        else f"Predicted from the others, the worst vector is off by a factor of {among:.2f}."
     )
     because = (
-        f"Half a nat is lost at {told} times the shift at which vectors lose it; {AS_FORETOLD[0]:g} to {AS_FORETOLD[1]:g} is as "
-        f"foretold. {vectors}"
+        f"{steer.key.steer} loses half a nat at {told} times the shift at which vectors do; {AS_PREDICTED[0]:g} to "
+        f"{AS_PREDICTED[1]:g} counts as predicted. {vectors}"
     )
     further = max((0, 1), key=lambda side: abs(found[side].estimate))
     interval = ConfidenceInterval(float(np.exp(intervals[further].low)), float(np.exp(intervals[further].high)))
@@ -159,7 +159,7 @@ def _judge(steer: Reached, law: Float[ndarray, "2 draws"], among: float, n_pairs
 
 
 def _outcome(sides: Sequence[SeedsEstimate]) -> Outcome:
-    """Each side by itself: foretold if both are, and not if either is not."""
+    """Each side by itself: as predicted if both are, and not if either is not."""
     return judge_all(judge(side.interval(), ALLOWED) for side in sides)
 
 
@@ -175,7 +175,7 @@ def _power(found: Sequence[SeedsEstimate], by_pairs: Float[ndarray, "2 draws"], 
 
 
 def _table(steers: Sequence[Reached], law: Float[ndarray, "budgets 2 draws"]) -> pd.DataFrame:
-    """A row for each steer, side and budget: the shift at which so much is lost, with its interval, and the one foretold."""
+    """A row for each steer, side and budget: the shift at which so much is lost, with its interval, and the one predicted."""
     parts = []
     for steer in steers:
         rows = []
@@ -184,6 +184,6 @@ def _table(steers: Sequence[Reached], law: Float[ndarray, "budgets 2 draws"]) ->
                 draws = np.exp(steer.mean[index, side])
                 low, high = np.quantile(draws[1:], [0.025, 0.975], method="closest_observation")
                 rows.append((sign, budget, draws[0], low, high, float(np.exp(law[index, side, 0]))))
-        columns = ["side", "budget", "relative_shift", "low", "high", "foretold"]
+        columns = ["side", "budget", "relative_shift", "low", "high", "predicted"]
         parts.append(labelled(pd.DataFrame(rows, columns=columns).replace(np.inf, np.nan), steer.key))
     return pd.concat(parts, ignore_index=True)

@@ -30,9 +30,9 @@ ORDER = 53
 THEME = "measurement"
 NEEDS = "scores"
 TITLES = {
-    "concept": "Where log-odds would steer, texts show the concept",
-    "coherence": "Where log-odds would steer, texts hold together",
-    "best": "Where log-odds would steer is about as good as anywhere",
+    "concept": "At the operating point by log-odds, texts show the concept",
+    "coherence": "At the operating point by log-odds, texts stay coherent",
+    "best": "The operating point by log-odds is about the best",
 }
 FIGURE = "judged_text"
 VERSION = 3
@@ -41,7 +41,7 @@ PARTS = {"concept": (MARGIN, np.inf), "coherence": (-MARGIN, np.inf), "best": (-
 AT_SIGHT = {"concept": Outcome.SUPPORTED, "coherence": Outcome.REFUTED, "best": Outcome.REFUTED}
 TRUTHS = {
     "concept": "texts there show as much of the concept as the judge finds anywhere",
-    "coherence": "texts there hold together as those at m = 0",
+    "coherence": "texts there are as coherent as those at m = 0",
     "best": "no multiplier is better than that",
 }
 
@@ -131,10 +131,10 @@ def _judge(
     difference, bounds = there - other, PARTS[part]
     interval = percentile_interval(difference[1:])
     outcome = judge(interval, bounds)
-    beside = "chosen by the judge on the other half of the queries" if part == "best" else "at m = 0"
+    elsewhere = "the multiplier that it prefers on the other half of the queries" if part == "best" else "m = 0"
     because = (
-        f"At m = {at:.3g}, where log-odds gain most for half a nat, {aspect} by {judged.judge} is {there[0]:.2f}, and "
-        f"{other[0]:.2f} {beside}."
+        f"At m = {at:.3g}, the operating point by log-odds, {judged.judge} scores {aspect} {there[0]:.2f}; at {elsewhere} it "
+        f"scores {other[0]:.2f}."
     )
     return Claim(
         NAME, part, judged.key, float(difference[0]), "of the scale", interval, f"the judge {judged.judge}", outcome, because,

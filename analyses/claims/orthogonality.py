@@ -203,20 +203,20 @@ def _power_to_be_special(evidence: Evidence) -> Power:
         )
         return _judge_special(_effects(drawn.T, counts, random))
 
-    return power_over_pairs("ω_u lies across the shift", verdict, planted.T, evidence.seed)
+    return power_over_pairs("ω_u is orthogonal to the shift", verdict, planted.T, evidence.seed)
 
 
 def _small(evidence: Evidence, found: Effects) -> Claim:
     ratio, allowed, unit = found.ratio, (-SMALL, SMALL), UNITS["small"]
     if np.isnan(ratio[0]):
-        because = f"Preference changes by {found.preference[0]:.2g} nats per unit of m, which cannot be told from none."
+        because = f"Preference changes by {found.preference[0]:.2g} nats per unit of m, which is not distinguishable from zero."
         return undecided(NAME, "small", evidence.key, unit, because)
     inner, interval = percentile_interval(ratio[1:], EQUIVALENCE), percentile_interval(ratio[1:])
     outcome = _judge_small(ratio)
     p = p_value(ratio[1:], allowed, outcome) * (0.5 if outcome is Outcome.SUPPORTED else 1.0)
     because = (
-        f"At m = 0 utility changes by {ratio[0]:.2g} nats per nat of preference, {inner.low:.2g} to {inner.high:.2g} "
-        f"({EQUIVALENCE:.0%}), where ±{SMALL} is small."
+        f"At m = 0 utility changes by {ratio[0]:.2g} nats per nat of preference ({EQUIVALENCE:.0%} interval {inner.low:.2g} to "
+        f"{inner.high:.2g}); within ±{SMALL} counts as small."
     )
     control = "the effect on preference"
     claim = Claim(NAME, "small", evidence.key, float(ratio[0]), unit, interval, control, outcome, because, p)
@@ -228,15 +228,15 @@ def _special(evidence: Evidence, found: Effects, is_small: bool) -> Claim:
     control = f"{N_RANDOM:,} random directions of equal norm with the activations' covariance"
     if found.signal < LEAST_SIGNAL:
         because = (
-            f"{found.signal:.0%} of what random directions do to utility is no noise, and {LEAST_SIGNAL:.0%} is needed. "
-            "Measure more pairs."
+            f"{found.signal:.0%} of what random directions do to utility is signal, the rest noise; at least {LEAST_SIGNAL:.0%} "
+            "is needed. Measure more pairs."
         )
         return undecided(NAME, "special", evidence.key, unit, because + _common(found, is_small), control)
     outcome, interval = _judge_special(found), _size(rank)
     because = (
-        f"The shift moves utility by {abs(found.projection[0]):.2g} nats per unit of m; {abs(rank[0]):.1%} of random "
-        f"directions of its norm move it no more, {interval.low:.1%} to {interval.high:.1%}, where less than {SPECIAL:.0%} "
-        "is special."
+        f"The shift changes utility by {abs(found.projection[0]):.2g} nats per unit of m. Of random directions of equal norm, "
+        f"{abs(rank[0]):.1%} [{interval.low:.1%}, {interval.high:.1%}] change it no more; less than {SPECIAL:.0%} counts as "
+        "special."
     )
     if outcome is not Outcome.SUPPORTED:
         because += _common(found, is_small)
@@ -249,10 +249,10 @@ def _common(found: Effects, is_small: bool) -> str:
     """What a small effect that is not shown to be special amounts to."""
     if not is_small:
         return ""
-    of_all = "true of every direction, for " if found.as_small >= COMMON else ""
+    of_all = ", as is that of nearly every direction" if found.as_small >= COMMON else ""
     return (
-        f" Small and not shown to be special: {of_all}{found.as_small:.0%} of random directions move utility as little "
-        "beside what the steer does to preference."
+        f" The effect is small but not shown to be special{of_all}: {found.as_small:.0%} of random directions change utility by "
+        "as little, beside what the steer does to preference."
     )
 
 

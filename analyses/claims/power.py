@@ -41,8 +41,8 @@ class Power:
 
     def __str__(self) -> str:
         return (
-            f"Planted in this study's own data ({self.truth}), the claim is found in {self.found:.0%} of cases and refuted "
-            f"in {self.refuted:.0%}"
+            f"Power: of simulations on this study's own data in which the claim is true ({self.truth}), {self.found:.0%} "
+            f"support it and {self.refuted:.0%} refute it"
         )
 
 
@@ -75,5 +75,5 @@ def if_powerful(found: Power, claim: Claim, *, at_sight: Outcome | None = None) 
     mistaken = claim.outcome is Outcome.REFUTED and found.refuted > WRONG
     if found.is_enough or (claim.outcome is at_sight and not mistaken):
         return replace(claim, because=f"{because}.")
-    because += f", where {ENOUGH:.0%} and at most {WRONG:.0%} are needed: this study cannot decide."
+    because += f". At least {ENOUGH:.0%} and at most {WRONG:.0%} are required, so this study cannot decide."
     return replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))

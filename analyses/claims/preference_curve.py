@@ -22,8 +22,8 @@ THEME = "curves"
 VERSION = 2
 TITLES = {
     "adequate": "The paper's preference curve fits where steering is useful",
-    "adequate, whole sweep": "It fits over the whole sweep",
-    "best of rivals": "It predicts better than its rivals",
+    "adequate, whole sweep": "The paper's preference curve fits over the whole sweep",
+    "best of rivals": "The paper's preference curve predicts better than its rivals",
     "regions": "Preference grows, turns and levels off",
 }
 FIGURE = "preference_curve"
@@ -56,11 +56,11 @@ def _three_regions(fit: CurveFit, sweep: Sweep, key: Key) -> Claim:
     outcome = judge(interval, (0.0, 1.0))
     if outcome is Outcome.SUPPORTED and any(abs(ends[3]) >= abs(ends[4]) for ends in sides.values()):
         outcome = Outcome.INCONCLUSIVE
-    linear, converges = (_where(at, sweep) for at in sides[side][3:5])
-    because = (
-        f"On the {side} side, the later of the two, preference leaves its tangent at {linear}, and levels off at "
-        f"{converges}."
+    leaves, levels = (
+        f"{verb}s {what} at {_where(at, sweep)}" if np.isfinite(at) else f"does not {verb} {what} within the sweep"
+        for verb, what, at in zip(("leave", "level"), ("its tangent", "off"), sides[side][3:5], strict=True)
     )
+    because = f"On the {side} side, the worse of the two, preference {leaves} and {levels}."
     control = "a curve without convergence, whose slope stays above a twentieth of its steepest"
     p = interval_p_value(interval, (-np.inf, 1.0), outcome)
     return Claim(NAME, "regions", key, float(estimate), SIDE, interval, control, outcome, because, p)
@@ -68,8 +68,6 @@ def _three_regions(fit: CurveFit, sweep: Sweep, key: Key) -> Claim:
 
 def _where(multiplier: float, sweep: Sweep) -> str:
     """A region's end, in relative shift and in nats of utility lost."""
-    if not np.isfinite(multiplier):
-        return "no multiplier of the sweep"
     lost = np.interp(multiplier, sweep.multipliers, sweep.lost.mean(axis=1))
     shift = sweep.shift_at(np.array([multiplier]))[0]
     return f"a relative shift of {shift:.2g} ({lost:.2g} nats of utility lost)"

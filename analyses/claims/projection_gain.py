@@ -52,25 +52,33 @@ def run(evidence: Evidence) -> Result:
     random = _random_gains(evidence)
     claims, rows = [], []
     ends = f"m = {region.low[0]:.3g} to {region.high[0]:.3g}"
-    for part, slopes, allowed, words in (
-        ("slope", means[:, 1], RATIO, "the steer's own slope at zero"),
-        ("region", region.slope, REGION_RATIO, f"the slope from {ends}, where a line holds,"),
+    for part, slopes, allowed, name, words in (
+        ("slope", means[:, 1], RATIO, "slope at zero", "the steer's slope at zero is"),
+        ("region", region.slope, REGION_RATIO, "slope of the line", f"the straight line from {ends} has slope"),
     ):
-        because = f"Gradient times mean shift is {gain.mean():.3g} nats per unit of m; {words} is {slopes[0]:.3g}."
+        because = f"The projection ω_pᵀΔh is {gain.mean():.3g} nats per unit of m"
+        if part == "region" and region.share[0] == 0:
+            because += "; no straight line holds around m = 0, so there is no slope to compare it with."
+            claims.append(undecided(NAME, part, evidence.key, unit, because))
+            continue
+        because += f"; {words} {slopes[0]:.3g}."
         rise = percentile_interval(slopes[1:])
         if 0 in rise:
-            claims.append(undecided(NAME, part, evidence.key, unit, f"{because} The latter cannot be told from none."))
+            because += (
+                f" That slope's interval, {rise.low:.3g} to {rise.high:.3g}, includes zero, so the ratio is undefined."
+            )
+            claims.append(undecided(NAME, part, evidence.key, unit, because))
             continue
         with np.errstate(divide="ignore"):
             ratio, interval = float(gain.mean() / slopes[0]), percentile_interval(means[1:, 0] / slopes[1:])
         control = (
-            "random directions of equal size with the activations' covariance, whose projection is "
-            f"{np.median(np.abs(random)) / abs(slopes[0]):.2g} times the slope in the middle of {N_RANDOM} draws"
+            f"{N_RANDOM:,} random directions of equal norm with the activations' covariance, whose median projection is "
+            f"{np.median(np.abs(random)) / abs(slopes[0]):.2g} times the slope"
         )
         outcome = judge(interval, allowed)
         p = p_value(means[1:, 0] / slopes[1:], allowed, outcome)
         claims.append(Claim(NAME, part, evidence.key, ratio, unit, interval, control, outcome, because, p))
-        rows.append((words, float(slopes[0]), rise.low, rise.high))
+        rows.append((name, float(slopes[0]), rise.low, rise.high))
     tables = {
         "pairs": pd.DataFrame({"pair": sweep.pairs, "projection": gain, "slope": evidence.slope_preference}),
         "slopes": pd.DataFrame(rows, columns=["slope", "nats_per_unit", "low", "high"]),

@@ -35,4 +35,4 @@ def undecided(
 
 def too_few(n_pairs: int) -> str:
     """Why so few pairs decide nothing."""
-    return f"Only {n_pairs} pairs are defined throughout, and {MIN_PAIRS} are needed. Measure more pairs."
+    return f"{n_pairs} pairs are defined at every multiplier; {MIN_PAIRS} are needed. Measure more pairs."

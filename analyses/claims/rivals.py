@@ -92,12 +92,10 @@ def judge_curve(
     # Pairs differ in what they lose, so the range is drawn again with them.
     useful = useful_points(resampled_with(sweep.lost[:, defined], N_RESAMPLES, seed), sweep.zero)
     inside = np.broadcast_to(np.isin(fit.blocks, range(1, N_BLOCKS - 1)), means.shape)
-    where = f"where at most {USEFUL:g} nats of utility are lost, m = {low:.3g} to {high:.3g}"
+    where = f"where at most {USEFUL:g} nats of utility are lost (m = {low:.3g} to {high:.3g})"
     claims = (
         _adequate(claim, PARTS[0], equation, key, fit, means, errors, spline, useful, where),
-        _adequate(
-            claim, PARTS[1], equation, key, fit, means, errors, spline, inside, "over the sweep, without its ends"
-        ),
+        _adequate(claim, PARTS[1], equation, key, fit, means, errors, spline, inside, "over the sweep but its ends"),
         _best(claim, PARTS[2], equation, key, fit, table.loc[table.kind == "rival"]),
     )
     return Judged(fit, claims, table)
@@ -124,7 +122,7 @@ def _adequate(
     The interval reaches as far as either says: neither alone covers an error of just the tolerance.
     """
     if (n := at[0].sum()) < LEAST_POINTS:
-        because = f"Only {n} multipliers lie {where}; {LEAST_POINTS} are needed. Sweep more of them near zero."
+        because = f"{n} multipliers lie {where}; {LEAST_POINTS} are needed. Sweep more of them near zero."
         return undecided(claim, part, key, SPAN, because)
     spans = np.max(means, axis=1, where=at, initial=-np.inf) - np.min(means, axis=1, where=at, initial=np.inf)
     shares = np.sqrt(np.mean(errors**2, axis=1, where=at)) / spans
@@ -136,10 +134,11 @@ def _adequate(
     interval = ConfidenceInterval(min(end.low for end in ends), max(end.high for end in ends))
     outcome = judge(interval, (0.0, TOLERANCE))
     because = (
-        f"{equation} ({fit.variant}) misses unseen multipliers by {shares[0] * span:.2g} nats {where}, where the mean "
-        f"{fit.quantity} spans {span:.3g}; {TOLERANCE:.0%} of that is the tolerance."
+        f"{equation} ({fit.variant}) predicts held-out multipliers with an error of {shares[0] * span:.2g} nats {where}. That is "
+        f"{shares[0]:.1%} [{interval.low:.1%}, {interval.high:.1%}] of the span of mean {fit.quantity} there; up to "
+        f"{TOLERANCE:.0%} is tolerated."
     )
-    control = f"a monotone spline without theory, which misses by {np.sqrt(np.mean(spline[at[0]] ** 2)):.2g} nats there"
+    control = f"a monotone spline without theory, whose error there is {np.sqrt(np.mean(spline[at[0]] ** 2)):.2g} nats"
     # NaN where nothing is decided, so the larger is of the samples that say least.
     p = float(np.max([p_value(samples, (-np.inf, TOLERANCE), outcome) for samples in (drawn, without_luck)]))
     return Claim(claim, part, key, float(shares[0]), SPAN, interval, control, outcome, because, p)
@@ -201,25 +200,27 @@ def _best(claim: str, part: str, equation: str, key: Key, fit: CurveFit, table: 
     closest = known.loc[known.difference.idxmin()]
     beaten = (table.low > 0) & (table.end_difference > 0) & (table.aicc_difference > 0)
     winners = known.loc[(known.high < 0) & (known.end_difference < 0) & (known.aicc_difference < 0)]
-    errors = f"{closest.paper_held_out_error:.3g} nats inside the sweep, {closest.paper_end_error:.3g} at its ends"
-    paper = f"{equation} ({fit.variant}, {fit.score.n_parameters} parameters: {errors})"
+    errors = (
+        f"errors {closest.paper_held_out_error:.3g} nats inside the sweep and {closest.paper_end_error:.3g} at its ends"
+    )
+    paper = f"{equation} ({fit.variant}, {fit.score.n_parameters} parameters, {errors})"
     outcome, p = Outcome.INCONCLUSIVE, float("nan")
     if beaten.all():
         outcome, p = Outcome.SUPPORTED, float(table.p_if_not_better.max())
-        because = f"{paper} predicts unseen multipliers better than each of {len(table)} rivals."
+        because = f"{paper} predicts held-out multipliers better than each of {len(table)} rivals."
     elif len(winners):
         outcome, p = Outcome.REFUTED, min(1.0, len(table) * float(winners.p_if_not_worse.min()))
-        because = f"{paper} predicts unseen multipliers worse than {_named(winners)}."
+        because = f"{paper} predicts held-out multipliers worse than {_named(winners)}."
     elif len(known) < len(table):
         missing = " and ".join(table.rival.drop(known.index))
-        because = f"Fits of {missing} did not converge, so {paper} cannot be set against them."
+        because = f"Fits of {missing} did not converge, so {paper} cannot be compared with them."
     else:
-        because = f"{paper} is neither better both inside and at the ends than {_named(table.loc[~beaten])}, nor worse."
+        because = f"{paper} is not distinguishable from {_named(table.loc[~beaten])}: neither is better inside and at the ends."
     interval = ConfidenceInterval(float(closest.low), float(closest.high))
-    control = f"the closest rival inside the sweep, {closest.rival}, on the same unseen multipliers and pairs"
+    control = f"the closest rival inside the sweep, {closest.rival}, on the same held-out multipliers and pairs"
     return Claim(claim, part, key, float(closest.difference), "nats", interval, control, outcome, because, p)
 
 
 def _named(rows: pd.DataFrame) -> str:
     shown = zip(rows.rival, rows.n_parameters, rows.held_out_error, rows.end_error, strict=True)
-    return " and ".join(f"{name} ({n}: {inside:.3g}, {end:.3g})" for name, n, inside, end in shown)
+    return " or ".join(f"{name} ({n} parameters, {inside:.3g} and {end:.3g})" for name, n, inside, end in shown)

@@ -38,6 +38,8 @@ NOTHING = 0.1
 """Nats of utility lost per pair, either way, that count as none; a fifth of what is useful."""
 NO_HARM = {"share": 0.1, "nats per token": 0.1}
 """Of what is written: more invalid answers, or loss per token without the steer, that count as none."""
+HARM = {"share": "share of invalid answers", "nats per token": "loss per token without the steer (nats)"}
+"""What that is called."""
 GAINED = 1.0
 """Least gain of preference (nats) that is worth the name."""
 CLEAR = 2.0
@@ -57,10 +59,10 @@ def _judge(key: Key, part: str, table: pd.DataFrame) -> Claim:
     chosen = table.loc[table[part]]
     n_pairs = int(table.n_pairs.iloc[0])
     if n_pairs < MIN_PAIRS:
-        because = f"{n_pairs} pairs are left to judge it by, and {MIN_PAIRS} are needed. Measure more pairs."
+        because = f"{n_pairs} pairs are left to judge it on; {MIN_PAIRS} are needed. Measure more pairs."
         return undecided(NAME, part, key, unit, because)
     if chosen.empty:
-        return undecided(NAME, part, key, unit, "No direction of the panel loses as good as nothing.")
+        return undecided(NAME, part, key, unit, "Every direction of the panel loses utility, so there is no candidate.")
     row = chosen.iloc[0]
     n_answers, bound = int(row.n_answers), NO_HARM[str(row.harm_unit)]
     asked = {
@@ -72,12 +74,12 @@ def _judge(key: Key, part: str, table: pd.DataFrame) -> Claim:
         asked["gained"] = Asked(row.confirmed_gained, row.confirmed_gained_error, n_pairs, allowed, CLEAR)
     outcome = judge_all(item.outcome(item.measured) for item in asked.values())
     because = (
-        f"At a relative shift of {row.relative_shift:.2g} a direction of the family {row.family} loses "
-        f"{asked['lost'].told()} nats on pairs by which it was not chosen (within ±{NOTHING:g} is nothing), and what is written "
-        f"is worse by {asked['harm'].told()} {row.harm_unit} (up to {bound:g} is no harm)."
+        f"On pairs that did not select it, a direction of the family '{row.family}' loses {asked['lost'].told()} nats of utility "
+        f"at a relative shift of {row.relative_shift:.2g}; within ±{NOTHING:g} counts as none. The {HARM[row.harm_unit]} in its "
+        f"texts changes by {asked['harm'].told()}; up to {bound:g} counts as no harm."
     )
     if "gained" in asked:
-        because += f" It gains {asked['gained'].told(2)} nats of preference, and {GAINED:g} is asked."
+        because += f" It gains {asked['gained'].told(2)} nats of preference; at least {GAINED:g} is required."
     lost = asked["lost"].interval(row.confirmed_lost)
     claim = Claim(NAME, part, key, float(row.confirmed_lost), unit, lost, "nothing, within bounds", outcome, because)
     return if_powerful(_power(asked), claim, at_sight=Outcome.REFUTED)
@@ -112,4 +114,4 @@ def _power(asked: Mapping[str, Asked]) -> Power:
     def planted(rng: np.random.Generator) -> Outcome:
         return judge_all(item.outcome(item.true + item.error * rng.standard_normal()) for item in asked.values())
 
-    return power("nothing lost or harmed" + f", {CLEAR:g} nats gained" * ("gained" in asked), planted)
+    return power("no loss, no harm" + f", {CLEAR:g} nats gained" * ("gained" in asked), planted)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from mechsteer.measuring.frontier import defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL
-from mechsteer.statistics.judging import Claim, Outcome
+from mechsteer.statistics.judging import Claim
 
 from ..evidence import comparison
-from ..evidence.comparison import METHOD, over_seeds, winner
+from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, winner
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "split_wins"
@@ -42,12 +42,11 @@ def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:
             continue
         split, rival = found[METHOD, form], found[method, form]
         difference, outcome = split.frontier.area_difference(rival.frontier), winner(split, rival)
-        verb = {Outcome.SUPPORTED: "beats", Outcome.REFUTED: "loses to"}.get(outcome, "cannot be told from")
         n_seeds, alone = split.frontier.n_seeds, split.frontier.n_seeds == 1 and rival.is_trained
         seeds = "one training seed" if n_seeds == 1 else f"{n_seeds} training seeds"
         because = (
-            f"SPLIT {verb} {method}: mean preference gained is {split.frontier.area:.3g} against {rival.frontier.area:.3g} "
-            f"nats over losses of utility up to {USEFUL:g} nats, from {seeds}{', too few to tell methods apart' * alone}."
+            f"Averaged over losses of utility up to {USEFUL:g} nats, SPLIT gains {split.frontier.area:.3g} nats of preference "
+            f"and {method} gains {rival.frontier.area:.3g}, from {seeds}.{ONE_SEED * alone}"
         )
         claims.append(
             Claim(

@@ -21,9 +21,7 @@ def too_sparse(evidence: Evidence, claim: str, parts: Sequence[str]) -> Result |
     n_points = len(np.unique(evidence.layers[evidence.site_layer].learning, axis=0))
     if n_points >= MIN_POINTS:
         return None
-    because = (
-        f"Only {n_points} distinct tokens of learning pairs were read, and {MIN_POINTS} are needed. Learn from more."
-    )
+    because = f"{n_points} distinct tokens of learning pairs were read; {MIN_POINTS} are needed. Learn from more pairs."
     return Result(tuple(undecided(claim, part, evidence.key, "", because) for part in parts))
 
 

@@ -58,16 +58,16 @@ def _transfer(quantity: str, fit_to: Callable[..., CurveFit], evidence: Evidence
     control = f"the learning pairs themselves, where the same curve has R² {own:.3f}"
     claims = []
     for name, score, how in (
-        (names[0], r_squared, "as it was fitted"),
-        (names[1], _shape_r_squared, "given the test pairs' own baseline and scale"),
+        (names[0], r_squared, ""),
+        (names[1], _shape_r_squared, ", given their own baseline and scale,"),
     ):
         estimate, interval = score(mean, predicted), percentile_interval(np.array([score(d, predicted) for d in draws]))
         outcome = judge(interval, (GOOD, 1.0))
         if outcome is Outcome.REFUTED and interval.high >= POOR:
             outcome = Outcome.INCONCLUSIVE
         because = (
-            f"The learning pairs' curve, {how}, explains {estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}] of "
-            f"the variance of the test pairs' mean {quantity}; {GOOD} would do, and {POOR} would not."
+            f"The learning pairs' curve predicts the test pairs' mean {quantity}{how} with R² = {estimate:.3f} "
+            f"[{interval.low:.3f}, {interval.high:.3f}]; at least {GOOD} counts as transfer, below {POOR} as none."
         )
         claims.append(Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because))
     columns = {"quantity": quantity, "multiplier": evidence.sweep.multipliers, "mean": mean, "predicted": predicted}

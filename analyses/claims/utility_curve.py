@@ -17,8 +17,8 @@ THEME = "curves"
 VERSION = 2
 TITLES = {
     "adequate": "The paper's utility curve fits where steering is useful",
-    "adequate, whole sweep": "It fits over the whole sweep",
-    "best of rivals": "It predicts better than its rivals",
+    "adequate, whole sweep": "The paper's utility curve fits over the whole sweep",
+    "best of rivals": "The paper's utility curve predicts better than its rivals",
     "peak": "Utility peaks near zero",
 }
 FIGURE = "utility_curve"
@@ -48,10 +48,11 @@ def _peak(fit: CurveFit, sweep: Sweep) -> Claim:
     estimate, low, high, *halves = (float(shift) for shift in sweep.signed_shift_at(found))
     interval, halves = ConfidenceInterval(low, high), [abs(half) for half in halves]
     because = (
-        f"As measured, utility is highest at m = {peak.estimate:.3g}, a relative shift of {estimate:+.2g} "
-        f"[{interval.low:+.2g}, {interval.high:+.2g}]; near zero means within {NEAR}."
+        f"Measured utility peaks at m = {peak.estimate:.3g}, a relative shift of {estimate:+.2g} "
+        f"[{interval.low:+.2g}, {interval.high:+.2g}]; within ±{NEAR} counts as near zero."
     )
-    control = f"the relative shifts at which half of all utility is lost, {halves[0]:.2g} below zero and {halves[1]:.2g} above"
+    below, above = (f"{half:.2g}" if np.isfinite(half) else "beyond the sweep" for half in halves)
+    control = f"the relative shifts at which half of all utility is lost: {below} for m < 0, {above} for m > 0"
     outcome = judge(interval, (-NEAR, NEAR))
     p = interval_p_value(interval, (-NEAR, NEAR), outcome)
     return Claim(NAME, "peak", sweep.key, estimate, SHIFT, interval, control, outcome, because, p)

@@ -134,7 +134,10 @@ def _judge(
     """Doubt is of both sides: pairs drawn again on one, answers on the other."""
     compared = _beyond_luck(share, n)
     if compared.sum() < MIN_COMPARISONS:
-        because = f"The answers differ beyond luck in {compared.sum()} comparisons only. Sample more, or steer further."
+        because = (
+            f"Answers differ beyond chance in {compared.sum()} comparisons; {MIN_COMPARISONS} are needed. Sample more of them, "
+            "or steer further."
+        )
         return undecided(NAME, quantity, evidence.key, "τ", because), pd.DataFrame()
     checked = _drawn_again(share, n, len(measured) - 1, np.random.default_rng(evidence.seed))
     found = _agreement(measured, checked, compared)
@@ -151,8 +154,8 @@ def _judge(
         control="the exact checker, on sampled answers",
         outcome=outcome,
         p_value=p_value(found["τ"][1:], AGREEMENT, outcome),
-        because=f"Over {compared.sum()} comparisons of two multipliers, {what} agree by τ = {found['τ'][0]:.2f} (linear "
-        f"correlation {found['linear'][0]:.2f}); at least {AGREES} is agreement.",
+        because=f"Over {compared.sum()} comparisons of two multipliers, Kendall's τ between {what} is {found['τ'][0]:.2f} "
+        f"(linear correlation {found['linear'][0]:.2f}); at least {AGREES} counts as agreement.",
     )
     judged = if_powerful(_power_to_agree(measured, share, n, evidence.seed), judged)
     return judged, pd.DataFrame(rows, columns=["quantity", "measure", "estimate", "low", "high"])
@@ -173,7 +176,7 @@ def _power_to_agree(
         checked = _drawn_again(answers, n, len(again), rng)[1:]
         return judge(percentile_interval(_agreement(again, checked, compared)["τ"]), AGREEMENT)
 
-    return power("the checker's true shares have the order of the log-odds", planted, seed)
+    return power("the checker's true shares are ordered as the log-odds are", planted, seed)
 
 
 def _level(
@@ -189,7 +192,7 @@ def _level(
     interval = ratio.interval
     outcome = judge(interval, AS_WIDE)
     closed = (np.isfinite(ratio.high) & (ratio.low > 0)).all()
-    told = [f"{-row[0]:.3g} to {row[1]:.3g}" for row in (promised.at_least[:, 0], checked.at_least[:, 0])]
+    told = [f"{0 - row[0]:.3g} to {row[1]:.3g}" for row in (promised.at_least[:, 0], checked.at_least[:, 0])]
     judged = Claim(
         claim=NAME,
         part="level",
@@ -200,9 +203,9 @@ def _level(
         control="the exact checker, on sampled answers",
         outcome=outcome,
         p_value=p_value(ratio.low[1:], AS_WIDE, outcome) if closed else interval_p_value(interval, AS_WIDE, outcome),
-        because=f"Log-odds call m = {told[0]} useful, up to {USEFUL:g} nats lost; the share of valid answers is less than "
-        f"{MARGIN:g} below that at m = 0 from m = {told[1]}. The former is {ratio.estimate:.2f} times as wide; from "
-        f"{AS_WIDE[0]:g} to {AS_WIDE[1]:g} they are one.",
+        because=f"By log-odds, m = {told[0]} is useful (at most {USEFUL:g} nats lost). The share of valid answers stays within "
+        f"{MARGIN:g} of that at m = 0 from m = {told[1]}. The first range is {ratio.estimate:.2f} times as wide as the second; "
+        f"{AS_WIDE[0]:g} to {AS_WIDE[1]:g} counts as equal.",
     )
     # Of a range that goes on beyond what was measured it can only be seen that the other is narrower.
     if np.isfinite([promised.found[:, 0], checked.found[:, 0]]).all():
@@ -227,7 +230,7 @@ def _power_of_level(
         again = Ends(np.column_stack([end, end * luck[:, :N_PLANTED_RESAMPLES]]), promised.last)
         return judge(Ratio.of(again, found).interval, AS_WIDE)
 
-    return power("answers stay valid as far as log-odds promise", planted, seed)
+    return power("answers stay valid over the useful range by log-odds", planted, seed)
 
 
 def _drawn_again(

@@ -1,4 +1,4 @@
-"""Methods and forms on the preference-utility plane: what each gains at an equal loss of utility, and whether SPLIT wins.
+"""Methods and forms on the preference-utility plane: what each gains at an equal loss of utility, and whether SPLIT gains more.
 
 The comparison holds pairs, training steps and validation split fixed: DiffMean, which has no steps, learns from all learning
 pairs, the others from four fifths of them. Training seeds are paired: seed 3 of every method begins alike and sees pairs in
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 import mechsteer as ms
+from mechsteer.families import FORMS
 from mechsteer.measuring.frontier import TARGETS, Frontier, defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import BUDGETS
@@ -20,10 +21,11 @@ from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import COLUMNS, Key, labelled
 
 SIDES = ("negative", "positive")
-WORDS = {Outcome.SUPPORTED: "wins", Outcome.REFUTED: "loses", Outcome.INCONCLUSIVE: "undecided"}
-"""What is said of SPLIT."""
 METHOD = "SPLIT"
 """The paper's own, which is set against all others."""
+ONE_SEED = " With one training seed per method, trained methods are not ranked."
+MORE = {Outcome.SUPPORTED: "it gains more", Outcome.REFUTED: "it gains less", Outcome.INCONCLUSIVE: "inconclusive"}
+"""What an outcome of the claim that SPLIT gains more says of it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def table(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
 
 
 def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
-    """SPLIT's area minus that of every other method of the same form, with paired intervals, and who wins."""
+    """SPLIT's area minus that of every other method of the same form, with paired intervals; the outcome says whether it is
+    more."""
     parts = []
     for (method, form), other in found.items():
         split = found.get((METHOD, form))
@@ -110,11 +113,11 @@ def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
             "difference": difference.estimate,
             "low": interval.low,
             "high": interval.high,
-            "split": WORDS[winner(split, other)],
+            "outcome": winner(split, other).value,
             "n_seeds": max(other.frontier.n_seeds, split.frontier.n_seeds),
         }
         parts.append(labelled(pd.DataFrame([row]), split.key))
-    columns = [*COLUMNS, "against", "difference", "low", "high", "split", "n_seeds"]
+    columns = [*COLUMNS, "against", "difference", "low", "high", "outcome", "n_seeds"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
@@ -131,27 +134,25 @@ def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
             for end in ("low", "high"):
                 if np.isfinite(bound := getattr(claim.interval, end)):
                     rows.loc[index, end] = bound
-            rows.loc[index, "split"] = WORDS[claim.outcome]
+            rows.loc[index, "outcome"] = claim.outcome.value
     return rows
 
 
 def sentences(rows: pd.DataFrame, n_tried: int) -> list[str]:
-    """A plain sentence for each form: where SPLIT wins, where it loses, where the data do not tell."""
+    """For each form: how much more SPLIT gains than every rival, and what that comes to."""
     found, tuned = [], "untuned" if n_tried == 1 else f"each the best of {n_tried} settings"
+    members, words = FORMS.members(), {outcome.value: word for outcome, word in MORE.items()}
     for form in dict.fromkeys(rows.form):
         group = rows.loc[rows.form == form]
-        parts = []
-        for outcome, words in (("wins", "beats"), ("loses", "loses to"), ("undecided", "cannot be told from")):
-            chosen = group.loc[group["split"] == outcome]
-            if len(chosen):
-                listed = [
-                    f"{row.against} ({row.difference:+.2f} [{row.low:.2f}, {row.high:.2f}])"
-                    for row in chosen.itertuples()
-                ]
-                parts.append(f"{words} {' and '.join(listed)}")
-        seeds = group.n_seeds.max()
-        within = "pairs, from one training seed each" if seeds == 1 else f"pairs and {seeds} training seeds"
+        title = members[form].title if form in members else form.replace("_", " ")
+        listed = ", ".join(
+            f"{row.difference:+.2f} [{row.low:.2f}, {row.high:.2f}] against {row.against} ({words[row.outcome]})"
+            for row in group.itertuples()
+        )
+        seeds = int(group.n_seeds.max())
+        within = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         found.append(
-            f"As a {form.replace('_', ' ')}, SPLIT {'; it '.join(parts)}: nats of preference, 95 % over {within}; {tuned}."
+            f"As a {title}, SPLIT's gain minus its rival's, in nats of preference: {listed}. "
+            f"Intervals are 95 % over {within}; methods are {tuned}.{ONE_SEED * (seeds == 1)}"
         )
     return found

@@ -3,7 +3,7 @@
 Before: whether pairs agree on a direction at the site (the cosine of each one's difference of activations with the DiffMean of
 all others), and whether DiffMean of the pairs that teach tells the texts of other pairs apart. After: the slope of each pair's
 preference in the useful range. A steer that works on average turns some pairs the wrong way (arXiv 2407.12404): their share is
-told, and whether a pair's agreement foretold its slope.
+told, and whether a pair's agreement predicted its slope.
 """
 
 from collections.abc import Sequence
@@ -169,7 +169,7 @@ def _with_interval(values: Float[ndarray, " draws"]) -> tuple[float, float, floa
 
 
 def sentences(told: pd.DataFrame, steer: str, site: str) -> list[str]:
-    """What was foretold of a steer, and what it does to single pairs."""
+    """What was predicted of a steer, and what it does to single pairs."""
     found, n = told.set_index("quantity"), int(told.n_pairs.iloc[0])
 
     def said(name: str) -> str:

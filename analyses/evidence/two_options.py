@@ -39,8 +39,8 @@ def told_apart(sweep: Sweep, keys: Sequence[str], seed: int = 0) -> pd.DataFrame
     if len(common) < 2 or common[-1][1] < LEAST:
         found = ", ".join(f"{n} with {key}" for key, n in common) or "none"
         raise InputError(
-            f"Concept and answer are told apart by {LEAST} pairs or more with each of two keys, and of {len(keys)} pairs there "
-            f"are {found}. Give pairs in which either answer stands for the concept."
+            f"To separate concept from answer, {LEAST} pairs are needed with each of two keys. Of {len(keys)} pairs there are "
+            f"{found}. Give pairs in which either answer stands for the concept."
         )
     answer, other = sorted((key for key, _ in common), reverse=True)
     sides = [np.flatnonzero(np.array(keys) == key) for key in (answer, other)]

@@ -168,7 +168,7 @@ def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _of_single_pairs(plan: Plan, bench: Bench) -> list[str]:
-    """What was foretold of the first steer, and what it does to single pairs; nothing where it has no slope."""
+    """What was predicted of the first steer, and what it does to single pairs; nothing where it has no slope."""
     unit = plan.single_pairs[0]
     told = bench.get(unit).tables.get("steerability")
     return [] if told is None else forecast.sentences(told, unit.sweep.result.steer, unit.forecast.site)

@@ -109,9 +109,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         found = read_json(Sums.of(path.parent).path(path.name), {})
     except InputError as error:
-        raise InputError(
-            f"It cannot be told what {str(path.parent)!r} holds: {error} Or move the folder away."
-        ) from error
+        raise InputError(f"What {str(path.parent)!r} holds cannot be read: {error} Or move the folder away.") from error
     if found.get("format") != FORMAT:
         made = found.get("mechsteer", "unknown")
         raise InputError(

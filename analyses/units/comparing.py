@@ -40,7 +40,7 @@ class Compare(TablesUnit):
     seed: int
 
     kind = "frontier"
-    version = 3
+    version = 4
 
     @property
     def words(self) -> str:

@@ -138,7 +138,7 @@ class Forecast(TablesUnit):
 
 @dataclass(frozen=True)
 class SteerPairs(OfSteer):
-    """What a steer does to single pairs in its useful range, beside what was foretold of them at its site, the first if it has
+    """What a steer does to single pairs in its useful range, beside what was predicted of them at its site, the first if it has
     several."""
 
     forecast: Forecast

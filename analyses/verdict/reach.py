@@ -22,7 +22,7 @@ class Reach:
 
     by_log_odds: tuple[float, float]
     by_texts: tuple[float, float] | None
-    """Where what is written stays about as good as unsteered; None where nobody has looked."""
+    """Where what is written stays about as good as unsteered; None where no texts were checked."""
     seen_by: str
     """Who has looked at the texts."""
     shares: pd.DataFrame
@@ -49,14 +49,14 @@ class Reach:
         beyond = [" or further" * is_open for is_open in self.is_open]
         words = (
             f"m from {low:.3g}{beyond[0]} to {high:.3g}{beyond[1]} (relative shift {self.shifts[0]:.2g} and "
-            f"{self.shifts[1]:.2g}), {USEFUL:g} nats of utility lost at most"
+            f"{self.shifts[1]:.2g}), where at most {USEFUL:g} nats of utility are lost"
         )
         if self.by_texts is None:
-            return f"{words}; nobody has looked at texts"
+            return f"{words}; no texts were checked"
         if self.shares.empty:
-            return f"{words}, and {NATS_PER_TOKEN:g} nats per token of the {self.seen_by}"
+            return f"{words}, and at most {NATS_PER_TOKEN:g} nats per token of the {self.seen_by}"
         valid = [f"{self.valid_at(m):.0%}" for m in (low, 0.0, high)]
-        return f"{words}; {valid[0]} and {valid[2]} of answers valid by {self.seen_by}, unsteered {valid[1]}"
+        return f"{words}; by {self.seen_by} {valid[0]} and {valid[2]} of answers are valid at its ends, {valid[1]} unsteered"
 
 
 def reach_of(facts: Facts) -> Reach:

@@ -11,6 +11,7 @@ from mechsteer.measuring.useful import USEFUL
 from mechsteer.pairs.checks import FEW
 from mechsteer.statistics.judging import Outcome
 
+from ..claims.control import DRAWN
 from ..claims.result import MIN_PAIRS
 from ..claims.transfer import POOR
 from ..evidence.forecast import WRONG_WAY
@@ -66,7 +67,7 @@ def reasons_of(facts: Facts, reach: Reach) -> list[Reason]:
 def _too_few_pairs(facts: Facts, reach: Reach) -> Iterator[Reason]:
     if (n := len(facts.sweep.pairs)) < MIN_PAIRS:
         copies = facts.finding("copies")
-        told = f"{n} distinct pairs were measured, and fewer than {MIN_PAIRS} decide nothing."
+        told = f"{n} distinct pairs were measured; at least {MIN_PAIRS} are needed to decide anything."
         told += f" {copies.found}" if copies else ""
         advice = f"Give {2 * FEW} distinct pairs or more: a study learns from half of them and measures the others."
         yield Reason("too few pairs", told, Ended.CANNOT_TELL, advice)
@@ -109,7 +110,7 @@ def _answer_bias(facts: Facts, reach: Reach) -> Iterator[Reason]:
     if abs(bias) <= max(concept, 0.0) or bias_low <= 0 <= bias_high:
         return
     answer = answer if bias > 0 else str(rows.other_answer.iloc[0])
-    told = f"It gains {abs(bias):.2g} nats for the answer {answer}, whatever it stands for, and {concept:.2g} for the concept."
+    told = f"It gains {abs(bias):.2g} nats for the answer {answer}, whatever that stands for, and {concept:.2g} for the concept."
     advice = "Learn from pairs in which either answer stands for the concept as often."
     is_all = least <= 0 or facts.chance is not Outcome.SUPPORTED
     yield Reason("answer bias", told, Ended.FAILED if is_all else None, advice)
@@ -127,8 +128,8 @@ def _collapses_first(facts: Facts, reach: Reach) -> Iterator[Reason]:
         return
     lost = float(facts.sweep.lost.mean(axis=1)[best].mean())
     told = (
-        f"Before {USEFUL:g} nats of utility are lost it gains {facts.gained.gained:.2g} nats of preference; {gain:.2g} nats, the "
-        f"most that it gains, cost {lost:.2g} nats of utility."
+        f"It gains {facts.gained.gained:.2g} nats of preference before {USEFUL:g} nats of utility are lost. At most it gains "
+        f"{gain:.2g} nats, for {lost:.2g} nats of utility."
     )
     ends = None if facts.chance is Outcome.SUPPORTED else Ended.FAILED
     yield Reason("utility collapses before any gain", told, ends, *_another_site(facts))
@@ -140,8 +141,9 @@ def against_chance(facts: Facts) -> str:
     least = rows.loc[(rows.gained / rows.upper).idxmin()]
     above = int((rows.gained > rows.upper).sum())
     return (
-        f"at a relative shift of {least.relative_shift:.2g} it gains {least.gained:.2g} nats of preference, and one more "
-        f"direction by {least.kind} would gain up to {least.upper:.2g}; it gains more in {above} of {len(rows)} cases."
+        f"at a relative shift of {least.relative_shift:.2g} it gains {least.gained:.2g} nats of preference, where "
+        f"{DRAWN[least.kind]} gain up to {least.upper:.2g} (95% prediction interval). It gains more in {above} of {len(rows)} "
+        "comparisons."
     )
 
 
@@ -169,8 +171,8 @@ def _invalid_texts(facts: Facts, reach: Reach) -> Iterator[Reason]:
         else f"the {reach.seen_by} has fallen by a tenth of a nat per token"
     )
     told = (
-        f"From m = {end:.3g}, where {at_end:.2g} nats of utility are lost, texts are worse: {worse}. Until there it gains "
-        f"{gain:.2g} nats."
+        f"From m = {end:.3g}, where {at_end:.2g} nats of utility are lost, texts get worse: {worse}. Up to there it gains "
+        f"{gain:.2g} nats of preference."
     )
     yield Reason("text invalid at moderate m", told, Ended.FAILED if gain < WORTH else None, *_another_site(facts))
 
@@ -214,7 +216,10 @@ def _flat(facts: Facts, reach: Reach) -> Iterator[Reason]:
         and at.gained[USEFUL] > 0
         and at.gained[EARLY] > FLAT * at.gained[USEFUL]
     ):
-        told = f"{at.gained[EARLY]:.2g} of its {at.gained[USEFUL]:.2g} nats are gained where {EARLY:g} nats are lost."
+        told = (
+            f"It gains {at.gained[EARLY]:.2g} nats of preference where {EARLY:g} nats of utility are lost, and hardly more, "
+            f"{at.gained[USEFUL]:.2g}, at {USEFUL:g}."
+        )
         yield Reason("preference flattens early", told, None, "Steer no further than there.")
 
 
@@ -222,8 +227,8 @@ def _does_not_transfer(facts: Facts, reach: Reach) -> Iterator[Reason]:
     claim = facts.claim("transfer", "preference")
     if claim is not None and claim.outcome is Outcome.REFUTED:
         told = (
-            f"The learning pairs' preference curve explains {claim.estimate:.2g} of the variance of the test pairs' (R²; below "
-            f"{POOR:g} nobody would use it)."
+            f"The learning pairs' curve predicts the test pairs' preference with R² = {claim.estimate:.2g}; below {POOR:g} "
+            "counts as no transfer."
         )
         yield Reason("curves do not transfer", told, None, "Learn from more pairs, like those that are measured.")
 

@@ -22,7 +22,7 @@ from .flips import Flip, flip_of
 from .reach import Reach, reach_of
 from .reasons import Ended, Reason, against_chance, reasons_of
 
-PASSED = {Outcome.REFUTED: "not passed", Outcome.INCONCLUSIVE: "undecided"}
+PASSED = {Outcome.REFUTED: "not passed by", Outcome.INCONCLUSIVE: "inconclusive for"}
 LONGEST = 90
 """Letters of a text that are told."""
 
@@ -75,7 +75,7 @@ class Verdict:
     def rows(self) -> list[tuple[str, str]]:
         """All of it in labelled sentences, in the order in which a reader needs them."""
         worked = self.ended is Ended.WORKED
-        rows = [("against chance", f"{self.key.steer}: {self.against_chance}")]
+        rows = [("against chance", self.against_chance)]
         if self.chief and self.chief.told not in self.against_chance:
             rows.append(("limit" if worked else "because", self.chief.told))
         rows.append(("gained", self.gained))
@@ -83,7 +83,7 @@ class Verdict:
             rows.append(("also", ", ".join(others)))
         rows.append(("useful range" if worked else "range", f"{self.useful}."))
         effects = "; ".join(map(str, self.side_effects))
-        rows.append(("side effects", f"{effects} nats" if effects else "none measured (--other-pairs)"))
+        rows.append(("side effects", f"{effects} nats of preference" if effects else "none measured (--other-pairs)"))
         rows += self.texts
         return [*rows, ("next", " ".join(filter(None, (self.next_words, self.next_command))))]
 
@@ -156,11 +156,13 @@ def verdict_of(study: Study, sweep: Sweep, at: Path | None = None) -> Verdict:
 def _against_chance(facts: Facts) -> str:
     claim = facts.claim("control")
     if claim is None or facts.chance is None:
-        return f"not measured. {claim.because}" if claim else "not measured."
+        because = f" {claim.because}" if claim else ""
+        return f"not measured for {facts.key.steer}.{because}"
     if facts.chance is not Outcome.SUPPORTED:
-        return f"{PASSED[facts.chance]}, {against_chance(facts)}"
+        return f"{PASSED[facts.chance]} {facts.key.steer}: {against_chance(facts)}"
     interval = f"[{claim.interval.low:.2g}, {claim.interval.high:.2g}]"
-    return f"passed, {claim.estimate:.2g} times {interval} the most that chance gains at the same shifts."
+    words = f"it gains {claim.estimate:.2g} {interval} times the most that chance gains at the same shifts."
+    return f"passed by {facts.key.steer}: {words}"
 
 
 def _gained(facts: Facts) -> str:
@@ -176,8 +178,8 @@ def _gained(facts: Facts) -> str:
     )
     return (
         f"{gained} nats of preference [{low}, {high}] where {USEFUL:g} nats of utility are lost: {below} for m<0, {above} for "
-        f"m>0; {len(facts.sweep.pairs)} pairs prefer the concept in {shares[1]} unsteered, {shares[0]} for m<0 and "
-        f"{shares[2]} for m>0."
+        f"m>0. Of {len(facts.sweep.pairs)} pairs, {shares[1]} prefer the concept unsteered, {shares[0]} for m<0 and {shares[2]} "
+        "for m>0."
     )
 
 

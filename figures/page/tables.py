@@ -22,7 +22,7 @@ ABOUT = {
     "prompting": "what asking for the concept in words gains and loses",
     "against_prompting": "what steers gain at the loss of asking in words",
     "pairs_steered": "single pairs: how far each agrees with the others on a direction, and the slope of its preference",
-    "steerability": "what was foretold of steers, the share of pairs that it steers the wrong way, and was it foretold",
+    "steerability": "what was predicted of steers, the share of pairs that it steers the wrong way, and was it predicted",
     "two_options": "answers to choose from: accuracy over both keys, and what is gained for the concept and for an answer",
     "second_utility": "a utility that does not come from the pairs: mass on valid next words, or likelihood of neutral text",
     "side_effects": "what one nat of lost utility does to other concepts, as log-odds",

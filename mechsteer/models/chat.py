@@ -82,7 +82,7 @@ class ChatTemplate:
         ):
             how = "drops" if MARK not in marked else "repeats" if marked.count(MARK) > 1 else "rewrites"
             raise InputError(
-                f"The chat template {how} the {role}'s message {content[:40]!r}, so its tokens cannot be told apart. "
+                f"The chat template {how} the {role}'s message {content[:40]!r}, so its tokens cannot be located. "
                 "Choose other template options, or the format raw."
             )
         return slice(len(before), end)

@@ -173,7 +173,7 @@ def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]
         was = claims[index]
         claim = replace(was, p_value=float(p), raw_p_value=was.p_value, raw_outcome=was.outcome)
         if p > rate and claim.outcome is not Outcome.INCONCLUSIVE:
-            words = f"{claim.because} After correction for {len(tested)} tests (Holm) p = {p:.2g}, too weak to decide."
+            words = f"{claim.because} Corrected for {len(tested)} tests (Holm), p = {p:.2g} does not decide."
             claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=words)
         corrected[index] = claim
     return corrected
