@@ -39,9 +39,9 @@ class Bar:
         self.description, self.left = visible(note or self.description), left
         self._show(self)
 
-    def note(self, words: str) -> None:
-        """What is under way."""
-        self.description = visible(words)
+    def note(self, words: str, left: float | None = None) -> None:
+        """What is under way, and how many seconds are left, if that is known."""
+        self.description, self.left = visible(words), left
         self._show(self)
 
     def add(self, n: int) -> None:

@@ -16,14 +16,16 @@ import mechsteer as ms
 from analyses.studies.finished import Study
 from analyses.studies.plan import Subjects, plan
 from analyses.studies.settings import Settings, parse_multipliers
-from analyses.studies.study import run
+from analyses.studies.study import Stages, run
+from analyses.studies.workers import Workers
 from analyses.units.costs import BESIDES, Costs
 from analyses.units.sweeps import Tables
 from mechsteer import InputError
 from mechsteer.models.identity import ModelReference
+from mechsteer.progress import Bar
 from mechsteer.registry import extend, forget_extensions
 from mechsteer.store.store import Store
-from mechsteer.store.units import Bench
+from mechsteer.store.units import Bench, in_order
 
 WRITTEN = {
     "study.json", "claims.json", "sweeps.parquet", "fits.json", "sites.parquet", "frontier.parquet", "differences.parquet",
@@ -315,6 +317,32 @@ def test_what_is_left_is_known_once_the_model_has_swept_and_shrinks_with_what_is
     assert costs.of(planned.sweeps[1]) == 2.0
     left = [costs.seconds(units[done:]) for done in range(len(units))]
     assert None not in left and left == sorted(left, reverse=True) and left[0] > 2 * len(planned.sweeps)
+
+
+class Instant(Workers):
+    """Has each unit at once, and leaves nothing of it."""
+
+    def compute(self, units, bench, each):
+        for unit in in_order(units):
+            each(unit, False)
+
+
+def test_a_study_has_one_total_and_its_time_left_goes_down_to_nothing_with_the_last_figure(pairs, tmp_path):
+    """Of all stages from the first unit on: those that have not begun count, and so do figures and the page."""
+    some = ms.load_pairs(pairs)
+    subjects = Subjects(ModelReference("w", "t", "float32", n_layers=4), some, some, others=(some,), second=(some,))
+    planned = plan(Settings(multipliers="-1:1:5"), subjects, "1:resid_post")
+    store, seen = Store(tmp_path), []
+    bench, workers = Bench(store), Instant(store, Settings())
+    stages = Stages(lambda line: None, bar=Bar("Study", None, 0, lambda bar: seen.append((bar.total, bar.left))))
+    stages.costs.add(planned.sweeps[0], 2.0)
+    stages.plan(planned.units, bench, 2)
+    for stage in planned.stages:
+        stages.compute([stage], bench, workers)
+    assert list(stages.told(workers)(str.upper, ["control", "claims"])) == ["CONTROL", "CLAIMS"]
+    totals, left = zip(*seen, strict=True)
+    assert set(totals) == {len({unit.key for unit in planned.units}) + 1}
+    assert left == tuple(sorted(left, reverse=True)) and left[0] > len(planned.sweeps) and left[-1] == 0
 
 
 def test_zero_is_always_among_the_multipliers():

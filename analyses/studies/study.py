@@ -43,7 +43,7 @@ N_SECOND = 100
 N_MADE = 2000
 """Pairs that a guestbook makes, of which those are kept that are new in all: one of four."""
 Report = Callable[[str], None]
-FINISH = 15.0
+FINISH = 25.0
 """Seconds of one core that figures and the page take, about."""
 Each = Callable[[Callable, Iterable], Iterator]
 Finish = Callable[[Path, Each], None]
@@ -121,7 +121,7 @@ def run(
                 before_asking([])
             report(f"{'done':<13}{out} holds this study already: nothing was to do")
             return Study.load(out)
-        stages.bar.add(sum(not bench.holds(unit.key) for unit in planned.units))
+        stages.plan(planned.units, bench, workers.n_jobs)
         todo = list(planned.stages)
         if planned.scores:
             before = next(at for at, (stage, _) in enumerate(todo) if stage == "judges")
@@ -142,8 +142,9 @@ def run(
             stages.done("tables", "put together from the store")
             write_json(about | {"seconds": stages.seconds, "files": []}, work / "study.json")
             if finish is not None:
-                finish(work, stages.counted(workers))
+                finish(work, stages.told(workers))
                 stages.done("finish", "figures and the page")
+            stages.bar.advance()
             files = sorted({*files_of(work), LIST})
             write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
             write_sums(work)
@@ -161,7 +162,16 @@ class Stages:
     bar: Bar = field(default_factory=Bar.hidden)
     """Of the whole study, from its first unit to its last figure."""
     costs: Costs = field(default_factory=Costs)
+    n_jobs: int = 1
+    _left: dict[str, Unit] | None = None
+    """Units that are planned and not there yet; None until all is planned."""
     _since: float = field(default_factory=time.perf_counter)
+
+    def plan(self, units: Iterable[Unit], bench: Bench, n_jobs: int) -> None:
+        """All that the study will compute, in so many processes; figures and the page count as one unit more."""
+        self._left = {unit.key: unit for unit in units if not bench.holds(unit.key)}
+        self.n_jobs = n_jobs
+        self.bar.add(len(self._left) + 1)
 
     def done(self, stage: str, words: str) -> None:
         """A stage, or a part of one, has ended."""
@@ -192,11 +202,7 @@ class Stages:
             if unit.key in missing:
                 missing.remove(unit.key)
                 self.learn(unit, bench)
-                # Until all is planned, nobody knows how much is left.
-                is_planned = self.bar.total is not None
-                left = self.costs.seconds(other for other in units if other.key in missing) if is_planned else None
-                left = None if left is None else (left + FINISH) / workers.n_jobs
-                self.bar.advance(f"{of_stage[unit.key]}: {unit.words}", left)
+                self.bar.advance(f"{of_stage[unit.key]}: {unit.words}", self._seconds_without(unit))
                 tell()
 
         tell()
@@ -207,14 +213,21 @@ class Stages:
         if bench.holds(unit.key):
             self.costs.add(unit, float(bench.store.record(unit.key)["seconds"]))
 
-    def counted(self, workers: Workers) -> Each:
-        """Maps as the workers do, and counts what is done."""
+    def _seconds_without(self, unit: Unit) -> float | None:
+        """How long the rest of the study takes once this unit is there: stages that have not begun, figures and the page too."""
+        if self._left is None:
+            return None
+        self._left.pop(unit.key, None)
+        left = self.costs.seconds(self._left.values())
+        return None if left is None else (left + FINISH) / self.n_jobs
+
+    def told(self, workers: Workers) -> Each:
+        """Maps as the workers do, and tells what is done."""
 
         def each(function: Callable, values: Iterable) -> Iterator:
             names = list(values)
-            self.bar.add(len(names))
             for n, (name, result) in enumerate(zip(names, workers.map(function, names), strict=True), 1):
-                self.bar.advance(f"finish: {name}", FINISH / workers.n_jobs * (1 - n / len(names)))
+                self.bar.note(f"finish: {name}", FINISH / self.n_jobs * (1 - n / len(names)))
                 yield result
 
         return each

@@ -52,13 +52,13 @@ PASSES: dict[str, Callable[[Any], float]] = {
 """By kind of unit, texts of a pair that it passes through the model, at one multiplier each."""
 BESIDES = {
     "tokens": 0.1,
-    "fit": 5.0,
-    "frontier": 1.0,
+    "fit": 2.0,
+    "frontier": 3.0,
     "pairs steered": 0.3,
     "two options": 0.3,
     "scores": 5.0,
     "reliability": 1.0,
-    "claim": 3.0,
+    "claim": 2.0,
     "evidence": 4.0,
 }
 """Seconds of one core that a unit takes whatever the model."""
