@@ -5,7 +5,7 @@ BIN := .venv/bin
 # are a moment.
 export GOMP_SPINCOUNT = 20000
 
-.PHONY: study real pictures test check lint types coverage cluster interop docs wheel bench bench-tools clean
+.PHONY: study real pictures test check lint types coverage commands cluster interop docs wheel bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -33,6 +33,9 @@ types: .venv/ready
 
 coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
+
+commands: .venv/ready  ## every command of README and docs that needs no network, GPU or real model, studies made small
+	MECHSTEER_COMMANDS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/test_docs.py -k command
 
 cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their own
 	OMP_NUM_THREADS=1 .venv/cluster/bin/python -m pytest tests/test_cluster.py

@@ -1,5 +1,6 @@
 """What all tests share: checked shapes, one thread, and tiny models of many families, built and not downloaded."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -246,5 +247,8 @@ def small_study(tmp_path_factory) -> Path:
     ends = {"low": [-9.5, -9.0, -0.553], "high": [9.5, 9.25, 0.212], "slope": [1.18, 1.2, 0.4]}
     (out / "claims").mkdir(exist_ok=True)
     labelled(pd.DataFrame(ends | lines), key).to_parquet(out / "claims" / "linear_region-regions.parquet", index=False)
+    about = json.loads((out / "study.json").read_text())
+    about["files"] = sorted({*about["files"], "claims.json", "claims/linear_region-regions.parquet"})
+    write_json(about, out / "study.json")
     write_sums(out)
     return out
