@@ -84,7 +84,7 @@ def test_what_is_not_tuned_says_so_and_more_settings_cost_what_is_new(tuned):
         found = run(replace(settings, tune=n), tuned.folder.parent / f"tuned{n}", report=lambda line: None)
         kinds.append([record.kind for record in store.records() if record.key not in before])
     assert kinds[0].count("trial") == 2 and kinds[1].count("trial") == 0
-    assert "; untuned." in found.summary["summary"]["comparison"][0] and not found.sums.has("tuning.parquet")
+    assert "methods are untuned." in found.summary["summary"]["comparison"][0] and not found.sums.has("tuning.parquet")
 
 
 def _as(value):
