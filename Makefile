@@ -4,6 +4,9 @@ BIN := .venv/bin
 # Threads that wait busily for long slow down what runs beside them; those that sleep at once are slow to wake. 20,000 turns
 # are a moment.
 export GOMP_SPINCOUNT = 20000
+# Modules are compiled when they are first imported, and then kept: to compile all that is installed takes a minute.
+export PYTHONDONTWRITEBYTECODE =
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: study real pictures test check lint types coverage commands cluster interop docs wheel bench bench-tools clean
 
@@ -57,7 +60,7 @@ docs: .venv/docs  ## the documentation in site/, without a network; ends where a
 	$(BIN)/zensical build --clean --strict
 
 .venv/docs: .venv/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	$(PIP) --editable '.[dev,docs]'
 	touch $@
 
 wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network
@@ -80,7 +83,7 @@ bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environm
 
 .venv/ready: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	touch $@
 
 clean:

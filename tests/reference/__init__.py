@@ -29,8 +29,11 @@ CONCEPTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What is studied; RePS is left out, whose training amplifies rounding."""
 STEPS, N_PAIRS = 6, 48
-N_DIRECTIONS, N_ANSWERS = 4, 12
-"""By chance, and answers checked: as few as say what they are, for both are many."""
+FEWER = {
+    "evidence.chance.N_DIRECTIONS": 4, "evidence.coherence.N_QUERIES": 4, "evidence.coherence.N_NEUTRAL": 4,
+    "evidence.coherence.MAX_NEW_TOKENS": 16, "evidence.coverage.N_QUERIES": 24, "units.looks.N_ANSWERS": 4,
+}  # fmt: skip
+"""Directions by chance, texts and answers: as few as say what they are."""
 BY_SITE = ("sites", "side_effects_by_layer")
 """Tables of the choice of a site."""
 TABLES = (

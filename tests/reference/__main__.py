@@ -9,11 +9,9 @@ import torch
 
 import mechsteer as ms
 import reference
-from analyses.evidence import chance
 from analyses.evidence.side_effects import by_layer
 from analyses.studies import study
 from analyses.studies.settings import Settings
-from analyses.units import looks
 
 
 def main(concept: str, folder: str) -> None:
@@ -27,8 +25,8 @@ def main(concept: str, folder: str) -> None:
         patch.setattr(
             study, "load_pairs", lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
         )
-        patch.setattr(chance, "N_DIRECTIONS", reference.N_DIRECTIONS)
-        patch.setattr(looks, "N_ANSWERS", reference.N_ANSWERS)
+        for name, n in reference.FEWER.items():
+            patch.setattr(f"analyses.{name}", n)
         study.run(settings, Path(folder))
     learning, _ = ms.load_pairs(settings.pairs).sample(reference.N_PAIRS).split(0.5, seed=0)
     model = ms.load_model("guestbook", device="cpu")
