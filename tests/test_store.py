@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mechsteer import InputError
@@ -147,12 +150,29 @@ def test_parts_go_whose_unit_was_killed_once_it_was_finished(bench):
 
 
 def test_what_a_living_process_writes_is_left_alone(bench):
-    import socket
-
     mine = bench.store.folder / "tmp" / f"{socket.gethostname()}.{os.getpid()}.abc"
     mine.mkdir()
     bench.store.prepare()
     assert mine.is_dir()
+    # Long before this process began, it was another's that had the number.
+    os.utime(mine, (0, 0))
+    bench.store.prepare()
+    assert not mine.exists()
+
+
+def test_a_process_that_was_killed_writes_no_more_though_nobody_has_asked_how_it_ended(bench):
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    left = bench.store.folder / "tmp" / f"{socket.gethostname()}.{killed.pid}.abc"
+    left.mkdir()
+    bench.store.tidy()
+    assert left.is_dir()
+    killed.kill()
+    # Until it is asked, the system keeps its number.
+    while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    bench.store.tidy()
+    assert not left.exists()
+    killed.wait()
 
 
 @pytest.mark.parametrize("name", ["value.json", "record.json", "SHA256SUMS"])

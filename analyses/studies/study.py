@@ -150,6 +150,8 @@ def run(
             write_sums(work)
 
         folder.replace(make)
+    # Those that were killed just before this run began may have been dying still.
+    store.tidy()
     return Study.load(out)
 
 

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ..errors import InputError, writing
 from .atomic import to_disk, write_json
 from .reading import read_json
@@ -39,6 +41,8 @@ RECORD = {"kind": str, "words": str, "seconds": float, "made": float}
 FAILURE = {"words": str, "error": str, "tried": int}
 ABANDONED = 86_400.0
 """Seconds after which what another machine was writing counts as left behind."""
+CLOCKS_DIFFER = 5.0
+"""Seconds by which the clocks of processes and of files may."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,29 @@ class Store:
             (self.folder / MARK).touch()
             for name in ROOMS:
                 (self.folder / name).mkdir(exist_ok=True)
-            self._remove_left_behind()
+            self.tidy()
         except OSError as error:
             raise InputError(
                 f"No results can be kept in {str(self.folder)!r} ({error.strerror}). Name another folder with --store."
             ) from error
+
+    def tidy(self) -> None:
+        """Remove what processes of this machine that live no more were writing, and old leftovers of other machines."""
+        for path in (self.folder / "tmp").iterdir():
+            host, _, pid = path.name.rpartition(".")[0].rpartition(".")
+            with suppress(OSError):
+                written = path.stat().st_mtime
+                old = time.time() - written > ABANDONED
+                if has_ended(pid, written) if host == _HOST else old:
+                    _clear(path)
+        # A unit that was killed between its result and its parts.
+        for path in (self.folder / "parts").iterdir():
+            if path.name in self:
+                _clear(path)
+        # A result whose move into place was cut short is not one, and its place must be free.
+        for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
+            if len(path.name) == KEY_DIGITS and not (path / "record.json").is_file():
+                _clear(path)
 
     def place(self, key: str) -> Path:
         """Where a result lies, or will lie."""
@@ -212,23 +234,6 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _remove_left_behind(self) -> None:
-        """What processes of this machine that live no more were writing, and old leftovers of other machines."""
-        for path in (self.folder / "tmp").iterdir():
-            host, _, rest = path.name.rpartition(".")[0].rpartition(".")
-            with suppress(OSError):
-                old = time.time() - path.stat().st_mtime > ABANDONED
-                if is_dead(rest) if host == _HOST else old:
-                    _clear(path)
-        # A unit that was killed between its result and its parts.
-        for path in (self.folder / "parts").iterdir():
-            if path.name in self:
-                _clear(path)
-        # A result whose move into place was cut short is not one, and its place must be free.
-        for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
-            if len(path.name) == KEY_DIGITS and not (path / "record.json").is_file():
-                _clear(path)
-
 
 def _clear(path: Path) -> None:
     """Remove what stands there, of whatever kind."""
@@ -242,17 +247,18 @@ KEY_DIGITS = 64
 _HOST = socket.gethostname()
 
 
-def is_dead(pid: str) -> bool:
-    """Whether no process of this machine has that number."""
-    if not pid.isdigit():
-        return True
+def has_ended(pid: str, since: float) -> bool:
+    """Whether the process of this machine that had the number then has ended.
+
+    It has, too, while its parent has not asked how, and where a later process has the number.
+    """
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+        process = psutil.Process(int(pid))
+        return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > since + CLOCKS_DIFFER
+    except (ValueError, OverflowError, psutil.NoSuchProcess):
         return True
-    except PermissionError:
+    except psutil.AccessDenied:
         return False
-    return False
 
 
 def _keys_in(said: Any) -> Iterator[str]:
