@@ -260,3 +260,8 @@ def test_a_quantised_model_says_so():
             hf.quantization_method = QuantizationMethod.BITS_AND_BYTES
         said[bits] = ms.load_model(hf).identity.quantisation
     assert len(set(said.values())) == 3 and said[16] == ""
+
+
+def test_a_folder_has_no_revisions(tmp_path):
+    with pytest.raises(ms.InputError, match="is a folder, which has no revisions. Leave the revision v1 out"):
+        ms.load_model(tmp_path, revision="v1")

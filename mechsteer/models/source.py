@@ -35,8 +35,12 @@ class Source:
             )
         if name.endswith(GGUF) and (place.is_file() or (name.count("/") > 1 and not place.parent.is_dir())):
             name, file = str(place.parent), place.name
-        subfolder = where.get("subfolder", "")
-        found = _in_folder(Path(name, subfolder)) if Path(name).is_dir() else _on_hub(name, subfolder, where)
+        subfolder, is_here = where.get("subfolder", ""), Path(name).is_dir()
+        if is_here and "revision" in where:
+            raise InputError(
+                f"{name!r} is a folder, which has no revisions. Leave the revision {where['revision']} out, or pass a hub name."
+            )
+        found = _in_folder(Path(name, subfolder)) if is_here else _on_hub(name, subfolder, where)
         source = cls(name, tuple(sorted(found)), where)
         if file is None:
             return source
