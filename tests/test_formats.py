@@ -316,7 +316,7 @@ def test_a_merged_checkpoint_is_compared_with_the_revision_that_it_was_written_f
     # The newest is another model.
     newest = ms.load_intervention(done.path, base="own/tiny")
     assert newest.sites == (ms.Site(1, "mlp.out"), ms.Site(2, "mlp.out"))
-    with pytest.raises(InputError, match="is a folder, which has no revisions. Leave #revision=v1 out"):
+    with pytest.raises(InputError, match="is a folder, which has no revisions. Leave the revision v1 out"):
         ms.load_intervention(done.path, base=str(model / "snapshots/0b"), revision="v1")
 
 

@@ -44,8 +44,6 @@ def recognises(path: Path) -> bool:
 def read(path: Path, base: str, revision: str = "") -> Intervention:
     """A local weight at each site whose weight or bias differs."""
     before = _files(base, revision=revision)
-    if revision and before.folder is not None:
-        raise InputError(f"The base {base!r} is a folder, which has no revisions. Leave #revision={revision} out.")
     after = Source.at(str(path), {})
     is_transposed = read_json(path / CONFIG, {str: object}).get("model_type") in TRANSPOSED
     changes: dict[Site, dict[str, Tensor]] = {}
