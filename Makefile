@@ -6,7 +6,7 @@ BIN := .venv/bin
 export GOMP_SPINCOUNT = 20000
 # Modules are compiled when they are first imported, and then kept: to compile all that is installed takes a minute.
 export PYTHONDONTWRITEBYTECODE =
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: study real pictures test check lint types coverage commands cluster interop docs wheel bench bench-tools clean
 
@@ -37,7 +37,7 @@ types: .venv/ready
 coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
-commands: .venv/ready  ## every command of README and docs that needs no network, GPU or real model, studies made small
+commands: .venv/ready  ## every command of README and docs that ends by itself and needs nothing from elsewhere, studies made small
 	MECHSTEER_COMMANDS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/test_docs.py -k command
 
 cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their own
@@ -45,7 +45,7 @@ cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their ow
 
 .venv/cluster/ready: .venv/ready
 	test -d .venv/cluster || $(PYTHON) -m venv .venv/cluster
-	.venv/cluster/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
+	.venv/cluster/bin/$(INSTALL) --constraint constraints.txt --editable '.[dev,ray]'
 	touch $@
 
 interop: .venv/interop/ready  ## every format in the programs that read it; writes docs/formats.md
@@ -53,14 +53,14 @@ interop: .venv/interop/ready  ## every format in the programs that read it; writ
 
 # Not into the environment of the tests: they ask for other versions of what stands there, and run beside it all the same.
 .venv/interop/ready: .venv/ready benchmarks/interop.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/interop --requirement benchmarks/interop.txt
+	$(BIN)/$(INSTALL) --no-deps --upgrade --target .venv/interop --requirement benchmarks/interop.txt
 	touch $@
 
 docs: .venv/docs  ## the documentation in site/, without a network; ends where a link leads nowhere
 	$(BIN)/zensical build --clean --strict
 
 .venv/docs: .venv/ready
-	$(PIP) --editable '.[dev,docs]'
+	$(BIN)/$(INSTALL) --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network
@@ -77,13 +77,13 @@ bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environm
 
 .venv/bench-tools/ready: .venv/ready benchmarks/other_tools.txt constraints.txt
 	test -d .venv/bench-tools || $(PYTHON) -m venv .venv/bench-tools
-	.venv/bench-tools/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	.venv/bench-tools/bin/$(INSTALL) --constraint constraints.txt \
 		--requirement benchmarks/other_tools.txt
 	touch $@
 
 .venv/ready: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(PIP) --editable '.[dev]'
+	$(BIN)/$(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:

@@ -123,9 +123,9 @@ def written(family: str, folder: Path) -> Iterator[Cell]:
     build_hf(family).save_pretrained(folder / "base")
     opened = ms.load_model(folder / "base", device="cpu")
     # With its table for GELU it differs by 7e-4 without any steer.
-    as_it_is = ms.load_model(llama_cpp.with_its_gelu(build_hf(family)), device="cpu")
+    with_table = ms.load_model(llama_cpp.with_its_gelu(build_hf(family)), device="cpu")
     for format, judge, judged, forms, place, name in OUT:
-        model = as_it_is if judge == "llama.cpp" else opened
+        model = with_table if judge == "llama.cpp" else opened
         for form in forms:
             steer = steer_of(form, place, model, bias="gguf" not in format and format != "merged")
             to = folder / f"{format}-{form}-{place}-{judge}"
@@ -209,7 +209,8 @@ def page(cells: list[Cell], families: list[str]) -> str:
         "",
         "Largest difference of logits between us and the program itself, on tiny random models in float32, where a steer at two",
         f"sites changes logits by {min(one.effect for one in cells if one.difference is not None):.2g} to "
-        f"{max(one.effect for one in cells):.2g}; a dash where the program does not open the family, as llama.cpp has no OPT.",
+        f"{max(one.effect for one in cells):.2g}; a dash where the program does not open the",
+        "family, or finds no such place in it; llama.cpp has no OPT.",
         "llama.cpp takes GELU from a table in half precision. So do we where it is the judge: otherwise its logits are 7e-4 from",
         "ours whatever the steer. Even so the two part where rounding falls to two sides of an entry.",
         "",

@@ -46,7 +46,7 @@ def repository(name: str, *, revision: str | None = None, private: bool = False)
         )
     if is_folder and private:
         raise InputError(
-            f"{name!r} is a folder, which whoever may read it can see. Leave --private out, or name the hub's OWNER/NAME."
+            f"{name!r} is a folder and cannot be private. Leave --private out, or name the hub's OWNER/NAME."
         )
     return _Folder(place) if is_folder else _Hub(name, revision, private)
 

@@ -36,8 +36,7 @@ class Bar:
     def advance(self, note: str | None = None, left: float | None = None) -> None:
         """Count one unit; show `note` as the description, and so many seconds as left, if given."""
         self.done += 1
-        self.description, self.left = visible(note or self.description), left
-        self._show(self)
+        self.note(note or self.description, left)
 
     def note(self, words: str, left: float | None = None) -> None:
         """What is under way, and how many seconds are left, if that is known."""

@@ -128,7 +128,7 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(tiny, tmp_path, change, mes
 @pytest.mark.parametrize(("modules", "said"), [
     (["self_attn.q_proj"], r"^At q_proj \('model.layers.0.self_attn.q_proj'\) there is no site"),
     (["self_attn.v_proj", "mlp.gate_proj", "mlp.down_proj"],
-     r"^At gate_proj, v_proj \(4 of 6, such as 'model.layers.0.mlp.gate_proj'\) there is no site.*Merge the steer"),
+     r"^At gate_proj, v_proj \(4 of 6, such as 'model.layers.0.mlp.gate_proj'\) there is no site.*Open the merged model"),
 ])  # fmt: skip
 def test_an_adapter_at_other_modules_says_at_which(tmp_path, modules, said):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))

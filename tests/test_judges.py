@@ -31,7 +31,7 @@ from mechsteer.judges.request import Request
 from mechsteer.judges.rules import distinct, names, refuses
 from mechsteer.judges.scale import Aspect, read_scale
 from mechsteer.judges.scales import SCALES
-from mechsteer.registry import extend, forget_extensions
+from mechsteer.registry import extend
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench
 
@@ -204,13 +204,10 @@ class Long(Judge):
 def test_a_judge_from_outside_joins_by_its_file_and_its_content_is_part_of_the_key(tmp_path):
     (tmp_path / "long.py").write_text(OUTSIDE)
     extend(tmp_path / "long.py")
-    try:
-        assert [row.score for row in opened("long", tmp_path).judge(TEXTS[:3])["letters"]] == [
-            float(len(text.text)) for text in TEXTS[:3]
-        ]
-        assert Bar.of(Request.parse("long", "axbench"), "", "").code
-    finally:
-        forget_extensions()
+    assert [row.score for row in opened("long", tmp_path).judge(TEXTS[:3])["letters"]] == [
+        float(len(text.text)) for text in TEXTS[:3]
+    ]
+    assert Bar.of(Request.parse("long", "axbench"), "", "").code
 
 
 class Counting(Asked):

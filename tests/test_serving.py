@@ -343,7 +343,7 @@ def test_a_steer_that_breaks_the_model_fails_alone(serve, model, steers):
     """At a huge multiplier the logits are no numbers; the text beside it is written to its end."""
     with openai.OpenAI(base_url=serve(), api_key="none", max_retries=0) as client:
         told = {"name": "sentiment", "multiplier": 3e38}
-        with pytest.raises(openai.BadRequestError, match="are NaN. Steer by a smaller multiplier"):
+        with pytest.raises(openai.BadRequestError, match="are NaN or infinite. Steer by a smaller multiplier"):
             client.completions.create(prompt=PROMPT, temperature=0, **asked(told))
         with pytest.raises(openai.APIError, match="are NaN"):
             list(client.completions.create(prompt=PROMPT, temperature=0, stream=True, **asked(told)))

@@ -23,7 +23,7 @@ from analyses.units.sweeps import Tables
 from mechsteer import InputError
 from mechsteer.models.identity import ModelReference
 from mechsteer.progress import Bar
-from mechsteer.registry import extend, forget_extensions
+from mechsteer.registry import extend
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, in_order
 
@@ -286,11 +286,8 @@ def test_a_method_that_is_named_twice_is_studied_once_and_two_that_share_a_file_
     ours = tmp_path / "ours.py"
     ours.write_text('FAMILY = "objective"\nNAME = "sft"\n')
     extend(ours)
-    try:
-        with pytest.raises(InputError, match="The files of .* would be called the same"):
-            plan(replace(settings, methods=("SFT", "sft")), subjects, "1:resid_post")
-    finally:
-        forget_extensions()
+    with pytest.raises(InputError, match="The files of .* would be called the same"):
+        plan(replace(settings, methods=("SFT", "sft")), subjects, "1:resid_post")
 
 
 def test_weights_that_cannot_be_edited_leave_that_claim_undecided_and_stop_nothing(pairs, tmp_path):

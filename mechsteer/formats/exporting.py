@@ -62,8 +62,11 @@ def export(
         multiplier: other programs know none, so that it becomes part of the shift.
     """
     path, member = Path(path), FORMATS[format]
-    if path.is_dir() and (others := others_in(path)):
-        raise InputError(f"{str(path)!r} holds {others[0]!r}, which no export wrote. Name a new folder as --out.")
+    read_as = None if member.get("ASKS") is None else format
+    if path.is_dir() and (others := others_in(path, read_as)):
+        raise InputError(
+            f"{str(path)!r} holds {others[0]!r}, which no export as {format} wrote. Name a new folder as --out."
+        )
     if multiplier != 1.0:
         if not isinstance(intervention.rule, Add):
             raise InputError(
@@ -80,9 +83,9 @@ def export(
             said |= {"base": model.name, "revision": model.revision or ""}
         answers = {**(member.get("ASKS") or {}), **member.get("MAY", {})}
         asked = {name: said[name] for name in answers if said.get(name)}
-        beside = Beside(format if member.get("ASKS") is not None else None, asked, asdict(intervention.origin), notes)
+        beside = Beside(read_as, asked, asdict(intervention.origin), notes)
         write_beside(written, beside, _files(written), multiplier=multiplier)
-    if member.get("ASKS") is None:
+    if read_as is None:
         return Exported(written, format, notes, None)
     again = load_intervention(written, format=format)
     difference = largest_difference(intervention, again)

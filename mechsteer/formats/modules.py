@@ -63,8 +63,8 @@ def _sites(found: Mapping[str, tuple[str, str | None] | None]) -> Mapping[str, S
         kinds = ", ".join(sorted({name.removesuffix(".weight").rpartition(".")[2] for name in others}))
         many = f"{len(others)} of {len(found)}, such as " if len(found) > 1 else ""
         raise InputError(
-            f"At {kinds} ({many}{others[0]!r}) there is no site: a shift is added to what attention or an MLP writes, and these "
-            "act before that. Merge the steer into its model and open that, or pass one that changes output projections alone."
+            f"At {kinds} ({many}{others[0]!r}) there is no site: a shift can be read only from the output projections of "
+            "attention and MLPs. Open the merged model itself, or pass a steer that changes those alone."
         )
     return {name: Site(int(at[0]), at[1]) for name, at in found.items() if at and at[1]}
 

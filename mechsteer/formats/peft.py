@@ -64,10 +64,9 @@ def read(path: Path) -> Intervention:
         positions="every", model=_text(config, "base_model_name_or_path"), revision=_text(config, "revision")
     )
     parts = []
-    names = {name.partition(".lora_")[0] for name in tensors}
-    sites = sites_of_modules(sorted(name.removeprefix(START) for name in names))
-    for module, site in sites.items():
-        name = f"{START}{module}"
+    names = {(name := full.partition(".lora_")[0]).removeprefix(START): name for full in tensors}
+    for module, site in sites_of_modules(sorted(names)).items():
+        name = names[module]
         down, up = tensors.pop(f"{name}.lora_A.weight", None), tensors.pop(f"{name}.lora_B.weight", None)
         bias = tensors.pop(f"{name}.lora_B.bias", None)
         if down is None or up is None or not fit(down, up):

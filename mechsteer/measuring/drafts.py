@@ -15,7 +15,7 @@ from ..interventions.base import Intervention
 from ..interventions.steering import steer
 from ..models.model import Model, pad_batch
 from .generation import end_tokens
-from .ways import says_nothing, way_for
+from .ways import are_said, says_nothing, way_for
 
 IMPOSSIBLE = -9999.0
 """The log-probability of what cannot come; JSON has no infinity, and this is how OpenAI writes it."""
@@ -189,8 +189,7 @@ class _Writer(LogitsProcessor):
     ) -> int:
         """The token that a draft goes on with, told to its reader."""
         row, draft = self.rows[index], self.rows[index].draft
-        # One of them is NaN, or infinite, or all are impossible.
-        if not logits.max().isfinite():
+        if not are_said(logits):
             self._end(row, says_nothing(self.model))
             return self.model.padding_token
         chosen = row.choose(logits)

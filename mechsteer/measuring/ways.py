@@ -184,16 +184,21 @@ class _Finite(LogitsProcessor):
         self.model = model
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if scores.isnan().any():
+        if not are_said(scores):
             raise says_nothing(self.model)
         return scores
 
 
+def are_said(logits: Float[Tensor, "*rows d_vocab"]) -> bool:
+    """Whether a token can be chosen by them: none is NaN or plus infinity, and not all are impossible."""
+    return bool(logits.amax(dim=-1).isfinite().all())
+
+
 def says_nothing(model: Model) -> InputError:
-    """The sentence on logits that are no numbers."""
+    """The sentence on logits by which no token can be chosen."""
     return InputError(
-        f"The logits of {model.name} in {str(model.dtype)[6:]} are NaN. Steer by a smaller multiplier, or try another dtype, "
-        "such as float32."
+        f"The logits of {model.name} in {str(model.dtype)[6:]} are NaN or infinite. Steer by a smaller multiplier, or try "
+        "another dtype, such as float32."
     )
 
 

@@ -38,7 +38,7 @@ class Words:
         return self._tell(self.whole)
 
     def _tell(self, text: str) -> str:
-        # What the next token changes is held back, but for a decoder's surprises.
+        # What the next token may change is held back. A decoder that rewrites more than that is not followed.
         if not text.startswith(self.told):
             return ""
         more, self.told = text[len(self.told) :], text
@@ -55,4 +55,8 @@ def alone(tokenizer: PreTrainedTokenizerBase, before: int, token: int) -> str:
     begin, both = (
         str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) for ids in ([before], [before, token])
     )
-    return both[len(begin) :] if both.startswith(begin) else str(tokenizer.decode([token]))
+    return (
+        both[len(begin) :]
+        if both.startswith(begin)
+        else str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
+    )
