@@ -13,8 +13,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from .errors import InputError
@@ -23,6 +24,14 @@ LAST = 1000
 """The place of a member that does not name one."""
 
 _extensions: dict[Path, None] = {}
+
+
+class _AsItReads(SourceFileLoader):
+    """Runs a foreign file as it reads now: what Python has kept compiled it knows by the file's size and second alone, and leaves
+    beside it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,8 @@ class Member:
         """The file, run."""
         if self.module_name in sys.modules or not self.content:
             return importlib.import_module(self.module_name)
-        spec = importlib.util.spec_from_file_location(self.module_name, self.path)
+        loader = _AsItReads(self.module_name, str(self.path))
+        spec = importlib.util.spec_from_file_location(self.module_name, self.path, loader=loader)
         assert spec is not None and spec.loader is not None
         sys.modules[self.module_name] = module = importlib.util.module_from_spec(spec)
         try:

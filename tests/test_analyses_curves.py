@@ -169,7 +169,7 @@ def test_utility_that_is_undefined_decides_nothing_between_methods():
     assert claim.outcome is INCONCLUSIVE and "0 pairs" in claim.because
 
 
-def test_sweeps_of_one_side_leave_undecided_who_wins_and_stop_nothing():
+def test_sweeps_of_one_side_leave_undecided_which_gains_more_and_stop_nothing():
     planted = [sweep(method=method, n_pairs=24) for method in ("SPLIT", "SFT", "Random")]
     side = planted[0].multipliers >= 0
     measured = ("multipliers", "loss_positive", "loss_negative", "relative_shift")

@@ -105,7 +105,9 @@ def test_a_judge_that_finds_the_concept_nowhere_cannot_say_that_texts_lack_it():
 
     blind = concept(lambda m: 0.3 + 0 * m)
     assert blind.outcome is Outcome.INCONCLUSIVE and blind.because.endswith("this study cannot decide.")
-    assert blind.interval.high < operating_point.MARGIN
+    assert blind.interval.high < operating_point.MARGIN and "above m = 0" in blind.because
+    # One that finds less of it than unsteered, and nowhere more, has seen that.
+    assert concept(lambda m: 0.8 - 0.6 * (m > 1)).outcome is Outcome.REFUTED
     # One that finds it further out, where log-odds would not steer, has seen that it is missing here.
     assert concept(lambda m: 0.3 + 0.5 * (m > 6)).outcome is Outcome.REFUTED
 
@@ -124,9 +126,9 @@ def test_the_power_that_an_operating_point_finds_of_itself_is_that_of_such_studi
     monkeypatch.setattr(operating_point, "_power", lambda *_: Power("", 1.0, 0.0))
     found = [verdicts(seed) for seed in range(50)]
     for part in ("coherence", "best"):
-        foretold = np.mean([power.found for power in powers if power.truth == operating_point.TRUTHS[part]])
-        assert foretold == pytest.approx(np.mean([one[part] is Outcome.SUPPORTED for one in found]), abs=0.2)
-        assert 0.05 < foretold < 0.98
+        predicted = np.mean([power.found for power in powers if power.truth == operating_point.TRUTHS[part]])
+        assert predicted == pytest.approx(np.mean([one[part] is Outcome.SUPPORTED for one in found]), abs=0.2)
+        assert 0.05 < predicted < 0.98
 
 
 def test_the_best_of_luck_is_not_better_than_luck():

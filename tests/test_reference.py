@@ -47,7 +47,7 @@ def test_a_number_that_moves_and_a_row_that_goes_are_noticed():
 
 
 def test_every_kind_of_unit_has_a_frozen_version():
-    assert set(reference.versions_now()) - {"pairs", "tokens", "imported", "scores"} == set(reference.VERSIONS)
+    assert set(reference.versions_now()) - {"pairs", "tokens", "imported"} == set(reference.VERSIONS)
     differing = pd.DataFrame({"table": ["sweeps", "off_manifold-pair"]})
     assert len(reference.unannounced(differing)) == 2
     with pytest.MonkeyPatch.context() as patch:

@@ -121,7 +121,10 @@ def test_noise_in_a_readout_does_not_make_a_steer_look_special():
 
 def test_small_without_special_is_told_as_true_of_every_direction():
     everywhere = orthogonality.run(readouts(utility=0.4, within=0.1, n_filled=8, noise=0.05))
-    assert "as is that of nearly every direction: 100% of random" in claim_of(everywhere, "special").because
+    assert (
+        "as is that of nearly every direction, but not shown to be special: 100% of random"
+        in claim_of(everywhere, "special").because
+    )
     not_small = orthogonality.run(readouts(utility=0.3))
     assert "nearly every direction" not in claim_of(not_small, "special").because
 

@@ -202,7 +202,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float]) -> Claim:
     first = tested[RAW]
     outcome, opposite = _outcome({metric: found.outcome for metric, found in tested.items()})
-    words = f" The result depends on the metric: by the {opposite} distance the opposite holds." if opposite else ""
+    words = f" The result depends on the metric: in the metric '{opposite}' the opposite holds." if opposite else ""
     interval = percentile_interval(first.given[1:][np.isfinite(first.given[1:])])
     because = (
         f"Among {n} directions of equal length, the rank correlation between distance to the nearest neighbours and incoherence "

@@ -5,7 +5,7 @@ under the *same* multiplier, those that were taken further out lose more utility
 such comparisons tell whether distance matters. They can where the shift itself differs between pairs, as under a LoRA or a
 local weight; a vector takes all pairs equally far. Completion length, which moves both, is taken out. Which distance explains
 most is chosen on other pairs than those that it is judged by. `monotone`: of two multipliers of one sign, the one that takes a
-pair further out leaves it less utility. For these two, losses that distance alone decides are planted on the same distances to
+pair further out leaves it less utility. For these two, losses that distance alone determines are planted on the same distances to
 see whether that would be found.
 """
 

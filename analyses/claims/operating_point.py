@@ -35,7 +35,7 @@ TITLES = {
     "best": "The operating point by log-odds is about the best",
 }
 FIGURE = "judged_text"
-VERSION = 3
+VERSION = 4
 PARTS = {"concept": (MARGIN, np.inf), "coherence": (-MARGIN, np.inf), "best": (-MARGIN, np.inf)}
 """What each difference must be: more of the concept by a tenth of all, and no tenth less of the rest."""
 AT_SIGHT = {"concept": Outcome.SUPPORTED, "coherence": Outcome.REFUTED, "best": Outcome.REFUTED}
@@ -63,7 +63,16 @@ def run(judged: Judged, seed: int = 0) -> Result:
         chosen = int(np.argmin(np.abs(curves.multipliers - at)))
         there, other = _compared(part, curves, chosen, seed)
         claim = _judge(judged, part, aspect, at, there, other)
-        claims.append(if_powerful(_power(part, curves, chosen, seed), claim, at_sight=AT_SIGHT[part]))
+        if part == "concept" and not _is_found(curves):
+            # The truth cannot be planted; that the concept has become less is seen all the same.
+            if claim.interval.high >= 0:
+                because = (
+                    f"{claim.because} Nowhere is it {MARGIN:g} of the scale above m = 0, so this study cannot decide."
+                )
+                claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))
+        else:
+            claim = if_powerful(_power(part, curves, chosen, seed), claim, at_sight=AT_SIGHT[part])
+        claims.append(claim)
         rows.append((part, aspect, at, there[0], other[0]))
     table = pd.DataFrame(rows, columns=["part", "aspect", "multiplier", "there", "other"])
     return Result(tuple(claims), {"scores": table.assign(judge=judged.judge)})
@@ -98,6 +107,12 @@ def cross_fitted(
         best = np.where(towards & np.isfinite(chosen_on), chosen_on, -np.inf).argmax(axis=1)
         found.append(scored_on[np.arange(len(best)), best])
     return np.mean([half[:, chosen] for half in halves], axis=0), np.mean(found, axis=0)
+
+
+def _is_found(curves: Curves) -> bool:
+    """Whether the judge finds more of the concept at some multiplier than at m = 0, by as much as the claim asks."""
+    means = np.nanmean(curves.values, axis=1)
+    return bool(means.max() - means[curves.zero] >= MARGIN)
 
 
 def _power(part: str, curves: Curves, chosen: int, seed: int) -> Power:

@@ -60,7 +60,7 @@ SURE = 0.99
 LEAST_SIGNAL = 0.5
 """Least share of what random directions do to utility (squared) that is no noise; with less, how much is hardly known."""
 COMMON = 0.95
-"""Share of directions of which what is true is said to be true of every direction."""
+"""Share of directions of which what is true is said of nearly every direction."""
 N_RANDOM = 10_000
 """Of which 500 lie below the rank that decides, so that it is known to within 0.002."""
 N_RESAMPLES = 2000
@@ -249,9 +249,9 @@ def _common(found: Effects, is_small: bool) -> str:
     """What a small effect that is not shown to be special amounts to."""
     if not is_small:
         return ""
-    of_all = ", as is that of nearly every direction" if found.as_small >= COMMON else ""
+    of_all = ", as is that of nearly every direction," if found.as_small >= COMMON else ""
     return (
-        f" The effect is small but not shown to be special{of_all}: {found.as_small:.0%} of random directions change utility by "
+        f" The effect is small{of_all} but not shown to be special: {found.as_small:.0%} of random directions change utility by "
         "as little, beside what the steer does to preference."
     )
 

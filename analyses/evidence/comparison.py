@@ -23,7 +23,7 @@ from mechsteer.store.keys import COLUMNS, Key, labelled
 SIDES = ("negative", "positive")
 METHOD = "SPLIT"
 """The paper's own, which is set against all others."""
-ONE_SEED = " With one training seed per method, trained methods are not ranked."
+ONE_SEED = " With one training seed per method, trained methods are not ranked against each other."
 MORE = {Outcome.SUPPORTED: "it gains more", Outcome.REFUTED: "it gains less", Outcome.INCONCLUSIVE: "inconclusive"}
 """What an outcome of the claim that SPLIT gains more says of it."""
 

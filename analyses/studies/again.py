@@ -33,7 +33,7 @@ def judge_again(folder: Path, name: str) -> Result:
     if needs in ("scores", "all_scores"):
         each = _judged(sums)
         # As the study itself does, of the steers that claims were asked of; of all, where it asked none.
-        steers = Study.load(folder).judged
+        steers = Study.load(folder, with_sweeps=False).judged
         asked = [one for one in each if one.sweep.key in steers]
         given: list[Given] = [each] if needs == "all_scores" else list(asked or each)
     elif needs == "sweeps":

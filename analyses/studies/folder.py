@@ -16,7 +16,7 @@ from mechsteer.store.reading import damaged, read_json
 from mechsteer.store.schema import misfit
 from mechsteer.store.sums import Sums
 
-FORMAT = 4
+FORMAT = 5
 """Of the folder; rises when what reads it could misread an older one."""
 MANIFEST = {"format": int, "files": [str]}
 """What every study.json says; what is told of a study is in tables.py."""

@@ -42,7 +42,7 @@ class Measured:
 
     @property
     def useful(self) -> tuple[float, float]:
-        """The multipliers within which it is useful as the verdict has it: by log-odds, and by texts where these were seen."""
+        """The useful range as in the verdict: by log-odds, and by texts where these were checked."""
         return reach_of(Facts(self.study, self.sweep)).ends
 
     @property

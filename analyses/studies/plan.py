@@ -44,6 +44,8 @@ from .folder import FORMAT
 from .judges import reliabilities_of, scores_of
 from .settings import Settings, parse_multipliers
 
+ASKING = "asking"
+"""The stage of judges that are asked in words."""
 N_MULTIPLIERS = 41
 N_LEARNING_PAIRS = 100
 """Of those that teach, how many are swept too."""
@@ -115,7 +117,7 @@ class Plan:
         yield "second", self.second_utility
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", (*self.texts, *dict.fromkeys(unit.samples for unit in self.scores))
-        yield "judges", tuple(unit for unit in self.judging if unit.bar.asks)
+        yield ASKING, tuple(unit for unit in self.judging if unit.bar.asks)
         yield "judges", tuple(unit for unit in self.judging if not unit.bar.asks)
         judged_by = (*self.panel, *self.evidence, *self.edited, *self.chance, *self.coverage, *self.frozen)
         yield "claims", (*judged_by, *self.verdicts)

@@ -30,7 +30,7 @@ from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
 from .judges import ToAsk, forget_failed, to_ask
-from .plan import Subjects, plan, some_of, tokens_of
+from .plan import ASKING, Subjects, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
 from .workers import Workers, jobs_for
 
@@ -124,13 +124,13 @@ def run(
         stages.plan(planned.units, bench, workers.n_jobs)
         todo = list(planned.stages)
         if planned.scores:
-            before = next(at for at, (stage, _) in enumerate(todo) if stage == "judges")
+            before = next(at for at, (stage, _) in enumerate(todo) if stage == ASKING)
             stages.compute(todo[:before], bench, workers)
             asked = to_ask(planned.judging, bench)
             if before_asking is not None:
                 before_asking(asked)
             for item in asked:
-                stages.done("judges", str(item))
+                stages.done(ASKING, str(item))
             # Here alone: several processes would ask the same twice, and limits of how much is asked at once would add up.
             stages.compute(todo[before : before + 1], bench, Workers(store, settings))
             todo = todo[before + 1 :]

@@ -164,7 +164,7 @@ def versions_now() -> dict[str, int]:
         kind.kind: kind.version
         for room in (steers, sweeps, comparing, tuning, looks, panels, verdicts)
         for kind in vars(room).values()
-        if isinstance(kind, type) and isinstance(getattr(kind, "kind", None), str)
+        if getattr(kind, "__module__", "") == room.__name__ and isinstance(getattr(kind, "kind", None), str)
     }
 
 
