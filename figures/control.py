@@ -1,4 +1,4 @@
-"""What a steer gains beside what chance does at its shifts: random directions with the activations' covariance, shuffled labels."""
+"""What a steer gains beside what chance does at its shifts: directions with the activations' covariance, and shuffled labels."""
 
 import pandas as pd
 from matplotlib.figure import Figure

@@ -164,7 +164,7 @@ def little_chance(monkeypatch):
 
 @pytest.fixture
 def few_claims(monkeypatch):
-    """A study judges few claims, on whether it worked and which method gains more: all of them take longer than the rest of it."""
+    """A study judges few claims, on whether it worked and which method gains more: all take longer than the rest of it."""
     from analyses.studies import plan
 
     of_all = plan.verdicts
