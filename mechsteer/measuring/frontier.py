@@ -114,14 +114,13 @@ def frontier(
             )
             for sign in (-1, 1)
         ]
-        gain, multiplier = (np.stack(parts) for parts in zip(*(side.within(asked) for side in sides), strict=True))
-        gains.append(gain)
-        where.append(multiplier[:, 0])
+        gains.append(np.stack([side.within(asked) for side in sides]))
+        where.append(np.stack([side.reached(np.array(budgets)) for side in sides]))
         costs.append([side.cost(TARGETS) for side in sides])
     by_side = np.stack(gains)
     by_seed = by_side.mean(axis=1)
     n = len(budgets)
-    multiplier = np.stack(where)[..., :n]
+    multiplier = np.stack(where)
     shifts = [
         sweep.shift_at(reached.ravel()).reshape(reached.shape)
         for sweep, reached in zip(sweeps, multiplier, strict=True)
@@ -179,14 +178,19 @@ class _Side(NamedTuple):
         gain = sign * PchipInterpolator(sizes, preference[:, side] - preference[:, side[:1]], axis=1)(dense)
         return cls(sign * dense, gain, PchipInterpolator(sizes, lost[:, side], axis=1)(dense))
 
-    def within(
-        self, budgets: Float[ndarray, " budgets"]
-    ) -> tuple[Float[ndarray, "curves budgets"], Float[ndarray, "curves budgets"]]:
-        """The largest gain within each budget, and the multiplier of it. What raises utility first costs nothing."""
-        best = np.stack(
-            [np.where(self.loss <= budget, self.gain, -np.inf).argmax(axis=1) for budget in budgets], axis=1
-        )
-        return np.take_along_axis(self.gain, best, axis=1), self.multipliers[best]
+    def within(self, budgets: Float[ndarray, " budgets"]) -> Float[ndarray, "curves budgets"]:
+        """The largest gain within each budget. What raises utility first costs nothing."""
+        order = np.argsort(budgets)
+        # Each point counts for the smallest budget that it keeps to, and so for all larger ones.
+        smallest = np.searchsorted(budgets[order], self.loss)
+        best = np.full((len(self.gain), len(budgets) + 1), -np.inf)
+        np.maximum.at(best, (np.arange(len(best))[:, None], smallest), self.gain)
+        return np.maximum.accumulate(best, axis=1)[:, np.argsort(order)]
+
+    def reached(self, budgets: Float[ndarray, " budgets"]) -> Float[ndarray, " budgets"]:
+        """The multiplier at which the first curve, of all pairs, has its largest gain within each budget."""
+        best = [np.where(self.loss[0] <= budget, self.gain[0], -np.inf).argmax() for budget in budgets]
+        return self.multipliers[best]
 
     def cost(self, targets: Sequence[float]) -> Float[ndarray, " targets"]:
         """What the first curve, of all pairs, has lost where its gain first reaches each target."""
