@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 import mechsteer as ms
 from mechsteer import guestbook
 from mechsteer.measuring.recommended_site import learning_and_judging
+
+AT_ONCE = 512
+"""Answers of the guestbook's small model that are written side by side, each under its own multiplier."""
 
 
 def on_other_pairs(
@@ -72,16 +76,23 @@ def on_the_guestbook(
 
     A concept's value is the mean over grammatical answers, from -1 to 1; `valid` is the share with nothing wrong.
     """
-    language = guestbook.language_of(concept)
+    language, grid = guestbook.language_of(concept), np.union1d(multipliers, [0.0])
+    asked = [(float(multiplier), query) for multiplier in grid for query in queries]
+    answers: list[str] = []
+    for begin in range(0, len(asked), AT_ONCE):
+        some = asked[begin : begin + AT_ONCE]
+        with ms.steer(model, intervention, torch.tensor([multiplier for multiplier, _ in some])):
+            answers += ms.generate(
+                model, [query for _, query in some], temperature=1.0, seed=seed + begin, keep_special_tokens=True
+            )
+    checks = [language.check(query, answer) for (_, query), answer in zip(asked, answers, strict=True)]
     rows = []
-    for multiplier in np.union1d(multipliers, [0.0]):
-        with ms.steer(model, intervention, float(multiplier)):
-            answers = ms.generate(model, queries, temperature=1.0, seed=seed, keep_special_tokens=True)
-        checks = [language.check(query, answer) for query, answer in zip(queries, answers, strict=True)]
-        row = {"multiplier": multiplier, "n_answers": len(checks)}
+    for index, multiplier in enumerate(grid):
+        found = checks[index * len(queries) : (index + 1) * len(queries)]
+        row = {"multiplier": multiplier, "n_answers": len(found)}
         for part in ("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"):
-            row[part] = float(np.mean([getattr(check, part) for check in checks]))
+            row[part] = float(np.mean([getattr(check, part) for check in found]))
         for other in language.concepts:
-            row[other] = float(np.mean([check.values[other] for check in checks]))
+            row[other] = float(np.mean([check.values[other] for check in found]))
         rows.append(row)
     return pd.DataFrame(rows)

@@ -201,7 +201,7 @@ class Answer(OfSteer):
     seed: int
 
     kind = "answers"
-    version = 2
+    version = 3
 
     @property
     def words(self) -> str:
@@ -328,7 +328,7 @@ class Collect(Unit[Evidence]):
     seed: int
 
     kind = "evidence"
-    version = 3
+    version = 4
 
     @property
     def words(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -132,10 +133,13 @@ def resampled_means(
     return _times_drawn(values.shape[1], n_resamples, seed) @ values.T / values.shape[1]
 
 
+@lru_cache(maxsize=8)
 def _times_drawn(n_pairs: int, n_resamples: int, seed: int) -> Int[ndarray, "resamples pairs"]:
-    """How often each pair is drawn."""
+    """How often each pair is drawn; kept, for many means are taken over the same draws."""
     n_resamples = n_resamples if n_pairs > 1 else 0
-    return np.random.default_rng(seed).multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples)
+    times = np.random.default_rng(seed).multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples)
+    times.flags.writeable = False
+    return times
 
 
 def resampled_with(values: Float[ndarray, "m pairs"], n_resamples: int, seed: int = 0) -> Float[ndarray, "curves m"]:
