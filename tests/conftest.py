@@ -162,14 +162,18 @@ def little_chance(monkeypatch):
     monkeypatch.setattr("analyses.evidence.chance.N_DIRECTIONS", 4)
 
 
-@pytest.fixture
-def few_claims(monkeypatch):
-    """A study judges few claims, on whether it worked and which method gains more: all take longer than the rest of it."""
+def judge_only(patch: pytest.MonkeyPatch, *claims: str) -> None:
+    """A study judges these claims alone: all take longer than the rest of it."""
     from analyses.studies import plan
 
     of_all = plan.verdicts
-    few = ("control", "one_operation", "split_wins", "linear_region")
-    monkeypatch.setattr(plan, "verdicts", lambda *given: (unit for unit in of_all(*given) if unit.claim in few))
+    patch.setattr(plan, "verdicts", lambda *given: (unit for unit in of_all(*given) if unit.claim in claims))
+
+
+@pytest.fixture
+def few_claims(monkeypatch):
+    """A study judges whether it worked and which method gains more, and little else."""
+    judge_only(monkeypatch, "control", "one_operation", "split_wins", "linear_region")
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import judge_only
 
+import figures
 import mechsteer as ms
+from mechsteer import cli
 
 ROOT = Path(__file__).parents[1]
 MEMBERS = {
@@ -281,15 +284,28 @@ def test_help_lists_them(extended):
     assert all("match, the relative shift itself" in of[verb] for verb in verbs)
 
 
+JUDGED = ("control", "one_operation", "off_manifold", "unlikely")
+SHOWN = ("frontier", "distance", "unlikely")
+
+
 @pytest.fixture(scope="module")
 def study(extended):
-    folder, python = extended
-    python(
-        "-m", "mechsteer", "study", "--extend", FILES, "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5",
-        "--methods=Halved,Margin",
-        "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4", "--tune=1", "--device=cpu", "--panel=0",
-        "--out=out",
+    folder, _ = extended
+    asked = (
+        "mechsteer", "study", "--extend", FILES, "--pairs=pairs.jsonl", "--site=1:resid_post", "--multipliers=-6:6:5",
+        "--methods=Halved,Margin", "--forms=vector,scale", "--claims=Halved-vector", "--recipe=gentle", "--steps=4",
+        "--tune=1", "--device=cpu", "--panel=0", "--out=out",
     )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sys.argv", list(asked))
+        patch.setattr("analyses.evidence.chance.N_DIRECTIONS", 4)
+        judge_only(patch, *JUDGED)
+        all_figures = figures.all_figures
+        patch.setattr(figures, "all_figures", lambda: {n: member for n, member in all_figures().items() if n in SHOWN})
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    assert not end.value.code
     return folder / "out"
 
 
@@ -319,9 +335,12 @@ def test_figures_and_the_page_show_them(study):
     assert "Whole completions are unlikely" in page and "Margin" in page
 
 
-def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, call, undrawn):
+def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(
+    extended, call, undrawn, little_chance, monkeypatch
+):
     """At which the mean relative shift is m itself, at either site."""
     folder, _ = extended
+    judge_only(monkeypatch, *JUDGED)
     call(
         "study", "--pairs=pairs.jsonl", "--site=1:resid_post,2:mlp.out", "--rule=match", "--multipliers=-1:1:3",
         "--methods=Halved", "--forms=vector", "--claims=Halved-vector", "--device=cpu", "--out=ruled",
