@@ -6,11 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 
 from .drawing import saved as tables
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, wide_axis, zero_lines
-from .drawing.style import GREY, OUTCOMES, Look, form_title
+from .drawing.style import GREY, OUTCOMES, Look
 
 NAME = "claims"
 ORDER = 10

@@ -5,10 +5,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 
 from .drawing.panels import Place, key, panels, plain_numbers, with_intervals
 from .drawing.saved import saved
-from .drawing.style import GREY, Look, form_title, method_looks
+from .drawing.style import GREY, Look, method_looks
 
 NAME = "frontier"
 ORDER = 30

@@ -6,11 +6,12 @@ from matplotlib.figure import Figure
 
 from analyses.claims.one_mechanism import VECTOR
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 
 from .drawing.panels import Place, key, panels, zero_lines
 from .drawing.saved import saved
 from .drawing.steer_curves import SHIFT
-from .drawing.style import BLACK, Look, form_looks, form_title
+from .drawing.style import BLACK, Look, form_looks
 
 NAME = "one_mechanism"
 ORDER = 87

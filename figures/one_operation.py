@@ -5,10 +5,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 
 from .drawing.panels import Place, key, panels
 from .drawing.saved import saved
-from .drawing.style import GREY, Look, form_looks, form_title
+from .drawing.style import GREY, Look, form_looks
 
 NAME = "one_operation"
 ORDER = 60

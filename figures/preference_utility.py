@@ -10,11 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 from mechsteer.measuring.sweeps import Sweep
 
 from .drawing.panels import Place, key, panels
 from .drawing.steer_curves import SHIFT, curve_keys, curve_table, draw_curve, shift_axis
-from .drawing.style import GREY, QUANTITIES, Look, form_looks, form_title
+from .drawing.style import GREY, QUANTITIES, Look, form_looks
 
 NAME = "preference_utility"
 ORDER = 20

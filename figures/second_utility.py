@@ -4,12 +4,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 from mechsteer.measuring.useful import USEFUL
 from mechsteer.store.keys import keys_in, rows_of
 
 from .drawing.panels import Place, key, panels, steer_line, wide_axis
 from .drawing.saved import saved
-from .drawing.style import GREY, form_looks, form_title
+from .drawing.style import GREY, form_looks
 
 NAME = "second_utility"
 ORDER = 35

@@ -4,11 +4,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, wide_axis, zero_lines
 from .drawing.saved import claims, saved
-from .drawing.style import OUTCOMES, form_order, form_title
+from .drawing.style import OUTCOMES, form_order
 
 NAME = "split_wins"
 ORDER = 100

@@ -5,11 +5,12 @@ from matplotlib.figure import Figure
 
 from analyses.evidence.two_options import BIAS_GAINED, CONCEPT
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 from mechsteer.store.keys import keys_in, rows_of
 
 from .drawing.panels import Place, key, panels, steer_line, zero_lines
 from .drawing.saved import saved
-from .drawing.style import GREY, form_looks, form_title
+from .drawing.style import GREY, form_looks
 
 NAME = "two_options"
 ORDER = 36

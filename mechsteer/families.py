@@ -29,3 +29,8 @@ FORMATS = Family("format", _HERE / "formats", "mechsteer.formats")
 JUDGES = Family("judge", _HERE / "judges", "mechsteer.judges", "mechsteer.judges.base:Judge")
 """What a text is worth: `TITLE` says by whom; `MODEL` is its model if none is named, `ASKED` says that it is asked in words,
 `ENDPOINT` that this is over a network, `CHECKS` that it knows the guestbooks alone."""
+
+
+def form_title(name: str) -> str:
+    """How a form is written, also one that a study knows and this version does not."""
+    return FORMS[name].title if name in FORMS.members() else name.replace("_", " ")

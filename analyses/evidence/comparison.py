@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import mechsteer as ms
-from mechsteer.families import FORMS
+from mechsteer.families import form_title
 from mechsteer.measuring.frontier import TARGETS, Frontier, defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import BUDGETS
@@ -141,10 +141,9 @@ def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
 def sentences(rows: pd.DataFrame, n_tried: int) -> list[str]:
     """For each form: how much more SPLIT gains than every rival, and what that comes to."""
     found, tuned = [], "untuned" if n_tried == 1 else f"each the best of {n_tried} settings"
-    members, words = FORMS.members(), {outcome.value: word for outcome, word in MORE.items()}
+    words = {outcome.value: word for outcome, word in MORE.items()}
     for form in dict.fromkeys(rows.form):
         group = rows.loc[rows.form == form]
-        title = members[form].title if form in members else form.replace("_", " ")
         listed = ", ".join(
             f"{row.difference:+.2f} [{row.low:.2f}, {row.high:.2f}] against {row.against} ({words[row.outcome]})"
             for row in group.itertuples()
@@ -152,7 +151,7 @@ def sentences(rows: pd.DataFrame, n_tried: int) -> list[str]:
         seeds = int(group.n_seeds.max())
         within = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         found.append(
-            f"As a {title}, SPLIT's gain minus its rival's, in nats of preference: {listed}. "
+            f"As a {form_title(form)}, SPLIT's gain minus its rival's, in nats of preference: {listed}. "
             f"Intervals are 95 % over {within}; methods are {tuned}.{ONE_SEED * (seeds == 1)}"
         )
     return found

@@ -6,10 +6,11 @@ from matplotlib.figure import Figure
 
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.judging import of_effect
+from mechsteer.families import form_title
 
 from ..drawing import forest as drawing
 from ..drawing.panels import Place, key, panels, zero_lines
-from ..drawing.style import BLACK, GREY, OUTCOMES, Look, form_title
+from ..drawing.style import BLACK, GREY, OUTCOMES, Look
 from . import short
 
 NAME = "forest"

@@ -42,11 +42,6 @@ SPARE = (
 """For a method or form that declares no style, or that nobody here knows: nothing vanishes for want of a look."""
 
 
-def form_title(name: str) -> str:
-    """How a form is written."""
-    return FORMS[name].title if name in FORMS.members() else name.replace("_", " ")
-
-
 def form_order(name: str) -> int:
     """The place of a form among the others."""
     known = list(FORMS.members())

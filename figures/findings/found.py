@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.survey import DONE
 from analyses.studies.finished import Study
+from mechsteer.families import form_title
 from mechsteer.store.keys import Key
 
 from ..campaigns import short
-from ..drawing.style import form_title, style
+from ..drawing.style import style
 
 PNG_DPI = 130
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from analyses.claims import split_wins
+from analyses.evidence.comparison import as_judged
+from mechsteer.families import form_title
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.store.keys import Key
 
-from ..drawing.style import form_title
 from .found import Cell, Found, interval, number, steer, table
 
 NAME = "methods"
@@ -19,21 +18,13 @@ BUDGET = 0.5
 def write(found: Found) -> str:
     """Two tables: the methods, and SPLIT against each of the others of its form."""
     rows = [row for cell in found.cells for row in _of_cell(cell)]
-    outcomes = [
-        {
-            (claim.key, claim.against): claim.outcome.value
-            for claim in cell.study.claims
-            if claim.claim == split_wins.NAME
-        }
-        for cell in found.cells
-    ]
     against = [
         cell.place | {
             "form": form_title(row["form"]), "SPLIT against": row["against"],
             "gains more": interval(row["difference"], row["low"], row["high"]),
-            "outcome": judged.get((Key.of(row), row["against"]), "not judged"), "seeds": row["n_seeds"],
+            "outcome": row["outcome"], "seeds": row["n_seeds"],
         }
-        for cell, judged in zip(found.cells, outcomes, strict=True) for row in cell.study.table("differences").to_dict("records")
+        for cell in found.cells for row in as_judged(cell.study.table("differences"), cell.study.claims).to_dict("records")
     ]  # fmt: skip
     about = (
         f"Nats of preference, the mean of both directions, with 95 % intervals over pairs and seeds, where {BUDGET:g} nats of "

@@ -9,10 +9,10 @@ import pandas as pd
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.judging import RATE, of_effect
 from analyses.claims import CLAIMS
+from mechsteer.families import form_title
 from mechsteer.store.atomic import write_atomically
 
 from ..campaigns import short
-from ..drawing.style import form_title
 from .numbers import shown
 from .sentences import OUTCOMES
 from .templates import filled
