@@ -22,6 +22,8 @@ from analyses.evidence.two_options import (
 )
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
+from figures.findings import two_options
+from figures.findings.found import Cell
 from mechsteer import InputError
 from mechsteer.pairs.checks import check_losses
 
@@ -175,7 +177,7 @@ def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_no
     keyed = ms.Pairs(tuple(replace(pair, answer_key="AB"[n % 2]) for n, pair in enumerate(pairs)), "keyed")
     path = ms.save_pairs(keyed, tmp_path / "keyed.jsonl")
     settings = Settings(
-        pairs=str(path), site="2:mlp.out", multipliers="-4:4:5", methods=("DiffMean",), claims=(), device="cpu"
+        pairs=str(path), site="2:mlp.out", multipliers="-2:2:5", methods=("DiffMean",), claims=(), device="cpu"
     )
     study = run(settings, tmp_path / "out", report=lambda line: None)
     table, sweep = study.table("two_options"), study.sweeps[0]
@@ -191,5 +193,10 @@ def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_no
         mechsteer("show", tmp_path / "out", "--details")
     )
     assert told in json.loads(mechsteer("show", tmp_path / "out", "--json")[1])["summary"]["single_pairs"]
+    row = two_options._row(Cell("keyed", "guestbook", "keyed", "", study), sweep.key)
+    for heading, m in (("accuracy at m = 0", 0.0), ("at m = 1", 1.0)):
+        assert row[heading].startswith(f"{(sweep.preference[np.isclose(sweep.multipliers, m)] > 0).mean():.2f} [")
+    gained = table.loc[(table.quantity == CONCEPT) & np.isclose(table.multiplier, 1.0), "estimate"].item()
+    assert row["concept gained at m = 1"].startswith(f"{gained:.2f} [") and row["seeds"] == "1"
     plain = run(replace(settings, pairs="guestbook/tense", limit=48), tmp_path / "plain", report=lambda line: None)
     assert not plain.sums.has("two_options.parquet")

@@ -1,0 +1,67 @@
+"""Two options: accuracy as the paper counts it, and what a steer does for the concept beside what it does for an answer."""
+
+import numpy as np
+import pandas as pd
+
+from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT
+from mechsteer.measuring.sweeps import Sweep
+from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
+from mechsteer.store.keys import Key, rows_of
+
+from .found import Cell, Found, first_seeds, interval, steer, table
+
+NAME = "two_options"
+TITLE = "Two options"
+ORDER = 35
+
+N_RESAMPLES = 1000
+PAPER = (
+    "The paper reports, of Psychopathy on Gemma-2-9B-it at m = 1: 50 % unsteered; as a vector 53 % by DiffMean, 97 % by SFT and "
+    "99 % by SPLIT; as a LoRA 100 % by SFT and by SPLIT."
+)
+
+
+def write(found: Found) -> str:
+    """A row for each method and form of each cell whose pairs are two answers to choose from."""
+    rows = [
+        _row(cell, key)
+        for cell in found.cells if cell.study.sums.has("two_options.parquet") for key in first_seeds(cell)
+    ]  # fmt: skip
+    about = (
+        "Accuracy is the share of pairs that prefer the concept's answer, the mean over training seeds, with 95 % over pairs and "
+        "seeds. As many pairs have either answer for the concept's; what raises one answer in both kinds is bias and no "
+        f"concept. Concept and bias (nats) are of the first seed, over pairs. {PAPER}"
+    )
+    return "\n\n".join((table(rows), about))
+
+
+def _row(cell: Cell, key: Key) -> dict[str, str]:
+    sweeps = [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (key.method, key.form)]
+    apart = rows_of(cell.study.table("two_options"), key)
+    return cell.place | steer(key) | {
+        "accuracy at m = 0": _accuracy(sweeps[:1], 0.0), "at m = 1": _accuracy(sweeps, 1.0),
+        "concept gained at m = 1": _told(apart, CONCEPT, 1.0), "answer bias gained at m = 1": _told(apart, BIAS_GAINED, 1.0),
+        "steered the wrong way, bias apart": _told(apart, BIAS_APART), "seeds": str(len(sweeps)),
+    }  # fmt: skip
+
+
+def _accuracy(sweeps: list[Sweep], multiplier: float) -> str:
+    at = [np.flatnonzero(np.isclose(sweep.multipliers, multiplier)) for sweep in sweeps]
+    if not all(len(found) for found in at):
+        return "–"
+    prefers = np.array([_prefers(sweep, int(found[0])) for sweep, found in zip(sweeps, at, strict=True)])
+    again = resampled_means(prefers.mean(axis=0)[None], N_RESAMPLES)[:, 0]
+    mean = SeedsEstimate.of(prefers.mean(axis=1), again, prefers.shape[1])
+    ends = mean.interval()
+    return interval(mean.estimate, max(0.0, ends.low), min(1.0, ends.high))
+
+
+def _prefers(sweep: Sweep, at: int) -> np.ndarray:
+    return (sweep.preference[at] > 0) + 0.5 * (sweep.preference[at] == 0)
+
+
+def _told(rows: pd.DataFrame, quantity: str, multiplier: float | None = None) -> str:
+    rows = rows.loc[rows.quantity == quantity]
+    if multiplier is not None:
+        rows = rows.loc[np.isclose(rows.multiplier, multiplier)]
+    return "–" if rows.empty else interval(*rows[["estimate", "low", "high"]].to_numpy()[0])
