@@ -8,6 +8,8 @@ import drawn_campaign
 import numpy as np
 import pytest
 
+from analyses.campaigns.campaign import Campaign
+from analyses.campaigns.numbers import keep_numbers
 from analyses.studies.finished import Study
 from figures.findings import MARKED, SECTIONS, write_findings
 from figures.findings.found import interval, table
@@ -75,6 +77,23 @@ def test_a_mark_without_its_end_and_a_page_without_a_suffix_are_refused(campaign
         write_findings(campaign, page)
     with pytest.raises(InputError, match=r"Call it found\.md"):
         write_findings(campaign, tmp_path / "found")
+
+
+def test_numbers_alone_draw_the_same_page_and_hold_no_words_steers_or_pictures(campaign, tmp_path, mechsteer):
+    code, told, error = mechsteer(
+        "findings", campaign.folder, "--page", tmp_path / "found.md", "--numbers", tmp_path / "kept"
+    )
+    assert code == 0 and "Its numbers are in" in told, error
+    page = write_findings(Campaign.load(tmp_path / "kept"), tmp_path / "again" / "found.md")
+    assert page.read_bytes() == (tmp_path / "found.md").read_bytes()
+    pictures = sorted((tmp_path / "found").glob("*.png"))
+    assert pictures and [path.read_bytes() for path in pictures] == [
+        path.read_bytes() for path in sorted((tmp_path / "again/found").glob("*.png"))
+    ]
+    kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} == {".json", ".parquet", ""}
+    with pytest.raises(InputError, match="campaign's own folder"):
+        keep_numbers(campaign, campaign.folder)
 
 
 def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(small_study):

@@ -16,13 +16,25 @@ def findings(
             help="A page in Markdown whose marked sections are written anew; or a new one.", metavar="FILE.md"
         ),
     ] = Path("findings.md"),
+    numbers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the numbers alone in this folder, which is a campaign to this command.", metavar="FOLDER"
+        ),
+    ] = None,
 ) -> None:
     """Write what a campaign found into a page in Markdown.
 
     What stands between <!-- curves --> and <!-- end of curves -->, say, is written anew from the campaign's tables, with the
     plan's hash; what stands outside is yours. A page that does not exist yet gets every section. Pictures lie beside it.
+
+    With --numbers, whoever has that folder can draw the same page: it holds no pairs, texts, steers or pictures.
     """
     from analyses.campaigns.campaign import Campaign
+    from analyses.campaigns.numbers import keep_numbers
     from figures.findings import write_findings
 
-    echo(f"Written into {write_findings(Campaign.load(campaign), page)}.")
+    read = Campaign.load(campaign)
+    echo(f"Written into {write_findings(read, page)}.")
+    if numbers is not None:
+        echo(f"Its numbers are in {keep_numbers(read, numbers)}.")

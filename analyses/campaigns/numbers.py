@@ -1,0 +1,56 @@
+"""A campaign's numbers alone: small enough to stand beside a page, and free of what is somebody's data or a model's words.
+
+Findings are drawn from them as from the campaign itself, without its pairs, models or steers.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+
+from mechsteer.errors import InputError
+from mechsteer.store.atomic import remove_left_behind, write_json
+from mechsteer.store.sums import LIST, write_sums
+
+from ..studies.finished import Study
+from ..studies.folder import StudyFolder, files_of
+from .campaign import Campaign
+from .survey import DONE
+
+OWN = ("campaign.json", "claims.parquet", "combined.parquet")
+READ = ("fits.json", "claims.json")
+WORDS = {"query", "positive", "negative", "text", "prompt", "answer_text", "completion"}
+"""Columns that hold what was asked or written."""
+
+
+def keep_numbers(campaign: Campaign, folder: Path) -> Path:
+    """Copy what findings are drawn from; cells that are there already and not done in this campaign are left alone."""
+    if folder.resolve() == campaign.folder.resolve():
+        raise InputError(f"{str(folder)!r} is the campaign's own folder. Name another one for its numbers.")
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_left_behind(folder)
+    for cell in campaign.cells:
+        if cell["state"] == DONE:
+            study = Study.load(campaign.folder / cell["name"], with_sweeps=False)
+            StudyFolder.at(folder / cell["name"]).replace(lambda work, study=study: _fill(study, work))
+    for name in OWN:
+        shutil.copy(campaign.folder / name, folder / name)
+    return folder
+
+
+def _fill(study: Study, work: Path) -> None:
+    for name in filter(lambda name: _is_numbers(study, name), files_of(study.folder)):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(study.sums.path(name), work / name)
+    files = sorted({*files_of(work), "study.json", LIST})
+    write_json(
+        json.loads(study.sums.path("study.json").read_text(encoding="utf-8")) | {"files": files}, work / "study.json"
+    )
+    write_sums(work)
+
+
+def _is_numbers(study: Study, name: str) -> bool:
+    if not name.endswith(".parquet"):
+        return name in READ
+    return not WORDS & set(parquet.read_schema(study.sums.path(name)).names)
