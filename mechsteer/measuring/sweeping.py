@@ -181,14 +181,20 @@ def find_multipliers(
     sizes = np.geomspace(1 / 8, 128, 21) / unit.relative_shift.mean()
     if rule.largest is not None:
         sizes = np.linspace(0, rule.largest, 22)[1:]
+    # Most steers have collapsed by two thirds of them; what lies beyond, but for the end, is looked at where they have not.
+    near, beyond = np.split(sizes[:-1], [2 * len(sizes) // 3])
     sides = []
     for sign, n_points in ((-1.0, (n - 1) // 2), (1.0, n // 2)):
-        found = look(sign * np.append(0.0, sizes))
+        found = look(sign * np.concatenate([[0.0], near, sizes[-1:]]))
         lost = found.lost.mean(axis=1)[:: int(sign)]
         base = log_useful_probability(found.loss_positive[found.zero], found.loss_negative[found.zero])
         to_chance = float((base - chance).mean())
-        collapsed = np.flatnonzero(lost >= min(to_chance, 0.95 * lost[-1])) if lost[-1] > 0 else []
-        end = collapsed[0] if len(collapsed) else len(lost) - 1
+        enough = min(to_chance, 0.95 * lost[-1]) if lost[-1] > 0 else np.inf
+        if not (lost[:-1] >= enough).any():
+            found = look(sign * np.append(0.0, beyond))
+            lost = np.insert(lost, -1, found.lost.mean(axis=1)[:: int(sign)][1:])
+        collapsed = np.flatnonzero(lost >= enough)
+        end = collapsed[0] if len(collapsed) else len(sizes)
         sides.append(sign * _laid_out(np.append(0.0, sizes)[: end + 1], lost[: end + 1], n_points))
     return np.concatenate([sides[0][::-1], [0.0], sides[1]])
 
