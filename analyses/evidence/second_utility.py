@@ -18,8 +18,9 @@ from torch import Tensor
 import mechsteer as ms
 from mechsteer import guestbook
 from mechsteer.guestbook.next_words import next_words
+from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.models.model import TokenBatch, pad_batch
-from mechsteer.models.prompts import encode_prompt
+from mechsteer.models.prompts import EncodedPair, encode_prompt
 from mechsteer.statistics.intervals import percentile_interval, resampled_means
 
 from .neutral import log_probabilities, neutral_texts, readable
@@ -31,32 +32,15 @@ VALID, PAGES, NEUTRAL = "mass on valid next words", "likelihood of its language'
 
 
 @dataclass(frozen=True, eq=False)
-class SecondUtility:
-    """Texts, and which tokens count as right in the place of each of theirs."""
+class ValidNext:
+    """Texts of the guestbook, and which tokens may stand in the place of each of theirs."""
 
     model: ms.Model
     batch: TokenBatch
-    read_from: str
     right: Bool[Tensor, "rows next d_vocab"]
 
     @classmethod
-    def of(cls, model: ms.Model, queries: Sequence[str], concept: str, seed: int) -> "SecondUtility":
-        """`concept` says which guestbook this is, if any; the rich one's next words are not known. A model that reads none of
-        our neutral texts gets the queries instead."""
-        if concept in guestbook.CONCEPTS:
-            return cls._of_guestbook(model, guestbook.sample(N_TEXTS, seed))
-        texts = (
-            [str(text) for text in guestbook.language_of(concept).sample(N_TEXTS, seed)]
-            if concept
-            else neutral_texts(N_TEXTS)
-        )
-        rows = readable(model, texts) or readable(model, queries[:N_TEXTS])
-        batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
-        right = torch.zeros(*batch.tokens[:, 1:].shape, model.d_vocab, dtype=torch.bool, device=model.device)
-        return cls(model, batch, PAGES if concept else NEUTRAL, right.scatter_(2, batch.tokens[:, 1:, None], True))
-
-    @classmethod
-    def _of_guestbook(cls, model: ms.Model, texts: Sequence[guestbook.Text]) -> "SecondUtility":
+    def of(cls, model: ms.Model, texts: Sequence[guestbook.Text]) -> "ValidNext":
         tokenizer = model.require_tokenizer()
         begins = [len(encode_prompt(model, text.query)) for text in texts]
         rows = [(encode_prompt(model, str(text)), begin) for text, begin in zip(texts, begins, strict=True)]
@@ -66,13 +50,25 @@ class SecondUtility:
             # A token for each word, of which the last ends the text: nothing follows it.
             for place, words in enumerate(next_words(text.query, text.answer.split())[:-1]):
                 right[row, begin + place - 1, tokenizer.convert_tokens_to_ids(sorted(words))] = True
-        return cls(model, batch.to(model.device), VALID, right.to(model.device))
+        return cls(model, batch.to(model.device), right.to(model.device))
 
-    def now(self) -> Float[ndarray, " texts"]:
-        """Mean logarithm of the mass on right tokens (nats per token), as the model is steered now."""
+    def mass(self) -> Float[ndarray, " texts"]:
+        """Mean logarithm of what the model gives to right tokens (nats per token), as it is steered now."""
         asked = self.batch.completion_mask[:, 1:]
         mass = log_probabilities(self.model, self.batch)[:, :-1].masked_fill(~self.right, -torch.inf).logsumexp(dim=-1)
         return (mass.masked_fill(~asked, 0.0).sum(dim=1) / asked.sum(dim=1)).cpu().numpy()
+
+
+def likelihoods(
+    model: ms.Model, steer: ms.Intervention, multipliers: Float[ndarray, " m"], texts: Sequence[tuple[int, ...]]
+) -> Float[ndarray, "m texts"]:
+    """Mean log-likelihood of each text (nats per token) without its first token, as a sweep measures it: two texts stand for a
+    pair."""
+    again = [*texts, *texts[len(texts) // 2 * 2 :]]
+    pairs = [EncodedPair(str(n), 1, *both) for n, both in enumerate(zip(again[::2], again[1::2], strict=True))]
+    sweep = sweep_encoded(model, steer, pairs, multipliers, positions=steer.origin.positions)
+    losses = np.stack([sweep.loss_positive, sweep.loss_negative], axis=2).reshape(len(multipliers), -1)
+    return -losses[:, : len(texts)] / [len(ids) - 1 for ids in texts]
 
 
 def under(
@@ -80,13 +76,26 @@ def under(
     seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """A row for each multiplier and for zero: `second_utility` (nats per token), and by how much it is below that at zero
-    (`second_lost`), with an interval of 95 % over texts."""
-    measure, swept = SecondUtility.of(model, queries, concept, seed), np.union1d(multipliers, [0.0])
-    found = []
-    for m in swept:
-        with ms.steer(model, steer, float(m)):
-            found.append(measure.now())
-    values = np.array(found)
+    (`second_lost`), with an interval of 95 % over texts.
+
+    `concept` says which guestbook this is, if any; the rich one's next words are not known. A model that reads none of our
+    neutral texts gets the queries instead.
+    """
+    swept = np.union1d(multipliers, [0.0])
+    if concept in guestbook.CONCEPTS:
+        valid, read_from, found = ValidNext.of(model, guestbook.sample(N_TEXTS, seed)), VALID, []
+        for m in swept:
+            with ms.steer(model, steer, float(m)):
+                found.append(valid.mass())
+        values = np.array(found)
+    else:
+        texts = (
+            [str(text) for text in guestbook.language_of(concept).sample(N_TEXTS, seed)]
+            if concept
+            else neutral_texts(N_TEXTS)
+        )
+        known, read_from = readable(model, texts) or readable(model, queries[:N_TEXTS]), PAGES if concept else NEUTRAL
+        values = likelihoods(model, steer, swept, known)
     lost = values[np.searchsorted(swept, 0.0)] - values
     intervals = [percentile_interval(draws) for draws in resampled_means(lost, N_RESAMPLES, seed).T]
     return pd.DataFrame(
@@ -96,7 +105,7 @@ def under(
             "second_lost": lost.mean(axis=1),
             "low": [interval.low for interval in intervals],
             "high": [interval.high for interval in intervals],
-            "read_from": measure.read_from,
+            "read_from": read_from,
             "n_texts": values.shape[1],
         }
     )
