@@ -11,6 +11,7 @@ import pytest
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.numbers import keep_numbers
 from analyses.studies.finished import Study
+from figures.campaigns import short
 from figures.findings import MARKED, SECTIONS, write_findings
 from figures.findings.found import interval, table
 from figures.findings.methods import _at_one
@@ -104,6 +105,14 @@ def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(sma
     gained, lost = _at_one(renamed) or (np.nan, np.nan)
     assert gained == pytest.approx((sweep.preference[-1] - sweep.preference[0]).mean() / 2)
     assert lost == pytest.approx(sweep.lost[[0, -1]].mean())
+
+
+def test_models_and_pairs_are_called_by_as_few_folders_as_tell_them_apart():
+    assert short(["$D/mood/train.jsonl", "$D/outdoors/train.jsonl", "$D/traits.jsonl", "guestbook"]) == {
+        "$D/mood/train.jsonl": "mood/train", "$D/outdoors/train.jsonl": "outdoors/train", "$D/traits.jsonl": "traits",
+        "guestbook": "guestbook",
+    }  # fmt: skip
+    assert short(["a/x.csv", "a/x.jsonl"]) == {"a/x.csv": "a/x.csv", "a/x.jsonl": "a/x.jsonl"}
 
 
 def test_tables_keep_a_pipe_within_its_cell_and_what_is_unknown_is_a_dash():

@@ -33,10 +33,16 @@ def draw_all(campaign: "Campaign", folder: Path, width: str | None = None) -> li
 
 
 def short(names: Iterable[str]) -> dict[str, str]:
-    """Models or pairs without their folders and suffixes, where they are told apart all the same."""
-    asked = list(dict.fromkeys(names))
-    found = {name: PurePath(name).with_suffix("").name if "/" in name else name for name in asked}
-    return found if len(set(found.values())) == len(found) else {name: name for name in asked}
+    """Models or pairs without suffixes, and with as few of their folders as tell them apart; where none do, as they are."""
+    parts = {name: PurePath(name).with_suffix("").parts if "/" in name else (name,) for name in names}
+
+    def ending(name: str) -> str:
+        for n in range(1, len(parts[name]) + 1):
+            if not any(other != name and parts[other][-n:] == parts[name][-n:] for other in parts):
+                return "/".join(parts[name][-n:])
+        return name
+
+    return {name: ending(name) for name in parts}
 
 
 def draw_and_report(folder: Path) -> None:
