@@ -131,6 +131,8 @@ def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer):
             if cell["state"] == "done":
                 shutil.copytree(small_study, tmp_path / "results/plan" / cell["name"])
     shutil.copytree(small_study.parent / ".store", tmp_path / "results/.store")
+    shutil.copytree(ROOT / "docs/findings", tmp_path / "docs/findings")
+    shutil.copy(ROOT / "docs/findings.md", tmp_path / "docs")
     pairs = ms.load_pairs("guestbook/sentiment")
     shutil.copytree(Path(ms.guestbook.__file__).parent / "model", tmp_path / "my-model")
     rows = [f"{pair.query},{pair.positive},{pair.negative},{index % 40}" for index, pair in enumerate(pairs)]

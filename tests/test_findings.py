@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import drawn_campaign
 import numpy as np
@@ -16,6 +17,8 @@ from figures.findings import MARKED, SECTIONS, write_findings
 from figures.findings.found import interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,12 @@ def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(sma
     gained, lost = _at_one(renamed) or (np.nan, np.nan)
     assert gained == pytest.approx((sweep.preference[-1] - sweep.preference[0]).mean() / 2)
     assert lost == pytest.approx(sweep.lost[[0, -1]].mean())
+
+
+def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp_path):
+    shutil.copy(DOCS / "findings.md", tmp_path)
+    page = write_findings(Campaign.load(DOCS / "findings/numbers"), tmp_path / "findings.md")
+    assert page.read_text(encoding="utf-8") == (DOCS / "findings.md").read_text(encoding="utf-8")
 
 
 def test_models_and_pairs_are_called_by_as_few_folders_as_tell_them_apart():
