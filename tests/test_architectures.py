@@ -32,7 +32,7 @@ PLAIN = (
 @pytest.mark.parametrize("family", FAST + PLAIN)
 def test_sweeps_gradients_and_writing_are_those_of_hugging_face(family, monkeypatch):
     """Losses and texts in float32 and bfloat16, gradients in float32; families that the fast engine cannot serve say why."""
-    # The first is written on the prompt, the next ones on what was kept of it; positions are told apart on one family below.
+    # The first is written on the prompt, the next ones on what was kept of it; positions are told apart below, on three families.
     monkeypatch.setattr("architectures.POSITIONS", ("all", "completion"))
     monkeypatch.setattr("architectures.N_WRITTEN", 3)
     monkeypatch.setattr("architectures.GRID", (-0.7, 0.0))

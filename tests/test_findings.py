@@ -7,8 +7,10 @@ from pathlib import Path
 
 import drawn_campaign
 import numpy as np
+import pandas as pd
 import pytest
 
+import mechsteer as ms
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.numbers import keep_numbers
 from analyses.studies.finished import Study
@@ -84,6 +86,9 @@ def test_a_mark_without_its_end_and_a_page_without_a_suffix_are_refused(campaign
 
 
 def test_numbers_alone_draw_the_same_page_and_hold_no_words_steers_or_pictures(campaign, tmp_path, mechsteer):
+    written = next(campaign.folder.rglob("study.json")).parent / "texts.parquet"
+    pd.DataFrame({"multiplier": [0.0], "query": ["how was it ?"], "text": ["good"]}).to_parquet(written)
+    Study.load(written.parent).wrote([written])
     code, told, error = mechsteer(
         "findings", campaign.folder, "--page", tmp_path / "found.md", "--numbers", tmp_path / "kept"
     )
@@ -96,6 +101,12 @@ def test_numbers_alone_draw_the_same_page_and_hold_no_words_steers_or_pictures(c
     ]
     kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
     assert {path.suffix for path in kept} == {".json", ".parquet", ""}
+    assert any(path.name == "frontier.parquet" for path in kept)
+    pairs = ms.load_pairs(next(campaign.folder.rglob("pairs.jsonl")))
+    words = {text for pair in pairs for text in (pair.query, pair.positive, pair.negative)}
+    tables = [pd.read_parquet(path) for path in kept if path.suffix == ".parquet"]
+    assert not any(words & {*table.astype(str).to_numpy().ravel()} for table in tables)
+    assert not any(path.name == "texts.parquet" for path in kept)
     with pytest.raises(InputError, match="campaign's own folder"):
         keep_numbers(campaign, campaign.folder)
 

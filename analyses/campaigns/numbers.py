@@ -20,8 +20,8 @@ from .survey import DONE
 
 OWN = ("campaign.json", "claims.parquet", "combined.parquet")
 READ = ("fits.json", "claims.json")
-WORDS = {"query", "positive", "negative", "text", "prompt", "answer_text", "completion"}
-"""Columns that hold what was asked or written."""
+WORDS = {"query", "raw"}
+"""Columns of tables that hold what was asked and written, or what a judge said."""
 
 
 def keep_numbers(campaign: Campaign, folder: Path) -> Path:
@@ -40,7 +40,7 @@ def keep_numbers(campaign: Campaign, folder: Path) -> Path:
 
 
 def _fill(study: Study, work: Path) -> None:
-    for name in filter(lambda name: _is_numbers(study, name), files_of(study.folder)):
+    for name in (name for name in files_of(study.folder) if _is_numbers(study, name)):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(study.sums.path(name), work / name)
     files = sorted({*files_of(work), "study.json", LIST})

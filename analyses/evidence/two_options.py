@@ -64,11 +64,15 @@ def told_apart(sweep: Sweep, keys: Sequence[str], seed: int = 0) -> pd.DataFrame
     return table.assign(answer=answer, other_answer=other, n_answer=len(sides[0]), n_other=len(sides[1]))
 
 
+def prefers(sweep: Sweep) -> Float[ndarray, "m pairs"]:
+    """Whether a pair prefers the concept's answer: one, none, or half where it likes both alike."""
+    return (sweep.preference > 0) + 0.5 * (sweep.preference == 0)
+
+
 def _accuracy(sweep: Sweep, sides: list[ndarray]) -> Float[ndarray, "m 3"]:
     """The mean of both keys' shares at each multiplier, and its interval from Wilson's of each (Newcombe's square-and-add,
     Statistics in Medicine 17, 1998): pairs drawn again would call a model certain that gives one answer to all."""
-    prefers = (sweep.preference > 0) + 0.5 * (sweep.preference == 0)
-    shares = np.array([prefers[:, side].mean(axis=1) for side in sides])
+    shares = np.array([prefers(sweep)[:, side].mean(axis=1) for side in sides])
     ends = np.array(
         [wilson_interval(share, np.full(len(share), len(side))) for share, side in zip(shares, sides, strict=True)]
     )

@@ -16,7 +16,7 @@ def write(found: Found) -> str:
         model = cell.study.summary["model"]
         rows[cell.model] = {
             "model": cell.model, "layers": model["n_layers"], "width": model["d_model"], "weights": f"`{model['fingerprint']}`",
-            "tokenizer": f"`{model['tokenizer']}`", "dtype": model["dtype"], "quantisation": model["quantisation"] or "none",
+            "tokenizer": f"`{model['tokenizer']}`", "dtype": model["dtype"], "quantised in memory": model["quantisation"] or "no",
         }  # fmt: skip
     states = [cell["state"] for cell in found.campaign.cells]
     said = f"By mechsteer {found.campaign.said['mechsteer']}: {_counted(states)}."

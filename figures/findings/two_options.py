@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT
+from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT, prefers
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
 from mechsteer.store.keys import Key, rows_of
@@ -29,8 +29,9 @@ def write(found: Found) -> str:
     ]  # fmt: skip
     about = (
         "Accuracy is the share of pairs that prefer the concept's answer, the mean over training seeds, with 95 % over pairs and "
-        "seeds. As many pairs have either answer for the concept's; what raises one answer in both kinds is bias and no "
-        f"concept. Concept and bias (nats) are of the first seed, over pairs. {PAPER}"
+        "seeds. Where as many pairs have either answer as the concept's, that is how the paper counts. What makes one answer "
+        "likelier in pairs of both kinds is bias, and none of the concept. Concept and bias (nats) are of the first seed, over "
+        f"pairs. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
@@ -38,7 +39,9 @@ def write(found: Found) -> str:
 def _row(cell: Cell, key: Key) -> dict[str, str]:
     sweeps = [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (key.method, key.form)]
     apart = rows_of(cell.study.table("two_options"), key)
+    first = apart.iloc[0]
     return cell.place | steer(key) | {
+        "concept's answer": f"{first.answer} in {first.n_answer}, {first.other_answer} in {first.n_other}",
         "accuracy at m = 0": _accuracy(sweeps[:1], 0.0), "at m = 1": _accuracy(sweeps, 1.0),
         "concept gained at m = 1": _told(apart, CONCEPT, 1.0), "answer bias gained at m = 1": _told(apart, BIAS_GAINED, 1.0),
         "steered the wrong way, bias apart": _told(apart, BIAS_APART), "seeds": str(len(sweeps)),
@@ -49,15 +52,11 @@ def _accuracy(sweeps: list[Sweep], multiplier: float) -> str:
     at = [np.flatnonzero(np.isclose(sweep.multipliers, multiplier)) for sweep in sweeps]
     if not all(len(found) for found in at):
         return "–"
-    prefers = np.array([_prefers(sweep, int(found[0])) for sweep, found in zip(sweeps, at, strict=True)])
-    again = resampled_means(prefers.mean(axis=0)[None], N_RESAMPLES)[:, 0]
-    mean = SeedsEstimate.of(prefers.mean(axis=1), again, prefers.shape[1])
+    by_seed = np.array([prefers(sweep)[found[0]] for sweep, found in zip(sweeps, at, strict=True)])
+    again = resampled_means(by_seed.mean(axis=0)[None], N_RESAMPLES)[:, 0]
+    mean = SeedsEstimate.of(by_seed.mean(axis=1), again, by_seed.shape[1])
     ends = mean.interval()
     return interval(mean.estimate, max(0.0, ends.low), min(1.0, ends.high))
-
-
-def _prefers(sweep: Sweep, at: int) -> np.ndarray:
-    return (sweep.preference[at] > 0) + 0.5 * (sweep.preference[at] == 0)
 
 
 def _told(rows: pd.DataFrame, quantity: str, multiplier: float | None = None) -> str:

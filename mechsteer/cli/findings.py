@@ -19,7 +19,8 @@ def findings(
     numbers: Annotated[
         Path | None,
         typer.Option(
-            help="Keep the numbers alone in this folder, which is a campaign to this command.", metavar="FOLDER"
+            help="Keep the numbers alone in this folder, which this command reads as it reads a campaign.",
+            metavar="FOLDER",
         ),
     ] = None,
 ) -> None:
