@@ -109,6 +109,9 @@ def test_numbers_alone_draw_the_same_page_and_hold_no_words_steers_or_pictures(c
     assert not any(path.name == "texts.parquet" for path in kept)
     with pytest.raises(InputError, match="campaign's own folder"):
         keep_numbers(campaign, campaign.folder)
+    shutil.copytree(campaign.folder, tmp_path / "whole")
+    with pytest.raises(InputError, match="which is none of a campaign's numbers"):
+        keep_numbers(campaign, tmp_path / "whole")
 
 
 def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(small_study):

@@ -28,6 +28,11 @@ def keep_numbers(campaign: Campaign, folder: Path) -> Path:
     """Copy what findings are drawn from; cells that are there already and not done in this campaign are left alone."""
     if folder.resolve() == campaign.folder.resolve():
         raise InputError(f"{str(folder)!r} is the campaign's own folder. Name another one for its numbers.")
+    # Whole studies of another campaign would be lost.
+    if other := [name for name in files_of(folder) if not name.endswith((".json", ".parquet", LIST))]:
+        raise InputError(
+            f"{str(folder)!r} holds {other[0]!r}, which is none of a campaign's numbers. Name a new folder."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     remove_left_behind(folder)
     for cell in campaign.cells:

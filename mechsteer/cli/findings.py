@@ -36,6 +36,6 @@ def findings(
     from figures.findings import write_findings
 
     read = Campaign.load(campaign)
-    echo(f"Written into {write_findings(read, page)}.")
     if numbers is not None:
         echo(f"Its numbers are in {keep_numbers(read, numbers)}.")
+    echo(f"Written into {write_findings(read, page)}.")
