@@ -8,7 +8,7 @@ import torch
 
 import mechsteer as ms
 from analyses.evidence.neutral import neutral_texts
-from analyses.evidence.second_utility import NEUTRAL, VALID, under
+from analyses.evidence.second_utility import NEUTRAL, QUERIES, VALID, under
 from mechsteer import guestbook
 from mechsteer.guestbook.grammar import vocabulary
 from mechsteer.guestbook.next_words import next_words
@@ -105,5 +105,20 @@ def test_elsewhere_it_is_the_likelihood_of_neutral_text(stories):
         for text in neutral_texts(row.n_texts):
             ids = tokenizer(text)["input_ids"]
             of_next = plain(stories, steer, row.multiplier, ids)
+            expected.append(float(of_next[torch.arange(len(ids) - 1), ids[1:]].mean()))
+        assert row.second_utility == pytest.approx(np.mean(expected), abs=1e-4)
+
+
+def test_a_model_that_reads_none_of_it_gets_the_queries_each_once(guestbook, steer):
+    """Queries are often the same for many pairs, and one may begin another."""
+    queries = ["what about the burger ?", "what about the burger ?", "what about the burger", "how was the soup ?"]
+    found = under(guestbook, steer, np.array([-3.0, 3.0]), queries, concept="", seed=0)
+    assert set(found.read_from) == {QUERIES} and set(found.n_texts) == {3}
+    tokenizer = guestbook.require_tokenizer()
+    for row in found.itertuples():
+        expected = []
+        for text in dict.fromkeys(queries):
+            ids = tokenizer(text)["input_ids"]
+            of_next = plain(guestbook, steer, row.multiplier, ids)
             expected.append(float(of_next[torch.arange(len(ids) - 1), ids[1:]].mean()))
         assert row.second_utility == pytest.approx(np.mean(expected), abs=1e-4)

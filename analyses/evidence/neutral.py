@@ -21,12 +21,13 @@ def neutral_texts(n: int) -> list[str]:
 
 
 def readable(model: ms.Model, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """The texts as tokens, without those that have words which the model does not know; a small language knows none of ours."""
+    """The texts as tokens, without those of a single token and those that have words which the model does not know; a small
+    language knows none of ours."""
     found = []
     for text in texts:
         with suppress(ms.InputError):
             found.append(tuple(encode_prompt(model, text, "raw")))
-    return found
+    return [ids for ids in found if len(ids) > 1]
 
 
 @torch.no_grad()

@@ -27,7 +27,8 @@ from .neutral import log_probabilities, neutral_texts, readable
 
 N_TEXTS = 16
 N_RESAMPLES = 1000
-VALID, PAGES, NEUTRAL = "mass on valid next words", "likelihood of its language's pages", "likelihood of neutral text"
+VALID, PAGES = "mass on valid next words", "likelihood of its language's pages"
+NEUTRAL, QUERIES = "likelihood of neutral text", "likelihood of the pairs' queries"
 """What it is read from."""
 
 
@@ -62,13 +63,11 @@ class ValidNext:
 def likelihoods(
     model: ms.Model, steer: ms.Intervention, multipliers: Float[ndarray, " m"], texts: Sequence[tuple[int, ...]]
 ) -> Float[ndarray, "m texts"]:
-    """Mean log-likelihood of each text (nats per token) without its first token, as a sweep measures it: two texts stand for a
-    pair."""
-    again = [*texts, *texts[len(texts) // 2 * 2 :]]
-    pairs = [EncodedPair(str(n), 1, *both) for n, both in enumerate(zip(again[::2], again[1::2], strict=True))]
+    """Mean log-likelihood of each text (nats per token) without its first token, as a sweep measures it: as pairs, whose other
+    side is a single wrong token that nobody reads."""
+    pairs = [EncodedPair(str(n), 1, ids, (ids[0], (ids[1] + 1) % model.d_vocab)) for n, ids in enumerate(texts)]
     sweep = sweep_encoded(model, steer, pairs, multipliers, positions=steer.origin.positions)
-    losses = np.stack([sweep.loss_positive, sweep.loss_negative], axis=2).reshape(len(multipliers), -1)
-    return -losses[:, : len(texts)] / [len(ids) - 1 for ids in texts]
+    return -sweep.loss_positive / [len(ids) - 1 for ids in texts]
 
 
 def under(
@@ -94,7 +93,9 @@ def under(
             if concept
             else neutral_texts(N_TEXTS)
         )
-        known, read_from = readable(model, texts) or readable(model, queries[:N_TEXTS]), PAGES if concept else NEUTRAL
+        read_from = PAGES if concept else NEUTRAL
+        if not (known := readable(model, texts)):
+            known, read_from = readable(model, list(dict.fromkeys(queries))[:N_TEXTS]), QUERIES
         values = likelihoods(model, steer, swept, known)
     lost = values[np.searchsorted(swept, 0.0)] - values
     intervals = [percentile_interval(draws) for draws in resampled_means(lost, N_RESAMPLES, seed).T]

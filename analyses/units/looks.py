@@ -69,6 +69,7 @@ class SecondUtility(OfSteer):
     seed: int
 
     kind = "second utility"
+    version = 2
 
     @property
     def words(self) -> str:
@@ -78,7 +79,7 @@ class SecondUtility(OfSteer):
         from ..evidence.second_utility import under
 
         sweep, steer = at.get(self.sweep), self.sweep.steer
-        queries = [pair.query for pair in at.get(self.sweep.pairs)]
+        queries = [pair.query or pair.positive for pair in at.get(self.sweep.pairs)]
         found = under(
             at.model(steer.model), at.get(steer), sweep.multipliers, queries, concept=self.concept, seed=self.seed
         )
