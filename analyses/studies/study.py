@@ -251,11 +251,14 @@ class Models:
         if (found := self.holds(asked)) is not None:
             return found
         import mechsteer as ms
+        from mechsteer.engine.unsteered import keep_unsteered
 
         self._asked = self._open = None
         name, dtype, device, device_map = asked
         opened = ms.load_model(name, device=device, dtype=dtype, device_map=device_map)
         ms.use_threads_for(opened)
+        # Nobody else holds it, and no unit changes its weights.
+        keep_unsteered(opened)
         self._asked, self._open = asked, opened
         return opened
 

@@ -27,6 +27,7 @@ from .base import Engine, batches_of_pairs, default_batch_tokens
 from .forward import QueryKeys, RowForward
 from .prefix import Prefix, stopping
 from .rows import NEGATIVE, POSITIVE, Kept, PairRows, repeated
+from .unsteered import unsteered
 from .vocabulary import LossesInTurn, Unembedding
 
 PREFIX_BYTES = 2**30
@@ -53,7 +54,7 @@ class Fast(Engine):
     ) -> tuple[Float[ndarray, "m 2 pairs"], Float[ndarray, "sites 4 m pairs"]]:
         forward, n = self._reading(pairs), len(pairs)
         rows, at = forward.rows, forward.rows.predictions()
-        start, *read = self._start(intervention, forward, positions)
+        start, *read = self._start(intervention, pairs, forward, positions)
         shifts = np.zeros((len(intervention.sites), len(STATISTICS), len(multipliers), n))
         shifts[0] = start.relative_shifts(multipliers, *read)
         # Where completions alone are steered, nothing that a query computes depends on the multiplier; what it predicts,
@@ -91,7 +92,7 @@ class Fast(Engine):
         tokens: Int[ndarray, "n 3"],
     ) -> list[Float[ndarray, "m n _"]]:
         forward = self._reading(pairs)
-        start, *_ = self._start(intervention, forward, positions)
+        start, *_ = self._start(intervention, pairs, forward, positions)
         row, text, position = torch.from_numpy(tokens).to(self.model.device).T
         column = forward.rows.column(row, text == 1, position)
 
@@ -138,8 +139,15 @@ class Fast(Engine):
                         advance()
         return later
 
-    @torch.no_grad()
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
+        return unsteered(self.model).get(
+            ("prefixes", site, tuple(pairs)),
+            lambda: self._prefixes(pairs, site),
+            lambda new: sum(each.n_bytes for each in new),
+        )
+
+    @torch.no_grad()
+    def _prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
         kept: dict[int, Prefix] = {}
         inside = True
         for some in batches_of_pairs(pairs, default_batch_tokens(self.model)):
@@ -178,10 +186,15 @@ class Fast(Engine):
         return RowForward(self.model, PairRows.of(pairs, self.model.padding_token, self.model.device))
 
     def _start(
-        self, intervention: Intervention, forward: RowForward, positions: str
+        self, intervention: Intervention, pairs: Sequence[EncodedPair], forward: RowForward, positions: str
     ) -> tuple["_Start", Float[Tensor, "rows pos d_in"], Float[Tensor, "rows pos d_out"]]:
-        """What forwards of these rows go on from; and h and the value at the intervention's first site."""
-        prefix = Prefix.record(self.model, intervention.sites[0], forward.run)
+        """What forwards of these pairs' rows go on from; and h and the value at the intervention's first site."""
+        site = intervention.sites[0]
+        prefix = unsteered(self.model).get(
+            ("prefix", site, tuple(pairs)),
+            lambda: Prefix.record(self.model, site, forward.run),
+            lambda new: new.n_bytes,
+        )
         seen: list[Tensor] = []
         with prefix.resumed(self.model), stopping(self.model, prefix.site.hooks(lambda *both: seen.extend(both))):
             forward.run()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..engine import Engine, Prefix, batches_of_pairs, default_batch_tokens, engine_for
 from ..engine.losses import batches
+from ..engine.unsteered import unsteered
 from ..interventions import Intervention, SteeringVector
 from ..models.model import Model
 from ..models.prompts import EncodedPair
@@ -41,11 +42,9 @@ class Teaching:
         recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
     ) -> "Teaching":
         engine, site = engine_for(model, intervention, pairs), intervention.sites[0]
-        unsteered = SteeringVector(site, torch.zeros(site.widths(model)[1]))
-        base = torch.zeros(2, len(pairs), dtype=torch.float64)
-        for some in batches_of_pairs(pairs, default_batch_tokens(model)):
-            losses, _ = engine.sweep(unsteered, [pairs[index] for index in some], np.zeros(1), "all")
-            base[:, some] = torch.from_numpy(losses[0])
+        base = unsteered(model).get(
+            ("losses", site, tuple(pairs)), lambda: _losses(engine, pairs, site), lambda new: new.nbytes
+        )
         model.check_finite(base, "losses")
         counts = [tuple(map(len, pair.texts)) if recipe.prompt_lengths else pair.counts for pair in pairs]
         return cls(recipe, engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
@@ -83,6 +82,16 @@ class Teaching:
             tokens, base = (values[:, chosen].to(losses.device) for values in (self.n_tokens, self.base))
             roles = [_by_role(*both, swapped) for both in ((won, lost), (tokens, tokens), (base, base))]
             yield BatchLosses(*(values for both in roles for values in both), batch_means=self.recipe.batch_means)
+
+
+def _losses(engine: Engine, pairs: Sequence[EncodedPair], site: Site) -> Float[Tensor, "2 pairs"]:
+    """Of the unsteered model, by way of the site."""
+    nothing = SteeringVector(site, torch.zeros(site.widths(engine.model)[1]))
+    found = torch.zeros(2, len(pairs), dtype=torch.float64)
+    for some in batches_of_pairs(pairs, default_batch_tokens(engine.model)):
+        losses, _ = engine.sweep(nothing, [pairs[index] for index in some], np.zeros(1), "all")
+        found[:, some] = torch.from_numpy(losses[0])
+    return found
 
 
 def _by_role(
