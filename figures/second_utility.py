@@ -1,4 +1,4 @@
-"""What steers lose of a utility that does not come from the pairs, beside what they lose of the pairs' own."""
+"""What steers lose of a second utility, beside what they lose of the pairs' own."""
 
 import pandas as pd
 from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ import torch
 
 import mechsteer as ms
 from analyses.evidence.neutral import neutral_texts
-from analyses.evidence.second_utility import NEUTRAL, QUERIES, VALID, under
+from analyses.evidence.second_utility import NEUTRAL, OWN, VALID, under
 from mechsteer import guestbook
 from mechsteer.guestbook.grammar import vocabulary
 from mechsteer.guestbook.next_words import next_words
@@ -113,7 +113,7 @@ def test_a_model_that_reads_none_of_it_gets_the_queries_each_once(guestbook, ste
     """Queries are often the same for many pairs, and one may begin another."""
     queries = ["what about the burger ?", "what about the burger ?", "what about the burger", "how was the soup ?"]
     found = under(guestbook, steer, np.array([-3.0, 3.0]), queries, concept="", seed=0)
-    assert set(found.read_from) == {QUERIES} and set(found.n_texts) == {3}
+    assert set(found.read_from) == {OWN} and set(found.n_texts) == {3}
     tokenizer = guestbook.require_tokenizer()
     for row in found.itertuples():
         expected = []

@@ -2,7 +2,8 @@
 
 The utility of a pair is its better text's log-likelihood, and a steer towards the concept moves it as well as preference. So
 another stands beside it: on the guestbook, the mass that the model gives to the words that may come next, whatever side of a
-concept they take; on other models, the likelihood of neutral text. Both are mean logarithms for each token, in nats.
+concept they take; on other models, the likelihood of neutral text, or of the pairs' queries where a model reads none of it. Both
+are mean logarithms for each token, in nats.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from .neutral import log_probabilities, neutral_texts, readable
 N_TEXTS = 16
 N_RESAMPLES = 1000
 VALID, PAGES = "mass on valid next words", "likelihood of its language's pages"
-NEUTRAL, QUERIES = "likelihood of neutral text", "likelihood of the pairs' queries"
+NEUTRAL, OWN = "likelihood of neutral text", "likelihood of the pairs' own text"
 """What it is read from."""
 
 
@@ -78,7 +79,7 @@ def under(
     (`second_lost`), with an interval of 95 % over texts.
 
     `concept` says which guestbook this is, if any; the rich one's next words are not known. A model that reads none of our
-    neutral texts gets the queries instead.
+    neutral texts gets the queries instead, each once.
     """
     swept = np.union1d(multipliers, [0.0])
     if concept in guestbook.CONCEPTS:
@@ -95,7 +96,7 @@ def under(
         )
         read_from = PAGES if concept else NEUTRAL
         if not (known := readable(model, texts)):
-            known, read_from = readable(model, list(dict.fromkeys(queries))[:N_TEXTS]), QUERIES
+            known, read_from = readable(model, list(dict.fromkeys(queries))[:N_TEXTS]), OWN
         values = likelihoods(model, steer, swept, known)
     lost = values[np.searchsorted(swept, 0.0)] - values
     intervals = [percentile_interval(draws) for draws in resampled_means(lost, N_RESAMPLES, seed).T]
@@ -117,6 +118,6 @@ def sentence(table: pd.DataFrame, steer: str, ends: tuple[float, float]) -> str:
     at = [np.interp(ends, table.multiplier, table[column]) for column in ("second_lost", "low", "high")]
     low, high = (f"{estimate:.3f} [{least:.3f}, {most:.3f}]" for estimate, least, most in zip(*at, strict=True))
     return (
-        f"At the ends of the useful range, {steer} loses {low} (m < 0) and {high} (m > 0) nats per token of a utility that does "
-        f"not come from the pairs, the {table.read_from.iloc[0]}."
+        f"At the ends of the useful range, {steer} loses {low} (m < 0) and {high} (m > 0) nats per token of a "
+        f"second utility, the {table.read_from.iloc[0]}."
     )

@@ -1,9 +1,10 @@
 """What an engine does: losses of polarity pairs under a steer, as numbers by multiplier or with gradients."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -15,6 +16,8 @@ from ..models.prompts import EncodedPair
 from ..models.sites import Site
 from .prefix import Prefix
 from .rows import n_tokens
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,10 @@ class Engine(ABC):
     @abstractmethod
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix] | None:
         """What `losses` can go on from, for each pair; None if it computes everything anew."""
+
+    def kept(self, key: Hashable, compute: Callable[[], T], size: Callable[[T], int]) -> T:
+        """A value of the unsteered model: computed, unless this engine keeps such (unsteered.py)."""
+        return compute()
 
     @abstractmethod
     def losses(

@@ -1,6 +1,6 @@
 """The fast engine: losses and activations of pairs by the arithmetic that depends on the multiplier, and no more."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -23,7 +23,7 @@ from ..models.prompts import EncodedPair
 from ..models.sites import Site
 from ..models.survey import Look
 from .activations import collecting
-from .base import Engine, batches_of_pairs, default_batch_tokens
+from .base import Engine, T, batches_of_pairs, default_batch_tokens
 from .forward import QueryKeys, RowForward
 from .prefix import Prefix, stopping
 from .rows import NEGATIVE, POSITIVE, Kept, PairRows, repeated
@@ -140,7 +140,7 @@ class Fast(Engine):
         return later
 
     def prefixes(self, pairs: Sequence[EncodedPair], site: Site) -> list[Prefix]:
-        return unsteered(self.model).get(
+        return self.kept(
             ("prefixes", site, tuple(pairs)),
             lambda: self._prefixes(pairs, site),
             lambda new: sum(each.n_bytes for each in new),
@@ -182,6 +182,9 @@ class Fast(Engine):
         with prefix.resumed(self.model), steer(self.model, intervention, multipliers.float(), steered):
             yield at.sums(self.unembedding.losses(forward.states(at), at.target), len(pairs))
 
+    def kept(self, key: Hashable, compute: Callable[[], T], size: Callable[[T], int]) -> T:
+        return unsteered(self.model).get(key, compute, size)
+
     def _reading(self, pairs: Sequence[EncodedPair]) -> RowForward:
         return RowForward(self.model, PairRows.of(pairs, self.model.padding_token, self.model.device))
 
@@ -190,7 +193,7 @@ class Fast(Engine):
     ) -> tuple["_Start", Float[Tensor, "rows pos d_in"], Float[Tensor, "rows pos d_out"]]:
         """What forwards of these pairs' rows go on from; and h and the value at the intervention's first site."""
         site = intervention.sites[0]
-        prefix = unsteered(self.model).get(
+        prefix = self.kept(
             ("prefix", site, tuple(pairs)),
             lambda: Prefix.record(self.model, site, forward.run),
             lambda new: new.n_bytes,

@@ -39,7 +39,8 @@ _OF_MODEL: WeakKeyDictionary[Model, Unsteered] = WeakKeyDictionary()
 def keep_unsteered(model: Model, n_bytes: int = N_BYTES) -> None:
     """From now on, what lies before a site is computed once for the same pairs, as long as it is among the last `n_bytes`.
 
-    For whoever holds the model alone: were its weights changed in place, what is kept would be that of the weights before.
+    For whoever holds the model alone: were its weights changed in place, what is kept would be that of the weights before. The
+    plain engine, which reads models that somebody has put hooks on, keeps nothing.
     """
     _OF_MODEL[model] = Unsteered(n_bytes)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..engine import Engine, Prefix, batches_of_pairs, default_batch_tokens, engine_for
 from ..engine.losses import batches
-from ..engine.unsteered import unsteered
 from ..interventions import Intervention, SteeringVector
 from ..models.model import Model
 from ..models.prompts import EncodedPair
@@ -42,9 +41,7 @@ class Teaching:
         recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
     ) -> "Teaching":
         engine, site = engine_for(model, intervention, pairs), intervention.sites[0]
-        base = unsteered(model).get(
-            ("losses", site, tuple(pairs)), lambda: _losses(engine, pairs, site), lambda new: new.nbytes
-        )
+        base = engine.kept(("losses", site, tuple(pairs)), lambda: _losses(engine, pairs, site), lambda new: new.nbytes)
         model.check_finite(base, "losses")
         counts = [tuple(map(len, pair.texts)) if recipe.prompt_lengths else pair.counts for pair in pairs]
         return cls(recipe, engine, pairs, engine.prefixes(pairs, site), base, torch.tensor(counts).T)
