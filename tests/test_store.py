@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -91,8 +92,10 @@ def test_what_is_there_is_not_computed_again(bench):
 def test_a_failure_is_kept_with_its_traceback_counted_and_tried_again_on_request(bench):
     with pytest.raises(RuntimeError):
         bench.get(Number(-1.0))
-    with pytest.raises(InputError, match="failed once before.*--retry"):
+    with pytest.raises(InputError, match="failed once before.*--retry") as said:
         bench.get(Number(-1.0))
+    # As a worker tells its parent.
+    assert str(pickle.loads(pickle.dumps(said.value))) == str(said.value)
     with pytest.raises(RuntimeError):
         Bench(bench.store, retry=True).get(Number(-1.0))
     failure = bench.store.failure(Number(-1.0).key)

@@ -35,7 +35,11 @@ class FailedBefore(InputError):
     def __init__(self, why: str, tried: int, words: str):
         times = "once" if tried == 1 else f"{tried} times"
         super().__init__(f"{why} (It failed {times} before: {words}. Add --retry to try it again.)")
-        self.why = why
+        self.why, self.tried, self.words = why, tried, words
+
+    def __reduce__(self) -> tuple:
+        # A worker sends it to its parent.
+        return type(self), (self.why, self.tried, self.words)
 
 
 @dataclass(frozen=True)
