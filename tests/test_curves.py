@@ -21,7 +21,7 @@ from mechsteer.curves import (
 from mechsteer.curves.forms import curve_from, paper_form, rival_forms
 from mechsteer.curves.properties import local_slope
 from mechsteer.curves.search import descend, predict_blocks
-from mechsteer.curves.separable import minimise
+from mechsteer.curves.separable import _spanned, minimise
 from mechsteer.curves.validity import VARIANTS
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import contiguous_blocks
@@ -390,6 +390,17 @@ def test_problems_solved_together_end_as_problems_solved_alone():
     for index in range(6):
         alone = minimise(columns, values[[index]], starts[[index]], form.bounds)
         np.testing.assert_allclose(alone.squared_error[0], together.squared_error[index], rtol=1e-6)
+
+
+def test_columns_that_depend_on_each_other_have_the_coefficients_of_the_pseudo_inverse():
+    matrices = np.random.default_rng(0).standard_normal((3, 9, 3))
+    matrices[1, :, 2] = 2 * matrices[1, :, 0]
+    matrices[2] = 0
+    basis, to_coefficients = _spanned(matrices)
+    np.testing.assert_allclose(
+        to_coefficients @ basis.swapaxes(1, 2), np.linalg.pinv(matrices, rcond=1e-12), atol=1e-12
+    )
+    np.testing.assert_allclose(np.sum(basis**2, axis=(1, 2)), [3, 2, 0], atol=1e-12)
 
 
 def test_a_descent_that_runs_out_of_steps_has_not_converged():

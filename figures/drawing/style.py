@@ -142,6 +142,6 @@ def save(figure: Figure, path: Path) -> list[Path]:
                     path.with_suffix(suffix), lambda temporary, m=entries: figure.savefig(temporary, metadata=m)
                 )
             )
-            # Laid out once: it takes a sixth of all drawing.
-            figure.set_layout_engine("none")
+            # Laid out once. Without any engine, "none" among them, Matplotlib does not draw a second time to lay out.
+            figure.set_layout_engine(None)
     return written

@@ -9,7 +9,6 @@ from itertools import count
 from typing import NamedTuple
 
 import numpy as np
-from einops import rearrange
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import expit
@@ -74,16 +73,17 @@ class Decay(NamedTuple):
     """How validity falls with the distance in half-widths, so that every decay is one half at distance one."""
 
     at: Callable[..., ndarray]
-    """Validity at a distance; where the decay has a power, given that too."""
+    """Validity at a distance; where the decay has a power, given that too, and what `steepness` makes of it."""
     distance: Callable[..., ndarray]
-    """The distance at which validity is exp(-drop)."""
-    has_power: bool = False
+    """The distance at which validity is exp(-drop), given the same."""
+    steepness: Callable[[ndarray], ndarray] | None = None
+    """Of a power; None for a decay without one."""
 
 
 RATIONAL_QUADRATIC = Decay(
-    lambda distance, power: np.exp(-power * np.log1p(distance**2 * np.expm1(np.log(2) / power))),
-    lambda drop, power: np.sqrt(np.expm1(drop / power) / np.expm1(np.log(2) / power)),
-    has_power=True,
+    lambda distance, power, steepness: np.exp(-power * np.log1p(distance**2 * steepness)),
+    lambda drop, power, steepness: np.sqrt(np.expm1(drop / power) / steepness),
+    lambda power: np.expm1(np.log(2) / power),
 )
 """The paper's."""
 GAUSSIAN = Decay(lambda distance: 2.0 ** -(distance**2), lambda drop: np.sqrt(drop / np.log(2)))
@@ -103,12 +103,13 @@ class _Sides(NamedTuple):
     centre: ndarray
     half_width: ndarray
     power: tuple[ndarray, ...]
-    """None for a decay without one."""
+    """And its steepness; empty for a decay without one."""
 
     @classmethod
     def of(cls, decay: Decay, variant: Variant, shape: Float[ndarray, "batch shape"]) -> "_Sides":
-        first, second = shape[:, 0], shape[:, 1]
-        half_width, *power = rearrange(np.exp(shape[:, 2:]), "batch (parameter side) -> parameter side batch", side=2)
+        first, second, *logs = shape.T
+        half_width, *power = np.exp(logs).reshape(len(logs) // 2, 2, len(shape))
+        power = [*power, *(decay.steepness(some) for some in power if decay.steepness)]
         if variant == "printed":
             centre = np.stack([first, second])
         elif variant == "plateau":
@@ -132,7 +133,7 @@ def _decay_form(name: str, curve: type[Curve], decay: Decay, variant: Variant, m
         "plateau": {"centre_negative": swept, "plateau": (0.0, swept[1] - swept[0])},
     }[variant]
     ranges = ranges | dict.fromkeys(["log_half_width_negative", "log_half_width_positive"], _log_widths(multipliers))
-    if decay.has_power:
+    if decay.steepness:
         ranges |= dict.fromkeys(["log_power_negative", "log_power_positive"], LOG_POWERS)
 
     def columns(multipliers: ndarray, shape: ndarray) -> ndarray:
@@ -167,8 +168,8 @@ def curve_from(
 ) -> Curve:
     """The paper's curve in the units of the sweep; `unit` is the multiplier that was scaled to one."""
     sides = _Sides.of(RATIONAL_QUADRATIC, variant, shape[None])
-    (power,) = sides.power
-    scale = (sides.half_width * unit) ** 2 / np.expm1(np.log(2) / power)
+    power, steepness = sides.power
+    scale = (sides.half_width * unit) ** 2 / steepness
     parameters = np.stack([sides.centre * unit, scale, power], axis=1).ravel().tolist()
     validity = ValidityDecay(variant, *parameters)
     if curve is PreferenceCurve:

@@ -7,11 +7,8 @@ which is what makes many starts and a bootstrap cheap.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
 
 import numpy as np
-from einops import rearrange
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
@@ -21,9 +18,12 @@ Columns = Callable[[ndarray], ndarray]
 GRADIENT_TOLERANCE = 1e-6
 """Largest cosine between the residual and any direction in which a shape parameter moves the curve."""
 DECREASE_TOLERANCE = 1e-9
-"""Smallest share of the squared error that a step must remove to be worth another."""
+"""Smallest share of the squared error that a step must remove to be worth another. At 1e-7 descents end where they cross a
+plateau: a curve of two logistic steps was then fitted as if it had one."""
 EXACT = 1e-24
 """A squared error, as a share of the values', that is rounding."""
+RANK_TOLERANCE = 1e-12
+"""Columns that are shorter, as a share of the longest, beside all others span nothing."""
 MAX_STEPS = 1000
 DIFFERENCE_STEP = 1e-5
 DAMPING = (1e-10, 1e-2, 1e12)
@@ -43,27 +43,40 @@ class Solution:
         return Solution(self.shape[index], self.coefficients[index], self.squared_error[index], self.converged[index])
 
 
-class _Points(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Points:
     """Shapes, and the best that coefficients can do there; the first axis of each is the batch."""
 
     shape: ndarray
-    columns: ndarray
-    inverse: ndarray
+    basis: ndarray
+    """Orthonormal, of what the weighted columns span."""
     coefficients: ndarray
     residual: ndarray
     squared_error: ndarray
 
+    def __getitem__(self, index: ndarray) -> "_Points":
+        return _Points(*(part[index] for part in vars(self).values()))
 
-_pseudo_inverse = partial(np.linalg.pinv, rcond=1e-12)
+    def __setitem__(self, index: ndarray, others: "_Points") -> None:
+        for part, other in zip(vars(self).values(), vars(others).values(), strict=True):
+            part[index] = other
+
+
+def _spanned(columns: ndarray) -> tuple[ndarray, ndarray]:
+    """An orthonormal basis of what each matrix's columns span, zero where they span less; and from it to their coefficients."""
+    basis, lengths, turned = np.linalg.svd(columns, full_matrices=False)
+    spans = lengths > RANK_TOLERANCE * lengths[:, :1]
+    inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=spans)
+    return basis * spans[:, None], turned.swapaxes(1, 2) * inverse[:, None]
 
 
 def _evaluate(columns: Columns, shape: ndarray, values: ndarray, weights: ndarray) -> _Points:
     """Columns and residual are weighted; `values` are already."""
-    at_shape = columns(shape) * weights[..., None]
-    inverse = _pseudo_inverse(at_shape)
-    coefficients = np.einsum("bkm,bm->bk", inverse, values)
-    residual = values - np.einsum("bmk,bk->bm", at_shape, coefficients)
-    return _Points(shape, at_shape, inverse, coefficients, residual, np.sum(residual**2, axis=1))
+    basis, to_coefficients = _spanned(columns(shape) * weights[..., None])
+    along = np.einsum("bmk,bm->bk", basis, values)
+    residual = values - np.einsum("bmk,bk->bm", basis, along)
+    coefficients = np.einsum("bkj,bj->bk", to_coefficients, along)
+    return _Points(shape, basis, coefficients, residual, np.einsum("bm,bm->b", residual, residual))
 
 
 def screen(
@@ -74,24 +87,23 @@ def screen(
     keep: int,
 ) -> Float[ndarray, "batch kept shape"]:
     """For each problem, the candidates that explain it best as they stand; all problems share their weights."""
-    weighted, at_shape = (values * weights).T, columns(candidates) * weights[:, None]
-    residual = weighted - at_shape @ (_pseudo_inverse(at_shape) @ weighted)
-    order = np.argsort(np.sum(residual**2, axis=1), axis=0, kind="stable")
+    weighted = values * weights
+    basis, _ = _spanned(columns(candidates) * weights[:, None])
+    # What lies along the columns is explained.
+    explained = np.sum((weighted @ basis) ** 2, axis=2)
+    order = np.argsort(-explained, axis=0, kind="stable")
     return candidates[order[:keep].T]
 
 
 def _jacobian(columns: Columns, points: _Points, weights: ndarray) -> ndarray:
     """How the residual moves with the shape when the coefficients follow (Kaufman's approximation)."""
-    shape = points.shape[:, None]
-    step = DIFFERENCE_STEP * np.eye(shape.shape[-1])
-    around = rearrange([shape + step, shape - step], "sign batch step shape -> (sign batch step) shape")
-    after, before = rearrange(
-        columns(around), "(sign batch step) m linear -> sign batch step m linear", sign=2, batch=len(shape)
-    )
-    moves = (
-        np.einsum("bsmk,bk->bms", (after - before) / (2 * DIFFERENCE_STEP), points.coefficients) * weights[..., None]
-    )
-    return points.columns @ (points.inverse @ moves) - moves
+    batch, n_shape = points.shape.shape
+    steps = DIFFERENCE_STEP * np.concatenate([np.eye(n_shape), -np.eye(n_shape)])
+    around = columns((points.shape[:, None] + steps).reshape(-1, n_shape))
+    after, before = around.reshape(batch, 2, n_shape, weights.shape[1], -1).swapaxes(0, 1)
+    differences = (after - before) * (weights / (2 * DIFFERENCE_STEP))[:, None, :, None]
+    moves = np.einsum("bsmk,bk->bms", differences, points.coefficients)
+    return points.basis @ (points.basis.swapaxes(1, 2) @ moves) - moves
 
 
 def minimise(
@@ -114,35 +126,40 @@ def minimise(
     rounding = EXACT * np.sum(values**2, axis=1)
     converged = (points.squared_error <= rounding) | (len(bounds) == 0)
     damping = np.full(len(starts), first_damping)
+    identity = np.eye(len(bounds))
+    # Those that are still on their way, and what is known of them.
+    active = np.flatnonzero(~converged)
+    here, theirs, seen, zero = points[active], values[active], weights[active], rounding[active]
     for _ in range(max_steps):
-        active = np.flatnonzero(~converged)
         if not len(active):
             break
-        here = _Points(*(part[active] for part in points))
-        jacobian = _jacobian(columns, here, weights[active])
+        jacobian = _jacobian(columns, here, seen)
         gradient = np.einsum("bms,bm->bs", jacobian, here.residual)
         outward = ((here.shape <= lower) & (gradient > 0)) | ((here.shape >= upper) & (gradient < 0))
-        jacobian = np.where(outward[:, None], 0, jacobian)
-        gradient = np.where(outward, 0, gradient)
-        lengths = np.linalg.norm(jacobian, axis=1) * np.sqrt(here.squared_error)[:, None]
+        if outward.any():
+            jacobian = np.where(outward[:, None], 0, jacobian)
+            gradient = np.where(outward, 0, gradient)
+        curvature = jacobian.swapaxes(1, 2) @ jacobian
+        diagonal = np.einsum("bss->bs", curvature)
+        lengths = np.sqrt(diagonal * here.squared_error[:, None])
         stationary = np.all(np.abs(gradient) <= GRADIENT_TOLERANCE * lengths, axis=1)
 
-        curvature = np.einsum("bms,bmt->bst", jacobian, jacobian)
-        diagonal = np.einsum("bss->bs", curvature)
         # A parameter that moves nothing, to rounding, stays where it is: any damping but zero will do.
-        added = damping[active, None] * np.where(diagonal > rounding[active, None], diagonal, 1)
-        damped = curvature + added[..., None] * np.eye(len(bounds))
-        step = -np.linalg.solve(damped, gradient[..., None])[..., 0]
-        there = _evaluate(columns, np.clip(here.shape + step, lower, upper), values[active], weights[active])
+        added = damping[active, None] * np.where(diagonal > zero[:, None], diagonal, 1)
+        step = -np.linalg.solve(curvature + added[..., None] * identity, gradient[..., None])[..., 0]
+        there = _evaluate(columns, np.clip(here.shape + step, lower, upper), theirs, seen)
 
         decrease = here.squared_error - there.squared_error
         better = decrease > 0
-        for part, moved in zip(points, there, strict=True):
-            part[active[better]] = moved[better]
-        damping[active] = np.where(better, np.maximum(damping[active] / 5, least_damping), damping[active] * 4)
         negligible = better & (decrease <= DECREASE_TOLERANCE * here.squared_error)
+        here[better] = there[better]
+        damping[active] = np.where(better, np.maximum(damping[active] / 5, least_damping), damping[active] * 4)
         # Where no step descends, however short, the problem is at its minimum, to rounding.
         exhausted = damping[active] > greatest_damping
-        exact = points.squared_error[active] <= rounding[active]
-        converged[active] = stationary | negligible | exhausted | exact
+        rests = stationary | negligible | exhausted | (here.squared_error <= zero)
+        if rests.any():
+            points[active], converged[active] = here, rests
+            go_on = ~rests
+            active, here, theirs, seen, zero = active[go_on], here[go_on], theirs[go_on], seen[go_on], zero[go_on]
+    points[active] = here
     return Solution(points.shape, points.coefficients, points.squared_error, converged)
