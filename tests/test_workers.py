@@ -13,7 +13,7 @@ import pytest
 import mechsteer as ms
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
-from analyses.studies.workers import jobs_for
+from analyses.studies.workers import jobs_for, sendable
 from mechsteer.models.identity import identify
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +60,20 @@ def test_a_failure_in_a_worker_is_the_study_s(tmp_path, apart):
         "--site=1:resid_post", "--multipliers=-8:8:5", "--claims=", "--device=cpu", "--out=study",
     )  # fmt: skip
     assert code == 2 and "None of 4 settings taught anything: It is broken." in error and "Traceback" not in error
+
+
+class Odd(Exception):
+    """Pickled by its one argument, it asks for two."""
+
+    def __init__(self, what: str, where: str):
+        super().__init__(f"{what} at {where}")
+
+
+def test_an_error_that_cannot_be_unpickled_is_told_in_its_words():
+    told = sendable(Odd("a fault", "a layer"))
+    assert type(told) is RuntimeError and str(told).endswith("Odd: a fault at a layer")
+    known = ms.InputError("It is broken.")
+    assert sendable(known) is known
 
 
 def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(settings, guestbook):

@@ -1,6 +1,7 @@
 """Processes that compute a study's units beside each other: on a CPU, a small model leaves all cores but one idle."""
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any, TypeVar
 
 from mechsteer.models.identity import ModelReference
@@ -139,4 +141,16 @@ def _open(model: ModelReference) -> None:
 
 
 def _place(unit: Unit) -> None:
-    _bench.place(unit)
+    try:
+        _bench.place(unit)
+    except Exception as error:
+        raise sendable(error) from error
+
+
+def sendable(error: Exception) -> Exception:
+    """The error, or one that says the same: of one that its parent cannot unpickle, the pool itself would break."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(format_exception_only(error)).strip())
+    return error
