@@ -1,4 +1,4 @@
-"""What units cost: texts that they pass through the model, and seconds whatever the model; learnt from those that are done."""
+"""What units cost: in pairs of a sweep, and in seconds whatever the model; learnt from those that are done."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -14,10 +14,10 @@ from .steers import FindRange
 
 
 def _trained(unit: Any) -> float:
-    """Forwards of a training; a backward takes twice one."""
+    """Forwards of a training: a backward takes twice one, and small batches two thirds more than a sweep's."""
     recipe = unit.training.settled(unit.method, unit.form)
     steps = recipe.steps or (recipe.epochs or 1) * unit.pairs.n // recipe.batch_size
-    return 3.0 * steps * recipe.batch_size * recipe.accumulate
+    return 5.0 * steps * recipe.batch_size * recipe.accumulate
 
 
 def _n_multipliers(unit: Any) -> int:
@@ -30,36 +30,36 @@ def _others(unit: Any) -> int:
 
 PASSES: dict[str, Callable[[Any], float]] = {
     "sites": lambda unit: 4 * unit.model.n_layers * 10 * 32,
-    "trial": lambda unit: _trained(unit.steer) + 21 * 32,
+    "trial": lambda unit: _trained(unit.steer) + 2 * 21 * 32,
     "steer": lambda unit: _trained(unit) if unit.is_trained else unit.pairs.n,
     "range": lambda unit: 40 * 32,
     "sweep": lambda unit: _n_multipliers(unit) * unit.pairs.n,
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
     "forecast": lambda unit: unit.learning.n + unit.testing.n,
     "second utility": lambda unit: 8 * _n_multipliers(unit.sweep),
-    "coverage": lambda unit: 16 * 3 * min(160, unit.sweep.pairs.n) + 13 * sum(pairs.n for pairs in unit.second),
+    "coverage": lambda unit: 8 * 3 * min(160, unit.sweep.pairs.n) + 13 * sum(pairs.n for pairs in unit.second),
     "side effects": lambda unit: 5 * _others(unit),
     "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
     "answers": lambda unit: 40 * 32,
     "texts": lambda unit: 24 * _n_multipliers(unit.sweep),
     "samples": lambda unit: 4 * unit.n_queries * unit.n_samples * _n_multipliers(unit.sweep),
     "edited weights": lambda unit: 6 * 24,
-    "frozen norms": lambda unit: 2 * 11 * min(48, unit.sweep.pairs.n),
-    "chance": lambda unit: 49 * 6 * min(32, unit.sweep.pairs.n),
+    "frozen norms": lambda unit: 5 * 11 * min(48, unit.sweep.pairs.n),
+    "chance": lambda unit: 25 * 6 * min(32, unit.sweep.pairs.n),
     "evidence": lambda unit: 4 * _n_multipliers(unit.sweep) * unit.sweep.pairs.n,
-    "panel": lambda unit: 200 * unit.n_directions,
+    "panel": lambda unit: 1500 * unit.n_directions,
 }
-"""By kind of unit, texts of a pair that it passes through the model, at one multiplier each."""
+"""By kind of unit, what it takes in pairs of a sweep, at one multiplier each; as measured in a study of the guestbook."""
 BESIDES = {
     "tokens": 0.1,
-    "fit": 2.0,
+    "fit": 4.0,
     "frontier": 3.0,
     "pairs steered": 0.3,
     "two options": 0.3,
     "scores": 5.0,
     "reliability": 1.0,
     "claim": 2.0,
-    "evidence": 4.0,
+    "evidence": 2.0,
 }
 """Seconds of one core that a unit takes whatever the model."""
 
