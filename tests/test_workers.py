@@ -1,6 +1,7 @@
 """Workers: the same results whatever their number, failures that arrive, and nobody left behind."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import mechsteer as ms
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
-from analyses.studies.workers import jobs_for, sendable
+from analyses.studies.workers import jobs_for, sent
 from mechsteer.models.identity import identify
 
 ROOT = Path(__file__).parents[1]
@@ -69,11 +70,15 @@ class Odd(Exception):
         super().__init__(f"{what} at {where}")
 
 
-def test_an_error_that_cannot_be_unpickled_is_told_in_its_words():
-    told = sendable(Odd("a fault", "a layer"))
-    assert type(told) is RuntimeError and str(told).endswith("Odd: a fault at a layer")
-    known = ms.InputError("It is broken.")
-    assert sendable(known) is known
+@pytest.mark.parametrize("error", [Odd("a fault", "a layer"), ms.InputError("It is broken.")], ids=["odd", "usual"])
+def test_an_error_arrives_in_its_words_even_where_it_cannot_be_unpickled(error):
+    def fail(value: int) -> None:
+        raise error
+
+    with pytest.raises((RuntimeError, ms.InputError)) as raised:
+        sent(fail, 0)
+    arrived = pickle.loads(pickle.dumps(raised.value))
+    assert str(arrived).endswith(str(error)) and isinstance(arrived, ms.InputError) is isinstance(error, ms.InputError)
 
 
 def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(settings, guestbook):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -72,7 +73,7 @@ class Workers:
             ready = [unit for unit in missing if all(bench.holds(other.key) for other in unit.inputs)]
             for unit in ready[: self.n_jobs - len(running)]:
                 missing.remove(unit)
-                running[self._started.submit(_place, unit)] = unit
+                running[self._started.submit(sent, _place, unit)] = unit
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 unit = running.pop(future)
                 future.result()
@@ -82,11 +83,11 @@ class Workers:
     def open(self, model: ModelReference) -> None:
         """Let each of several workers open the model, while something else is done here."""
         for _ in range(self.n_jobs if self.n_jobs > 1 else 0):
-            self._started.submit(_open, model)
+            self._started.submit(sent, _open, model)
 
     def map(self, function: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
         """As the built-in, in the processes if there are any by now."""
-        return map(function, values) if self._pool is None else self._pool.map(function, values)
+        return map(function, values) if self._pool is None else self._pool.map(partial(sent, function), values)
 
     @property
     def _started(self) -> ProcessPoolExecutor:
@@ -141,16 +142,16 @@ def _open(model: ModelReference) -> None:
 
 
 def _place(unit: Unit) -> None:
+    _bench.place(unit)
+
+
+def sent(function: Callable[[T], R], value: T) -> R:
+    """What the function gives; an error that the parent could not unpickle, which would break the pool, is told in its words."""
     try:
-        _bench.place(unit)
+        return function(value)
     except Exception as error:
-        raise sendable(error) from error
-
-
-def sendable(error: Exception) -> Exception:
-    """The error, or one that says the same: of one that its parent cannot unpickle, the pool itself would break."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError("".join(format_exception_only(error)).strip())
-    return error
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError("".join(format_exception_only(error)).strip()) from error
+        raise

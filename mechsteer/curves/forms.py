@@ -108,6 +108,7 @@ class _Sides(NamedTuple):
     @classmethod
     def of(cls, decay: Decay, variant: Variant, shape: Float[ndarray, "batch shape"]) -> "_Sides":
         first, second, *logs = shape.T
+        # Each parameter stands twice, once for a side.
         half_width, *power = np.exp(logs).reshape(len(logs) // 2, 2, len(shape))
         power = [*power, *(decay.steepness(some) for some in power if decay.steepness)]
         if variant == "printed":
