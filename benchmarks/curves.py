@@ -23,13 +23,11 @@ from analyses.studies.finished import Study  # noqa: E402
 from mechsteer.curves import PreferenceCurve, Property, UtilityCurve, fit_curve  # noqa: E402
 from mechsteer.curves.fit import SPLINE  # noqa: E402
 from mechsteer.curves.forms import Curve, Form, paper_form, rival_forms  # noqa: E402
-from mechsteer.curves.search import descend, predict_blocks, spline_blocks  # noqa: E402
+from mechsteer.curves.search import N_STARTS, descend, predict_blocks, spline_blocks  # noqa: E402
 from mechsteer.curves.validity import VARIANTS  # noqa: E402
 from mechsteer.measuring.sweeps import Sweep  # noqa: E402
 from mechsteer.measuring.useful import is_useful  # noqa: E402
 from mechsteer.statistics.intervals import N_BLOCKS, alternate_folds, contiguous_blocks, standard_errors  # noqa: E402
-
-N_STARTS = 16
 
 
 def forms_of(curve: type[Curve], m: Float[ndarray, " m"]) -> dict[str, Form]:

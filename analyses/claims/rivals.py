@@ -18,7 +18,7 @@ from mechsteer.curves import CurveFit, FitStatus, fit_curve
 from mechsteer.curves.fit import SPLINE, Score, score_of, weighted_error
 from mechsteer.curves.forms import Curve, paper_form, rival_forms
 from mechsteer.curves.preference import PreferenceCurve
-from mechsteer.curves.search import descend, predict_blocks, spline_blocks
+from mechsteer.curves.search import N_STARTS, descend, predict_blocks, spline_blocks
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, useful_points, useful_range
 from mechsteer.statistics.intervals import (
@@ -39,9 +39,8 @@ TOLERANCE = 0.10
 SPAN = "share of the span"
 LEAST_POINTS = 6
 """Multipliers in the useful range, for an error over them."""
-N_STARTS = 8
-"""Descents for the mean of all pairs; each resample then descends once, from the end that suits it best."""
 N_RESAMPLES = 200
+"""Each descends once, from whichever end of the descents for the mean of all pairs suits it best."""
 LEAST_CONVERGED = 0.95
 """Share of the resamples that must have come to rest for a comparison; the few others are left out of it."""
 
@@ -82,7 +81,7 @@ def judge_curve(
     forms |= {form.name: form for form in rival_forms(curve, fit.variant, scaled)}
     predicted, scores = {SPLINE: spline_blocks(scaled, means)}, [fit.spline]
     for name, form in forms.items():
-        known = descend(form, scaled, means[0], weights[None], 2 * N_STARTS, seed)
+        known = descend(form, scaled, means[0], weights[None], N_STARTS, seed)
         predicted[name] = predict_blocks(form, scaled, means, weights, known, N_STARTS, seed)
         fitted = form.columns(scaled, known.shape[:1])[0] @ known.coefficients[0]
         scores.append(score_of(name, form.n_parameters, means[0], weights, fitted, predicted[name][0]))
@@ -177,7 +176,7 @@ def _difference(place: str, rival: Float[ndarray, " curves"], paper: Float[ndarr
     difference = rival - paper
     drawn = difference[1:][np.isfinite(difference[1:])]
     if len(drawn) < LEAST_CONVERGED * len(difference[1:]) or np.isnan(difference[0]):
-        difference[0], drawn = np.nan, np.full(1, np.nan)
+        drawn = np.full(1, np.nan)
     interval = percentile_interval(drawn)
     z = difference[0] / max(float(drawn.std()), np.finfo(float).tiny)
     return {
@@ -190,11 +189,13 @@ def _difference(place: str, rival: Float[ndarray, " curves"], paper: Float[ndarr
 def _best(claim: str, part: str, equation: str, key: Key, fit: CurveFit, table: pd.DataFrame) -> Claim:
     """Better than each inside, and nowhere worse at the ends, supports it; one rival of which that is true refutes it.
 
+    At the ends the mean alone counts: a curve that is drawn out need not have a best shape for all pairs drawn again.
+
     To be better than all is supported only where it is better than each, so the largest p-value counts as it is; one rival
     that is better refutes, so that p-value is multiplied by the number of rivals. AICc must agree: without a block a fit may
     miss what that block alone shows.
     """
-    known = table.loc[table.difference.notna() & table.end_difference.notna()]
+    known = table.loc[table.low.notna() & table.end_difference.notna()]
     if known.empty:
         return undecided(claim, part, key, "nats", FitStatus.NOT_CONVERGED.value)
     closest = known.loc[known.difference.idxmin()]

@@ -48,8 +48,6 @@ AS_WIDE = (0.8, 1.25)
 BEYOND_LUCK = 2.0
 """Standard errors by which two shares differ that are worth comparing."""
 MIN_COMPARISONS = 5
-N_STARTS = 8
-"""Enough for the values of the decay, which are all that is used of the fit."""
 N_RESAMPLES = 2000
 
 
@@ -63,7 +61,7 @@ def run(evidence: Evidence) -> Result:
     # A value in [-1, 1] as a share of positive words, which is as spread out as a share can be: no doubt is hidden.
     valid, positive = answers["valid"].to_numpy(np.float64), (1 + answers[concept].to_numpy(np.float64)) / 2
 
-    fit = fit_utility(evidence.sweep, n_starts=N_STARTS, n_resamples=0, seed=evidence.seed)
+    fit = fit_utility(evidence.sweep, with_rivals=False, n_resamples=0, seed=evidence.seed)
     preference = _means(evidence, "preference", multipliers)
     found = [_judge(evidence, "preference", preference, positive, n, f"preference and the true value of {concept}")]
     checked = {

@@ -25,7 +25,7 @@ from ..statistics.intervals import (
 from .forms import Curve, Form, curve_from, paper_form, rival_forms
 from .preference import PreferenceCurve
 from .properties import Measured, Property, curve_properties, with_intervals
-from .search import descend, follow, predict_blocks, spline_blocks
+from .search import N_STARTS, descend, follow, predict_blocks, spline_blocks
 from .separable import Solution
 from .utility import UtilityCurve
 from .validity import VARIANTS, Variant
@@ -193,7 +193,7 @@ def _judge(
     """Descents on all multipliers, their best one's score, and what fits without each block predict of it."""
     solution = descend(form, multipliers, mean, weights[None], n_starts, seed)
     fitted = form.columns(multipliers, solution.shape[:1])[0] @ solution.coefficients[0]
-    predicted = predict_blocks(form, multipliers, mean[None], weights, solution, max(1, n_starts // 4), seed)[0]
+    predicted = predict_blocks(form, multipliers, mean[None], weights, solution, n_starts, seed)[0]
     return solution, score_of(form.name, form.n_parameters, mean, weights, fitted, predicted), predicted
 
 
@@ -225,7 +225,7 @@ def fit_curve(
     variants: Sequence[Variant] = VARIANTS,
     slopes: Float[ndarray, " pairs"] | None = None,
     with_rivals: bool = True,
-    n_starts: int = 32,
+    n_starts: int = N_STARTS,
     n_resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,

@@ -11,6 +11,10 @@ from ..statistics.intervals import N_BLOCKS, contiguous_blocks
 from .forms import Form
 from .separable import MAX_STEPS, Solution, minimise, screen
 
+N_STARTS = 32
+"""Half as many missed the best sum of two logistic steps in three worlds of twelve."""
+STARTS_PER_BLOCK = 4
+"""For so many starts on all points, one without a block of them."""
 CANDIDATES_PER_START = 32
 SCOUT_STEPS, N_KEPT = 40, 4
 """All starts take so many steps; the lowest few go on until they come to rest."""
@@ -56,12 +60,13 @@ def predict_blocks(
 ) -> Float[ndarray, "curves m"]:  # fmt: skip
     """What fits to all other blocks predict of each; NaN where one did not converge.
 
-    The first curve leads the search, which also begins where descents on all its points ended: without a block the best fit lies
-    elsewhere, but seldom far.
+    The first curve leads the search, which also begins where descents on all its points ended, from `n_starts`: without a block
+    the best fit lies elsewhere, but seldom far.
     """
     held_out = contiguous_blocks(len(multipliers)) == np.arange(N_BLOCKS)[:, None]
     seen = np.where(held_out, 0.0, weights)
-    led = descend(form, multipliers, means[0], seen, n_starts, seed, also=known.shape[:n_starts])
+    fewer = max(1, n_starts // STARTS_PER_BLOCK)
+    led = descend(form, multipliers, means[0], seen, fewer, seed, also=known.shape[:fewer])
     solved = follow(form, multipliers, means, seen, np.stack(np.split(led.shape, N_BLOCKS)))
     found = np.einsum("bmk,bk->bm", form.columns(multipliers, solved.shape), solved.coefficients)
     found = np.where(solved.converged[:, None], found, np.nan).reshape(N_BLOCKS, *means.shape)
