@@ -8,7 +8,7 @@ export GOMP_SPINCOUNT = 20000
 export PYTHONDONTWRITEBYTECODE =
 INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: study real pictures test check lint types coverage commands cluster interop docs wheel bench bench-tools clean
+.PHONY: study real pictures test slow check lint types coverage commands cluster interop docs wheel bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -22,10 +22,13 @@ real: .venv/ready  ## a real model and one concept, in ten minutes; MECHSTEER_MO
 pictures: study  ## the README's pictures, drawn anew
 	cp results/guestbook/figures/preference_utility.png results/guestbook/figures/frontier.png docs/
 
-test: .venv/ready  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+test: .venv/ready  ## the tests, but those that take long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-check: lint types test  ## what to run before a commit
+slow: .venv/ready  ## and those: whole studies, frozen numbers, worlds, families, kills
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+check: lint types test slow  ## all of them
 
 lint: .venv/ready
 	$(BIN)/ruff check .

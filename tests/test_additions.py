@@ -335,6 +335,7 @@ def test_figures_and_the_page_show_them(study):
     assert "Whole completions are unlikely" in page and "Margin" in page
 
 
+@pytest.mark.slow
 def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, call, undrawn, little_chance, monkeypatch):
     """At which the mean relative shift is m itself, at either site."""
     folder, _ = extended

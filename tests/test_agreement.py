@@ -51,6 +51,7 @@ def test_a_judge_that_guesses_corrects_nothing():
     assert np.isnan(estimate) and np.isnan(interval.low)
 
 
+@pytest.mark.slow
 def test_a_judge_that_changes_with_the_multiplier_is_found_out_and_a_steady_one_is_not():
     rng = np.random.default_rng(0)
     steady = [carries_over([tried(rng, 60) for _ in range(4)]) for _ in range(60)]

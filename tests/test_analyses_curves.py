@@ -144,6 +144,7 @@ def test_too_few_pairs_decide_nothing(analysis):
     assert claims and all(claim.outcome is INCONCLUSIVE and "19 pairs" in claim.because for claim in claims)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analysis", [item for item in BY_EVIDENCE if item is not measurement])
 def test_what_does_not_change_decides_nothing_about_steering(analysis):
     assert set(outcomes(analysis, steer(constant, constant, n_pairs=40))) == {INCONCLUSIVE}

@@ -29,6 +29,7 @@ PLAIN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAST + PLAIN)
 def test_sweeps_gradients_and_writing_are_those_of_hugging_face(family, monkeypatch):
     """Losses and texts in float32 and bfloat16, gradients in float32; families that the fast engine cannot serve say why."""

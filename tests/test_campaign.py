@@ -77,6 +77,7 @@ def whole(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_cell_is_the_study_that_its_settings_say(whole, tmp_path):
     run(replace(SMALL, seed=1), tmp_path / "study", report=lambda line: None)
     assert contents(whole / "other") == contents(tmp_path / "study")
@@ -92,12 +93,14 @@ def test_every_result_says_which_plan_it_is_of_and_a_failed_cell_why(whole):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_shards_in_any_order_leave_the_bytes_of_one_process(whole, tmp_path):
     for number in (3, 1, 2):
         done(PLAN.shard(number, 3), tmp_path / "out")
     assert contents(tmp_path / "out") == contents(whole)
 
 
+@pytest.mark.slow
 def test_a_campaign_that_is_cut_short_goes_on_to_the_same_bytes(whole, tmp_path, monkeypatch):
     from analyses.units.sweeps import Fit, Measure
 

@@ -37,6 +37,7 @@ def judged(model, steer, halves) -> Result:
     return control.run(labelled(table, KEY))
 
 
+@pytest.mark.slow
 def test_a_steer_that_works_passes_and_a_random_direction_does_not(guestbook, halves):
     steer = ms.diff_mean(guestbook, halves[0], SITE)
     (passes,) = judged(guestbook, steer, halves).claims
@@ -46,6 +47,7 @@ def test_a_steer_that_works_passes_and_a_random_direction_does_not(guestbook, ha
     assert fails.outcome is not Outcome.SUPPORTED and fails.estimate < 1
 
 
+@pytest.mark.slow
 def test_a_lora_is_set_against_chance_at_its_own_shifts(guestbook, halves):
     start = ms.LoRA.at(guestbook, SITE)
     trained = ms.train(guestbook, start, halves[0], "SFT", ms.TrainSettings(steps=20), progress=False).intervention

@@ -127,6 +127,7 @@ def test_matched_sides_agree_at_zero_wherever_their_centres_lie():
     assert form.n_parameters == paper_form(UtilityCurve, "printed", MULTIPLIERS / 20).n_parameters - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 def test_intervals_cover_what_is_true_at_about_their_level(curve):
     """Of the fit where it is the truth; and what is measured lies near it."""
@@ -187,6 +188,7 @@ def test_most_rivals_have_about_as_many_parameters():
     assert counts["polynomial"] == 9 and min(counts[name] for name in counts if "decay" in name or "two" in name) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 def test_pure_noise_is_not_called_a_fit(curve):
     multipliers = np.linspace(-20, 20, 21)

@@ -195,6 +195,7 @@ Gaussian.fit(np.random.default_rng(0).normal(size=(9, 4))).save(sys.argv[1] + "m
 """
 
 
+@pytest.mark.slow
 def test_equal_values_are_equal_files_in_every_process(tmp_path):
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -390,6 +391,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_study_on_a_full_disk_is_one_sentence_and_goes_on_where_it_stopped(tmp_path, mechsteer, undrawn):
     command = ["study", "--limit", 48, "--site", "3:resid_mid", "--methods", "DiffMean,SFT", "--forms", "vector", "--steps", 2,
                "--tune=1",

@@ -65,6 +65,7 @@ def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, m
             assert found == pytest.approx(expected, rel=0.1, abs=0.15), code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quickstart", "reading_a_study", "real_model"])
 def test_every_notebook_runs(name, small_study, tmp_path, monkeypatch):
     if name == "real_model" and "MECHSTEER_MODELS" not in os.environ:

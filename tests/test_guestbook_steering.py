@@ -29,6 +29,7 @@ def trained(model: ms.Model, pairs: ms.Pairs, objective: ms.Objective) -> ms.Int
     return ms.train(model, start, pairs, objective, ms.TrainSettings(steps=60), progress=False).intervention
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [ms.SFT(), ms.SPLIT()], ids=["SFT", "SPLIT"])
 def test_training_moves_what_the_model_writes_and_shuffled_polarity_does_not(guestbook, pairs, objective):
     learning, testing = pairs

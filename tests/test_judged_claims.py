@@ -112,6 +112,7 @@ def test_a_judge_that_finds_the_concept_nowhere_cannot_say_that_texts_lack_it():
     assert concept(lambda m: 0.3 + 0.5 * (m > 6)).outcome is Outcome.REFUTED
 
 
+@pytest.mark.slow
 def test_the_power_that_an_operating_point_finds_of_itself_is_that_of_such_studies(monkeypatch):
     """The share of true worlds in which text that holds, and a multiplier than which none is better, are found."""
     powers: list[Power] = []

@@ -371,6 +371,7 @@ def neighbourhoods(seed, n_groups=30, size=10):
     return points + 0.3 * leaves[:, None] * rng.normal(size=points.shape), group
 
 
+@pytest.mark.slow
 def test_intervals_over_groups_cover_where_those_over_points_are_too_narrow():
     every = [intrinsic_dimensions(neighbourhoods(seed)[0]) for seed in range(1000, 1200)]
     found = [neighbourhoods(seed) for seed in range(40)]

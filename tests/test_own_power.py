@@ -77,6 +77,7 @@ TRUE_WORLDS = {
 """By a claim's part: worlds in which it is true as planted, with so few pairs that it is found in some of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", TRUE_WORLDS)
 def test_the_power_that_a_study_finds_of_itself_is_that_of_such_studies(part, monkeypatch):
     """The share of true worlds in which the claim is found, before power has its say."""

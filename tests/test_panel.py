@@ -51,6 +51,7 @@ def test_directions_are_of_their_families():
         assert np.min(beside[np.abs(differences @ vector) > 1]) < 1e-3
 
 
+@pytest.mark.slow
 def test_all_are_equally_long_and_the_median_one_loses_the_budgets(measured):
     assert measured.groupby("direction").length.apply(tuple).nunique() == 1
     lost = measured.groupby("budget").lost.median()

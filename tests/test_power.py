@@ -9,6 +9,7 @@ from analyses.studies.finished import Study
 from mechsteer.statistics.judging import Outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.world)
 def test_a_claim_is_not_refuted_where_it_is_clearly_true(family, monkeypatch):
     monkeypatch.setattr("analyses.claims.rivals.N_RESAMPLES", 30)

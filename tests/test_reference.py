@@ -19,6 +19,7 @@ def units(concept: str) -> pd.DataFrame:
     return frozen.loc[frozen.concept == concept].drop(columns="concept")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concept", reference.CONCEPTS)
 def test_sweeps_are_those_of_version_0_1_0_and_what_units_compute_moves_only_where_their_version_says_so(
     concept, tmp_path

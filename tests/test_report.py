@@ -602,6 +602,7 @@ def test_studies_are_chosen_by_keyboard_and_open_when_shown(visit, several):
     assert "No claims were judged" in bare.inner_text()
 
 
+@pytest.mark.slow
 def test_another_steer_and_another_axis_draw_every_panel_again(visit, page):
     tab = visit(page)
     chart = tab.locator('[data-part="preference"] .plot')

@@ -391,6 +391,7 @@ def test_mistakes_of_the_other_verbs_are_one_sentence_too(tmp_path, mechsteer, m
     assert code == 2 and message in error and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_study_of_trained_steers_compares_them_and_says_which_gains_more(
     tmp_path, mechsteer, undrawn, little_chance, few_claims
 ):

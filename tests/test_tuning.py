@@ -74,6 +74,7 @@ def test_a_study_tries_as_many_settings_of_each_method_and_learns_by_the_best(tu
     assert "each the best of 3 settings" in tuned.summary["summary"]["comparison"][0]
 
 
+@pytest.mark.slow
 def test_what_is_not_tuned_says_so_and_more_settings_cost_what_is_new(tuned):
     asked = tuned.summary["settings"]
     settings = replace(Settings(pairs=asked["pairs"]), **{name: _as(value) for name, value in asked.items()})

@@ -29,6 +29,7 @@ from mechsteer.statistics.judging import Outcome
 ANALYSES = (manifold_exists, off_manifold, orthogonality, validity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", worlds.CASES, ids=lambda case: f"{case.analysis.NAME}: {case.world}")
 def test_a_verdict_is_the_planted_truth(case, monkeypatch):
     monkeypatch.setattr("analyses.claims.rivals.N_RESAMPLES", 100)
@@ -134,6 +135,7 @@ def test_the_rank_of_a_shift_is_its_share_among_random_directions():
         assert effects(by_rank(rank, noise=0.01)).rank[0] == pytest.approx(rank, abs=0.05)
 
 
+@pytest.mark.slow
 def test_noise_that_may_go_either_way_does_not_refute_that_a_steer_is_special():
     """Its size is never nothing, and its share of random directions hardly ever near it."""
     noisy = [orthogonality.run(by_rank(0.0, noise=1.2, seed=seed)) for seed in range(6)]

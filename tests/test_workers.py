@@ -29,6 +29,7 @@ def settings(tmp_path_factory) -> Settings:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_bytes_of_one(settings, tmp_path):
     one = run(replace(settings, jobs=1), tmp_path / "one" / "study", report=lambda line: None)
     told = []
@@ -54,6 +55,7 @@ class Broken(Objective):
 """
 
 
+@pytest.mark.slow
 def test_a_failure_in_a_worker_is_the_study_s(tmp_path, apart):
     (tmp_path / "broken.py").write_text(BROKEN)
     code, _, error = apart(
@@ -90,6 +92,7 @@ def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(se
         replace(settings, jobs=0)
 
 
+@pytest.mark.slow
 def test_nobody_is_left_behind_when_a_study_is_killed(tmp_path):
     command = [sys.executable, "-m", "mechsteer", "study", "--limit=32", "--site=1:resid_post", "--jobs=2", "--claims="]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
