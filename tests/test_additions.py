@@ -309,6 +309,7 @@ def study(extended):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_a_study_learns_sweeps_and_judges_by_them(study):
     table = pd.read_parquet(study / "sweeps.parquet")
     assert set(zip(table.method, table.form, strict=True)) == {

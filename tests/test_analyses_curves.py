@@ -195,6 +195,7 @@ def judged(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_an_analysis_judges_each_steer_and_what_is_of_none_once(judged):
     found = judge_again(judged, "preference_curve")
     methods = {claim.key.method for claim in found.claims}

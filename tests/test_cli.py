@@ -459,6 +459,7 @@ def test_figures_and_report_are_made_again_without_a_model(small_study, tmp_path
     assert code == 0 and Path(printed.strip()) == study / "report.html" and (study / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_sentence_and_what_was_done_is_kept(small_study, tmp_path):
     """A real signal to a real process."""
     command = [

@@ -257,6 +257,7 @@ def test_a_mirrored_sweep_has_mirrored_properties(curve):
         assert mirrored[other] == pytest.approx(-estimate, abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_lies_beyond_the_sweep_is_not_extrapolated():
     fit = fit_curve(PreferenceCurve, MULTIPLIERS, of_pairs(0.3 * MULTIPLIERS), n_starts=8, n_resamples=20)
     assert fit.status is FitStatus.AT_BOUND and fit.ok

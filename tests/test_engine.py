@@ -222,6 +222,7 @@ def test_an_infinite_shift_leaves_the_base_model_as_it_is(tiny):
     assert (shift[..., 1, :] == 0).all() and (shift[..., [0, 2], :] > 1e38).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
 def test_what_a_forward_gives_back_the_next_one_takes():
     """A process of its own, so that nothing else has told glibc what to do."""

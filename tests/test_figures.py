@@ -77,6 +77,7 @@ def test_a_figure_shows_nothing_but_the_numbers_beside_it(name, study, drawn, tm
     assert (drawn(name)[1] == pixels(MODULES[name].draw(study))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", ["acl", "neurips"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_as_wide_as_a_venue_sets_its_lines_and_no_words_are_cut_or_lie_on_others(name, width, study):
@@ -107,6 +108,7 @@ def words_of(figure: Figure, renderer):
                 yield axis.label.get_window_extent(renderer)
 
 
+@pytest.mark.slow
 def test_all_that_can_be_drawn_is_written_as_pdf_and_png_and_its_numbers_as_csv(study, tmp_path, monkeypatch):
     def save(figure: Figure, path: Path) -> list[Path]:
         return [path.with_suffix(suffix) for suffix in (".pdf", ".png")]
@@ -120,6 +122,7 @@ def test_all_that_can_be_drawn_is_written_as_pdf_and_png_and_its_numbers_as_csv(
     assert {path.stem for path in tmp_path.iterdir()} == names
 
 
+@pytest.mark.slow
 def test_drawing_again_gives_the_same_files(study, written, tmp_path):
     for name in AS_FILES:
         for path in draw_one(study, name, tmp_path):

@@ -470,6 +470,7 @@ def test_a_steer_that_is_used_at_another_precision_says_so(stories, capsys):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_measures_steers_of_others_beside_its_own(tmp_path, guestbook):
     from analyses.studies.settings import Settings
     from analyses.studies.study import run

@@ -167,6 +167,7 @@ def test_the_second_opening_unpacks_nothing_unless_the_cache_is_damaged(tiny_ggu
     assert len(unpacked) == 7
 
 
+@pytest.mark.slow
 def test_a_finished_study_of_a_file_is_told_without_its_model(tiny_gguf, tmp_path, monkeypatch, mechsteer, undrawn):
     monkeypatch.chdir(tmp_path)
     words = [*"bcdefghi"]

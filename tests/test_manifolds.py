@@ -486,6 +486,7 @@ def test_what_comes_later_is_placed_with_its_like_whatever_comes_along(clusters,
     np.testing.assert_allclose(map_of_clusters.place(later[:7]), places[:7], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_places_are_where_umaps_own_transform_starts(clusters, map_of_clusters):
     from umap.umap_ import compute_membership_strengths, smooth_knn_dist
 

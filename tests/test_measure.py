@@ -86,6 +86,7 @@ def test_a_sweep_equals_plain_hugging_face_with_a_raw_hook(stories, shared, mood
         handle.remove()
 
 
+@pytest.mark.slow
 def test_a_known_direction_moves_real_pairs_as_far_as_is_known(stories, mood):
     """Measured elsewhere: +0.56 becomes +2.82 or -1.36 by twice the difference of per-text means, added everywhere."""
     site = ms.Site(2, "resid_post")
@@ -182,6 +183,7 @@ def test_the_relative_shift_of_a_sweep_grows_with_the_multiplier(stories, mood, 
     assert (sweep.relative_shift[1] == 0).all() and (sweep.relative_shift[2] > 0).all()
 
 
+@pytest.mark.slow
 def test_auto_multipliers_reach_from_no_effect_to_chance(stories, mood, in_the_middle):
     grid = ms.find_multipliers(stories, in_the_middle, mood[0], n=21, max_pairs=16)
     sweep = ms.run_sweep(stories, in_the_middle, mood[0][:16], grid, progress=False)
@@ -194,6 +196,7 @@ def test_auto_multipliers_reach_from_no_effect_to_chance(stories, mood, in_the_m
     assert (utility[[0, -1]] < chance + 2).all() and (utility[[1, -2]] > 2 * chance).all()
 
 
+@pytest.mark.slow
 def test_the_chosen_site_beats_the_first_layer_and_says_why(stories, mood):
     choice = ms.choose_site(stories, mood[0], places=("resid_post",), max_pairs=24, progress=False)
     sites = choice.table.drop_duplicates("layer").set_index("layer")

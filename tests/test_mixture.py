@@ -81,6 +81,7 @@ def test_where_no_token_was_learnt_distance_is_undecided_and_the_dimension_is_no
     assert dimension.outcome is Outcome.SUPPORTED
 
 
+@pytest.mark.slow
 def test_a_torus_reads_as_two_dimensions_where_the_scale_is_coarser_than_its_noise():
     scale = manifold_exists.run(make(1000, n_pairs=250)).tables["scale"]
     torus = scale[scale.points == "held out"]

@@ -68,6 +68,7 @@ def options(shared, pairs, out, *more) -> tuple:
     )
 
 
+@pytest.mark.slow
 def test_the_study_of_a_real_model_writes_all_that_it_promises(shared, pairs, tmp_path, mechsteer, little_chance):
     code, printed, _ = mechsteer(*options(shared, pairs, tmp_path / "a", "--multipliers=-6:6:9"))
     # Half of the 24 pairs are measured.
@@ -351,6 +352,7 @@ def test_a_folder_without_a_study_is_named(tmp_path):
         Study.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_train_and_sweep_by_the_command_line_use_the_same_files(shared, pairs, tmp_path, mechsteer):
     model = ("--model", shared / "models/stories260K", "--pairs", pairs, "--device", "cpu")
     steer, table = tmp_path / "lora.safetensors", tmp_path / "sweep.parquet"

@@ -61,6 +61,7 @@ def tuned(tmp_path_factory) -> Study:
     return run(settings, folder / "study", report=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_study_tries_as_many_settings_of_each_method_and_learns_by_the_best(tuned):
     table = tuned.table("tuning")
     assert table.groupby("method").trial.apply(list).to_dict() == {"SFT": [0, 1, 2], "SPLIT": [0, 1, 2]}
