@@ -231,7 +231,7 @@ from mechsteer import cli
 
 files, *verbs = sys.argv[1:]
 for verb in verbs:
-    sys.argv = ["mechsteer", verb, "--extend", files, "--help"]
+    sys.argv = ["mechsteer", verb, "--extend", files, "--help-all"]
     with suppress(SystemExit):
         cli.main()
     print("\\0")

@@ -272,4 +272,4 @@ def test_every_verb_that_reads_pairs_takes_a_limit(tmp_path, mechsteer):
     asked = ("sweep", "--intervention", out, "--limit=7", "--multipliers=-1:1:3", "--device=cpu", "--json")
     assert json.loads(mechsteer(*asked, "--out", tmp_path / "s.parquet")[1])["n_pairs"] == 7
     for verb in ("site", "study"):
-        assert "--limit" in mechsteer(verb, "--help")[1]
+        assert "--limit" in mechsteer(verb, "--help-all")[1]

@@ -75,6 +75,26 @@ def test_every_verb_shows_an_example_that_can_be_copied(verb, mechsteer, termina
         assert LINES[verb].example in [line.strip(" `") for line in without_colours(text).splitlines()]
 
 
+@pytest.mark.parametrize("verb", LINES)
+def test_help_of_a_verb_is_a_screen_long_and_all_of_it_is_asked_for(verb, mechsteer, terminal):
+    line = LINES[verb]
+    own = line.verb()
+    for run in (mechsteer, terminal):
+        code, text, _ = run(verb, "--help")
+        _, everything, _ = run(verb, "--help-all")
+        assert code == 0 and len(text.splitlines()) < (40 if run is mechsteer else 80), text
+        if isinstance(own, cli.verbs.Several) or run is terminal:  # which breaks long names
+            continue
+        assert not set(line.first) - {item.name for item in own.params}
+        flags = {item.opts[0]: item.name for item in own.params if item.param_type_name == "option"}
+        shown, told = (re.findall(r"(?<!\S)--[\w-]+", without_colours(some)) for some in (text, everything))
+        assert flags.keys() <= set(told)
+        first = {flag for flag, name in flags.items() if not line.first or name in line.first}
+        assert first <= set(shown)
+        if line.first:
+            assert f"{len(flags) - len(first)} more options: `mechsteer {verb} --help-all`" in text
+
+
 @pytest.mark.parametrize("command", [line.example for line in LINES.values()])
 def test_every_example_parses(command):
     name, verb, *arguments = shlex.split(command)

@@ -16,6 +16,7 @@ CONTENTS = {
         Line(
             "study", "Learn steers, sweep them, fit the curves, compare, judge.",
             "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
+            first="model pairs prompt_format site methods forms out",
         ),
         Line(
             "campaign", "Run a grid of studies, and tell what held where.",
@@ -26,6 +27,7 @@ CONTENTS = {
         Line(
             "judge", "Score what every steer of a finished study writes.",
             "mechsteer judge results/guestbook --judge exact,rules",
+            first="judge scale concept queries samples dry_run",
         ),
         Line(
             "show", "Print a study's verdict again, or open one claim.",
@@ -54,22 +56,27 @@ CONTENTS = {
         Line(
             "pairs", "Check pairs: what is wrong with them, and what to do.",
             "mechsteer pairs pairs.jsonl --model gpt2",
+            first="test_pairs model columns group limit prompt_format as_json",
         ),
         Line(
             "site", "Compare all sites, and recommend one and a multiplier.",
             "mechsteer site --model gpt2 --pairs pairs.jsonl",
+            first="model pairs limit prompt_format layers_after",
         ),
         Line(
             "train", "Learn a vector, a LoRA or a local weight from pairs.",
             "mechsteer train --site 2:mlp.out --form lora --out lora.safetensors",
+            first="site out model pairs form method recipe steps learning_rate validation",
         ),
         Line(
             "sweep", "Measure preference and utility at every multiplier.",
             "mechsteer sweep --intervention lora.safetensors --out sweep.parquet",
+            first="intervention out model pairs limit multipliers positions",
         ),
         Line(
             "generate", "Show what the model writes at several multipliers.",
             'mechsteer generate --intervention lora.safetensors -m 1 "and the soup ?"',
+            first="intervention model prompt_format multipliers max_new_tokens temperature seed",
         ),
     ),
     "Use a steer": (
@@ -80,14 +87,17 @@ CONTENTS = {
         Line(
             "export", "Write a steer as other programs read it, and prove it.",
             "mechsteer export lora.safetensors --to peft --out lora",
+            first="to out multiplier model pairs",
         ),
         Line(
             "serve", "Answer OpenAI's requests on this machine; each may steer.",
             "mechsteer serve --intervention lora.safetensors",
+            first="intervention model prompt_format rule port batch queue device",
         ),
         Line(
             "play", "Steer a model by hand, on a page of this machine.",
             "mechsteer play guestbook lora.safetensors",
+            first="prompt prompt_format rule port device",
         ),
         Line(
             "push", "Publish a steer with a card: how it was learned, what it does.",

@@ -7,17 +7,22 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from ..errors import InputError
 
+HELP_ALL = "--help-all"
+
 
 class Line(TyperCommand):
-    """A verb as the table of contents shows it, with an example for its help; its `file` is called as it is, unless named."""
+    """A verb as the table of contents shows it, with an example for its help; its `file` is called as it is, unless named.
 
-    def __init__(self, name: str, line: str, example: str, file: str | None = None):
+    Of a verb with many options, `first` names those that its help describes; `--help-all` describes the rest too.
+    """
+
+    def __init__(self, name: str, line: str, example: str, file: str | None = None, first: str = ""):
         super().__init__(name, short_help=line)
-        self.example, self._file = example, file or name
+        self.example, self._file, self.first = example, file or name, first.split()
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **more: Any) -> Any:
         """Where a verb is run or asked for help: the verb itself takes over."""
@@ -32,11 +37,30 @@ class Line(TyperCommand):
             return command_of(found)
         app = typer.Typer(add_completion=False)
         app.command(self.name, cls=Verb, epilog=epilog)(found)
-        return command_of(app)
+        verb = command_of(app)
+        verb.first = self.first
+        return verb
 
 
 class Verb(TyperCommand):
     """A verb whose mistakes are told in the words of its options."""
+
+    first: Sequence[str] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if HELP_ALL in args:
+            self.first, args = (), ["--help"]
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: Any) -> str:
+        """Where some options come first, those alone."""
+        options = [item for item in self.params if isinstance(item, TyperOption)]
+        rest = [item for item in options if self.first and item.name not in self.first]
+        for item in rest:
+            item.hidden = True
+        if rest:
+            self.epilog = f"{len(rest)} more options: `{ctx.command_path} {HELP_ALL}`.\n\n{self.epilog}"
+        return super().get_help(ctx)
 
     def invoke(self, ctx: Any) -> Any:
         try:
