@@ -21,6 +21,8 @@ real: .venv/ready  ## a real model and one concept, in ten minutes; MECHSTEER_MO
 # Apart from the study: another processor rounds otherwise, and a study changes no tracked file.
 pictures: study  ## the README's pictures, drawn anew
 	cp results/guestbook/figures/preference_utility.png results/guestbook/figures/frontier.png docs/
+	chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 --window-size=1440,900 \
+	  --screenshot=docs/page.png "file://$(CURDIR)/results/guestbook/report.html"
 
 test: .venv/ready  ## the tests, but those that take long
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"

@@ -67,7 +67,7 @@ def verdict_on_page(study: Study, sweep: Sweep) -> Verdict:
 
 
 def verdict_view(verdict: Verdict) -> dict[str, Any]:
-    """As the page shows it; the three texts stand beside the curves."""
+    """As the page shows it; its three texts stand beside the curves, as those of all queries do."""
     rows = [{"label": label, "words": words} for label, words in verdict.rows if (label, words) not in verdict.texts]
     return {"ended": verdict.ended.value, "headline": verdict.headline, "rows": rows}
 

@@ -97,7 +97,8 @@ function curvePanel(view, panel, quantity, name) {
       if (curve.fit?.ok) {
         figure.line(view.places(curve.fit.x), numbers(curve.fit.y), { line_color: colour(name), line_width: 1.5 });
         figure.scatter(x, numbers(curve.fit.held_out), { marker: "x", size: 6, line_color: colour("ink") });
-        words = `line: the paper's curve; ×: predicted while held out, R² ${shown(curve.fit.score.held_out_r_squared, 4)}`;
+        const { held_out_r_squared: inside, end_error: ends } = curve.fit.score;
+        words = `line: the paper's curve; ×: predicted while held out, R² ${shown(inside, 3)} but for both ends, which miss by ${shown(ends, 2)} nats`;
       } else if (curve.fit) words = `the fit ended as “${curve.fit.status}”`;
       note.textContent = `Points: mean over ${curve.n} pairs, band: 95 %; ${words}. Shaded: useful.`;
       if (beside) note.prepend(...legend([[steer.name, name, "circle"], [beside.name, "orange", "circle"]]).childNodes, make("br"));

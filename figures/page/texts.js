@@ -55,8 +55,11 @@ function textsPanel(view, panel) {
     if (!rows.length) return null;
     const get = (name, row) => table.get(name)?.[row], multipliers = [...new Set(rows.map((row) => get("multiplier", row)))];
     const closest = (m) => multipliers.reduce((a, b) => (Math.abs(b - m) < Math.abs(a - m) ? b : a));
-    const here = closest(steer.multipliers[index]), base = closest(0);
-    return { table, get, here, base, rows: rows.filter((row) => get("multiplier", row) === here), all: rows };
+    const here = closest(steer.multipliers[index]), base = closest(0), opposite = closest(-here);
+    const textsAt = (m) => new Map(rows.filter((row) => get("multiplier", row) === m).map((row) => [get("pair", row), get("text", row)]));
+    // Where it flips is seen by both directions; what is shown already is not told again.
+    const others = [["unsteered", base], [`m = ${shown(opposite)}`, opposite]].filter(([, m], i) => m !== here && (i === 0 || m !== base));
+    return { table, get, here, rows: rows.filter((row) => get("multiplier", row) === here), others: others.map(([words, m]) => [words, textsAt(m)]) };
   };
   return {
     async draw() {
@@ -74,14 +77,13 @@ function textsPanel(view, panel) {
       }
       const { get } = own, checked = Boolean(own.table.get("marks")), concept = checked ? view.study.concept : null;
       const written = (found, row) => (checked ? markedText(found.get("text", row), found.get("marks", row), concept) : [found.get("text", row)]);
-      const baseTexts = new Map(own.all.filter((row) => get("multiplier", row) === own.base).map((row) => [get("pair", row), get("text", row)]));
       container.replaceChildren(...own.rows.map((row) => {
         const pair = get("pair", row), otherRow = other?.rows.find((each) => other.get("pair", each) === pair);
         return make("div", { class: "text-row" },
           make("p", { class: "query" }, get("query", row) || "(no query)"),
           make("p", { class: "steered" }, ...written(own, row)),
           otherRow === undefined ? null : make("p", { class: "steered" }, `${beside.name}: `, ...written(other, otherRow)),
-          own.here === own.base ? null : make("p", { class: "base" }, `unsteered: ${baseTexts.get(pair)}`),
+          ...own.others.map(([words, texts]) => make("p", { class: "base" }, `${words}: ${texts.get(pair)}`)),
           make("p", { class: "pills" }, ...this.pills(own.table, row, pair, concept)));
       }));
       note.replaceChildren(`Continued greedily at m = ${shown(own.here)}. `, ...(checked ? [
