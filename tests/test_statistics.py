@@ -17,7 +17,7 @@ from mechsteer.statistics.intervals import (
     resampled_means,
     resampled_squares,
 )
-from mechsteer.statistics.judging import Outcome, judge_all, p_value
+from mechsteer.statistics.judging import Outcome, judge_all, p_value, p_words
 
 
 def mean_difference(first, second):
@@ -180,3 +180,7 @@ def test_what_asks_several_things_holds_if_all_do_and_not_if_any_does_not():
 
 def test_folds_alternate():
     assert alternate_folds(5).tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_p_value_that_no_resample_tells_is_told_as_small_and_never_as_zero():
+    assert [p_words(p) for p in (0.0, 9e-5, 1e-4, 0.0123, 1.0)] == ["< 0.0001", "< 0.0001", "0.0001", "0.012", "1"]

@@ -10,6 +10,7 @@ from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.judging import RATE, of_effect
 from analyses.claims import CLAIMS
 from mechsteer.families import form_title
+from mechsteer.statistics.judging import p_words
 from mechsteer.store.atomic import write_atomically
 
 from ..campaigns import short
@@ -152,7 +153,7 @@ def _forest(row: dict[str, Any], claims: pd.DataFrame) -> dict[str, Any]:
         "rows": [
             line(said) | {
                 "cell": said["cell"], "mark": MARKS[said["outcome"]], "outcome": said["outcome"], "because": said["because"],
-                "p": "" if np.isnan(said["p_value"]) else f"p = {said['p_value']:.2g}",
+                "p": "" if np.isnan(said["p_value"]) else f"p {p_words(said['p_value'])}",
             }
             for said in own.to_dict("records")
         ],

@@ -8,7 +8,7 @@ from typing import Any
 from analyses.claims import CHECKS, CLAIMS, THEMES, theme_of
 from analyses.studies.finished import Study
 from analyses.verdict.verdict import judged_sweeps
-from mechsteer.statistics.judging import Claim
+from mechsteer.statistics.judging import Claim, p_words
 
 from .contents import verdict_on_page, verdict_view
 from .numbers import estimated, shown
@@ -105,7 +105,7 @@ def _row(claim: Claim) -> dict[str, Any]:
         "subject": str(claim.key) + against,
         "steer": (claim.key.steer or claim.key.sites) + against,
         "shown": estimated(row["estimate"], row["low"], row["high"]),
-        "p": "" if row["p_value"] is None else f"{row['p_value']:.2g}",
+        "p": "" if row["p_value"] is None else p_words(row["p_value"]),
         "mark": MARKS[row["outcome"]],
     }
 

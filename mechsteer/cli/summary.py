@@ -182,7 +182,9 @@ def told_claim(content: dict[str, Any]) -> Iterator[Block]:
         ]
         said.append(("because", row["because"]))
         if row["p_value"] is not None:
-            said.append(("p", f"{number(row['p_value'], 2)}, corrected for all tests of the study"))
+            from ..statistics.judging import p_words  # which needs numpy, and help does not
+
+            said.append(("p", f"{p_words(row['p_value'])}, corrected for all tests of the study"))
         yield Table.of(f"{row['name']}, {row['subject']}", ("", ""), said)
     for table in content["tables"]:
         yield _rows(table["file"], table["rows"])

@@ -125,6 +125,15 @@ def judge_all(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.SUPPORTED if found == {Outcome.SUPPORTED} else Outcome.INCONCLUSIVE
 
 
+LEAST_P = 1e-4
+"""Smaller ones are read off a normal tail where no resample lies."""
+
+
+def p_words(p: float) -> str:
+    """A p-value as it is told: 0.012, or < 0.0001."""
+    return f"< {LEAST_P:f}".rstrip("0") if p < LEAST_P else f"{p:.2g}"
+
+
 def p_value(samples: Float[ndarray, " resamples"], supported: tuple[float, float], outcome: Outcome) -> float:
     """How likely resamples of the estimate make it that an outcome of `judge` is wrong, twice the share on the wrong side.
 
