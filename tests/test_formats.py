@@ -50,7 +50,7 @@ def steer_of(
 def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, place):
     model = tiny("llama")
     several = FORMATS[format].get("SAYS").get("several", True)
-    layers = (1, 2) if several and format != "persona-vectors" else (1,)
+    layers = (1, 2) if several else (1,)
     steer = steer_of(form, place, model, layers, bias=format != "gguf-lora")
     done = ms.export(steer, tmp_path / OUT.get(format, "steer"), format, model=model)
     if format not in read_formats():
@@ -130,6 +130,32 @@ def test_what_stands_beside_a_file_is_believed_of_that_file_alone(tiny, tmp_path
     beside.unlink()
     with pytest.raises(InputError, match="does not say what its numbers are"):
         ms.load_intervention(path)
+
+
+def test_what_lies_beside_a_direction_is_of_all_that_makes_it_up_and_takes_no_place_of_another(tiny, tmp_path):
+    steer = random_intervention("vector", ms.Site(1, "resid_pre"), tiny("llama"))
+    path = ms.export(steer, tmp_path / "ours/direction.pt", "refusal-direction").path
+    metadata = path.with_name("direction_metadata.json")
+    metadata.write_text(json.dumps({"pos": -1, "layer": 2}))
+    with pytest.raises(InputError, match=r"direction_metadata\.json' is not the file that .* speaks of"):
+        ms.load_intervention(path)
+    # Its own it writes again.
+    assert ms.load_intervention(ms.export(steer, path, "refusal-direction").path).sites == steer.sites
+    theirs = tmp_path / "theirs/direction_metadata.json"
+    theirs.parent.mkdir()
+    theirs.write_text('{"pos": -2, "layer": 10}')
+    with pytest.raises(InputError, match=r"direction_metadata\.json' is there already, and no export wrote it"):
+        ms.export(steer, theirs.with_name("direction.pt"), "refusal-direction")
+    assert [*theirs.parent.iterdir()] == [theirs] and json.loads(theirs.read_text())["layer"] == 10
+
+
+@pytest.mark.parametrize(("format", "place"), [("persona-vectors", "resid_post"), ("refusal-direction", "resid_pre")])
+def test_what_cannot_be_read_again_does_not_stay(tiny, tmp_path, monkeypatch, format, place):
+    def read(path, **answers):
+        raise InputError("It cannot be read.")
+
+    monkeypatch.setattr(f"mechsteer.formats.{format.replace('-', '_')}.read", read)
+    refused(random_intervention("vector", ms.Site(1, place), tiny("llama")), tmp_path, format, "cannot be read")
 
 
 def test_what_a_file_leaves_open_is_asked_for_and_said_behind_its_name(tmp_path):
@@ -389,6 +415,17 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
         tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="1:resid_post"
     )
     assert persona.parameters["direction"].tolist() == [8, 9, 10, 11]
+    both = ms.load_intervention(
+        tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="1:resid_post,0:resid_post"
+    )
+    assert [shift.norm for shift in both.shifts.values()] == [
+        torch.arange(4.0, 8.0).norm(),
+        persona.parameters["direction"].norm(),
+    ]
+    with pytest.raises(InputError, match="1:mlp.out is another place"):
+        ms.load_intervention(
+            tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="0:resid_post,1:mlp.out"
+        )
     said = {"model_type": "llama", "directions": {"3": [1.0, 2.0], "4": [3, 4]}, "explained_variances": {"3": 1.0}}
     (tmp_path / "a.svec").write_text(json.dumps(said))
     behaviour = ms.load_intervention(tmp_path / "a.svec", layers="4")

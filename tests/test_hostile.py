@@ -39,7 +39,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_or_is_a_steer(tiny, tmp_path, f
         said = {} if has_beside or format != "persona-vectors" else {"site": "1:resid_post"}
         if not has_beside:
             beside.unlink()
-        files = [file for file in path.iterdir() if file != beside] if path.is_dir() else [path]
+        files = [file for file in (path if path.is_dir() else path.parent).iterdir() if file != beside]
         whole = {file: file.read_bytes() for file in files}
         damage(rng.choice(sorted(files)), rng)
         is_whole = all(file.is_file() and file.read_bytes() == content for file, content in whole.items())

@@ -17,7 +17,7 @@ from ..models.model import Model
 from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..registry import Member
-from .beside import BESIDE, Beside, others_in, place_of, write_beside
+from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
 from .named import written_formats
 
@@ -43,7 +43,8 @@ class Exported:
 
 def save_intervention(intervention: Intervention, path: str | Path, format: str = "mechsteer") -> Path:
     """Write an intervention in a format, by default our own; every number must be one."""
-    return _write(intervention, Path(path), FORMATS[format], None)
+    _write(intervention, Path(path), FORMATS[format], None)
+    return Path(path)
 
 
 def export(
@@ -63,7 +64,8 @@ def export(
     """
     path, member = Path(path), FORMATS[format]
     read_as = None if member.get("ASKS") is None else format
-    if path.is_dir() and (others := others_in(path, read_as)):
+    here = {file.name for file in path.iterdir() if file.is_file()} if path.is_dir() else set()
+    if others := sorted(here - exported(path, read_as) - {BESIDE}):
         raise InputError(
             f"{str(path)!r} holds {others[0]!r}, which no export as {format} wrote. Name a new folder as --out."
         )
@@ -76,7 +78,7 @@ def export(
     notes = tuple(_notes(intervention, member, multiplier))
     written = _write(intervention, path, member, model)
     if format == "mechsteer":
-        place_of(written).unlink(missing_ok=True)
+        place_of(path).unlink(missing_ok=True)
     else:
         said = {"site": write_sites(intervention.sites)}
         if model is not None:
@@ -84,14 +86,20 @@ def export(
         answers = {**(member.get("ASKS") or {}), **member.get("MAY", {})}
         asked = {name: said[name] for name in answers if said.get(name)}
         beside = Beside(read_as, asked, asdict(intervention.origin), notes)
-        write_beside(written, beside, _files(written), multiplier=multiplier)
+        written.append(write_beside(path, beside, written, multiplier=multiplier))
     if read_as is None:
-        return Exported(written, format, notes, None)
-    again = load_intervention(written, format=format)
+        return Exported(path, format, notes, None)
+    try:
+        again = load_intervention(path, format=format)
+    except Exception:
+        # Nobody else could read them either.
+        for file in written:
+            file.unlink()
+        raise
     difference = largest_difference(intervention, again)
     if model is None or pairs is None:
-        return Exported(written, format, notes, difference)
-    return Exported(written, format, notes, difference, *_losses(intervention, again, model, pairs))
+        return Exported(path, format, notes, difference)
+    return Exported(path, format, notes, difference, *_losses(intervention, again, model, pairs))
 
 
 def largest_difference(one: Intervention, other: Intervention) -> float:
@@ -116,7 +124,8 @@ def _losses(one: Intervention, other: Intervention, model: Model, pairs: Pairs) 
     return float(np.abs(losses[0] - losses[1]).max()), float(np.abs(losses[0][:, 1] - losses[0][:, 0]).max())
 
 
-def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> Path:
+def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> list[Path]:
+    """The files that make up the steer."""
     intervention.check_finite()
     _check_sayable(intervention, member)
     write = FORMATS.load(member.name).write
@@ -179,8 +188,3 @@ def _notes(intervention: Intervention, member: Member, multiplier: float) -> Ite
         yield f"It was learned on the model at {origin.dtype}; at another precision its effects may differ a little."
     if origin.prompt_format not in ("", "raw") and member.name != "mechsteer":
         yield f"It was learned from prompts in the format {origin.prompt_format}."
-
-
-def _files(path: Path) -> list[Path]:
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in found if file.is_file() and file.name != BESIDE]

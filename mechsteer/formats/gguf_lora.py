@@ -52,7 +52,7 @@ def read(path: Path) -> Intervention:
     return join(parts)
 
 
-def write(intervention: Intervention, path: Path, model: Any) -> Path:
+def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
     """llama.cpp has one alpha for all ranks, so that 0, which leaves factors as they are, is written."""
     tensors: dict[str, torch.Tensor] = {}
     for site, shift in intervention.shifts.items():
@@ -62,7 +62,7 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
                 f"The {shift.form} at {site} has a bias, and a LoRA of llama.cpp has none. Export it as peft, or merged."
             )
         tensors |= {f"{tensor_of(site)}.lora_a": down, f"{tensor_of(site)}.lora_b": up}
-    return write_gguf(path, architecture_of(model), KIND | {"adapter.lora.alpha": 0.0}, tensors)
+    return [write_gguf(path, architecture_of(model), KIND | {"adapter.lora.alpha": 0.0}, tensors)]
 
 
 def architecture_of(model: Any) -> str:

@@ -48,14 +48,14 @@ def read(path: Path, layers: str = "") -> Intervention:
     return join([SteeringVector(Site(layer, "resid_post"), directions[layer], origin=origin) for layer in chosen])
 
 
-def write(intervention: Intervention, path: Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """llama.cpp adds `direction.N` to the output of block N, and refuses N = 0."""
     if intervention.sites[0].layer == 0:
         raise InputError(
             "llama.cpp adds no control vector to the output of block 0, and refuses a file that has one. Learn at a later "
             "layer, or choose another format."
         )
-    return write_directions(intervention, path)
+    return [write_directions(intervention, path)]
 
 
 def write_directions(intervention: Intervention, path: Path) -> Path:

@@ -121,7 +121,7 @@ def _shards(source: Source) -> Iterator[Path]:
     yield from (source.path(name) for name in names)
 
 
-def write(intervention: Intervention, path: Path, model: Any) -> Path:
+def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
     """The model's own checkpoint, shard by shard, with the weights at the sites changed; all else is copied as it is."""
     source = _files(model.name, model.dtype, model.revision or "")
     if source.folder is not None and source.folder.resolve() == path.resolve():
@@ -139,6 +139,7 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
             f"{str(path)!r} holds {stale[0]} already, which is no file of {model.name}. Name another --out."
         )
     path.mkdir(parents=True, exist_ok=True)
+    written = []
     for shard in _shards(source):
         with safe_open(shard, framework="pt") as file:
             metadata = file.metadata()
@@ -146,13 +147,15 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
         for name, tensor in tensors.items():
             if (place := _key(name)) in left:
                 tensors[name] = (tensor.float() + left.pop(place)).to(tensor.dtype).contiguous()
-        write_atomically(
-            path / shard.name, lambda to, tensors=tensors, metadata=metadata: save_file(tensors, to, metadata)
+        written.append(
+            write_atomically(
+                path / shard.name, lambda to, tensors=tensors, metadata=metadata: save_file(tensors, to, metadata)
+            )
         )
     for name in source.files:
         if not name.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf")):
-            shutil.copyfile(source.path(name), path / name)
-    return path
+            written.append(Path(shutil.copyfile(source.path(name), path / name)))
+    return written
 
 
 def _changes(intervention: Intervention, model: Any, is_transposed: bool) -> dict[tuple[Site, str], Tensor]:

@@ -129,7 +129,7 @@ def _text(config: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def write(intervention: Intervention, path: Path, model: Any) -> Path:
+def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
     """A folder that `PeftModel.from_pretrained` opens on the model; a vector is the bias of a LoRA of zeros."""
     tensors: dict[str, torch.Tensor] = {}
     ranks: dict[str, int] = {}
@@ -153,6 +153,5 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
         "inference_mode": True,
     }  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
-    write_tensors(save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt"}), path / WEIGHTS)
-    write_json(config, path / CONFIG)
-    return path
+    content = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt"})
+    return [write_tensors(content, path / WEIGHTS), write_json(config, path / CONFIG)]

@@ -52,7 +52,7 @@ def read(path: Path) -> Intervention:
     return join(parts)
 
 
-def write(intervention: Intervention, path: Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """Its fields, so that `SteeringVector(**torch.load(path))` is the package's own."""
     places = {site.place for site in intervention.sites}
     if len(places) > 1:
@@ -63,4 +63,4 @@ def write(intervention: Intervention, path: Path) -> Path:
         for site, shift in intervention.shifts.items()
         for direction in shift.tensors.values()
     }
-    return write_pickle({FIELD: layers, "layer_type": kind}, path)
+    return [write_pickle({FIELD: layers, "layer_type": kind}, path)]
