@@ -1,5 +1,6 @@
 """LoRA adapters of llama.cpp: changes of weights of rank r, at as many tensors as one likes, for every token."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path) -> Intervention:
     """A LoRA at each tensor's site; alpha / rank is folded in."""
-    said, tensors = read_gguf(path)
-    if any(said.get(name) != value for name, value in KIND.items()):
-        raise InputError(f"{str(path)!r} is a GGUF file, but not a LoRA. Pass a LoRA, or a control vector.")
+
+    def check(said: Mapping[str, Any], names: Sequence[str]) -> None:
+        if any(said.get(name) != value for name, value in KIND.items()):
+            raise InputError(f"{str(path)!r} is a GGUF file, but not a LoRA. Pass a LoRA, or a control vector.")
+
+    said, tensors = read_gguf(path, check)
     alpha, parts = said.get("adapter.lora.alpha"), []
     origin = Origin(positions="every", settings=settings_of(said))
     sites = sites_of_tensors(sorted({name.rpartition(".lora_")[0] for name in tensors}))

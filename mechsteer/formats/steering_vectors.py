@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from ..errors import InputError
 from ..interventions.base import Intervention, Origin
 from ..interventions.joint import join
@@ -47,7 +45,7 @@ def read(path: Path) -> Intervention:
     for layer, value in layers.items():
         if not isinstance(layer, int) or isinstance(layer, bool):
             raise damaged(path, f"its layer {layer!r} is no number")
-        direction = tensor_in(value.flatten() if isinstance(value, Tensor) else value, path, (1,))
+        direction = tensor_in(value, path, (1, 2)).flatten()
         parts.append(SteeringVector(Site(layer, PLACES[kind]), direction, origin=Origin(positions="every")))
     return join(parts)
 
