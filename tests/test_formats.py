@@ -11,8 +11,11 @@ from safetensors.torch import save_file
 
 import mechsteer as ms
 from mechsteer import InputError
+from mechsteer.cli.options import open_steered
 from mechsteer.families import FORMATS
 from mechsteer.formats.exporting import largest_difference
+from mechsteer.formats.gguf_files import write_gguf
+from mechsteer.formats.imported import for_study
 from mechsteer.formats.loading import check_model
 from mechsteer.formats.modules import module_of, sites_of_modules
 from mechsteer.formats.named import read_formats, written_formats
@@ -497,14 +500,47 @@ def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
     assert code == 0 and "Name the format" in said and "shape (4,)" in said
     code, said, _ = mechsteer("inspect", f"{tmp_path / 'vector.pt'}#format=easyedit")
     assert code == 0 and "#layer=...: the block, counted from 0" in said
+    code, _, error = mechsteer("inspect", tmp_path / "vector.pt", "--pairs", "guestbook/sentiment")
+    assert code == 2 and "--pairs came without --model" in error
 
 
-def test_a_steer_that_is_used_at_another_precision_says_so(stories, capsys):
+def test_what_a_file_hints_of_its_model_is_told(tmp_path, mechsteer):
+    path = write_gguf(
+        tmp_path / "a.gguf", "controlvector", {"controlvector.model_hint": "qwen2"}, {"direction.1": torch.ones(4)}
+    )
+    code, said, _ = mechsteer("inspect", path)
+    assert code == 0 and "the model that it was made for; its controlvector.model_hint is 'qwen2'" in said
+    assert "adds m·(ΔW h + Δb) to the output" in said
+
+
+def test_a_shift_of_any_width_says_which_it_has(tiny):
+    with pytest.raises(InputError, match=r"This vector has width 128, but the site 1:resid_post of .* has width 32\."):
+        ms.SteeringVector("1:resid_post", torch.ones(128)).check_fits(tiny("llama"))
+
+
+def test_a_steer_that_is_used_at_another_precision_says_so(stories, tmp_path, capsys):
     vector = ms.SteeringVector("1:resid_post", torch.ones(64), origin=ms.Origin(dtype="bfloat16"))
     check_model(vector, stories)
     assert "learned at bfloat16 and is used at float32" in capsys.readouterr().err
     check_model(dataclasses.replace(vector, origin=ms.Origin(dtype="float32")), stories)
     assert not capsys.readouterr().err
+    other = ms.Origin(model="other-Q4_1.gguf", fingerprint="0" * 16, dtype="bfloat16")
+    vector = dataclasses.replace(vector, origin=other)
+    with pytest.raises(InputError, match="made for another model; .*precision \\('bfloat16' against 'float32'\\)"):
+        check_model(vector, stories)
+    place = {"device": "cpu", "device_map": None, "dtype": None}
+    open_steered(vector.save(tmp_path / "a.safetensors"), stories.name, rule=None, any_model=True, **place)
+    assert "'other-Q4_1.gguf' against" in (said := capsys.readouterr().err) and "precision ('bfloat16'" in said
+
+
+def test_a_study_says_so_of_a_steer_of_another_precision(stories, tmp_path, capsys):
+    origin = ms.Origin(fingerprint=stories.fingerprint, dtype="bfloat16")
+    path = ms.SteeringVector("1:resid_post", torch.ones(64), origin=origin).save(tmp_path / "a.safetensors")
+    for_study(str(path), "a", stories.identity, "raw")
+    assert "learned at bfloat16 and is used at float32" in capsys.readouterr().err
+    other = dataclasses.replace(stories.identity, weights="0" * 16)
+    with pytest.raises(InputError, match="learned at bfloat16, and the study is at float32"):
+        for_study(str(path), "a", other, "raw")
 
 
 @pytest.mark.slow
