@@ -286,6 +286,24 @@ def test_a_merged_checkpoint_needs_a_bias_for_a_bias(stories, tmp_path):
     refused(vector, tmp_path, "merged", "has no bias of its own.*peft", model=stories)
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_checkpoints_of_two_dtypes_are_compared_as_they_are(tmp_path, ours, theirs):
+    hf = build_hf("llama")
+    hf.to(getattr(torch, ours)).save_pretrained(tmp_path / "base")
+    hf = build_hf("llama").to(getattr(torch, theirs)) if ours == "float32" else hf.to(torch.float32)
+    with torch.no_grad():
+        hf.model.layers[1].mlp.down_proj.weight.add_(1e-6)
+    hf.save_pretrained(tmp_path / "after")
+    if ours == "bfloat16":
+        # Less than a step of bfloat16 is a change.
+        steer = ms.load_intervention(tmp_path / "after", base=str(tmp_path / "base"))
+        assert steer.sites == (ms.Site(1, "mlp.out"),)
+        torch.testing.assert_close(steer.parameters["weight"], torch.full((32, 48), 1e-6), atol=1e-7, rtol=0)
+        return
+    with pytest.raises(InputError, match="base' is in float32 and .*after' in bfloat16, so .* by rounding alone"):
+        ms.load_intervention(tmp_path / "after", base=str(tmp_path / "base"))
+
+
 def test_a_refused_export_leaves_an_earlier_one_as_it_was(tiny, tmp_path):
     steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
     path = ms.export(steer, tmp_path / "adapter", "peft", model=tiny("llama")).path
