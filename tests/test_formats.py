@@ -84,16 +84,16 @@ def refused(steer, tmp_path, format, message, **more):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_what_a_format_has_no_words_for_is_refused_with_the_reason_and_what_is_not(tiny, tmp_path):
+def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not(tiny, tmp_path):
     model = tiny("llama")
     middle = random_intervention("vector", ms.Site(1, "resid_mid"), model)
     after = random_intervention("vector", ms.Site(1, "resid_post"), model)
-    refused(middle, tmp_path, "peft", "no words for the place resid_mid.*can be written as mechsteer")
-    refused(after, tmp_path, "gguf-lora", "no words for a vector.*gguf-vector", model=model)
-    refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "no words for a lora.*peft")
-    refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "no words for the rule project_out")
+    refused(middle, tmp_path, "peft", "cannot express the place resid_mid.*can be written as mechsteer")
+    refused(after, tmp_path, "gguf-lora", "cannot express a vector.*gguf-vector", model=model)
+    refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "cannot express a LoRA.*peft")
+    refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "cannot express the rule project_out")
     only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
-    refused(only, tmp_path, "gguf-vector", "no words for the positions 'completion' .*#positions=every.*easysteer")
+    refused(only, tmp_path, "gguf-vector", "cannot express the positions 'completion' .*#positions=every.*easysteer")
     refused(random_intervention("vector", ms.Site(0, "resid_post"), model), tmp_path, "gguf-vector", "block 0")
     refused(
         random_intervention("local_weight", ms.Site(1, "mlp.out"), model), tmp_path, "gguf-lora", "bias", model=model
@@ -103,7 +103,7 @@ def test_what_a_format_has_no_words_for_is_refused_with_the_reason_and_what_is_n
         ms.join([after], rule=ms.ProjectOut()), tmp_path, "mechsteer", "rule project_out a multiplier", multiplier=2.0
     )
     refused(after, tmp_path, "easyedit", "only read")
-    refused(after, tmp_path, "word", "unknown. Choose")
+    refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
 
 
 def test_the_multiplier_becomes_part_of_what_is_written_and_it_is_said(tiny, tmp_path):
@@ -308,7 +308,7 @@ def test_a_refused_export_leaves_an_earlier_one_as_it_was(tiny, tmp_path):
     steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
     path = ms.export(steer, tmp_path / "adapter", "peft", model=tiny("llama")).path
     before = {file: file.read_bytes() for file in path.iterdir()}
-    with pytest.raises(InputError, match="no words for the place"):
+    with pytest.raises(InputError, match="cannot express the place"):
         ms.export(random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama")), path, "peft")
     assert {file: file.read_bytes() for file in path.iterdir()} == before
     # One that is not refused takes its place, our own format with nothing beside it.
@@ -464,7 +464,7 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
     assert ms.load_intervention(tmp_path, row=1, site="8:mlp.out").sites == (ms.Site(8, "mlp.out"),)
 
 
-def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path):
+def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path, mechsteer):
     steer = steer_of("vector", "resid_post", tiny("llama"), (0, 2))
     done = ms.export(steer, tmp_path / "steer", "easysteer")
     path = done.path
@@ -473,6 +473,8 @@ def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path):
     assert vector["layers"] == [0, 2] and vector["apply"] == {"prompt": "all", "generation": "all"}
     assert vector["algorithm"] == "direct" and vector["scale"] == 1 and vector["normalize"] is False
     assert largest_difference(steer, ms.load_intervention(vector["source"])) == 0
+    file = steer.save(tmp_path / "a.safetensors")
+    assert "cannot be read back" in mechsteer("export", file, "--to", "easysteer", "--out", path)[1]
 
 
 def test_every_token_is_steered_or_all_but_the_one_that_begins_a_text(tiny):
@@ -509,7 +511,7 @@ def test_the_command_line_exports_inspects_and_uses_what_it_wrote(guestbook, tmp
     )
     assert code == 0 and len(json.loads(said)["answers"]["the soup"]) == 2
     code, _, error = mechsteer("export", path, "--to", "gguf-vector", "--out", tmp_path / "a.gguf")
-    assert code == 2 and "no words for a lora" in error
+    assert code == 2 and "cannot express a LoRA" in error
 
 
 def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
