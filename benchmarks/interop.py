@@ -191,7 +191,7 @@ def page(cells: list[Cell], families: list[str]) -> str:
         "`make interop` writes this page. Layers count from 0: the output of block *b*, `b:resid_post`, is index *b* + 1 of",
         "Hugging Face's `hidden_states` and `direction.b` of llama.cpp.",
         "",
-        "| format | what it is | asked for, behind the file's name | written: forms at places |",
+        "| format | what it is | needed after the file's name (`FILE#NAME=VALUE`) | written: forms at places |",
         "|---|---|---|---|",
     ]
     for name, member in FORMATS.members().items():

@@ -218,7 +218,7 @@ def read(path):
 
 def write(intervention, path):
     Path(path).write_text("\\n".join([str(intervention.site), *map(str, intervention.direction.tolist())]))
-    return Path(path)
+    return [Path(path)]
 ''',
 }
 

@@ -11,8 +11,11 @@ from safetensors.torch import save_file
 
 import mechsteer as ms
 from mechsteer import InputError
+from mechsteer.cli.options import open_steered
 from mechsteer.families import FORMATS
 from mechsteer.formats.exporting import largest_difference
+from mechsteer.formats.gguf_files import write_gguf
+from mechsteer.formats.imported import for_study
 from mechsteer.formats.loading import check_model
 from mechsteer.formats.modules import module_of, sites_of_modules
 from mechsteer.formats.named import read_formats, written_formats
@@ -50,7 +53,7 @@ def steer_of(
 def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, place):
     model = tiny("llama")
     several = FORMATS[format].get("SAYS").get("several", True)
-    layers = (1, 2) if several and format != "persona-vectors" else (1,)
+    layers = (1, 2) if several else (1,)
     steer = steer_of(form, place, model, layers, bias=format != "gguf-lora")
     done = ms.export(steer, tmp_path / OUT.get(format, "steer"), format, model=model)
     if format not in read_formats():
@@ -81,16 +84,16 @@ def refused(steer, tmp_path, format, message, **more):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_what_a_format_has_no_words_for_is_refused_with_the_reason_and_what_is_not(tiny, tmp_path):
+def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not(tiny, tmp_path):
     model = tiny("llama")
     middle = random_intervention("vector", ms.Site(1, "resid_mid"), model)
     after = random_intervention("vector", ms.Site(1, "resid_post"), model)
-    refused(middle, tmp_path, "peft", "no words for the place resid_mid.*can be written as mechsteer")
-    refused(after, tmp_path, "gguf-lora", "no words for a vector.*gguf-vector", model=model)
-    refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "no words for a lora.*peft")
-    refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "no words for the rule project_out")
+    refused(middle, tmp_path, "peft", "cannot express the place resid_mid.*can be written as mechsteer")
+    refused(after, tmp_path, "gguf-lora", "cannot express a vector.*gguf-vector", model=model)
+    refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "cannot express a LoRA.*peft")
+    refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "cannot express the rule project_out")
     only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
-    refused(only, tmp_path, "gguf-vector", "no words for the positions 'completion' .*#positions=every.*easysteer")
+    refused(only, tmp_path, "gguf-vector", "cannot express the positions 'completion' .*#positions=every.*easysteer")
     refused(random_intervention("vector", ms.Site(0, "resid_post"), model), tmp_path, "gguf-vector", "block 0")
     refused(
         random_intervention("local_weight", ms.Site(1, "mlp.out"), model), tmp_path, "gguf-lora", "bias", model=model
@@ -100,7 +103,7 @@ def test_what_a_format_has_no_words_for_is_refused_with_the_reason_and_what_is_n
         ms.join([after], rule=ms.ProjectOut()), tmp_path, "mechsteer", "rule project_out a multiplier", multiplier=2.0
     )
     refused(after, tmp_path, "easyedit", "only read")
-    refused(after, tmp_path, "word", "unknown. Choose")
+    refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
 
 
 def test_the_multiplier_becomes_part_of_what_is_written_and_it_is_said(tiny, tmp_path):
@@ -130,6 +133,32 @@ def test_what_stands_beside_a_file_is_believed_of_that_file_alone(tiny, tmp_path
     beside.unlink()
     with pytest.raises(InputError, match="does not say what its numbers are"):
         ms.load_intervention(path)
+
+
+def test_what_lies_beside_a_direction_is_of_all_that_makes_it_up_and_takes_no_place_of_another(tiny, tmp_path):
+    steer = random_intervention("vector", ms.Site(1, "resid_pre"), tiny("llama"))
+    path = ms.export(steer, tmp_path / "ours/direction.pt", "refusal-direction").path
+    metadata = path.with_name("direction_metadata.json")
+    metadata.write_text(json.dumps({"pos": -1, "layer": 2}))
+    with pytest.raises(InputError, match=r"direction_metadata\.json' is not the file that .* speaks of"):
+        ms.load_intervention(path)
+    # Its own it writes again.
+    assert ms.load_intervention(ms.export(steer, path, "refusal-direction").path).sites == steer.sites
+    theirs = tmp_path / "theirs/direction_metadata.json"
+    theirs.parent.mkdir()
+    theirs.write_text('{"pos": -2, "layer": 10}')
+    with pytest.raises(InputError, match=r"direction_metadata\.json' is there already, and no export wrote it"):
+        ms.export(steer, theirs.with_name("direction.pt"), "refusal-direction")
+    assert [*theirs.parent.iterdir()] == [theirs] and json.loads(theirs.read_text())["layer"] == 10
+
+
+@pytest.mark.parametrize(("format", "place"), [("persona-vectors", "resid_post"), ("refusal-direction", "resid_pre")])
+def test_what_cannot_be_read_again_does_not_stay(tiny, tmp_path, monkeypatch, format, place):
+    def read(path, **answers):
+        raise InputError("It cannot be read.")
+
+    monkeypatch.setattr(f"mechsteer.formats.{format.replace('-', '_')}.read", read)
+    refused(random_intervention("vector", ms.Site(1, place), tiny("llama")), tmp_path, format, "cannot be read")
 
 
 def test_what_a_file_leaves_open_is_asked_for_and_said_behind_its_name(tmp_path):
@@ -257,11 +286,29 @@ def test_a_merged_checkpoint_needs_a_bias_for_a_bias(stories, tmp_path):
     refused(vector, tmp_path, "merged", "has no bias of its own.*peft", model=stories)
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_checkpoints_of_two_dtypes_are_compared_as_they_are(tmp_path, ours, theirs):
+    hf = build_hf("llama")
+    hf.to(getattr(torch, ours)).save_pretrained(tmp_path / "base")
+    hf = build_hf("llama").to(getattr(torch, theirs)) if ours == "float32" else hf.to(torch.float32)
+    with torch.no_grad():
+        hf.model.layers[1].mlp.down_proj.weight.add_(1e-6)
+    hf.save_pretrained(tmp_path / "after")
+    if ours == "bfloat16":
+        # Less than a step of bfloat16 is a change.
+        steer = ms.load_intervention(tmp_path / "after", base=str(tmp_path / "base"))
+        assert steer.sites == (ms.Site(1, "mlp.out"),)
+        torch.testing.assert_close(steer.parameters["weight"], torch.full((32, 48), 1e-6), atol=1e-7, rtol=0)
+        return
+    with pytest.raises(InputError, match="base' is in float32 and .*after' in bfloat16, so .* by rounding alone"):
+        ms.load_intervention(tmp_path / "after", base=str(tmp_path / "base"))
+
+
 def test_a_refused_export_leaves_an_earlier_one_as_it_was(tiny, tmp_path):
     steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
     path = ms.export(steer, tmp_path / "adapter", "peft", model=tiny("llama")).path
     before = {file: file.read_bytes() for file in path.iterdir()}
-    with pytest.raises(InputError, match="no words for the place"):
+    with pytest.raises(InputError, match="cannot express the place"):
         ms.export(random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama")), path, "peft")
     assert {file: file.read_bytes() for file in path.iterdir()} == before
     # One that is not refused takes its place, our own format with nothing beside it.
@@ -389,6 +436,17 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
         tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="1:resid_post"
     )
     assert persona.parameters["direction"].tolist() == [8, 9, 10, 11]
+    both = ms.load_intervention(
+        tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="1:resid_post,0:resid_post"
+    )
+    assert [shift.norm for shift in both.shifts.values()] == [
+        torch.arange(4.0, 8.0).norm(),
+        persona.parameters["direction"].norm(),
+    ]
+    with pytest.raises(InputError, match="1:mlp.out is another place"):
+        ms.load_intervention(
+            tmp_path / "evil_response_avg_diff.pt", format="persona-vectors", site="0:resid_post,1:mlp.out"
+        )
     said = {"model_type": "llama", "directions": {"3": [1.0, 2.0], "4": [3, 4]}, "explained_variances": {"3": 1.0}}
     (tmp_path / "a.svec").write_text(json.dumps(said))
     behaviour = ms.load_intervention(tmp_path / "a.svec", layers="4")
@@ -406,7 +464,7 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
     assert ms.load_intervention(tmp_path, row=1, site="8:mlp.out").sites == (ms.Site(8, "mlp.out"),)
 
 
-def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path):
+def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path, mechsteer):
     steer = steer_of("vector", "resid_post", tiny("llama"), (0, 2))
     done = ms.export(steer, tmp_path / "steer", "easysteer")
     path = done.path
@@ -415,6 +473,8 @@ def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path):
     assert vector["layers"] == [0, 2] and vector["apply"] == {"prompt": "all", "generation": "all"}
     assert vector["algorithm"] == "direct" and vector["scale"] == 1 and vector["normalize"] is False
     assert largest_difference(steer, ms.load_intervention(vector["source"])) == 0
+    file = steer.save(tmp_path / "a.safetensors")
+    assert "cannot be read back" in mechsteer("export", file, "--to", "easysteer", "--out", path)[1]
 
 
 def test_every_token_is_steered_or_all_but_the_one_that_begins_a_text(tiny):
@@ -451,7 +511,7 @@ def test_the_command_line_exports_inspects_and_uses_what_it_wrote(guestbook, tmp
     )
     assert code == 0 and len(json.loads(said)["answers"]["the soup"]) == 2
     code, _, error = mechsteer("export", path, "--to", "gguf-vector", "--out", tmp_path / "a.gguf")
-    assert code == 2 and "no words for a lora" in error
+    assert code == 2 and "cannot express a LoRA" in error
 
 
 def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
@@ -460,14 +520,47 @@ def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
     assert code == 0 and "Name the format" in said and "shape (4,)" in said
     code, said, _ = mechsteer("inspect", f"{tmp_path / 'vector.pt'}#format=easyedit")
     assert code == 0 and "#layer=...: the block, counted from 0" in said
+    code, _, error = mechsteer("inspect", tmp_path / "vector.pt", "--pairs", "guestbook/sentiment")
+    assert code == 2 and "--pairs came without --model" in error
 
 
-def test_a_steer_that_is_used_at_another_precision_says_so(stories, capsys):
+def test_what_a_file_hints_of_its_model_is_told(tmp_path, mechsteer):
+    path = write_gguf(
+        tmp_path / "a.gguf", "controlvector", {"controlvector.model_hint": "qwen2"}, {"direction.1": torch.ones(4)}
+    )
+    code, said, _ = mechsteer("inspect", path)
+    assert code == 0 and "the model that it was made for; its controlvector.model_hint is 'qwen2'" in said
+    assert "adds m·(ΔW h + Δb) to the output" in said
+
+
+def test_a_shift_of_any_width_says_which_it_has(tiny):
+    with pytest.raises(InputError, match=r"This vector has width 128, but the site 1:resid_post of .* has width 32\."):
+        ms.SteeringVector("1:resid_post", torch.ones(128)).check_fits(tiny("llama"))
+
+
+def test_a_steer_that_is_used_at_another_precision_says_so(stories, tmp_path, capsys):
     vector = ms.SteeringVector("1:resid_post", torch.ones(64), origin=ms.Origin(dtype="bfloat16"))
     check_model(vector, stories)
     assert "learned at bfloat16 and is used at float32" in capsys.readouterr().err
     check_model(dataclasses.replace(vector, origin=ms.Origin(dtype="float32")), stories)
     assert not capsys.readouterr().err
+    other = ms.Origin(model="other-Q4_1.gguf", fingerprint="0" * 16, dtype="bfloat16")
+    vector = dataclasses.replace(vector, origin=other)
+    with pytest.raises(InputError, match="made for another model; .*precision \\('bfloat16' against 'float32'\\)"):
+        check_model(vector, stories)
+    place = {"device": "cpu", "device_map": None, "dtype": None}
+    open_steered(vector.save(tmp_path / "a.safetensors"), stories.name, rule=None, any_model=True, **place)
+    assert "'other-Q4_1.gguf' against" in (said := capsys.readouterr().err) and "precision ('bfloat16'" in said
+
+
+def test_a_study_says_so_of_a_steer_of_another_precision(stories, tmp_path, capsys):
+    origin = ms.Origin(fingerprint=stories.fingerprint, dtype="bfloat16")
+    path = ms.SteeringVector("1:resid_post", torch.ones(64), origin=origin).save(tmp_path / "a.safetensors")
+    for_study(str(path), "a", stories.identity, "raw")
+    assert "learned at bfloat16 and is used at float32" in capsys.readouterr().err
+    other = dataclasses.replace(stories.identity, weights="0" * 16)
+    with pytest.raises(InputError, match="learned at bfloat16, and the study is at float32"):
+        for_study(str(path), "a", other, "raw")
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_or_is_a_steer(tiny, tmp_path, f
         said = {} if has_beside or format != "persona-vectors" else {"site": "1:resid_post"}
         if not has_beside:
             beside.unlink()
-        files = [file for file in path.iterdir() if file != beside] if path.is_dir() else [path]
+        files = [file for file in (path if path.is_dir() else path.parent).iterdir() if file != beside]
         whole = {file: file.read_bytes() for file in files}
         damage(rng.choice(sorted(files)), rng)
         is_whole = all(file.is_file() and file.read_bytes() == content for file, content in whole.items())
@@ -91,6 +91,7 @@ def test_a_gguf_file_that_claims_to_be_longer_than_it_is_ends(tmp_path):
 @pytest.mark.parametrize(("tensors", "message"), [
     ({"direction.x": torch.ones(4)}, "no control vector"),
     ({"direction.1": torch.ones(4, 4)}, "no vectors"),
+    ({"direction.1": torch.ones(0)}, "no vectors"),
     ({"direction.1": torch.ones(4), "direction.01": torch.ones(4)}, "two directions for one layer"),
     ({"blk.0.attn_q.weight": torch.ones(4)}, "no control vector"),
     ({"direction.1": torch.full((4,), torch.nan)}, "4 of 4 entries"),
@@ -109,8 +110,11 @@ def test_a_gguf_file_of_something_else_is_refused(tmp_path, tensors, message):
     ({"kasa_config": {"beta": 1}}, "it has kasa_config"),
     ({"bias": "all"}, "biases of the model itself"),
     ({"lora_alpha": 10**400}, "no number"),
-    ({"alpha_pattern": {"(a+)+b": 1}}, "too involved"),
-    ({"alpha_pattern": {"[": 1}}, "is none"),
+    ({"alpha_pattern": {"(?=a)": 1}}, "cannot be used .*Name the modules in full"),
+    ({"alpha_pattern": {"[": 1}}, "cannot be used"),
+    ({"alpha_pattern": {"\ud800": 1}}, "cannot be used"),
+    ({"r": 99}, r"has rank \d in adapter_model.safetensors and 99 in"),
+    ({"rank_pattern": {"down_proj": 99}}, r"has rank \d in adapter_model.safetensors and 99 in"),
     ({"alpha_pattern": {".*": "much"}}, "no number"),
     ({"alpha_pattern": ["x"]}, "adapter_config"),
     ({"r": None}, "'r' is null"),
@@ -122,6 +126,69 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(tiny, tmp_path, change, mes
     config = path / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
     with pytest.raises(InputError, match=message):
+        ms.load_intervention(path)
+
+
+def adapter(path: Path, name: str, **settings) -> Path:
+    """A folder of PEFT's with one module, of rank 2."""
+    path.mkdir(exist_ok=True)
+    (path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2} | settings))
+    factors = {"A": torch.ones(2, 8), "B": torch.ones(8, 2)}
+    save_file(
+        {f"base_model.model.{name}.lora_{part}.weight": tensor for part, tensor in factors.items()},
+        path / "adapter_model.safetensors",
+    )
+    return path
+
+
+@pytest.mark.parametrize("pattern", [".*.*.*.*x", "(a|a)" * 30 + "x", "(.+)+x"])
+def test_a_pattern_that_python_would_search_for_ever_is_matched_at_once(tmp_path, pattern):
+    name = f"{'a.' * 80}layers.1.mlp.down_proj"
+    path = adapter(tmp_path / "adapter", name, alpha_pattern={pattern: 1, rf".*{name[-9:]}": 6})
+    assert ms.load_intervention(path).parameters["up"].unique().tolist() == [3]
+    with pytest.raises(InputError, match="there is no site"):
+        ms.load_intervention(adapter(path, f"{'h.1.' * 30_000}layers.1.mlp.down_proj"))
+
+
+def test_an_adapter_that_is_elsewhere_or_a_pickle_says_where_and_how(tmp_path):
+    path = adapter(tmp_path / "polite", "model.layers.1.mlp.down_proj")
+    with pytest.raises(InputError, match="is a folder of no format that is known. Pass the subfolder 'polite'"):
+        ms.load_intervention(tmp_path)
+    (path / "adapter_model.safetensors").rename(path / "adapter_model.bin")
+    with pytest.raises(InputError, match="holds no adapter_model.safetensors.*save it again as safetensors"):
+        ms.load_intervention(path)
+
+
+UNUSABLE = {
+    "a view of one number": lambda: torch.ones(1).expand(10**6, 10**6),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "jagged": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+    "meta": lambda: torch.ones(2, 3, device="meta"),
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8),
+    "complex": lambda: torch.ones(2, 3, dtype=torch.complex64),
+    "sparse": lambda: torch.ones(2, 3).to_sparse(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("made", UNUSABLE)
+def test_a_tensor_whose_numbers_do_not_lie_in_the_file_is_refused(tmp_path, made, mechsteer):
+    path = tmp_path / "a.pt"
+    torch.save(UNUSABLE[made](), path)
+    for said in ("easyedit#layer=1#row=0", "persona-vectors#site=1:resid_post", "refusal-direction#layer=1"):
+        with pytest.raises(InputError, match="where a tensor of floats should be"):
+            ms.load_intervention(f"{path}#format={said}")
+    code, out, _ = mechsteer("inspect", path)
+    assert code == 0 and "which no format reads" in out
+    torch.save({"layer_activations": {1: UNUSABLE[made]()}}, path)
+    with pytest.raises(InputError, match="where a tensor of floats should be"):
+        ms.load_intervention(path, format="steering-vectors")
+
+
+def test_a_whole_model_in_gguf_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    path = write_gguf(tmp_path / "model.gguf", "llama", {}, {"blk.0.attn_q.weight": torch.ones(4, 4)})
+    monkeypatch.setattr("mechsteer.formats.gguf_files.dequantize", lambda *given: pytest.fail("unpacked"))
+    with pytest.raises(InputError, match="no control vector: its architecture is 'llama'"):
         ms.load_intervention(path)
 
 

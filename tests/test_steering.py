@@ -303,7 +303,7 @@ def test_what_cannot_be_steered_is_refused_in_one_sentence(tiny):
     site = ms.Site(1, "resid_post")
     vector = random_intervention("vector", site, model)
     with (
-        pytest.raises(ms.InputError, match="maps width any to 7"),
+        pytest.raises(ms.InputError, match="has width 7, but"),
         ms.steer(model, ms.SteeringVector(site, torch.ones(7)), 1),
     ):
         pass

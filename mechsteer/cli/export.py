@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..families import FORMATS
-from ..formats.named import written_formats
+from ..formats.named import format_to_write, written_formats
 from .options import (
     AnyModelOption,
     DeviceMapOption,
@@ -50,8 +50,8 @@ def export(
     from ..formats.exporting import export as write
     from ..formats.loading import load_intervention
 
-    opened, intervention = None, load_intervention(steer)
-    if model is not None or pairs is not None or FORMATS[to].get("NEEDS_MODEL"):
+    member, opened, intervention = format_to_write(to), None, load_intervention(steer)
+    if model is not None or pairs is not None or member.get("NEEDS_MODEL"):
         place = {"device": device, "device_map": device_map, "dtype": dtype}
         opened, intervention = open_steered(steer, model, rule=None, any_model=any_model, **place)
     some = None if opened is None else pairs_for(opened, pairs)
@@ -65,7 +65,7 @@ def export(
         return
     echo(f"{done.path}: {intervention.name} as {done.format}")
     if done.difference is None:
-        echo("It is only written, so that it was not read again.")
+        echo("This format cannot be read back, so it was not checked.")
     else:
         echo(f"Read again, Δh on random h differs by {done.difference:.1g} of its largest entry.")
     if done.losses is not None:

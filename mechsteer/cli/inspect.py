@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from .options import (
     DeviceMapOption,
     DeviceOption,
@@ -36,6 +37,8 @@ def inspect(
     """
     from ..formats.inspecting import inspect as look
 
+    if pairs is not None and model is None:
+        raise InputError("--pairs came without --model, on which the shift would be measured. Name a model.")
     content = look(file)
     if model is not None and "sites" in content:
         place = {"device": device, "device_map": device_map, "dtype": dtype}
@@ -57,7 +60,7 @@ def _on(file: str, model: str, pairs: str | None, place: dict[str, Any]) -> dict
     opened, steer = open_steered(file, model, rule=None, any_model=True, **place)
     some = pairs_for(opened, pairs)
     if some is None:
-        raise ms.InputError("On which texts is not said. Pass --pairs.")
+        raise InputError("On which texts is not said. Pass --pairs.")
     encoded = ms.encode_pairs(opened, some[:8], steer.origin.prompt_format)
     batch = pad_batch([(pair.positive, pair.begin) for pair in encoded], opened.padding_token)
     with torch.no_grad(), ms.steer(opened, steer, 1.0) as audit:
@@ -72,10 +75,12 @@ def _told(content: dict[str, Any]) -> list[Any]:
     if "sites" not in content:
         asks = [f"#{name}=...: {words}" for name, words in content["asks"].items()]
         tensors = [
-            f"It holds {name or 'a tensor'} of shape {tuple(one['shape'])}, {one['dtype']}, norm {number(one['norm'])}."
+            f"It holds {name or 'a value'}, {one['unusable']}, which no format reads."
+            if "unusable" in one
+            else f"It holds {name or 'a tensor'} of shape {tuple(one['shape'])}, {one['dtype']}, norm {number(one['norm'])}."
             for name, one in content["tensors"].items()
         ]
-        return [content["because"], *tensors, "What may be said behind its name:", *asks]
+        return [content["because"], *tensors, "What may be said after its name:", *asks]
     columns = ("site", "hook", "hidden_states", "llama_cpp", "module", "form", "d_in", "d_out", "norm")
     shown = content.get("on_model", {}).get("relative_shift", {})
     rows = [

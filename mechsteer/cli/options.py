@@ -102,7 +102,7 @@ InterventionOption = Annotated[
     str,
     steers(
         help=f"A steer's file, from a study, from training or from another program; formats: {', '.join(read_formats())}. What a "
-        "format leaves open is said behind the name, as in vector.pt#format=easyedit#layer=15#scale=2; `mechsteer inspect` "
+        "format leaves open is said after the name, as in vector.pt#format=easyedit#layer=15#scale=2; `mechsteer inspect` "
         "tells what is asked.",
         metavar="FILE",
     ),
@@ -322,8 +322,7 @@ def open_steered(
             raise InputError(f"{error} That is the model that {str(path)!r} names; another needs --model.") from error
     else:
         raise InputError(f"{str(path)!r} does not say which model it was made for. Name one with --model.")
-    if not any_model:
-        check_model(steer, opened)
+    check_model(steer, opened, any_model=any_model)
     return opened, steer
 
 

@@ -107,7 +107,7 @@ def open_all(
     paths: Sequence[str], model: str | None, *, rule: str | None, any_model: bool, **place: str | None
 ) -> "tuple[Model, dict[str, Intervention]]":
     """Several steers by their files' names, and the model that is named, or that the first was made for."""
-    from ..formats.loading import load_intervention
+    from ..formats.loading import check_model, load_intervention
     from ..formats.named import SteerFile
 
     names = [SteerFile.of(path).name for path in paths]
@@ -118,7 +118,9 @@ def open_all(
             raise InputError("Neither a model nor a steer came. Name one by --model or --intervention.")
         return open_model(model, place.pop("device"), place.pop("dtype"), **place), {}
     opened, first = open_steered(paths[0], model, rule=rule, any_model=any_model, **place)  # pyright: ignore
-    others = [load_intervention(path, None if any_model else opened) for path in paths[1:]]
+    others = [load_intervention(path) for path in paths[1:]]
+    for steer in others:
+        check_model(steer, opened, any_model=any_model)
     if rule is not None:
         others = [replace(steer, rule=RULES.load(rule)()) for steer in others]
     found = dict(zip(names, [first, *others], strict=True))

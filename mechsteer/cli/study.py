@@ -87,7 +87,7 @@ def study(
         str,
         steers(
             help="Steers' files that are measured beside what is learned, of any format; what a format leaves open is said "
-            "behind its name, as in vector.pt#format=easyedit#layer=15.",
+            "after its name, as in vector.pt#format=easyedit#layer=15.",
             metavar="FILE,...",
         ),
     ] = "",

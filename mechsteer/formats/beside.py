@@ -56,12 +56,11 @@ def read_beside(path: Path) -> Beside | None:
     return Beside(found["format"], found["said"], found["origin"], found["notes"])
 
 
-def others_in(path: Path, format: str | None) -> list[str]:
-    """Names of the files in a folder that no export in this format has written."""
+def exported(path: Path, format: str | None) -> set[str]:
+    """Names of the files that an earlier export in this format has written there."""
     place = place_of(path)
     said = read_json(place, {"format": str | None, "files": {str: str}}) if place.is_file() else {}
-    known = said["files"] if said and said["format"] == format else {}
-    return sorted(file.name for file in path.iterdir() if file.is_file() and file.name not in {*known, BESIDE})
+    return {*said["files"]} if said and said["format"] == format else set()
 
 
 def place_of(path: Path) -> Path:

@@ -15,11 +15,12 @@ SPECIFICATION, VECTOR = "steering.json", "vector.gguf"
 APPLY = {"every": {"prompt": "all", "generation": "all"}, "completion": {"generation": "all"}}
 
 
-def write(intervention: Intervention, path: Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """What `SteeringSpec(**...)` and the HTTP field `steering` take; its layers count from 0, block 0 included."""
     path.mkdir(parents=True, exist_ok=True)
+    source = write_directions(intervention, path / VECTOR)
     vector = {
-        "source": str(write_directions(intervention, path / VECTOR)),
+        "source": str(source),
         "algorithm": "direct",
         "scale": 1.0,
         "layers": [site.layer for site in intervention.sites],
@@ -27,5 +28,4 @@ def write(intervention: Intervention, path: Path) -> Path:
         "apply": APPLY.get(intervention.origin.positions, APPLY["every"]),
         "name": intervention.name,
     }
-    write_json({"vectors": [vector], "conflict": "priority"}, path / SPECIFICATION)
-    return path
+    return [source, write_json({"vectors": [vector], "conflict": "priority"}, path / SPECIFICATION)]

@@ -12,14 +12,15 @@ import torch
 from ..errors import InputError
 from ..families import FORMATS
 from ..interventions.base import Intervention
+from ..interventions.lora import LoRA
 from ..interventions.rules.add import Add
 from ..models.model import Model
 from ..models.sites import write_sites
 from ..pairs.polarity import Pairs
 from ..registry import Member
-from .beside import BESIDE, Beside, others_in, place_of, write_beside
+from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
-from .named import written_formats
+from .named import format_to_write, written_formats
 
 N_ACTIVATIONS, N_PAIRS = 16, 8
 """On how many random h deltas are compared, and on how many pairs losses."""
@@ -43,7 +44,8 @@ class Exported:
 
 def save_intervention(intervention: Intervention, path: str | Path, format: str = "mechsteer") -> Path:
     """Write an intervention in a format, by default our own; every number must be one."""
-    return _write(intervention, Path(path), FORMATS[format], None)
+    _write(intervention, Path(path), format_to_write(format), None)
+    return Path(path)
 
 
 def export(
@@ -61,9 +63,10 @@ def export(
         model: what some formats are written for; with `pairs`, losses of a few of them are compared too.
         multiplier: other programs know none, so that it becomes part of the shift.
     """
-    path, member = Path(path), FORMATS[format]
+    path, member = Path(path), format_to_write(format)
     read_as = None if member.get("ASKS") is None else format
-    if path.is_dir() and (others := others_in(path, read_as)):
+    here = {file.name for file in path.iterdir() if file.is_file()} if path.is_dir() else set()
+    if others := sorted(here - exported(path, read_as) - {BESIDE}):
         raise InputError(
             f"{str(path)!r} holds {others[0]!r}, which no export as {format} wrote. Name a new folder as --out."
         )
@@ -76,7 +79,7 @@ def export(
     notes = tuple(_notes(intervention, member, multiplier))
     written = _write(intervention, path, member, model)
     if format == "mechsteer":
-        place_of(written).unlink(missing_ok=True)
+        place_of(path).unlink(missing_ok=True)
     else:
         said = {"site": write_sites(intervention.sites)}
         if model is not None:
@@ -84,14 +87,20 @@ def export(
         answers = {**(member.get("ASKS") or {}), **member.get("MAY", {})}
         asked = {name: said[name] for name in answers if said.get(name)}
         beside = Beside(read_as, asked, asdict(intervention.origin), notes)
-        write_beside(written, beside, _files(written), multiplier=multiplier)
+        written.append(write_beside(path, beside, written, multiplier=multiplier))
     if read_as is None:
-        return Exported(written, format, notes, None)
-    again = load_intervention(written, format=format)
+        return Exported(path, format, notes, None)
+    try:
+        again = load_intervention(path, format=format)
+    except Exception:
+        # Nobody else could read them either.
+        for file in written:
+            file.unlink()
+        raise
     difference = largest_difference(intervention, again)
     if model is None or pairs is None:
-        return Exported(written, format, notes, difference)
-    return Exported(written, format, notes, difference, *_losses(intervention, again, model, pairs))
+        return Exported(path, format, notes, difference)
+    return Exported(path, format, notes, difference, *_losses(intervention, again, model, pairs))
 
 
 def largest_difference(one: Intervention, other: Intervention) -> float:
@@ -116,7 +125,8 @@ def _losses(one: Intervention, other: Intervention, model: Model, pairs: Pairs) 
     return float(np.abs(losses[0] - losses[1]).max()), float(np.abs(losses[0][:, 1] - losses[0][:, 0]).max())
 
 
-def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> Path:
+def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> list[Path]:
+    """The files that make up the steer."""
     intervention.check_finite()
     _check_sayable(intervention, member)
     write = FORMATS.load(member.name).write
@@ -131,14 +141,13 @@ def _write(intervention: Intervention, path: Path, member: Member, model: Model 
 
 
 def _check_sayable(intervention: Intervention, member: Member) -> None:
-    """Raise one sentence that says what of the steer the format has no words for."""
-    if (says := member.get("SAYS")) is None:
-        raise InputError(f"The format {member.name} is only read. Write one of {', '.join(written_formats())}.")
+    """Raise one sentence that says what of the steer the format cannot express."""
+    says = member.get("SAYS")
     missing = list(_unsayable(intervention, says))
     if missing:
         others = (name for name in written_formats() if not list(_unsayable(intervention, FORMATS[name].get("SAYS"))))
         raise InputError(
-            f"The format {member.name} has no words for {missing[0]}. It is for {_words(says)}; this steer can be written as "
+            f"The format {member.name} cannot express {missing[0]}; it holds {_words(says)}. This steer can be written as "
             f"{', '.join(others)}."
         )
 
@@ -150,7 +159,7 @@ def _unsayable(intervention: Intervention, says: Mapping[str, Any]) -> Iterator[
 
     for site, shift in intervention.shifts.items():
         if not knows("forms", shift.form):
-            yield f"a {shift.form}"
+            yield f"a {_in_words(shift.form)}"
         if not knows("places", site.place):
             yield f"the place {site.place}"
     if not knows("rules", intervention.rule.name, (Add.name,)):
@@ -159,12 +168,17 @@ def _unsayable(intervention: Intervention, says: Mapping[str, Any]) -> Iterator[
         yield f"{len(intervention.sites)} sites"
     positions = intervention.origin.positions
     if positions != "all" and not knows("positions", positions, ("every",)):
-        yield f"the positions {positions!r} (say #positions=every behind the steer's name if every token is meant)"
+        yield f"the positions {positions!r} (say #positions=every after the steer's name if every token is meant)"
 
 
 def _words(says: Mapping[str, Any]) -> str:
-    forms, places = (" or ".join(says.get(what) or ["anything"]) for what in ("forms", "places"))
+    forms = " or ".join(f"{_in_words(form)}s" for form in says.get("forms") or ["steer"])
+    places = " or ".join(says.get("places") or ["any place"])
     return f"{forms} at {places}, added at {' or '.join(says.get('positions', ('every',)) or ['any'])} token"
+
+
+def _in_words(form: str) -> str:
+    return "LoRA" if form == LoRA.form else form.replace("_", " ")
 
 
 def _notes(intervention: Intervention, member: Member, multiplier: float) -> Iterator[str]:
@@ -179,8 +193,3 @@ def _notes(intervention: Intervention, member: Member, multiplier: float) -> Ite
         yield f"It was learned on the model at {origin.dtype}; at another precision its effects may differ a little."
     if origin.prompt_format not in ("", "raw") and member.name != "mechsteer":
         yield f"It was learned from prompts in the format {origin.prompt_format}."
-
-
-def _files(path: Path) -> list[Path]:
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in found if file.is_file() and file.name != BESIDE]

@@ -1,13 +1,13 @@
 """GGUF files of steers, read and written by the `gguf` package."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from gguf.quants import dequantize
 from jaxtyping import Float
 from torch import Tensor
@@ -29,13 +29,25 @@ class _Reader(GGUFReader):
         return found
 
 
-def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Float[Tensor, "..."]]]:
-    """What a file says of itself, and its tensors in float32."""
+def read_gguf(
+    path: Path, check: Callable[[Mapping[str, Any], Sequence[str]], None]
+) -> tuple[dict[str, Any], dict[str, Float[Tensor, "..."]]]:
+    """What a file says of itself, lists aside, and its tensors in float32.
+
+    Args:
+        check: raises by what it says and the tensors' names, before any is unpacked: a whole model takes a minute.
+    """
     if not path.is_file():
         raise InputError(f"{str(path)!r} is no file. Pass one that ends in {GGUF}.")
     with parsing(path, "GGUF file"):
         reader = _Reader(path)
-        said = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+        said = {
+            name: field.contents()
+            for name, field in reader.fields.items()
+            if not name.startswith("GGUF.") and field.types[0] is not GGUFValueType.ARRAY
+        }
+    check(said, [tensor.name for tensor in reader.tensors])
+    with parsing(path, "GGUF file"):
         tensors = {
             tensor.name: torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), np.float32))
             for tensor in reader.tensors

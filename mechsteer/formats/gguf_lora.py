@@ -1,5 +1,6 @@
 """LoRA adapters of llama.cpp: changes of weights of rank r, at as many tensors as one likes, for every token."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path) -> Intervention:
     """A LoRA at each tensor's site; alpha / rank is folded in."""
-    said, tensors = read_gguf(path)
-    if any(said.get(name) != value for name, value in KIND.items()):
-        raise InputError(f"{str(path)!r} is a GGUF file, but not a LoRA. Pass a LoRA, or a control vector.")
+
+    def check(said: Mapping[str, Any], names: Sequence[str]) -> None:
+        if any(said.get(name) != value for name, value in KIND.items()):
+            raise InputError(f"{str(path)!r} is a GGUF file, but not a LoRA. Pass a LoRA, or a control vector.")
+
+    said, tensors = read_gguf(path, check)
     alpha, parts = said.get("adapter.lora.alpha"), []
     origin = Origin(positions="every", settings=settings_of(said))
     sites = sites_of_tensors(sorted({name.rpartition(".lora_")[0] for name in tensors}))
@@ -52,7 +56,7 @@ def read(path: Path) -> Intervention:
     return join(parts)
 
 
-def write(intervention: Intervention, path: Path, model: Any) -> Path:
+def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
     """llama.cpp has one alpha for all ranks, so that 0, which leaves factors as they are, is written."""
     tensors: dict[str, torch.Tensor] = {}
     for site, shift in intervention.shifts.items():
@@ -62,7 +66,7 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
                 f"The {shift.form} at {site} has a bias, and a LoRA of llama.cpp has none. Export it as peft, or merged."
             )
         tensors |= {f"{tensor_of(site)}.lora_a": down, f"{tensor_of(site)}.lora_b": up}
-    return write_gguf(path, architecture_of(model), KIND | {"adapter.lora.alpha": 0.0}, tensors)
+    return [write_gguf(path, architecture_of(model), KIND | {"adapter.lora.alpha": 0.0}, tensors)]
 
 
 def architecture_of(model: Any) -> str:

@@ -1,7 +1,9 @@
 """Control vectors of llama.cpp and repeng: a vector at the output of each of several blocks, added at every token."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..interventions.base import Intervention, Origin
@@ -30,32 +32,34 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, layers: str = "") -> Intervention:
     """A vector after each block that it names; `direction.3` is for the output of the block 3, counted from 0."""
-    said, tensors = read_gguf(path)
-    named = {name.removeprefix(TENSOR): tensor for name, tensor in tensors.items() if name.startswith(TENSOR)}
-    if not named or len(named) < len(tensors) or not all(re.fullmatch(r"\d{1,5}", name) for name in named):
-        other = f"its architecture is {said.get('general.architecture')!r}"
-        raise InputError(
-            f"{str(path)!r} is a GGUF file but no control vector: {other}, and its tensors are not direction.1, direction.2, ... "
-            "Pass a control vector, or a LoRA."
-        )
-    if any(tensor.ndim != 1 for tensor in named.values()):
+
+    def check(said: Mapping[str, Any], names: Sequence[str]) -> None:
+        if not names or not all(re.fullmatch(rf"{re.escape(TENSOR)}\d{{1,5}}", name) for name in names):
+            other = f"its architecture is {said.get('general.architecture')!r}"
+            raise InputError(
+                f"{str(path)!r} is a GGUF file but no control vector: {other}, and its tensors are not direction.1, direction.2, "
+                "... Pass a control vector, or a LoRA."
+            )
+
+    said, tensors = read_gguf(path, check)
+    if any(tensor.ndim != 1 or not len(tensor) for tensor in tensors.values()):
         raise damaged(path, "its directions are no vectors")
-    directions = {int(name): tensor for name, tensor in named.items()}
-    if len(directions) < len(named):
+    directions = {int(name.removeprefix(TENSOR)): tensor for name, tensor in tensors.items()}
+    if len(directions) < len(tensors):
         raise damaged(path, "it holds two directions for one layer")
     chosen = layers_of(layers, list(directions), path)
     origin = Origin(positions="every", settings=settings_of(said))
     return join([SteeringVector(Site(layer, "resid_post"), directions[layer], origin=origin) for layer in chosen])
 
 
-def write(intervention: Intervention, path: Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """llama.cpp adds `direction.N` to the output of block N, and refuses N = 0."""
     if intervention.sites[0].layer == 0:
         raise InputError(
             "llama.cpp adds no control vector to the output of block 0, and refuses a file that has one. Learn at a later "
             "layer, or choose another format."
         )
-    return write_directions(intervention, path)
+    return [write_directions(intervention, path)]
 
 
 def write_directions(intervention: Intervention, path: Path) -> Path:

@@ -8,14 +8,17 @@ from torch import Tensor
 
 from ..families import FORMATS
 from ..interventions.base import Intervention, Shift
+from ..interventions.rules.add import Add
 from ..models.sites import Site
 from .loading import load_intervention
 from .modules import GGUF_TENSORS, MODULES, tensor_of
 from .named import GENERAL, PICKLES, SteerFile, Unsaid
-from .pickles import read_pickle
+from .pickles import read_pickle, strange
 
 FROM = ("model", "revision", "fingerprint", "dtype", "prompt_format", "pairs")
 """Of an origin, what a user must know to use a steer rightly."""
+HINTS = ("controlvector.model_hint", "model_type")
+"""Settings of files that say of which kind the model is, but not which it is."""
 
 
 def inspect(source: str | Path) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def inspect(source: str | Path) -> dict[str, Any]:
         "format": format,
         "about": FORMATS[format].title,
         "form": steer.form,
-        "operation": f"output + what {steer.rule} makes of multiplier and dW h + db",
+        "operation": _operation(steer),
         "positions": origin.positions,
         "method": origin.method,
         "sites": [_site(site, shift) for site, shift in steer.shifts.items()],
@@ -42,6 +45,13 @@ def inspect(source: str | Path) -> dict[str, Any]:
         "notes": list(beside.notes) if beside else [],
         "unknown": list(_unknown(steer, is_ours)),
     }
+
+
+def _operation(steer: Intervention) -> str:
+    """What the steer does to the output of its sites, in words."""
+    if isinstance(steer.rule, Add):
+        return "adds m·(ΔW h + Δb) to the output"
+    return f"changes the output by the rule {steer.rule}, given m and ΔW h + Δb"
 
 
 def _asked(file: SteerFile) -> dict[str, Any]:
@@ -58,7 +68,9 @@ def _tensors(path: Path) -> dict[str, Any]:
     value = read_pickle(path)
     found = value if isinstance(value, dict) else {"": value}
     return {
-        str(name): {"shape": list(tensor.shape), "dtype": str(tensor.dtype), "norm": float(tensor.double().norm())}
+        str(name): {"unusable": what}
+        if (what := strange(tensor))
+        else {"shape": list(tensor.shape), "dtype": str(tensor.dtype), "norm": float(tensor.detach().double().norm())}
         for name, tensor in found.items()
         if isinstance(tensor, Tensor)
     }
@@ -85,7 +97,9 @@ def _site(site: Site, shift: Shift) -> dict[str, Any]:
 def _unknown(steer: Intervention, is_ours: bool) -> Iterator[str]:
     origin = steer.origin
     if not origin.model:
-        yield "the model that it was made for"
+        hints = {name: value for name, value in origin.settings.items() if name in HINTS}
+        said = "".join(f"; its {name} is {value!r}" for name, value in hints.items())
+        yield f"the model that it was made for{said}"
     elif not origin.fingerprint:
         yield f"whether a model called {origin.model!r} has the weights that it was made for"
     if not origin.dtype:

@@ -23,7 +23,7 @@ def load_intervention(source: str | Path, model: "Model | None" = None, **said: 
 
     Args:
         said: what a format does not say and so asks (`site="15:resid_post"`), or what may be said of any file: `format`, `scale`,
-            `norm`, `positions`. It may stand behind the file's name too: "vector.pt#site=15:resid_post#scale=2".
+            `norm`, `positions`. It may stand after the file's name too: "vector.pt#site=15:resid_post#scale=2".
     """
     file = SteerFile.of(source, said)
     # Not path.exists(), which raises where a name is too long to be one.
@@ -72,25 +72,40 @@ def _as_said(intervention: "Intervention", said: Mapping[str, str]) -> "Interven
     return intervention
 
 
-def check_model(intervention: "Intervention", model: "Model") -> None:
-    """Raise one sentence that names each field in which `model` differs from the one the intervention was made for."""
+def check_model(intervention: "Intervention", model: "Model", *, any_model: bool = False) -> None:
+    """Raise one sentence that names each field in which `model` differs from the one the intervention was made for.
+
+    Args:
+        any_model: say it instead, for one who means to use it on another model.
+    """
     intervention.check_fits(model)
     origin = intervention.origin
     # Names may differ for one model (a hub name, a folder); the weights decide.
-    if origin.fingerprint and origin.fingerprint != model.fingerprint:
-        differing = [
-            f"{field} ({made_for!r} against {given!r})"
-            for field, made_for, given in (
-                ("model", origin.model, model.name),
-                ("revision", origin.revision, model.revision or ""),
-                ("fingerprint of the weights", origin.fingerprint, model.fingerprint),
-            )
-            if made_for != given
-        ]
-        raise InputError(
-            f"The intervention was made for another model; it differs in {', '.join(differing)}. "
-            "Load the model that it was made for (in float16 weights round differently: use float32 or bfloat16), or load "
-            "the intervention without naming a model (--any-model on the command line) to use it all the same."
+    if not origin.fingerprint or origin.fingerprint == model.fingerprint:
+        tell_precision(intervention, model.precision)
+        return
+    differing = [
+        f"{field} ({made_for!r} against {given!r})"
+        for field, made_for, given in (
+            ("model", origin.model, model.name),
+            ("revision", origin.revision, model.revision or ""),
+            ("fingerprint of the weights", origin.fingerprint, model.fingerprint),
+            ("precision", origin.dtype or model.precision, model.precision),
         )
-    if origin.dtype and origin.dtype != model.precision:
-        say(f"The steer was learned at {origin.dtype} and is used at {model.precision}: effects may differ a little.")
+        if made_for != given
+    ]
+    differs = f"was made for another model; it differs in {', '.join(differing)}"
+    if any_model:
+        say(f"The steer {differs}: effects may differ.")
+        return
+    raise InputError(
+        f"The intervention {differs}. Load the model that it was made for (in float16 weights round differently: use float32 or "
+        "bfloat16), or load the intervention without naming a model (--any-model on the command line) to use it all the same."
+    )
+
+
+def tell_precision(intervention: "Intervention", precision: str) -> None:
+    """Say so if a steer is used at another precision, or quantised otherwise, than it was learned at."""
+    learned = intervention.origin.dtype
+    if learned and learned != precision:
+        say(f"The steer was learned at {learned} and is used at {precision}: effects may differ a little.")

@@ -76,7 +76,7 @@ def _of(metadata: dict[str, str], tensors: dict[str, Tensor]) -> Intervention:
     return replace(whole, origin=origin)
 
 
-def write(intervention: Intervention, path: str | Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """The file, whole or not at all; equal interventions give equal bytes."""
     rule = intervention.rule
     shifts = [
@@ -97,4 +97,4 @@ def write(intervention: Intervention, path: str | Path) -> Path:
         for site, shift in intervention.shifts.items()
         for name, value in shift.tensors.items()
     }
-    return write_tensors(save(tensors, metadata), path)
+    return [write_tensors(save(tensors, metadata), path)]

@@ -48,6 +48,7 @@ def read(path: Path, base: str, revision: str = "") -> Intervention:
     is_transposed = read_json(path / CONFIG, {str: object}).get("model_type") in TRANSPOSED
     changes: dict[Site, dict[str, Tensor]] = {}
     changed: list[str] = []
+    dtypes: set[tuple[str, str]] = set()
     with ExitStack() as stack:
         old, new = (_Tensors.of(source, stack) for source in (before, after))
         if differing := sorted(old.names ^ new.names):
@@ -60,14 +61,30 @@ def read(path: Path, base: str, revision: str = "") -> Intervention:
                 raise InputError(
                     f"{name!r} has another shape in {base!r} than in {str(path)!r}. Pass two of one model."
                 )
-            if not torch.equal(one, other.to(one.dtype)):
+            if one.dtype != other.dtype:
+                dtypes.add((_called(one.dtype), _called(other.dtype)))
+            if not torch.equal(one.float(), other.float()):
                 changed.append(name)
         if not changed:
             raise InputError(f"{str(path)!r} has the same weights as {base!r}, so that it holds no steer.")
-        for name, (site, what) in _sites_of(changed).items():
+        try:
+            sites = _sites_of(changed)
+        except InputError as error:
+            if not dtypes:
+                raise
+            ((ours, theirs), *_) = sorted(dtypes)
+            raise InputError(
+                f"{base!r} is in {ours} and {str(path)!r} in {theirs}, so that weights differ by rounding alone. Pass two "
+                f"checkpoints of one dtype. ({error})"
+            ) from error
+        for name, (site, what) in sites.items():
             changes.setdefault(site, {})[what] = new.get(name).float() - old.get(name).float()
     origin = Origin(positions="every", model=base, revision=revision)
     return join([_shift(site, change, is_transposed, origin) for site, change in changes.items()])
+
+
+def _called(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _shift(site: Site, change: Mapping[str, Tensor], is_transposed: bool, origin: Origin) -> Shift:
@@ -121,7 +138,7 @@ def _shards(source: Source) -> Iterator[Path]:
     yield from (source.path(name) for name in names)
 
 
-def write(intervention: Intervention, path: Path, model: Any) -> Path:
+def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
     """The model's own checkpoint, shard by shard, with the weights at the sites changed; all else is copied as it is."""
     source = _files(model.name, model.dtype, model.revision or "")
     if source.folder is not None and source.folder.resolve() == path.resolve():
@@ -139,6 +156,7 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
             f"{str(path)!r} holds {stale[0]} already, which is no file of {model.name}. Name another --out."
         )
     path.mkdir(parents=True, exist_ok=True)
+    written = []
     for shard in _shards(source):
         with safe_open(shard, framework="pt") as file:
             metadata = file.metadata()
@@ -146,13 +164,15 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
         for name, tensor in tensors.items():
             if (place := _key(name)) in left:
                 tensors[name] = (tensor.float() + left.pop(place)).to(tensor.dtype).contiguous()
-        write_atomically(
-            path / shard.name, lambda to, tensors=tensors, metadata=metadata: save_file(tensors, to, metadata)
+        written.append(
+            write_atomically(
+                path / shard.name, lambda to, tensors=tensors, metadata=metadata: save_file(tensors, to, metadata)
+            )
         )
     for name in source.files:
         if not name.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf")):
-            shutil.copyfile(source.path(name), path / name)
-    return path
+            written.append(Path(shutil.copyfile(source.path(name), path / name)))
+    return written
 
 
 def _changes(intervention: Intervention, model: Any, is_transposed: bool) -> dict[tuple[Site, str], Tensor]:

@@ -17,6 +17,8 @@ MODULES = {
     "attn.o": ("self_attn.o_proj", "attn.c_proj", "attention.dense", "self_attn.dense", "self_attn.out_proj"),
 }
 GGUF_TENSORS = {"mlp.out": "ffn_down", "attn.o": "attn_output"}
+LONGEST = 200
+"""Characters of a name: no model has one as long, and to search one takes a time that is quadratic in its length."""
 _NAMED = {name: place for place, names in MODULES.items() for name in names}
 _MODULE = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,5})\.([\w.]+)$")
 _TENSOR = re.compile(r"blk\.(\d{1,5})\.(\w+)\.weight$")
@@ -24,7 +26,7 @@ _TENSOR = re.compile(r"blk\.(\d{1,5})\.(\w+)\.weight$")
 
 def sites_of_modules(names: Sequence[str]) -> Mapping[str, Site]:
     """Of "model.layers.3.mlp.down_proj" and others; one sentence on all that are at no site."""
-    found = {name: _MODULE.search(name) for name in names}
+    found = {name: _MODULE.search(name) if len(name) <= LONGEST else None for name in names}
     return _sites({name: match and (match[1], _NAMED.get(match[2])) for name, match in found.items()})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import InputError
 from ..families import FORMATS
 from ..paths import resolved
+from ..registry import Member
 from .beside import Beside, read_beside
 
 GENERAL = {
@@ -56,9 +57,13 @@ class SteerFile:
             if FORMATS[asked].get("ASKS") is None:
                 raise InputError(f"The format {asked!r} is only written. Read one of {', '.join(read_formats())}.")
             return asked
-        found = (name for name in read_formats() if FORMATS.load(name).recognises(self.path))
-        if (name := next(found, None)) is not None:
+        if (name := _recognised(self.path)) is not None:
             return name
+        if self.path.is_dir():
+            folders = sorted(path for path in self.path.iterdir() if path.is_dir())
+            inside = [repr(path.name) for path in folders if _recognised(path)]
+            then = f"Pass the subfolder {' or '.join(inside)}" if inside else "Pass the steer's file or folder"
+            raise InputError(f"{str(self.path)!r} is a folder of no format that is known. {then}.")
         if self.path.suffix in PICKLES:
             raise Unsaid(
                 f"{str(self.path)!r} does not say what its numbers are. Name the format, such as "
@@ -95,6 +100,10 @@ PICKLES = (".pt", ".pth", ".bin")
 """What torch.save writes, which says nothing of what it means."""
 
 
+def _recognised(path: Path) -> str | None:
+    return next((name for name in read_formats() if FORMATS.load(name).recognises(path)), None)
+
+
 def read_formats() -> list[str]:
     """The names of the formats that can be read."""
     return [name for name, member in FORMATS.members().items() if member.get("ASKS") is not None]
@@ -103,6 +112,14 @@ def read_formats() -> list[str]:
 def written_formats() -> list[str]:
     """The names of the formats that can be written."""
     return [name for name, member in FORMATS.members().items() if member.get("SAYS") is not None]
+
+
+def format_to_write(name: str) -> Member:
+    """The format of that name; one sentence that lists those there are if it cannot be written."""
+    if name not in (known := written_formats()):
+        what = "is only read" if name in FORMATS.members() else "is unknown"
+        raise InputError(f"The format {name!r} {what}. Write one of {', '.join(known)}.")
+    return FORMATS[name]
 
 
 def _of_pickles() -> list[str]:

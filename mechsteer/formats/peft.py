@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,34 @@ def read(path: Path) -> Intervention:
         )
     if config.get("bias", "none") != "none":
         raise InputError(f"{str(path)!r} trains biases of the model itself. Merge it, and pass both checkpoints.")
+    if not (path / WEIGHTS).is_file():
+        raise InputError(
+            f"{str(path)!r} holds no {WEIGHTS}. If its weights are in adapter_model.bin, save it again as safetensors: "
+            "save_pretrained does so."
+        )
     tensors = _tensors(path / WEIGHTS)
     origin = Origin(
         positions="every", model=_text(config, "base_model_name_or_path"), revision=_text(config, "revision")
     )
     parts = []
     names = {(name := full.partition(".lora_")[0]).removeprefix(START): name for full in tensors}
-    for module, site in sites_of_modules(sorted(names)).items():
+    sites = sites_of_modules(sorted(names))
+    ranks, alphas = (
+        _settings(config, *told, [*sites]) for told in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern"))
+    )
+    for module, site in sites.items():
         name = names[module]
         down, up = tensors.pop(f"{name}.lora_A.weight", None), tensors.pop(f"{name}.lora_B.weight", None)
         bias = tensors.pop(f"{name}.lora_B.bias", None)
         if down is None or up is None or not fit(down, up):
             raise damaged(path / WEIGHTS, f"of the module {module!r} it holds no two factors that fit each other")
-        parts.append(_shift(site, down, up, bias, _scale(config, module, down.shape[0]), origin))
+        rank, alpha = len(down), alphas[module]
+        if ranks[module] != rank:
+            raise InputError(
+                f"The module {module!r} has rank {rank} in {WEIGHTS} and {ranks[module]} in {CONFIG}. Mend {CONFIG}."
+            )
+        scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+        parts.append(_shift(site, down, up, bias, scale, origin))
     if tensors or not parts:
         raise damaged(path / WEIGHTS, f"it holds {next(iter(tensors), 'nothing')!r}, which is no factor of a LoRA")
     return join(parts)
@@ -101,27 +116,35 @@ def _shift(
     return LocalWeight(site, weight, scale * bias, origin=origin)
 
 
-def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """What PEFT multiplies the factors by."""
-    patterns = config.get("alpha_pattern") or {}
-    if not isinstance(patterns, Mapping):
-        raise InputError(f"The alpha_pattern in {CONFIG} is no table of patterns. Mend it.")
-    alpha = next((value for pattern, value in patterns.items() if _fits(pattern, module)), config["lora_alpha"])
-    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool) or not abs(alpha) < 1e30:
-        raise InputError(
-            f"The alpha of the module {module!r} is {alpha!r}, which is no number that can be used. Mend {CONFIG}."
-        )
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+def _settings(config: Mapping[str, Any], default: str, patterns: str, modules: Sequence[str]) -> dict[str, float]:
+    """A setting of each module: of the first pattern that names it, else the default."""
+    table = config.get(patterns) or {}
+    if not isinstance(table, Mapping):
+        raise InputError(f"The {patterns} in {CONFIG} is no table of patterns. Mend it.")
+    found: dict[str, Any] = dict.fromkeys(modules, config[default])
+    for pattern, value in reversed([*table.items()]):
+        found |= dict.fromkeys(_named(pattern, modules), value)
+    for module, value in found.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) < 1e30:
+            raise InputError(
+                f"The {default} of the module {module!r} is {value!r}, which is no number that can be used. Mend {CONFIG}."
+            )
+    return found
 
 
-def _fits(pattern: str, module: str) -> bool:
-    """Whether a pattern of PEFT's names the module; one that could take for ever to find out is refused."""
-    if len(pattern) > 200 or len(re.findall(r"[*+{?]", pattern)) > 4 or re.search(r"[)\]][*+{]", pattern):
-        raise InputError(f"The pattern {pattern!r} in {CONFIG} is too involved. Name the modules in full.")
+def _named(pattern: str, modules: Sequence[str]) -> list[str]:
+    """The modules that a pattern of PEFT's names."""
+    from pyarrow import array, compute  # a third of a second, and few adapters have patterns
+
+    whole = pattern if pattern.startswith("^") else rf"(.*\.)?({pattern})$"
     try:
-        return re.match(pattern if pattern.startswith("^") else rf"(.*\.)?({pattern})$", module) is not None
-    except re.error as error:
-        raise InputError(f"The pattern {pattern!r} in {CONFIG} is none ({error}). Mend it.") from error
+        # Python's own expressions may take for ever; these take a time that is linear in the name's length.
+        found = compute.match_substring_regex(array(modules, "string"), pattern=rf"^(?:{whole})")  # pyright: ignore
+    except ValueError as error:
+        raise InputError(
+            f"The pattern {pattern!r} in {CONFIG} cannot be used ({error}). Name the modules in full."
+        ) from error
+    return [module for module, is_one in zip(modules, found.to_pylist(), strict=True) if is_one]
 
 
 def _text(config: Mapping[str, Any], name: str) -> str:
@@ -129,7 +152,7 @@ def _text(config: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def write(intervention: Intervention, path: Path, model: Any) -> Path:
+def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
     """A folder that `PeftModel.from_pretrained` opens on the model; a vector is the bias of a LoRA of zeros."""
     tensors: dict[str, torch.Tensor] = {}
     ranks: dict[str, int] = {}
@@ -153,6 +176,5 @@ def write(intervention: Intervention, path: Path, model: Any) -> Path:
         "inference_mode": True,
     }  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
-    write_tensors(save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt"}), path / WEIGHTS)
-    write_json(config, path / CONFIG)
-    return path
+    content = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt"})
+    return [write_tensors(content, path / WEIGHTS), write_json(config, path / CONFIG)]

@@ -16,6 +16,7 @@ from ..store.reading import damaged
 
 Stand = tuple[Callable, str]
 """A class of ours that stands for one of another package, by the other's name."""
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def read_pickle(path: Path, stands: Sequence[Stand] = ()) -> Any:
@@ -44,16 +45,27 @@ def write_pickle(value: Any, path: Path) -> Path:
     return write_atomically(path, lambda temporary: torch.save(value, temporary))
 
 
+def strange(value: Any) -> str:
+    """What a value is, in words, that is no tensor of floats each of which lies in the file; "" for one that is."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    if value.is_nested or value.layout is not torch.strided:
+        return "a nested or sparse tensor"
+    if value.dtype not in FLOATS:
+        return f"a tensor of {value.dtype}"
+    # A view may claim to be of any size, and a tensor on the device "meta" has no numbers.
+    if value.device.type != "cpu" or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"a tensor of shape {tuple(value.shape)} without a number of its own for each entry"
+    return ""
+
+
 def tensor_in(value: Any, path: Path, n_axes: Sequence[int]) -> Tensor:
     """The value in float32, if it is a tensor of numbers with so many axes."""
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.layout is not torch.strided:
-        what = type(value).__name__ if not isinstance(value, Tensor) else str(value.dtype)
-        raise InputError(
-            f"{str(path)!r} holds a {what} where a tensor of floats should be. Pass a file of that format."
-        )
+    if what := strange(value):
+        raise InputError(f"{str(path)!r} holds {what} where a tensor of floats should be. Pass a file of that format.")
     if value.ndim not in n_axes or not math.prod(value.shape):
         raise InputError(
             f"{str(path)!r} holds a tensor of shape {tuple(value.shape)}, and the format has {' or '.join(map(str, n_axes))} "
             "axes. Name the format that it is of."
         )
-    return value.detach().float().contiguous()
+    return value.detach().resolve_neg().float().contiguous()

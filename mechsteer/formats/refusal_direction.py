@@ -8,6 +8,7 @@ from ..interventions.vector import SteeringVector
 from ..models.sites import Site
 from ..store.atomic import write_json
 from ..store.reading import read_json
+from .beside import exported
 from .named import index
 from .pickles import read_pickle, tensor_in, write_pickle
 
@@ -47,12 +48,15 @@ def read(path: Path, layer: str = "", position: str = "") -> Intervention:
     return SteeringVector(Site(number, "resid_pre"), tensor.clone(), origin=Origin(positions="every"))
 
 
-def write(intervention: Intervention, path: Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """`direction.pt` in a folder, with what says its layer."""
     ((site, shift),) = intervention.shifts.items()
     if path.name != "direction.pt":
         raise InputError(f"--out is {str(path)!r}. Name a file called direction.pt, beside which its layer is written.")
+    if (metadata := path.parent / METADATA).exists() and METADATA not in exported(path, NAME):
+        raise InputError(
+            f"{str(metadata)!r} is there already, and no export wrote it. Name a direction.pt in another folder."
+        )
     (direction,) = shift.tensors.values()
-    write_pickle(direction.detach().cpu().clone(), path)
-    write_json({"pos": -1, "layer": site.layer}, path.parent / METADATA)
-    return path
+    written = write_pickle(direction.detach().cpu().clone(), path)
+    return [written, write_json({"pos": -1, "layer": site.layer}, metadata)]

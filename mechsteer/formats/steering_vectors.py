@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from ..errors import InputError
 from ..interventions.base import Intervention, Origin
 from ..interventions.joint import join
@@ -47,12 +45,12 @@ def read(path: Path) -> Intervention:
     for layer, value in layers.items():
         if not isinstance(layer, int) or isinstance(layer, bool):
             raise damaged(path, f"its layer {layer!r} is no number")
-        direction = tensor_in(value.flatten() if isinstance(value, Tensor) else value, path, (1,))
+        direction = tensor_in(value, path, (1, 2)).flatten()
         parts.append(SteeringVector(Site(layer, PLACES[kind]), direction, origin=Origin(positions="every")))
     return join(parts)
 
 
-def write(intervention: Intervention, path: Path) -> Path:
+def write(intervention: Intervention, path: Path) -> list[Path]:
     """Its fields, so that `SteeringVector(**torch.load(path))` is the package's own."""
     places = {site.place for site in intervention.sites}
     if len(places) > 1:
@@ -63,4 +61,4 @@ def write(intervention: Intervention, path: Path) -> Path:
         for site, shift in intervention.shifts.items()
         for direction in shift.tensors.values()
     }
-    return write_pickle({FIELD: layers, "layer_type": kind}, path)
+    return [write_pickle({FIELD: layers, "layer_type": kind}, path)]

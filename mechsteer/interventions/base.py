@@ -141,9 +141,14 @@ class Intervention(ABC):
             d_in, d_out = site.widths(model)
             own_in, own_out = shift.widths
             if own_out != d_out or own_in not in (None, d_in):
+                own, at_site = (
+                    (f"has width {own_out}", f"has width {d_out}")
+                    if own_in is None
+                    else (f"maps width {own_in} to {own_out}", f"maps {d_in} to {d_out}")
+                )
                 raise InputError(
-                    f"This {shift.form} maps width {own_in or 'any'} to {own_out}, but the site {site} of {model.name} "
-                    f"maps {d_in} to {d_out}. Use the model and site that it was made for."
+                    f"This {shift.form} {own}, but the site {site} of {model.name} {at_site}. Use the model and site that it was "
+                    "made for."
                 )
 
 

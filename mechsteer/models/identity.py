@@ -31,6 +31,11 @@ class ModelReference:
     asks_for_the_date: bool = label(False)
     """Whether the chat template may, so that a dialogue differs from one day to the next."""
 
+    @property
+    def precision(self) -> str:
+        """Its dtype, and by what it was quantised, if it was."""
+        return self.dtype + (f" quantised as {self.quantisation}" if self.quantisation else "")
+
 
 def identify(model: "Model") -> ModelReference:
     """The reference of an open model."""

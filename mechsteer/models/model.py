@@ -113,8 +113,7 @@ class Model:
     @property
     def precision(self) -> str:
         """Its dtype, and by what it was quantised, if it was."""
-        quantisation = self.identity.quantisation
-        return self.identity.dtype + (f" quantised as {quantisation}" if quantisation else "")
+        return self.identity.precision
 
     @property
     def batch(self) -> TokenBatch | None:
