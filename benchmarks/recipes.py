@@ -26,7 +26,7 @@ METHODS = ("SPLIT", "SFT", "RePS")
 BUDGETS = (4.0, 0.5)
 OTHER_SEEDS = (1, 2)
 FROM_PUBLIC = {
-    "m of winner and loser drawn apart": ("independent_multipliers",),
+    "m of winner and loser drawn independently": ("independent_multipliers",),
     "losses per token, and the hinge, of batch means": ("batch_means",),
     "lengths with the prompt": ("prompt_lengths",),
     "dropout 0.1": ("dropout",),

@@ -1,4 +1,4 @@
-"""Whether distance does harm: directions of equal length by how far they lead, and how every distance fares as a predictor."""
+"""Whether distance does harm: directions of equal length by the distance gained, and how every distance fares as a predictor."""
 
 import numpy as np
 import pandas as pd

@@ -74,6 +74,6 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         )
         shown.caption(
             f"{table.subject.iloc[0]}, with intervals of 95 % over pairs.",
-            f"Of chance, the mean of {n} directions at the same shift, and where one more would lie with 95 %.",
+            f"Chance is the mean of {n} directions at the same shift, with a 95 % prediction interval for one more direction.",
         )
     return shown.figure

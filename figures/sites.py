@@ -49,8 +49,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             ]
         )
         shown.caption(
-            f"What a DiffMean vector gains at each place where {USEFUL:g} nats of utility are lost; crosses: less than the best "
-            "with 95 %."
+            f"What a DiffMean vector gains at each place where {USEFUL:g} nats of utility are lost. A cross marks a place "
+            "whose gain is below the best one's (95 % interval)."
         )
     return shown.figure
 

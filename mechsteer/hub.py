@@ -66,7 +66,7 @@ def push(steer: Path, card: str, to: Repository, beside: Sequence[Path] = ()) ->
 
 
 def pull(source: Repository, out: Path) -> Path:
-    """Copy the repository's steer into a folder, once it is seen to be one; a file that is there and differs stays."""
+    """Check that the repository's steer is one and copy it into a folder; a file that is there and differs stays."""
     found = source.steers()
     if len(found) != 1:
         raise InputError(

@@ -180,6 +180,11 @@ def test_every_link_and_picture_is_there():
                 assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 
 
+def test_every_page_stands_in_the_navigation():
+    named = re.findall(r'= "([\w/]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert sorted(f"docs/{page}" for page in named) == sorted(page for page in PAGES if page.startswith("docs/"))
+
+
 def test_every_public_name_stands_on_the_page_of_the_api():
     named = re.findall(r"^::: mechsteer\.(\w+)$", PAGES["docs/api.md"], flags=re.MULTILINE)
     assert len(named) == len(set(named)) and set(named) == {name for name in ms.__all__ if not name.startswith("_")}

@@ -1,5 +1,6 @@
 """The page on which a model is steered by hand, in a real browser: what it shows is what Python gives."""
 
+import os
 import re
 import shlex
 import shutil
@@ -10,12 +11,20 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
+import transformers
 import uvicorn
+from scipy.spatial.distance import cdist
+from test_real_models import PAIRS as REAL_PAIRS
 
 import mechsteer as ms
 from analyses.studies.measured import Measured
 from mechsteer import cli
 from mechsteer.curves.reading import read_curve
+from mechsteer.engine.losses import pair_texts
+from mechsteer.measuring.drafts import Acting, Draft, write_drafts
+from mechsteer.measuring.ordinary import OrdinaryText
+from mechsteer.models.opening import BUILT_IN
 
 PROMPT = "what about the soup ?"
 ODD = "<img src=x onerror='window.attacked = true'>"
@@ -75,7 +84,7 @@ def visit(browser) -> Iterator:
 
 def wait_for(tab, n: int) -> None:
     """Until all columns are written for the n-th time."""
-    tab.wait_for_selector(f"html[data-written='{n}']", state="attached", timeout=60_000)
+    tab.wait_for_selector(f"html[data-written='{n}']", state="attached", timeout=300_000)
 
 
 def columns(tab) -> dict[str, str]:
@@ -153,8 +162,84 @@ def test_tokens_are_coloured_by_what_the_server_says_of_them(small_study, play, 
     for (token, name, share), away in zip(shares(), (along - along.mean()) / along.std(), strict=True):
         assert share == pytest.approx(60 * min(1, abs(away) / 2), abs=0.6)
         assert name == ("" if share == 0 else "blue" if away >= 0 else "vermilion"), token
+    tab.locator("[data-part=shade]").select_option(label="distance to the manifold where diffmean-vector acts")
+    wait_for(tab, 2)
+    by_distance = shares()
+    assert len(by_distance) == len(by_base) and {name for _, name, share in by_distance if share} == {"vermilion"}
+    for token, _, share in by_distance:
+        assert share == pytest.approx(60 * min(1, max(0, (token["distances"][0] - 1) / 2)), abs=0.6)
+    assert "3 times the usual distance" in tab.locator("[data-part=legend]").inner_text()
     tab.locator("[data-part=shade]").select_option(label="nothing")
     assert not any(share for _, _, share in shares())
+
+
+def test_the_distance_of_a_token_is_that_of_plain_hugging_face_from_the_texts_of_the_study(
+    small_study, guestbook, play
+):
+    """By hooks of its own, and the ten nearest by hand; unsteered tokens are at about 1, and those steered far are not."""
+    path, site = small_study / "interventions/diffmean-vector.safetensors", ms.Site.of("3:resid_mid")
+    steer, m = ms.load_intervention(path), 24.0
+    hf = transformers.AutoModelForCausalLM.from_pretrained(BUILT_IN["guestbook"])
+    layer, seen = hf.model.layers[3], []
+    layer.post_attention_layernorm.register_forward_pre_hook(lambda module, args: seen.append(args[0][0]))
+
+    def read(ids, begin: int, shift: torch.Tensor | None = None) -> np.ndarray:
+        """From the token before the completion to the last but one."""
+
+        def add(module, args, output):
+            output[0][:, 1:] += 0 if shift is None else shift
+
+        handle = layer.self_attn.register_forward_hook(add)
+        with torch.no_grad():
+            hf(torch.tensor([ids]))
+        handle.remove()
+        return seen.pop()[begin - 1 : -1].numpy()
+
+    halves = ms.load_pairs(small_study / "pairs.jsonl").split()
+    texts = [pair_texts(ms.encode_pairs(guestbook, half)) for half in halves]
+    learned, judged = (np.concatenate([read(*text) for text in half]) for half in texts)
+    known = OrdinaryText(guestbook, lambda: tuple(texts)).at(site)
+    points = known.manifold.points + known.manifold.centre
+    apart = cdist(points, learned)
+    # The same points, each once.
+    assert apart.min(axis=0).max() < 1e-3 and apart.min(axis=1).max() < 1e-3 and len(points) < len(learned)
+
+    def distance(h: np.ndarray) -> np.ndarray:
+        return np.sort(cdist(h, points), axis=1)[:, :10].mean(axis=1)
+
+    usual = np.median(distance(judged))
+    address, _, token = play(path).partition("?token=")
+    begins = guestbook.tokenizer(PROMPT)["input_ids"]
+    told = {}
+    for multiplier in (0.0, m):
+        body = {
+            "model": "guestbook", "prompt": PROMPT, "max_tokens": 12, "temperature": 0, "token_details": True,
+            "distances": True, "steer": {"name": "diffmean-vector", "multiplier": multiplier},
+        }  # fmt: skip
+        answer = httpx.post(f"{address}v1/completions", json=body, headers={"Authorization": f"Bearer {token}"})
+        tokens = answer.json()["choices"][0]["tokens"]
+        ids = [*begins, *(one["id"] for one in tokens)]
+        expected = distance(read(ids, len(begins), multiplier * steer.direction)) / usual
+        told[multiplier] = np.array([one["distances"] for one in tokens])[:, 0]
+        assert told[multiplier] == pytest.approx(expected, rel=1e-3)
+    assert 0.4 < np.median(told[0.0]) < 1.6 and told[m].min() > 2 * np.median(told[0.0])
+
+
+@pytest.mark.parametrize("place", ["mlp.out", "attn.o", "mlp.bypass"])
+def test_distances_are_measured_where_what_is_added_arrives_in_the_residual_stream(place, guestbook):
+    texts = [
+        pair_texts(ms.encode_pairs(guestbook, half)) for half in ms.load_pairs("guestbook/tense").sample(40).split()
+    ]
+    ordinary, at, ends = OrdinaryText(guestbook, lambda: tuple(texts)), ms.Site(1, place), []
+    steer = Acting((0,), ms.SteeringVector(at, torch.ones(at.widths(guestbook)[1])), 40.0)
+    for some in (None, ordinary, OrdinaryText(guestbook, lambda: ([], []))):
+        prompt = guestbook.tokenizer(PROMPT)["input_ids"]
+        write_drafts(guestbook, [Draft(prompt, lambda token: True, ends.append, (steer,), 3, 0, ordinary=some)])
+    without, known, unread = ([token.distances for token in end.tokens] for end in ends)
+    assert {*without} == {()} and {*unread} == {(None,)}
+    assert min(distance for (distance,) in known) > 3
+    # What follows the site in its block is seen too: it is the stream that is looked at, and not the branch.
+    assert list(ordinary._known) == [ms.Site(1, "resid_mid" if place == "attn.o" else "resid_post")]
 
 
 def test_it_fits_a_phone_and_what_is_odd_is_text(small_study, tmp_path, play, visit):
@@ -169,7 +254,7 @@ def test_it_fits_a_phone_and_what_is_odd_is_text(small_study, tmp_path, play, vi
     assert "does not know" in tab.locator("[data-part=status]").inner_text()
     tab.locator("[name=factors]").fill("many")
     tab.locator("[data-part=write]").click()
-    assert "times numbers" in tab.locator("[data-part=status]").inner_text()
+    assert "must be numbers" in tab.locator("[data-part=status]").inner_text()
 
 
 def test_nothing_is_answered_without_the_token_of_the_address(play, mechsteer):
@@ -189,3 +274,29 @@ def test_nothing_is_answered_without_the_token_of_the_address(play, mechsteer):
     assert "default-src &#39;none&#39;" in policy and "connect-src &#39;self&#39;" in policy
     code, _, error = mechsteer("play", "guestbook", "gpt2")
     assert code == 2 and "There is no intervention at 'gpt2'" in error
+
+
+NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.mark.skipif("MECHSTEER_MODELS" not in os.environ, reason="MECHSTEER_MODELS names no folder with real models")
+def test_a_real_model_is_steered_by_hand(tmp_path, play, visit):
+    """In its chat template: texts are what Python writes, and the farther a steer goes, the farther from neutral sentences."""
+    file = Path(os.environ["MECHSTEER_MODELS"], NAME)
+    if not file.is_file():
+        pytest.skip(f"MECHSTEER_MODELS holds no {NAME}")
+    model = ms.load_model(file, device="cpu")
+    vector = ms.diff_mean(model, REAL_PAIRS, "15:resid_post", prompt_format="chat")
+    path, prompt = vector.save(tmp_path / "moods.safetensors"), "How was your day?"
+    tab = visit(play(file, path, "--prompt", prompt))
+    written = columns(tab)
+    for heading, text in written.items():
+        with ms.steer(model, vector, multiplier(heading)):
+            (expected,) = ms.generate(model, [prompt], prompt_format="chat", temperature=0, max_new_tokens=40)
+        assert text.strip() == expected.strip()
+    tab.locator("[data-part=shade]").select_option(label="distance to the manifold where moods acts")
+    wait_for(tab, 2)
+    read = """[...document.querySelectorAll(".column")].map((column) =>
+        [...column.querySelectorAll(".written span")].map((span) => span.token.distances[0]))"""
+    medians = dict(zip(map(multiplier, written), map(np.median, tab.evaluate(read)), strict=True))
+    assert 0.5 < medians[0.0] < 2 and medians[max(medians)] > medians[0.0] and columns(tab) == written

@@ -362,6 +362,7 @@ def test_a_steer_that_breaks_the_model_fails_alone(serve, model, steers):
     [
         ({"prompt": []}, "No prompt came"),
         ({"prompt": PROMPT, "n": 10**9}, "less than or equal to 128"),
+        ({"prompt": PROMPT, "distances": True}, "distances needs token_details to be true"),
     ],
 )
 def test_no_prompt_and_texts_without_number_are_refused_before_anything_is_made(body, words):

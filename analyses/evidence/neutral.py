@@ -15,8 +15,8 @@ from mechsteer.models.prompts import encode_prompt
 FILE = Path(__file__).with_name("neutral.txt")
 
 
-def neutral_texts(n: int) -> list[str]:
-    """The first so many."""
+def neutral_texts(n: int | None = None) -> list[str]:
+    """The first so many, or all."""
     return FILE.read_text(encoding="utf-8").splitlines()[:n]
 
 

@@ -52,6 +52,6 @@ def about_rivals(table: pd.DataFrame, equation: str) -> str:
         return ""
     paper = rows.paper_held_out_error.iloc[0]
     return (
-        f"(b) Left of zero a rival, with so many parameters, predicts multipliers that it has not seen better than {equation}, "
-        f"which errs by {paper:.2g} nats; 95 %."
+        f"(b) Each rival's error on held-out multipliers less that of {equation} ({paper:.2g} nats), with 95 % intervals: "
+        "left of zero the rival predicts better. Its number of parameters is in brackets."
     )

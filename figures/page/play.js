@@ -5,6 +5,7 @@ const root = document.documentElement, form = part(document, "ask"), columns = p
 const token = new URLSearchParams(location.search).get("token"), headers = { "Content-Type": "application/json", Authorization: `Bearer ${token}` };
 const STEPS = 100; /* of a slider on either side: whole numbers, so that zero is zero */
 const UNLIKELY = 8; /* nats of surprise at which a token's colour is full */
+const FAR = 3; /* usual distances from ordinary text at which it is */
 
 /* Steers */
 
@@ -72,14 +73,17 @@ const sliders = data.steers.map((steer, number) => {
     make("div", { class: "line" }, make("label", { for: id, title: steer.says }, make("b", {}, steer.name), ` ${steer.says}`), value), slider, curve && curve.picture, key, note));
   return { steer, show, get m() { return multiplier(); } };
 });
-if (!sliders.length) say(part(form, "steers"), "No steer came, so the model writes as it is. Name files of steers behind the model.");
+if (!sliders.length) say(part(form, "steers"), "No steer is loaded, so the model writes unsteered. Pass files of steers after the model.");
 
 /* Colours */
 
 const shade = part(document, "shade");
 shade.append(make("option", { value: "" }, "nothing"), make("option", { value: "base" }, "log-probability without a steer"),
-  ...data.steers.map((steer, number) => make("option", { value: number }, `projection on ${steer.name}`)));
+  ...data.steers.map((steer, number) => make("option", { value: number }, `projection on ${steer.name}`)),
+  ...data.steers.map((steer, number) => make("option", { value: `far ${number}` }, `distance to the manifold where ${steer.name} acts`)));
 shade.value = "base";
+/** The steer to whose site distances are shown; null where something else is. */
+const farOf = () => (shade.value.startsWith("far ") ? Number(shade.value.slice(4)) : null);
 
 /** Of all tokens on the page, the middle and the width of their projections on a steer. */
 function spreadOf(number) {
@@ -90,11 +94,12 @@ function spreadOf(number) {
 
 /** Colour one token, or all of them. */
 function tint(spans = columns.querySelectorAll(".written span")) {
-  const spread = shade.value === "" || shade.value === "base" ? null : spreadOf(Number(shade.value));
+  const far = farOf(), spread = shade.value === "" || shade.value === "base" || far !== null ? null : spreadOf(Number(shade.value));
   for (const span of spans) {
     const { token: own } = span;
     let name = "vermilion", share = 0;
     if (shade.value === "base") share = Math.min(1, -own.base_logprob / UNLIKELY);
+    else if (far !== null) share = Math.min(1, Math.max(0, ((own.distances?.[far] ?? 0) - 1) / (FAR - 1)));
     else if (spread) {
       const away = (own.along[Number(shade.value)] - spread.middle) / spread.width;
       [name, share] = [away >= 0 ? "blue" : "vermilion", Math.min(1, Math.abs(away) / 2)];
@@ -106,17 +111,22 @@ function tint(spans = columns.querySelectorAll(".written span")) {
 function showLegend() {
   const legend = part(document, "legend"), bar = legend.querySelector("i");
   legend.hidden = shade.value === "";
-  const base = shade.value === "base";
-  part(legend, "low").textContent = base ? "certain" : "away from Δh";
-  part(legend, "high").textContent = base ? `${UNLIKELY} nats of surprise` : "along Δh";
+  const base = shade.value === "base", far = farOf() !== null;
+  part(legend, "low").textContent = base ? "certain" : far ? "as ordinary text" : "away from Δh";
+  part(legend, "high").textContent = base ? `${UNLIKELY} nats of surprise` : far ? `${FAR} times the usual distance` : "along Δh";
   const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`;
-  bar.style.background = `linear-gradient(to right, ${base ? "transparent" : `${full("vermilion")}, transparent`}, ${full(base ? "vermilion" : "blue")})`;
+  bar.style.background = `linear-gradient(to right, ${base || far ? "transparent" : `${full("vermilion")}, transparent`}, ${full(base || far ? "vermilion" : "blue")})`;
 }
-shade.addEventListener("change", () => { showLegend(); tint(); });
+shade.addEventListener("change", () => {
+  showLegend();
+  tint();
+  /* The server reads ordinary text before it can tell distances, so they are asked for only by those who want to see them. */
+  if (farOf() !== null && !withDistances) write();
+});
 
 /* Writing */
 
-let writing = null;
+let writing = null, withDistances = false;
 
 /** Server-sent events of a request; an answer that is an error is thrown as its sentence. */
 async function* events(path, body, signal) {
@@ -146,7 +156,8 @@ async function fill(factor, column, asked, signal) {
     for await (const choice of events(asked.messages ? "/v1/chat/completions" : "/v1/completions", body, signal)) {
       for (const one of choice.tokens) {
         const text = written.childElementCount ? one.text : one.text.trimStart();
-        const span = make("span", { title: `log P ${shown(one.logprob)} steered, ${shown(one.base_logprob)} without` }, text);
+        const away = (one.distances ?? []).map((distance, number) => (distance === null ? "" : `; at ${data.steers[number].name} ${shown(distance, 2)} usual distances from ordinary text`));
+        const span = make("span", { title: `log P ${shown(one.logprob)} steered, ${shown(one.base_logprob)} without${away.join("")}` }, text);
         span.token = one;
         written.append(span);
         tint([span]);
@@ -168,10 +179,10 @@ async function write() {
   status.classList.remove("error");
   if (!factors.length || factors.some((factor) => !Number.isFinite(factor))) {
     status.classList.add("error");
-    status.textContent = "The sliders are times numbers: write for example -1, 0, 1.";
+    status.textContent = "The slider factors must be numbers, such as -1, 0, 1.";
     return;
   }
-  const asked = { model: data.model, max_tokens: Number(fields.tokens.value), temperature: Number(fields.temperature.value), seed: Number(fields.seed.value), stream: true, token_details: true };
+  const asked = { model: data.model, max_tokens: Number(fields.tokens.value), temperature: Number(fields.temperature.value), seed: Number(fields.seed.value), stream: true, token_details: true, distances: (withDistances = farOf() !== null) };
   Object.assign(asked, fields.chat?.checked ? { messages: [{ role: "user", content: prompt }] } : { prompt });
   const made = (sliders.length ? factors : [0]).map((factor) => {
     const acting = named(factor).filter(({ m }) => m !== 0), of = (steer) => (sliders.length > 1 ? `${steer.name} ` : "");
@@ -187,7 +198,9 @@ async function write() {
   if (own !== writing) return;
   const failed = ended.find(({ status: how }) => how === "rejected");
   status.classList.toggle("error", Boolean(failed));
-  status.textContent = failed ? failed.reason.message : "";
+  const told = [...columns.querySelectorAll(".written span")].map((span) => span.token.distances?.[farOf()] ?? null);
+  const nowhere = farOf() !== null && told.every((distance) => distance === null) ? "No distance is known here: the model reads no text to measure it from." : "";
+  status.textContent = failed ? failed.reason.message : nowhere;
   tint();
   root.dataset.written = String(Number(root.dataset.written ?? 0) + 1);
 }

@@ -103,7 +103,7 @@ CONTENTS = {
             "push", "Publish a steer with a card: how it was learned, what it does.",
             "mechsteer push lora.safetensors OWNER/NAME", "hub",
         ),
-        Line("pull", "Fetch a steer, once it is seen to be one.", "mechsteer pull OWNER/NAME", "hub"),
+        Line("pull", "Fetch a steer from the hub and check that it is one.", "mechsteer pull OWNER/NAME", "hub"),
     ),
     "Results that studies share": (
         Line(

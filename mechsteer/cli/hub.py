@@ -44,7 +44,7 @@ def pull(
         str | None, steers(help="A branch, tag or commit; by default the newest.", metavar="REVISION")
     ] = None,
 ) -> None:
-    """Fetch a steer, once it is seen to be one."""
+    """Fetch a steer from the hub and check that it is one."""
     from .. import hub
 
     echo(str(hub.pull(hub.repository(repository, revision=revision), out)))

@@ -36,7 +36,8 @@ MOST_PAIRS = 100
 def pairs(
     file: Annotated[str, typer.Argument(help="Polarity pairs, as a study takes them.", metavar="PAIRS")],
     test_pairs: Annotated[
-        str | None, what(help="Pairs to measure; by default half of PAIRS, the other half teaching.", metavar="PAIRS")
+        str | None,
+        what(help="Pairs to measure; by default half of PAIRS; the other half is learned from.", metavar="PAIRS"),
     ] = None,
     model: Annotated[
         str | None, what(help="Check tokens too, and which side the model leans to unsteered.", metavar="MODEL")

@@ -1,7 +1,7 @@
 """`mechsteer serve`: an OpenAI-compatible endpoint whose requests may steer."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,7 @@ from .options import (
     TemplateOption,
     open_model,
     open_steered,
+    pairs_for,
     running,
     split_list,
     steers,
@@ -31,15 +32,21 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from ..interventions import Intervention
+    from ..measuring.ordinary import OrdinaryText, Text
     from ..models.model import Model
+    from ..pairs.polarity import Pairs
     from ..serving.app import Endpoint
+
+N_ORDINARY = 256
+"""Pairs whose texts say where ordinary activations lie."""
 
 PortOption = Annotated[int, running(help="0 takes one that is free.", min=0, max=65535, metavar="N")]
 BatchOption = Annotated[
     int, running("--batch", help="Texts that are written at once, each under its own steers.", min=1, metavar="N")
 ]
 QueueOption = Annotated[
-    int, running("--queue", help="Texts that may wait; who asks for more is told to come again.", min=1, metavar="N")
+    int,
+    running("--queue", help="Texts that may wait; further requests get status 429 (ask again).", min=1, metavar="N"),
 ]
 
 
@@ -100,7 +107,47 @@ def endpoint_of(
     opened.require_tokenizer()
     learned = next((steer.origin.prompt_format for steer in by_name.values()), "raw")
     prompt_format = with_template(prompt_format or learned, template_option)
-    return Endpoint(opened, Steers(by_name), Waiting(opened, queue, batch), prompt_format)
+    steers = Steers(by_name, _ordinary(opened, paths, prompt_format))
+    return Endpoint(opened, steers, Waiting(opened, queue, batch), prompt_format)
+
+
+def _ordinary(model: "Model", paths: Sequence[str], prompt_format: str) -> "OrdinaryText":
+    """Texts of pairs that belong to the steers or to a guestbook, else neutral sentences; found when somebody asks."""
+    from ..measuring.ordinary import OrdinaryText
+
+    def texts() -> "tuple[Sequence[Text], Sequence[Text]]":
+        from analyses.evidence.neutral import neutral_texts, readable
+
+        from ..engine.losses import pair_texts
+        from ..models.prompts import encode_pairs
+
+        for pairs in _pairs_of(model, paths):
+            # Pairs of another model may hold what this one does not read.
+            with suppress(InputError):
+                learned, judged = pairs.balanced_sample(N_ORDINARY).split()
+                return (
+                    pair_texts(encode_pairs(model, learned, prompt_format)),
+                    pair_texts(encode_pairs(model, judged, prompt_format)),
+                )
+        sentences: list[Text] = [(ids, 2) for ids in readable(model, neutral_texts()) if len(ids) > 2]
+        return sentences[::2], sentences[1::2]
+
+    return OrdinaryText(model, texts)
+
+
+def _pairs_of(model: "Model", paths: Sequence[str]) -> "Iterator[Pairs]":
+    """Of the studies among whose steers the files lie, then a guestbook's own."""
+    import mechsteer as ms
+    from analyses.studies.measured import Measured
+
+    from ..formats.named import SteerFile
+
+    for path in paths:
+        with suppress(InputError):
+            if (measured := Measured.of(SteerFile.of(path).path)) is not None:
+                yield ms.load_pairs(measured.study.sums.path("pairs.jsonl"))
+    if (own := pairs_for(model, None)) is not None:
+        yield own
 
 
 def open_all(

@@ -89,7 +89,7 @@ def prune(
         bool, typer.Option("--unused", help="Remove what no study in the store's parent folder holds.")
     ] = False,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Forget what could not be finished, so that it is tried again.")
+        bool, typer.Option("--failed", help="Remove records of failed work, so that it is tried again.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")] = False,
     as_json: JsonOption = False,

@@ -66,7 +66,7 @@ def study(
     pairs: PairsOption = "guestbook/sentiment",
     test_pairs: Annotated[
         str | None,
-        what(help="Pairs to measure; by default half of --pairs, the other half teaching.", metavar="PAIRS"),
+        what(help="Pairs to measure; by default half of --pairs; the other half is learned from.", metavar="PAIRS"),
     ] = None,
     columns: ColumnsOption = "",
     group: GroupOption = None,

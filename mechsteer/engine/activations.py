@@ -32,14 +32,21 @@ def read_activations(
     model: Model, pairs: Sequence[EncodedPair], sites: Sequence[Site | str], *, batch_size: int = 32
 ) -> Iterator[Activations]:
     """Activations at every completion token of the pairs' texts, a batch at a time, in the model's dtype."""
-    sites = [Site.of(site) for site in sites]
-    for item in batches(pair_texts(pairs), batch_size, model.padding_token):
+    for at, row in text_activations(model, pair_texts(pairs), [Site.of(site) for site in sites], batch_size=batch_size):
+        yield Activations(at, row % len(pairs), row < len(pairs))
+
+
+def text_activations(
+    model: Model, texts: Sequence[tuple[Sequence[int], int]], sites: Sequence[Site], *, batch_size: int = 32
+) -> Iterator[tuple[dict[Site, Float[Tensor, "points d_out"]], Int[Tensor, " points"]]]:
+    """The same of any texts, each with the index at which its completion begins; and which text each point is of."""
+    for item in batches(texts, batch_size, model.padding_token):
         completion = item.batch.completion_mask
         hooks, seen = collecting(sites, lambda value, here=completion: value[here.to(value.device)])
         with torch.no_grad(), model.hooks(hooks):
             model.logits(item.batch, at=torch.zeros_like(completion))
         row = torch.tensor(item.rows)[completion.nonzero()[:, 0]]
-        yield Activations({site: values[0] for site, values in seen.items()}, row % len(pairs), row < len(pairs))
+        yield {site: values[0] for site, values in seen.items()}, row
 
 
 def collecting(sites: Sequence[Site], take: Callable[[Tensor], T]) -> tuple[list[Hook], dict[Site, list[T]]]:

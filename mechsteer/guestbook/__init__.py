@@ -1,7 +1,7 @@
 """The guestbook: small English-like languages whose every probability is known, and models that have learnt them.
 
 Guests review food, places, people and things. A query asks about a noun, and an answer of one to three sentences is
-praise or complaint (sentiment), sure or hedged (certainty), present or past (tense), each drawn apart from the others.
+praise or complaint (sentiment), sure or hedged (certainty), present or past (tense), each drawn independently from the others.
 The rich guestbook (`rich/`) is a second language, in which concepts are graded and claims can fail.
 """
 

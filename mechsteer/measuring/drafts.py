@@ -14,7 +14,9 @@ from ..interventions.audit import Audit, SiteAudit
 from ..interventions.base import Intervention
 from ..interventions.steering import steer
 from ..models.model import Model, pad_batch
+from ..models.sites import Site
 from .generation import end_tokens
+from .ordinary import Ordinary, OrdinaryText, residual
 from .ways import are_said, says_nothing, way_for
 
 IMPOSSIBLE = -9999.0
@@ -39,6 +41,7 @@ class Token:
 
     `base_log_probability` is that of the model without a steer, which reads the same text, and `along` is by steer how far h
     reaches along Δh, before the steer acts, where the token is predicted (at the last of its sites); both only if asked for.
+    `distances` are by steer how far the steered h lies there from ordinary text, where 1 is ordinary; None where nobody knows.
     """
 
     id: int
@@ -46,6 +49,7 @@ class Token:
     likeliest: tuple[tuple[int, float], ...] = ()
     base_log_probability: float | None = None
     along: tuple[float, ...] = ()
+    distances: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,8 @@ class Draft:
     n_likeliest: int = 0
     beside_base: bool = False
     """Whether tokens say what the model without a steer makes of them."""
+    ordinary: OrdinaryText | None = None
+    """If it came, tokens say how far from such text the steered activations lie."""
 
 
 def fit_together(model: Model, drafts: Sequence[Draft]) -> bool:
@@ -101,12 +107,20 @@ def write_drafts(model: Model, drafts: Sequence[Draft]) -> None:
                       model.padding_token, side="left").to(model.device)  # fmt: skip
     rows = [_Row(draft, torch.Generator(model.device).manual_seed(draft.seed)) for draft in drafts]
     writer = _Writer(model, rows, compared)
+    shared = _shared(drafts, len(batch.tokens))
+    ordinary = next((draft.ordinary for draft in drafts if draft.ordinary is not None), None)
+    # Before any steer acts: it may have to be read first.
+    known = {} if ordinary is None else {acting.rank: ordinary.at(_arrives(acting)) for acting, _ in shared}
     with ExitStack() as stack:
-        for acting, multipliers in _shared(drafts, len(batch.tokens)):
+        for acting, multipliers in shared:
             writer.along[acting.rank] = _look(stack, model, acting) if compared else []
             writer.audits[acting.rank] = stack.enter_context(
                 steer(model, acting.intervention, multipliers, acting.positions)
             )
+        # Behind all steers, so that what is seen is what they have made.
+        for acting, _ in shared:
+            if (near := known.get(acting.rank)) is not None:
+                writer.near[acting.rank] = near, _newest(stack, model, _arrives(acting), lambda h, value: value)
         settings = GenerationConfig(max_new_tokens=longest, do_sample=False, pad_token_id=model.padding_token)
         way.write(model, batch, settings, writer, [_Ends(writer)])
 
@@ -123,15 +137,29 @@ def _shared(drafts: Sequence[Draft], n_rows: int) -> list[tuple[Acting, Float[Te
 def _look(stack: ExitStack, model: Model, acting: Acting) -> list[Float[Tensor, " rows"]]:
     """A list that always holds, by row, how far the newest h reaches along Δh."""
     site, shift = list(acting.intervention.shifts.items())[-1]
+
+    def along(h: Float[Tensor, "rows d_in"], value: Float[Tensor, "rows d_out"]) -> Float[Tensor, " rows"]:
+        delta = shift.delta(h)
+        unit = delta / torch.linalg.vector_norm(delta, dim=-1, keepdim=True).clamp(min=1e-20)
+        return torch.linalg.vecdot(value.to(unit.dtype), unit)
+
+    return _newest(stack, model, site, along)
+
+
+def _newest(stack: ExitStack, model: Model, site: Site, take: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+    """A list that always holds what `take` makes of h and the value at the newest token of every row."""
     seen: list[Tensor] = []
 
     def look(h: Float[Tensor, "batch pos d_in"], value: Float[Tensor, "batch pos d_out"]) -> None:
-        delta = shift.delta(h[:, -1])
-        unit = delta / torch.linalg.vector_norm(delta, dim=-1, keepdim=True).clamp(min=1e-20)
-        seen[:] = [torch.linalg.vecdot(value[:, -1].to(unit.dtype), unit)]
+        seen[:] = [take(h[:, -1], value[:, -1])]
 
     stack.enter_context(model.hooks(site.hooks(look)))
     return seen
+
+
+def _arrives(acting: Acting) -> Site:
+    """Where in the residual stream what the last of a steer's sites adds arrives."""
+    return residual(acting.intervention.sites[-1])
 
 
 @dataclass(eq=False)
@@ -164,12 +192,17 @@ class _Writer(LogitsProcessor):
         self.ends = end_tokens(model)
         self.audits: dict[tuple[int, ...], Audit] = {}
         self.along: dict[tuple[int, ...], list[Float[Tensor, " rows"]]] = {}
+        self.near: dict[tuple[int, ...], tuple[Ordinary, list[Float[Tensor, "rows d_out"]]]] = {}
+        self.distances: dict[tuple[int, ...], list[float | None]] = {}
         self.n_forwards = 0
 
     def __call__(
         self, input_ids: Int[Tensor, "rows pos"], scores: Float[Tensor, "rows d_vocab"]
     ) -> Float[Tensor, "rows d_vocab"]:
         said = scores.log_softmax(-1).clamp(min=IMPOSSIBLE)
+        self.distances = {
+            rank: _distances(near, seen[0][: len(self.now())]) for rank, (near, seen) in self.near.items()
+        }
         chosen = torch.full(scores.shape[:1], self.model.padding_token, device=scores.device)
         for place, index in enumerate(self.now()):
             if not self.rows[index].is_done:
@@ -200,6 +233,8 @@ class _Writer(LogitsProcessor):
             tuple(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)),
             float(said[self.base_row[index], chosen]) if draft.beside_base else None,
             tuple(float(self.along[acting.rank][0][place]) for acting in draft.steers) if draft.beside_base else (),
+            tuple(self.distances[acting.rank][place] if acting.rank in self.distances else None for acting in draft.steers)
+            if draft.ordinary is not None else (),
         )  # fmt: skip
         row.tokens.append(token)
         if chosen in self.ends:
@@ -221,6 +256,11 @@ class _Writer(LogitsProcessor):
             site: SiteAudit(site, [whole.seen[at].rows(slice(place, place + 1)) for at, place in row.forwards])
             for site, whole in self.audits[acting.rank].at.items()
         })  # fmt: skip
+
+
+def _distances(near: Ordinary, h: Float[Tensor, "rows d_out"]) -> list[float | None]:
+    """From ordinary text, of every row; None where h is not finite."""
+    return [float(one) if one == one else None for one in near.distance(h.float().cpu().numpy())]
 
 
 class _Ends(StoppingCriteria):

@@ -49,7 +49,9 @@ class TrainSettings:
         "SHARE",
     )
     relative: bool | None = option(None, "Whether the learning rate is such a share, as in ours, or AdamW's own.")
-    multipliers: tuple[float, ...] | None = option(None, "Sizes of m to draw from; signs are drawn apart.", "M,...")
+    multipliers: tuple[float, ...] | None = option(
+        None, "Sizes of m to draw from; signs are drawn independently.", "M,..."
+    )
     dropout: float | None = option(
         None, "Share of the delta's entries that are left out while learning; ours 0.", "SHARE", 0
     )
@@ -59,7 +61,7 @@ class TrainSettings:
         "|".join(DIRECTIONS),
     )
     independent_multipliers: bool | None = option(
-        None, "Whether the loser's size of m is drawn apart from the winner's."
+        None, "Whether the loser's size of m is drawn independently from the winner's."
     )
     batch_means: bool | None = option(
         None, "Whether losses per token are means over a batch, SPLIT's hinge taken of them, or each pair's own."

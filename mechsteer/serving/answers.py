@@ -76,6 +76,7 @@ class Shape:
                 {
                     "id": token.id, "text": alone(self.tokenizer, before, token.id), "logprob": token.log_probability,
                     "base_logprob": token.base_log_probability, "along": list(token.along),
+                    **({"distances": list(token.distances)} if token.distances else {}),
                 }
                 for before, token in piece.tokens
             ]  # fmt: skip

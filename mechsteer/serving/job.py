@@ -41,6 +41,7 @@ class Job:
                 made.append(Draft(
                     prompt, choice.heard, choice.ended, self.acting, self.max_new_tokens, request.temperature, request.top_p,
                     seed, request.n_likeliest or 0, request.token_details,
+                    self.steers.ordinary if request.distances else None,
                 ))  # fmt: skip
         return made
 

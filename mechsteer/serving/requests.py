@@ -42,6 +42,8 @@ class Request(BaseModel):
     steer: list[Steer] = []
     token_details: bool = False
     """Whether each token says what the model without a steer makes of it, and how far h reaches along each steer."""
+    distances: bool = False
+    """Whether these details also hold, for each steer, how far the steered h lies from ordinary text, where 1 is ordinary."""
     frequency_penalty: Literal[0] | None = None
     presence_penalty: Literal[0] | None = None
     logit_bias: dict[Any, Any] | None = Field(default=None, max_length=0)
@@ -57,6 +59,12 @@ class Request(BaseModel):
     @classmethod
     def _default(cls, value: Any, info: Any) -> Any:
         return cls.model_fields[info.field_name].default if value is None else value
+
+    @model_validator(mode="after")
+    def _distances_are_told_with_details(self: Kind) -> Kind:
+        if self.distances and not self.token_details:
+            raise ValueError("distances needs token_details to be true")
+        return self
 
     @property
     def n_likeliest(self) -> int | None:

@@ -9,6 +9,7 @@ from ..families import RULES
 from ..interventions.audit import Audit
 from ..interventions.base import Intervention
 from ..measuring.drafts import Acting
+from ..measuring.ordinary import OrdinaryText
 from ..models.sites import POSITIONS, write_sites
 from .requests import Steer
 
@@ -18,6 +19,8 @@ class Steers:
     """In the order in which they act where several do; each was found to fit the model."""
 
     by_name: Mapping[str, Intervention]
+    ordinary: OrdinaryText | None = None
+    """From which distances are measured; without it none is told."""
 
     def acting(self, asked: Sequence[Steer]) -> tuple[Acting, ...]:
         """What a request's steers are, in its order."""

@@ -1,4 +1,4 @@
-"""A panel of directions in families, whose harm comes from how far they lead or from what the output makes of them."""
+"""A panel of directions in families, whose harm comes from the distance they gain or from what the output makes of them."""
 
 import numpy as np
 import pandas as pd

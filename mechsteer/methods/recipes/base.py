@@ -33,7 +33,7 @@ class Recipe:
     directions: str = "half"
     """Of a batch, half at +m and half at -m; or every pair at both; or "add", +m alone."""
     independent_multipliers: bool = False
-    """Whether the loser's m is drawn apart from the winner's, with the same sign."""
+    """Whether the loser's m is drawn independently from the winner's, with the same sign."""
     batch_means: bool = False
     """Whether losses per token are means over all tokens of a batch, as of Hugging Face's `.loss`, so that SPLIT's hinge is taken
     once for the batch; else pair by pair."""
@@ -55,7 +55,9 @@ class Recipe:
         if min(self.batch_size, self.accumulate) < 1:
             raise InputError("`batch_size` and `accumulate` must be at least one.")
         if not self.multipliers or not all(math.isfinite(m) and m > 0 for m in self.multipliers):
-            raise InputError(f"The `multipliers` {self.multipliers} must be positive sizes; signs are drawn apart.")
+            raise InputError(
+                f"The `multipliers` {self.multipliers} must be positive sizes; signs are drawn independently."
+            )
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"The learning rate is {self.learning_rate}. Pass a positive one, such as 0.03.")
         if not 0 <= self.dropout < 1:
