@@ -69,13 +69,20 @@ def judge(
     from ..progress import say
     from ..store.store import Store
 
-    settings = Settings.from_dict(Study.load(folder, with_sweeps=False).summary["settings"])
+    summary = Study.load(folder, with_sweeps=False).summary
+    settings = Settings.from_dict(summary["settings"])
     given: dict[str, Any] = {
         "scale": scale, "concept": concept, "queries": queries, "samples": samples, "text_tokens": text_tokens,
         "instructions": instructions, "gold": gold, "device": device,
     }  # fmt: skip
     settings = replace(settings, **{name: value for name, value in given.items() if was_asked(context, name)})
     judges = split_list(judge) or settings.judge or ("exact" if checked_concept(settings) else "classifier",)
+    if summary.get("campaign") and not dry_run:
+        # A cell is what its plan says: scores of one cell alone would change the claims that the campaign corrects together.
+        raise InputError(
+            f"{str(folder)!r} is a cell of a campaign, whose plan says how its texts are judged. Write judge = {list(judges)} "
+            "there, and repeat `mechsteer campaign`: what is finished is kept."
+        )
     settings = replace(settings, judge=judges, store=store, jobs=jobs, retry=retry)
     if not Store(place := store_folder(settings, folder)).is_there:
         raise InputError(
