@@ -143,7 +143,7 @@ def _lanes(plan: CampaignPlan, workplace: Workplace, has_gpus: bool) -> list[Lan
 
 
 def resources_for(settings: Settings, has_gpus: bool) -> dict[str, float]:
-    """What Ray must set aside: a core, a GPU unless it is to be the CPU or none is there, and the memory that opening its model takes."""
+    """What Ray must set aside: a core, a GPU unless it is to be the CPU or none is there, and what opening the model takes."""
     on_gpu = settings.device not in (None, "cpu") or (settings.device is None and has_gpus)
     return {
         "num_cpus": 1,
