@@ -129,6 +129,11 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     assert contents(whole) == before and {record.key for record in Store(whole.parent / ".store").records()} == kept
 
 
+def test_figures_of_a_campaign_without_claims_say_that_none_were_asked(whole):
+    with pytest.raises(ms.InputError, match="No claims were asked"):
+        draw("all", whole, None)
+
+
 def test_what_a_campaign_s_studies_are_made_of_counts_as_used(whole):
     units = json.loads((whole / "other/study.json").read_text())["units"]
     assert set(units) <= Store(whole.parent / ".store").used_by(whole.parent)
