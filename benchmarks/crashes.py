@@ -39,6 +39,7 @@ import figures.campaigns.heat_map  # noqa: E402, F401
 import figures.page  # noqa: E402
 import mechsteer as ms  # noqa: E402
 import mechsteer.models.opening  # noqa: E402, F401
+from analyses.campaigns.plan import read_plan  # noqa: E402
 from mechsteer import cli  # noqa: E402
 from mechsteer.guestbook import CONCEPTS  # noqa: E402
 from mechsteer.store.sums import LIST  # noqa: E402
@@ -284,10 +285,16 @@ def kill_again_and_again(folder: Path, kills: int, rng: random.Random, repeated:
 
 
 def kill_workers(folder: Path, deaths: int, rng: random.Random, seconds: float) -> BaseProcess:
-    """The campaign on two workers, one of which is killed now and then; the campaign itself is left alone."""
+    """The campaign on two workers, one of which is killed now and then; the campaign itself is left alone.
+
+    Each death waits until its share of the cells is done, and a part of a cell's time, so that later cells are hit too.
+    """
+    n_cells = len(read_plan(folder.parent / "plan.toml").cells)
     process = start(folder, (*CAMPAIGN, "--jobs=2", "--executor=ray"))
     for number in range(1, deaths + 1):
-        time.sleep(rng.uniform(0, seconds / deaths))
+        while process.is_alive() and n_done(folder) < number * n_cells / (deaths + 1):
+            time.sleep(0.2)
+        time.sleep(rng.uniform(0, seconds / n_cells))
         while process.is_alive() and not (found := ray_workers(folder)):
             time.sleep(0.2)
         if not process.is_alive():

@@ -31,6 +31,10 @@ def write(name: str, study: Path, out: Path | None, width: str | None = None) ->
     draw = partial(campaigns.draw_one, Campaign.load(study)) if is_campaign else partial(draw_one, Study.load(study))
     names = known if name == "all" else [name]
     written = [path for chosen in names for path in draw(chosen, out or study / "figures", width)]
+    if not written and is_campaign:
+        raise InputError(
+            f"No claims were asked in the campaign in {str(study)!r}, and its figures show claims. Set `claims` in its plan."
+        )
     if not written:
         raise InputError(
             f"The study in {str(study)!r} has no results that {name!r} shows. Try all, which draws what there is."

@@ -6,11 +6,12 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 import mechsteer as ms
-from analyses.evidence.reliability import of_known, reliability
+from analyses.evidence.reliability import differences, of_known, reliability, sentence_of_differences
 from analyses.studies.judges import known_texts
 from mechsteer.judges.base import Judge, Judgement
 from mechsteer.judges.scale import CONCEPT, Aspect
-from mechsteer.statistics.agreement import Confusion, carries_over, corrected
+from mechsteer.statistics.agreement import Confusion, carries_over, corrected, prediction_powered
+from mechsteer.store.keys import Key
 
 
 def judged(rng: np.random.Generator, truth: np.ndarray, sensitivity: float, specificity: float) -> np.ndarray:
@@ -60,6 +61,50 @@ def test_a_judge_that_changes_with_the_multiplier_is_found_out_and_a_steady_one_
     ]
     assert np.mean(np.array(steady) < 0.05) < 0.12 and np.mean(np.array(changing) < 0.05) > 0.8
     assert np.isnan(carries_over([tried(rng, 60)]))
+
+
+def test_a_difference_by_a_biased_judge_is_corrected_by_what_is_known_of_a_part_and_its_own_interval_is_not():
+    """The judge likes the first steer's texts by 0.1 more than they are worth; half of the queries are known."""
+    rng, held, naive, truth = np.random.default_rng(0), [], [], 0.15
+    for _ in range(1000):
+        true = rng.normal(truth, 0.3, size=60)
+        said = 0.7 * true + 0.1 + rng.normal(0, 0.15, size=60)
+        held.append(truth in prediction_powered(said, np.where(np.arange(60) % 2, true, np.nan))[1])
+        naive.append(abs(said.mean() - truth) < 1.96 * said.std(ddof=1) / np.sqrt(60))
+    assert 0.93 < np.mean(held) < 0.97 and np.mean(naive) < 0.7
+    assert np.isnan(prediction_powered(said, np.full(60, np.nan))[0])
+
+
+def test_differences_are_corrected_query_by_query_only_where_the_judges_errors_carry_over():
+    index = pd.MultiIndex.from_product(
+        [[0.0, 1.0], [f"q{n:02}" for n in range(30)], [0, 1]], names=["multiplier", "pair", "sample"]
+    )
+    rng = np.random.default_rng(0)
+
+    def steer(name: str, true: float, flattered: float, why: str = ""):
+        worth = rng.uniform(true - 0.1, true + 0.1, size=len(index))
+        rows = pd.DataFrame({"gold": worth, "value": worth + flattered}, index=index).reset_index()
+        rows = rows.assign(role=CONCEPT, aspect="concept")
+        known = rows.loc[rows.pair < "q15", ["multiplier", "pair", "sample", "role", "gold"]]
+        return (
+            Key(name, "vector"),
+            rows.drop(columns="gold"),
+            known,
+            pd.DataFrame({"aspect": ["concept"], "not_corrected": [why]}),
+        )
+
+    steers = [steer("A", 0.6, 0.2), steer("B", 0.5, 0.0)]
+    (row,) = (found := differences(steers)).to_dict("records")
+    assert (row["method"], row["against"], row["multiplier"], row["n_queries"], row["n_known"]) == (
+        "A",
+        "B vector",
+        1.0,
+        30,
+        15,
+    )
+    assert row["judged"] - row["difference"] == pytest.approx(0.2) and row["low"] < 0.1 < row["high"]
+    assert "1 of 1 differences" in sentence_of_differences(found, "rules")
+    assert differences([steers[0], steer("B", 0.5, 0.0, "its errors change")]).empty
 
 
 def test_what_is_known_of_texts_is_read_and_tells_of_the_judge(tmp_path):

@@ -129,6 +129,11 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     assert contents(whole) == before and {record.key for record in Store(whole.parent / ".store").records()} == kept
 
 
+def test_figures_of_a_campaign_without_claims_say_that_none_were_asked(whole):
+    with pytest.raises(ms.InputError, match="No claims were asked"):
+        draw("all", whole, None)
+
+
 def test_what_a_campaign_s_studies_are_made_of_counts_as_used(whole):
     units = json.loads((whole / "other/study.json").read_text())["units"]
     assert set(units) <= Store(whole.parent / ".store").used_by(whole.parent)
@@ -170,6 +175,9 @@ def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer)
     assert dry["seconds_left"] > 0 and not (tmp_path / "out").exists() and not (tmp_path / ".store").exists()
     code, said, _ = mechsteer(*asked, "--status")
     assert code == 0 and "1 missing" in said and "--dry-run opens it" in said
+    (tmp_path / "plan.toml").write_text(PLAN_FILE.replace("1:resid_post", "9:resid_post"))
+    code, said, _ = mechsteer(*asked, "--dry-run")
+    assert code == 1 and "1 failed" in said
     code, _, error = mechsteer(*asked, "--shard=9/8")
     assert code == 2 and "from 1/8 to 8/8" in error
 
@@ -228,3 +236,26 @@ def test_the_heat_map_and_a_forest_of_each_claim_are_drawn_from_their_numbers(tm
     assert outcomes.to_numpy().sum() == len(campaign.claims)
     forest = pd.read_csv(tmp_path / "drawn/figures/forest-split_wins.csv")
     assert (forest.row == "cell").sum() == (campaign.claims.name == "split_wins").sum() and len(saved) == 12
+
+
+@pytest.mark.slow
+def test_a_cell_is_judged_as_its_plan_says_and_not_alone(whole, tmp_path, mechsteer, undrawn):
+    """What `judge` added to a cell, the campaign would take away again when it is repeated."""
+    plan, said = tmp_path / "plan.toml", f"{PLAN_FILE}queries = 3\nsamples = 1\n"
+    plan.write_text(said)
+    asked = ("campaign", plan, "--out", tmp_path / "out", "--store", whole.parent / ".store")
+    assert mechsteer(*asked)[0] == 0
+    (cell,) = (path.parent for path in (tmp_path / "out").glob("*/study.json"))
+    before = contents(cell)
+    code, told, error = mechsteer("judge", cell, "--store", whole.parent / ".store", "--judge", "exact")
+    assert code == 2 and not told and "is a cell of a campaign" in error and "judge = ['exact']" in error
+    assert contents(cell) == before and "1 done" in mechsteer(*asked, "--status")[1]
+    plan.write_text(f'{said}judge = ["exact"]\n')
+    for _ in range(2):
+        assert mechsteer(*asked)[0] == 0
+        assert (
+            set(pd.read_parquet(cell / "judged.parquet").judge) == {"exact"}
+            and "1 done" in mechsteer(*asked, "--status")[1]
+        )
+    # How much would be asked may be told of a cell too.
+    assert mechsteer("judge", cell, "--store", whole.parent / ".store", "--dry-run")[0] == 0

@@ -9,12 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
+from safetensors.torch import load_file
 from test_campaign import PLAN_FILE
 
 from analyses.campaigns.on_ray import BESIDES, MOST_DEATHS, resources_for
 from analyses.studies.settings import Settings
 from mechsteer.guestbook import LANGUAGES
+from mechsteer.models.source import weights_size
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -33,12 +37,39 @@ CAMPAIGN = [
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_worker_asks_for_a_core_and_its_model_s_weights(language):
-    size = sum(path.stat().st_size for path in LANGUAGES[language].model_folder.glob("*.safetensors"))
+def test_a_worker_asks_for_a_core_and_its_model_s_weights_in_their_dtype(language):
+    files = LANGUAGES[language].model_folder.glob("*.safetensors")
+    n = sum(tensor.numel() for path in files for tensor in load_file(path).values())
     on_cpu, on_gpu = (resources_for(Settings(language), has_gpus=gpus) for gpus in (False, True))
-    assert on_cpu == {"num_cpus": 1, "num_gpus": 0, "memory": BESIDES + size} and size > 1e6
+    assert on_cpu == {"num_cpus": 1, "num_gpus": 0, "memory": BESIDES + 4 * n} and 4 * n > 1e6
     assert on_gpu == {"num_cpus": 1, "num_gpus": 1, "memory": BESIDES}
     assert resources_for(Settings(language, device="cpu"), has_gpus=True) == on_cpu
+    assert resources_for(Settings(language, dtype="bfloat16"), has_gpus=False)["memory"] == BESIDES + 2 * n
+
+
+@pytest.mark.parametrize(("name", "rest", "largest", "file", "peak"), [
+    ("Gemma 3 270M", 100_326_016, 167_772_160, 253e6, 2.8e9), ("Qwen2.5 0.5B", 494_032_768, 136_134_656, 491e6, 4.0e9),
+])  # fmt: skip
+def test_a_quantised_file_asks_for_the_peak_that_unpacking_it_was_measured_to_take(
+    tmp_path, name, rest, largest, file, peak
+):
+    """A file of the two models' numbers of parameters, quantised as they are to less than five bits (LOG.md, GGUF)."""
+    sizes, path = (rest, largest), tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    for number, n in enumerate(sizes):
+        n -= n % 256
+        kind = gguf.GGMLQuantizationType.Q4_K
+        writer.add_tensor_info(f"t{number}", [n // 256 * 144], np.dtype(np.uint8), n // 256 * 144, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    with path.open("r+b") as written:
+        written.truncate(int(file))
+    whole = BESIDES + weights_size(str(path))
+    assert peak < whole < 2 * peak
+    # A smaller dtype asks for less, by the weights alone.
+    assert weights_size(str(path)) - weights_size(str(path), "bfloat16") == pytest.approx(2 * sum(sizes), abs=2000)
 
 
 @needs_ray
@@ -58,13 +89,13 @@ def test_two_workers_one_of_them_killed_leave_the_bytes_of_one_process(tmp_path)
 @needs_ray
 def test_a_model_that_fits_nowhere_is_said_so_and_stops_no_other(tmp_path):
     (tmp_path / "large").mkdir()
-    with (tmp_path / "large/model.safetensors").open("wb") as file:
-        file.truncate(10**13)
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [10**12, 5, 1], "data_offsets": [0, 2 * 10**13]}}).encode()
+    (tmp_path / "large/model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     (tmp_path / "plan.toml").write_text(PLAN_FILE + '[grid]\nmodel = ["../large", "guestbook"]\n')
     process = begin(tmp_path / "cluster")
     large, small = json.loads(process.communicate()[0])["cells"]
     assert process.returncode == 1 and (large["state"], small["state"]) == ("failed", "done")
-    assert large["reason"].startswith("'../large' asks for 10001.5 GB of memory")
+    assert large["reason"].startswith("'../large' asks for 20001.5 GB of memory")
 
 
 @needs_ray

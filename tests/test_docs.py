@@ -93,6 +93,7 @@ ELSEWHERE = {
     r"layer_15\.pt": "needs a file of EasyEdit's and the model that it was learned on",
     r"classifier|local=": "needs a model that judges",
     r"^(serve|play) ": "does not end by itself: test_serving.py and test_play.py start them",
+    r"SLURM": "needs an array of jobs: test_campaign.py runs shards",
     r"--executor ray": "needs Ray: test_cluster.py has it",
 }
 """Why commands are parsed only, by what stands in them."""

@@ -177,3 +177,7 @@ def test_split_wins_by_text_where_it_writes_better_and_one_training_decides_noth
     }  # fmt: skip
     assert set(outcomes(judged_wins.run(steers[::3])).values()) == {Outcome.INCONCLUSIVE}
     assert judged_wins.run(steers[:3]).claims == ()
+    # A classifier knows the concept alone, and may not win by it.
+    concept = [replace(item, scores=item.scores.loc[item.scores.role == "concept"]) for item in steers]
+    for claim in judged_wins.run(concept).claims:
+        assert claim.outcome is Outcome.INCONCLUSIVE and "nothing of coherence" in claim.because

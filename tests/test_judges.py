@@ -14,6 +14,7 @@ import pytest
 import mechsteer as ms
 from analyses.evidence.scores import Curves, overall, summarise
 from analyses.studies.again import judge_again
+from analyses.studies.contents import _missing as missing_of
 from analyses.studies.finished import Study
 from analyses.studies.judges import forget_failed, to_ask
 from analyses.studies.plan import plan
@@ -23,6 +24,7 @@ from analyses.studies.workers import Workers
 from analyses.units.judged import Bar
 from analyses.units.sweeps import Tables
 from mechsteer import guestbook as language
+from mechsteer.cli.judge import _missing, _score
 from mechsteer.families import JUDGES
 from mechsteer.judges.answers import Answers
 from mechsteer.judges.asking import Asked, last_rating
@@ -345,7 +347,12 @@ def test_a_finished_study_is_judged_afterwards(study, mechsteer, undrawn):
 def test_a_judged_study_repeats_itself_as_a_command_and_has_nothing_left_to_do(study, mechsteer, undrawn):
     code, told, error = mechsteer("judge", study)
     assert code == 0 and "holds this study already" in error
-    assert "By exact" in told and "By rules" in told and "half a nat lost" in told
+    assert (
+        "By exact" in told
+        and "By rules" in told
+        and "furthest within half" in " ".join(told.split())
+        and "at m = " in told
+    )
 
 
 def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(study):
@@ -384,7 +391,9 @@ def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, tm
     code, told, error = mechsteer("judge", study, *with_gold)
     assert code == 0, error
     assert json.loads(told)["asked"][0]["n_questions"] == asked["n_questions"] + 2 * 3
-    code, told, _ = mechsteer("judge", study, "--dry-run", "--json")
+    # Judges that ask nobody have no texts written for that.
+    monkeypatch.setattr("analyses.units.judged.Sample.tables", lambda *given: pytest.fail("texts were written"))
+    code, told, _ = mechsteer("judge", study, "--judge", "rules", "--queries", 7, "--dry-run", "--json")
     assert code == 0 and json.loads(told) == {"asked": []}
     assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
 
@@ -428,6 +437,63 @@ def test_instructions_are_the_lines_of_a_file_whatever_marks_it_as_unicode(study
     assert score.samples.instructions == ("Write a line.", "Écris.")
 
 
+def test_of_too_many_instructions_it_is_told_how_many_are_used(study, tmp_path, mechsteer, monkeypatch):
+    (tmp_path / "two.txt").write_text("Write a line.\nWrite a poem.\n")
+    monkeypatch.setattr("analyses.units.judged.Sample.tables", lambda *given: pytest.fail("that is all"))
+    said = []
+    settings = replace(
+        Settings.from_dict(Study.load(study).summary["settings"]), queries=1, instructions=str(tmp_path / "two.txt")
+    )
+    with pytest.raises(pytest.fail.Exception):
+        run(settings, study, report=said.append)
+    assert any("1 of 2 instructions are used (--queries 1)" in line for line in said)
+
+
+def test_bounds_are_told_where_judgements_are_missing():
+    row = {
+        "mean": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n_texts": 10,
+        "n_failed": 2,
+        "worst": 0.4,
+        "best": 0.6,
+        "multiplier": 2.0,
+    }
+    assert (
+        _missing([row, row | {"n_failed": 0, "worst": 0.5, "best": 0.5, "multiplier": 0.0}])
+        == "2 of 20; 0.4 to 0.6 at m = 2"
+    )
+    assert _missing([row | {"n_failed": 0}]) == "0" and _score(row) == "0.5 [0.4, 0.6] at m = 2"
+
+
+class OfTwo:
+    """Stands in for embeddings: texts apart by their letters."""
+
+    @staticmethod
+    def embed(model, texts):
+        return np.array([[text.count(letter) / (1 + len(text)) for letter in "aeiost"] for text in texts])
+
+
+@pytest.mark.parametrize("name", [name for name, member in JUDGES.members().items() if not member.get("ENDPOINT")])
+def test_every_judge_but_an_endpoint_works_without_a_network(name, tmp_path, monkeypatch):
+    def refuse(*address):
+        raise AssertionError(f"{name} asked for {address}")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("mechsteer.judges.classifier.embed", OfTwo.embed)
+    model = "=guestbook" if name == "local" else ""
+    if name == "local":
+        # A guestbook has no words for ratings; its words stand in for them.
+        monkeypatch.setattr(
+            "mechsteer.judges.local_model._token_ids", lambda model, answers: {a: [n] for n, a in enumerate(answers)}
+        )
+        monkeypatch.setattr("mechsteer.models.prompts.encode_prompt", lambda *given: [0, 1, 2])
+    judge = JUDGES.load(name).open(Request.parse(f"{name}{model}", "axbench"), SUBJECT, Answers(tmp_path))
+    found = judge.judge(TEXTS[:4])
+    assert found and all(len(rows) == 4 for rows in found.values())
+
+
 @pytest.mark.parametrize("judge", [(), ("--judge", "exact,rules"), ("--dry-run",)])
 def test_a_study_whose_store_is_gone_says_so_and_stays_as_it_is(study, tmp_path, mechsteer, judge):
     alone = shutil.copytree(study, tmp_path / "alone")
@@ -447,6 +513,7 @@ def test_of_texts_that_cannot_be_written_nothing_is_asked_and_another_try_is_mad
     bench.put(score.samples, Tables({}, "There are no texts."))
     assert to_ask(planned.judging, bench) == []
     assert bench.get(score).because == "There are no texts."
+    assert missing_of(planned, bench)["scores"] == "endpoint (m): There are no texts."
     forget_failed(planned.judging, planned.units, bench)
     assert not bench.holds(score.key) and bench.holds(score.samples.key)
 
@@ -474,6 +541,7 @@ def test_judges_that_ask_are_asked_by_one_process(study, mechsteer, undrawn, mon
 
 def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
     for asked, said in (
+        ("local=/nope.gguf", "no file '/nope.gguf'"), ("local=nope.gguf", "no file"),
         ("nobody", "unknown"), ("rules=x@http://h/v1", "Only endpoint"), ("endpoint=gpt", "needs a model and a URL"),
         ("endpoint=gpt@http://user:pass@h/v1", "password"),
         ("endpoint=gpt@http://sk-abc@h/v1", "a user"), ("endpoint=gpt@http://h/v1?api_key=sk-abc", "a query"),

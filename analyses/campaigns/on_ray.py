@@ -143,12 +143,12 @@ def _lanes(plan: CampaignPlan, workplace: Workplace, has_gpus: bool) -> list[Lan
 
 
 def resources_for(settings: Settings, has_gpus: bool) -> dict[str, float]:
-    """What Ray must set aside: a core, a GPU unless it is to be the CPU or none is there, and memory by the weights' size."""
+    """What Ray must set aside: a core, a GPU unless it is to be the CPU or none is there, and what opening the model takes."""
     on_gpu = settings.device not in (None, "cpu") or (settings.device is None and has_gpus)
     return {
         "num_cpus": 1,
         "num_gpus": int(on_gpu),
-        "memory": BESIDES + (0 if on_gpu else weights_size(str(source_of(settings)))),
+        "memory": BESIDES + (0 if on_gpu else weights_size(str(source_of(settings)), settings.dtype)),
     }
 
 

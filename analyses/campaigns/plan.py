@@ -4,9 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mechsteer.errors import InputError, shown
 from mechsteer.pairs.reading import label_of
@@ -68,6 +69,21 @@ class CampaignPlan:
         return replace(self, cells=tuple(cell for family in chosen for cell in family))
 
 
+class Point(NamedTuple):
+    """One combination of a grid's values."""
+
+    where: Where
+    """Of its grid."""
+    axes: Mapping[str, Given]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {name: value for name, (value, _) in self.axes.items()}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} = {_words(value)}" for name, value in self.values.items()) or "nothing of its own"
+
+
 def read_plan(path: Path) -> CampaignPlan:
     """The plan in a file, or one sentence on what is wrong with it, with the line."""
     file = Toml.read(path)
@@ -80,38 +96,45 @@ def read_plan(path: Path) -> CampaignPlan:
     if not isinstance(name, str) or not name:
         raise file.mistake(("name",), f"'name' is {shown(repr(name))}. It must be text, in quotes.")
     defaults = read_table(file, ("defaults",)) if "defaults" in file.content else {}
-    made = [_cell(file, defaults, axes) for axes in _points(file)]
+    points = list(_points(file))
+    made = list(zip(_settings(file, defaults, points), points, strict=True))
     if not made:
         raise InputError(f"{str(path)!r} has no cells. Give every list in [grid] one value or more.")
+    seen: dict[Settings, Point] = {}
+    for settings, point in made:
+        if (other := seen.setdefault(settings, point)) is not point:
+            raise file.mistake(
+                point.where,
+                f"The cell with {point} is the same study as an earlier one, with {other}. Leave one of them out.",
+            )
     # Sorted by model alone: the rest stays in the order of the plan.
     models = list(dict.fromkeys(settings.opened_as for settings, _ in made))
     made.sort(key=lambda item: models.index(item[0].opened_as))
     cells = tuple(
-        Cell(name, settings, _condition(axes))
-        for name, (settings, axes) in zip(_names(made), made, strict=True)
+        Cell(name, settings, _condition(point.values))
+        for name, (settings, point) in zip(_names(made), made, strict=True)
     )  # fmt: skip
-    seen: dict[Settings, Cell] = {}
-    for cell in cells:
-        if (other := seen.setdefault(cell.settings, cell)) is not cell:
-            raise InputError(
-                f"{str(path)!r}: the cells {other.name} and {cell.name} are the same study. Leave one of them out."
-            )
     return CampaignPlan(name, _primary(file, primary), cells)
 
 
 def _primary(file: Toml, said: Any) -> tuple[str, ...]:
-    known: list[str] = []
-    for claim, member in CLAIMS.members().items():
-        known += [claim, *(f"{claim}: {part}" for part in member.get("TITLES", {}) if part)]
+    claims = CLAIMS.members()
+    parts = [f"{claim}: {part}" for claim, member in claims.items() for part in member.get("TITLES", {}) if part]
     if not isinstance(said, list):
         raise file.mistake(("primary",), f"'primary' is {shown(repr(said))}. It must be a list of claims.")
-    for name in said:
-        if name not in known:
-            raise file.mistake(("primary",), f"There is no claim {shown(str(name))!r}. Allowed are {', '.join(known)}.")
+    for name in map(str, said):
+        if name not in (*claims, *parts):
+            close = get_close_matches(name, [*claims, *parts], 1)
+            advice = (
+                f"Did you mean {close[0]}?"
+                if close
+                else f"Allowed are {', '.join(claims)}, and parts such as {parts[0]}."
+            )
+            raise file.mistake(("primary",), f"There is no claim {shown(name)!r}. {advice}")
     return tuple(said)
 
 
-def _points(file: Toml) -> Iterator[dict[str, Given]]:
+def _points(file: Toml) -> Iterator[Point]:
     """Every combination of the values of a grid; of several grids, one after the other."""
     grids = file.content.get("grid", {})
     several = isinstance(grids, list)
@@ -120,7 +143,7 @@ def _points(file: Toml) -> Iterator[dict[str, Given]]:
         if not isinstance(grid, dict):
             raise file.mistake(where, "'grid' is no table. Write [grid], and under it model = [...].")
         axes = [_axis(file, (*where, name), name, values) for name, values in grid.items()]
-        yield from (dict(zip(grid, point, strict=True)) for point in product(*axes))
+        yield from (Point(where, dict(zip(grid, point, strict=True))) for point in product(*axes))
 
 
 def _axis(file: Toml, where: Where, name: str, values: Any) -> list[Given]:
@@ -134,8 +157,27 @@ def _axis(file: Toml, where: Where, name: str, values: Any) -> list[Given]:
     return [Given(value_of(file, where, name, value), where) for value in values]
 
 
-def _cell(file: Toml, defaults: Mapping[str, Given], axes: Mapping[str, Given]) -> tuple[Settings, dict[str, Any]]:
-    given = {**defaults, **axes}
+def _settings(file: Toml, defaults: Mapping[str, Given], points: Sequence[Point]) -> Iterator[Settings]:
+    """Of every cell, its overrides applied one after the other; each must be for some cell."""
+    given = [{**defaults, **point.axes} for point in points]
+    for where, wanted, instead in _overrides(file):
+        values = {name: value for name, (value, _) in wanted.items()}
+        # What a cell does not say is as a study has it.
+        chosen = [
+            said
+            for said in given
+            if values == {name: said[name].value if name in said else getattr(_DEFAULTS, name) for name in wanted}
+        ]
+        if not chosen:
+            words = ", ".join(f"{name} = {shown(_words(value))}" for name, value in values.items())
+            raise file.mistake(where, f"No cell has {words}. Mend 'where', or leave this override out.")
+        for said in chosen:
+            said |= instead
+    return (settings_of(file, said) for said in given)
+
+
+def _overrides(file: Toml) -> Iterator[tuple[Where, Mapping[str, Given], Mapping[str, Given]]]:
+    """Where each stands, what it is for, and what is said there instead."""
     overrides = file.content.get("override", [])
     if not isinstance(overrides, list):
         raise file.mistake(
@@ -147,22 +189,17 @@ def _cell(file: Toml, defaults: Mapping[str, Given], axes: Mapping[str, Given]) 
             raise file.mistake(
                 at, "An override has 'where', what cells say, and 'set', what these say instead. Give both."
             )
-        wanted = read_table(file, (*at, "where"))
-        # What a cell does not say is as a study has it.
-        said = {name: given[name].value if name in given else getattr(_DEFAULTS, name) for name in wanted}
-        if said == {name: value for name, (value, _) in wanted.items()}:
-            given |= read_table(file, (*at, "set"))
-    return settings_of(file, given), {name: given[name].value for name in axes}
+        yield (*at, "where"), read_table(file, (*at, "where")), read_table(file, (*at, "set"))
 
 
-def _names(made: Sequence[tuple[Settings, dict[str, Any]]]) -> list[str]:
+def _names(made: Sequence[tuple[Settings, Point]]) -> list[str]:
     """A folder's name for each cell: its model and pairs, and what else the grid varies."""
     names = [
         _slug("-".join([
             Path(settings.model).name, label_of(settings.pairs),
-            *(f"{axis}-{_words(value)}" for axis, value in axes.items() if axis not in ("model", "pairs")),
+            *(f"{axis}-{_words(value)}" for axis, value in point.values.items() if axis not in ("model", "pairs")),
         ]))
-        for settings, axes in made
+        for settings, point in made
     ]  # fmt: skip
     count = Counter(names)
     return [

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from mechsteer.judges.scale import COHERENCE
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, exceeded
 from mechsteer.methods.learning import is_trained
@@ -35,11 +36,13 @@ TITLES = {
 FIGURE = "judged_wins"
 UNIT = "of the harmonic mean"
 N_RESAMPLES = 1000
+NO_COHERENCE = "says nothing of coherence, so its harmonic mean is the concept alone. Let another judge come first."
 
 
 def run(judged: Sequence[Judged], seed: int = 0) -> Result:
     """A claim for each form, rival and place; none where SPLIT or its rivals were not studied."""
     keys: dict[tuple[str, str], Key] = {}
+    has_coherence = all(item.aspect(COHERENCE) for item in judged)
     found: dict[tuple[str, str], dict[str, list[Float[ndarray, " queries"]]]] = {}
     for item in judged:
         name = (item.sweep.method, item.sweep.form)
@@ -48,6 +51,10 @@ def run(judged: Sequence[Judged], seed: int = 0) -> Result:
             found.setdefault(name, {}).setdefault(part, []).append(item.curves(OVERALL).at(m))
     claims = [
         _judge(keys[METHOD, form], part, method, parts[part], found[method, form].get(part, []), judged[0].judge, seed)
+        if has_coherence
+        else undecided(
+            NAME, part, keys[METHOD, form], UNIT, f"{judged[0].judge} {NO_COHERENCE}", judged[0].judge, method
+        )
         for (split, form), parts in found.items()
         if split == METHOD
         for method, other in found

@@ -4,6 +4,8 @@ A guestbook's checker knows of every text whether it shows the concept and is va
 otherwise on degenerate text than on good text cannot be corrected by one pair of error rates, so that is tested first.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,8 @@ from mechsteer.guestbook import language_of
 from mechsteer.guestbook.words import EOS
 from mechsteer.judges.base import Judge, Written
 from mechsteer.judges.scale import COHERENCE, CONCEPT
-from mechsteer.statistics.agreement import LEAST_WORTH, Confusion, carries_over, corrected
+from mechsteer.statistics.agreement import LEAST_WORTH, Confusion, carries_over, corrected, prediction_powered
+from mechsteer.store.keys import Key
 
 LEAST_KNOWN = 30
 """Texts of either kind that must be known for a rate to be corrected."""
@@ -19,6 +22,8 @@ RATE = 0.05
 YES = 0.5
 """Above it, a value between zero and one says yes."""
 TEXT = ["multiplier", "pair", "sample"]
+LEAST_QUERIES = 10
+"""That must be known under both steers for their difference to be corrected: of fewer, a variance says little."""
 
 
 def of_checker(samples: pd.DataFrame, scores: pd.DataFrame, concept: str) -> pd.DataFrame:
@@ -86,12 +91,101 @@ def reliability(rows: pd.DataFrame, source: str) -> pd.DataFrame:
 def why_not(judge: Confusion, p: float) -> str:
     """Why a judge's rates may not be corrected by its errors; "" where they may."""
     if min(judge.n) < LEAST_KNOWN:
-        return f"{min(judge.n)} texts of one kind are known, and {LEAST_KNOWN} are needed"
+        return f"only {min(judge.n)} texts of one kind are known; {LEAST_KNOWN} are needed"
     if judge.worth < LEAST_WORTH:
         return f"sensitivity and specificity are {1 + judge.worth:.2f} together, and {1 + LEAST_WORTH:g} are needed"
     if np.isnan(p):
         return "it is not known under which multipliers the texts were written, so its errors may change with them"
     return f"its errors change with the multiplier (p = {p:.2g})" if p < RATE else ""
+
+
+def gold_of_checker(samples: pd.DataFrame, concept: str) -> pd.DataFrame:
+    """What the guestbook's checker says of every other query's texts, between zero and one by role; the rest is left to show how
+    good a correction is."""
+    language = language_of(concept)
+    order = {name: number for number, name in enumerate(pd.unique(samples.pair))}
+    some = samples.loc[samples.pair.map(order) % 2 == 0]
+    checks = [
+        language.check(query, f"{text} {EOS}" if ended else text)
+        for query, text, ended in zip(some["query"], some.text, some.ended, strict=True)
+    ]
+    said = {
+        CONCEPT: [(check.values[concept] + 1) / 2 for check in checks],
+        COHERENCE: [float(check.valid) for check in checks],
+    }
+    return pd.concat([some[TEXT].assign(role=role, gold=gold) for role, gold in said.items()], ignore_index=True)
+
+
+def gold_of_known(samples: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The same of texts that somebody knows (`query`, `text`, `gold`), wherever a steer wrote them."""
+    gold = (
+        known[["query", "text"]].assign(gold=known.gold.astype(float)).groupby(["query", "text"]).mean().reset_index()
+    )
+    return samples.merge(gold, on=["query", "text"])[[*TEXT, "gold"]].assign(role=CONCEPT)
+
+
+def differences(scores: Sequence[tuple[Key, pd.DataFrame, pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
+    """How much more one steer's texts score than another's at the same multiplier, corrected for the judge's errors.
+
+    For comparing steers by a judge that errs: the mean over all queries of the judge's paired differences, and what is known less
+    what it says, over queries known under both steers, with a 95 % interval (prediction-powered inference, Angelopoulos et al.
+    2023, Science 382:669). Only where the judge's errors carry over, by `why_not`, under both steers. Scores are shares from 0 to
+    1, so that a difference lies between -1 and 1; `judged` is the judge's own.
+
+    Args:
+        scores: of each steer, in the order of the study: its key, the judge's scores, what is known of some of its texts, and
+            how good the judge is.
+    """
+    rows = []
+    for at, (one, *first) in enumerate(scores):
+        for other, *second in scores[at + 1 :]:
+            for aspect in pd.unique(first[0].loc[first[0].role.isin([CONCEPT, COHERENCE]), "aspect"]):
+                if any(_not_corrected(table, aspect) for _, _, table in (first, second)):
+                    continue
+                said, true = (_apart(first, second, aspect, of) for of in ("value", "gold"))
+                for multiplier in (m for m in said.index.unique("multiplier") if m):
+                    judged = said.loc[multiplier].dropna()
+                    known = true.loc[multiplier].reindex(judged.index) if multiplier in true.index else judged * np.nan
+                    if (n := int(known.notna().sum())) < LEAST_QUERIES:
+                        continue
+                    estimate, interval = prediction_powered(judged.to_numpy(np.float64), known.to_numpy(np.float64))
+                    rows.append(
+                        one.columns()
+                        | {
+                            "against": other.steer, "aspect": aspect, "multiplier": multiplier, "judged": judged.mean(),
+                            "difference": estimate, "low": interval.low, "high": interval.high, "n_queries": len(judged),
+                            "n_known": n,
+                        }
+                    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _not_corrected(table: pd.DataFrame, aspect: str) -> str:
+    found = table.loc[table.aspect == aspect, "not_corrected"]
+    return "nothing is known of it" if found.empty else str(found.iloc[0])
+
+
+def _apart(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], aspect: str, column: str) -> pd.Series:
+    """By multiplier and query that both steers have, the difference of their means over samples."""
+    means = []
+    for scores, gold, _ in (first, second):
+        rows = scores.loc[scores.aspect == aspect]
+        if column == "gold":
+            rows = rows.merge(gold, on=[*TEXT, "role"])
+        means.append(rows.groupby(["multiplier", "pair"])[column].mean())
+    return (means[0] - means[1]).dropna()
+
+
+def sentence_of_differences(table: pd.DataFrame, judge: str) -> str:
+    """The difference furthest from zero, by its interval, and how many there are."""
+    distance = np.maximum(table.low, -table.high)
+    row = table.loc[distance.idxmax()]
+    apart = int((distance > 0).sum())
+    return (
+        f"Corrected for the errors of {judge}, {apart} of {len(table)} differences between steers exclude zero. The clearest: at "
+        f"m = {row.multiplier:.3g}, {row.aspect} under {Key.of(row.to_dict()).steer} less {row.against} is {row.difference:.2f} "
+        f"[{row.low:.2f}, {row.high:.2f}] ({row.judged:.2f} by the judge alone)."
+    )
 
 
 def sentence(table: pd.DataFrame, judge: str) -> str:

@@ -23,6 +23,7 @@ from mechsteer.store.versions import MECHSTEER, installed
 from ..claims import CLAIMS
 from ..claims.gate import gated
 from ..evidence import comparison, forecast, prompting, reliability, scores, two_options
+from ..units.judged import Score
 from ..units.steers import ChooseSite
 from ..units.sweeps import TablesUnit
 from ..units.tuning import tuning_table
@@ -77,6 +78,7 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     ):
         _write(_joined(bench, units, name), work / "evidence" / f"{name}.parquet")
     _write(tuning_table(plan.trials, bench), work / "tuning.parquet")
+    _write(_corrected(plan, bench), work / "corrected_differences.parquet")
     claims = _claims(work, plan, bench)
     tables = bench.get(plan.comparison).tables
     if tables:
@@ -130,7 +132,7 @@ def describe(
         "concept": checked_concept(plan.settings),
         "judged": [unit.sweep.result.columns() for unit in plan.texts],
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
-        "missing": {unit.kind: because for unit in _tables(plan) if (because := bench.get(unit).because)},
+        "missing": _missing(plan, bench),
         "summary": summary
         | {
             "comparison": told,
@@ -144,6 +146,15 @@ def describe(
         },
         "units": [unit.key for unit in plan.units],
     }
+
+
+def _missing(plan: Plan, bench: Bench) -> dict[str, str]:
+    """Why units of a kind have no tables; of judges, which of them."""
+    found: dict[str, str] = {}
+    for unit in _tables(plan):
+        if because := bench.get(unit).because:
+            found[unit.kind] = f"{unit.bar.request.label}: {because}" if isinstance(unit, Score) else because
+    return found
 
 
 def summarise(sweep: Sweep, fits: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -206,6 +217,17 @@ def _of_judged(plan: Plan, bench: Bench, multiplier: float) -> Iterator[str]:
         if table is not None and unit.result == plan.sweeps[0].result:
             yield reliability.sentence(table, unit.score.bar.request.label)
 
+    if (table := _corrected(plan, bench)) is not None:
+        for judge, rows in table.groupby("judge", sort=False):
+            yield reliability.sentence_of_differences(rows, str(judge))
+
+
+def _corrected(plan: Plan, bench: Bench) -> pd.DataFrame | None:
+    """Differences between steers by every judge whose errors are known."""
+    tables = [bench.get(unit).tables.get("corrected_differences") for unit in plan.differences]
+    found = [table for table in tables if table is not None]
+    return _named(pd.concat(found, ignore_index=True), plan) if found else None
+
 
 def _unsteered(sweep: Sweep, *, are_answers: bool) -> Iterator[Finding]:
     return check_losses(sweep.loss_positive[sweep.zero], sweep.loss_negative[sweep.zero], are_answers=are_answers)
@@ -256,6 +278,7 @@ def _tables(plan: Plan) -> Sequence[TablesUnit]:
         *dict.fromkeys(unit.samples for unit in plan.scores),
         *plan.scores,
         *plan.reliability,
+        *plan.differences,
     )
 
 

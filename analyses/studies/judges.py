@@ -16,7 +16,7 @@ from mechsteer.paths import resolved
 from mechsteer.store.reading import parsing, read_bytes
 from mechsteer.store.units import Bench, Unit, in_order
 
-from ..units.judged import Bar, Known, Reliability, Sample, Score
+from ..units.judged import Bar, Differences, Known, Reliability, Sample, Score
 from ..units.steers import PairSet
 from ..units.sweeps import Measure
 from .settings import Settings
@@ -38,6 +38,7 @@ def bars(settings: Settings, checked: str) -> Iterator[Bar]:
     concept = settings.concept or of_checker
     for name in settings.judge:
         request = Request.parse(name, settings.scale)
+        request.check_is_there()
         member = JUDGES[request.name]
         if member.get("CHECKS") and not checked:
             raise InputError(f"The judge {name!r} knows the guestbooks' own models and pairs alone. Choose another.")
@@ -65,6 +66,14 @@ def reliabilities_of(settings: Settings, scores: Sequence[Score]) -> tuple[Relia
     if known:
         return tuple(Reliability(unit, known) for unit in {unit.bar: unit for unit in reversed(guessing)}.values())
     return tuple(Reliability(unit, ()) for unit in guessing if unit.bar.checked)
+
+
+def differences_of(scores: Sequence[Score], reliability: Sequence[Reliability], seed: int) -> Iterator[Differences]:
+    """Between steers of the first training seed, by every judge of which it is known how good it is."""
+    for bar in dict.fromkeys(unit.bar for unit in reliability):
+        some = tuple(unit for unit in scores if unit.bar == bar and unit.result.seed in (None, seed))
+        if len(some) > 1:
+            yield Differences(some, tuple(unit for unit in reliability if unit.bar == bar))
 
 
 def known_texts(path: str) -> tuple[Known, ...]:

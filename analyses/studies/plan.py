@@ -20,7 +20,7 @@ from mechsteer.store.versions import MECHSTEER
 from ..claims import CLAIMS
 from ..evidence.evidence import why_none
 from ..units.comparing import Ask, Compare
-from ..units.judged import Reliability, Score
+from ..units.judged import Differences, Reliability, Score
 from ..units.looks import (
     Answer,
     Chance,
@@ -41,7 +41,7 @@ from ..units.tuning import Trial
 from ..units.two_options import TwoOptions
 from ..units.verdicts import Given, Judge
 from .folder import FORMAT
-from .judges import reliabilities_of, scores_of
+from .judges import differences_of, reliabilities_of, scores_of
 from .settings import Settings, parse_multipliers
 
 ASKING = "asking"
@@ -98,6 +98,8 @@ class Plan:
     scores: tuple[Score, ...]
     """Of every steer by each judge, those of the first judge first."""
     reliability: tuple[Reliability, ...]
+    differences: tuple[Differences, ...]
+    """Between steers, by judges whose errors are known."""
     verdicts: tuple[Judge, ...]
 
     @property
@@ -118,7 +120,7 @@ class Plan:
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", (*self.texts, *dict.fromkeys(unit.samples for unit in self.scores))
         yield ASKING, tuple(unit for unit in self.judging if unit.bar.asks)
-        yield "judges", tuple(unit for unit in self.judging if not unit.bar.asks)
+        yield "judges", (*(unit for unit in self.judging if not unit.bar.asks), *self.differences)
         judged_by = (*self.panel, *self.evidence, *self.edited, *self.chance, *self.coverage, *self.frozen)
         yield "claims", (*judged_by, *self.verdicts)
 
@@ -187,6 +189,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         "scores": [unit for unit in spoken if unit.samples.sweep in judged], "all_scores": [spoken] if spoken else [],
         "one_operation": edited, "panel": panel, "chance": chance, "coverage": coverage, "frozen_norms": frozen
     }  # fmt: skip
+    reliability = reliabilities_of(settings, scores)
     asked = tuple(Ask(sweeps[0], asking) for asking in asking_of(settings))
     by_layer = (LayerEffects(chosen, parse_sites(site)[0].place, tuple(others)),) if chosen and others else ()
     return Plan(
@@ -214,7 +217,8 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         panel=panel,
         trials=tuple(trial for some in tried.values() for trial in some),
         scores=scores,
-        reliability=reliabilities_of(settings, scores),
+        reliability=reliability,
+        differences=tuple(differences_of(scores, reliability, seed)),
         verdicts=tuple(verdicts(sweeps, (*evidence, *without), tables, seed)),
     )
 

@@ -67,8 +67,8 @@ class Settings:
     """Of judges that are asked in words: one of ours, or a file."""
     concept: str = ""
     """In words, for those judges; of a guestbook, the line that tells who speaks."""
-    queries: int = 20
-    """That are answered for the judges, at every multiplier."""
+    queries: int = 30
+    """That are answered for the judges, at every multiplier: half as many again as claims need, for some may have no score."""
     samples: int = 2
     """Of each of them."""
     text_tokens: int = 48

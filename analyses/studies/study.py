@@ -112,6 +112,8 @@ def run(
             stages.learn(chosen.unit, bench)
         stages.done("site", f"{chosen} ({chosen.hooks}): {chosen.because}")
         planned = plan(settings, subjects, str(chosen), chosen.unit)
+        if planned.scores and (told := planned.scores[0].samples.told):
+            stages.done("queries", told)
         if settings.retry:
             forget_failed(planned.judging, planned.units, bench)
         if is_done(folder, planned.id) and (

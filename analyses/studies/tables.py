@@ -93,6 +93,10 @@ COLUMNS_OF: dict[str, Columns] = {
         "sensitivity_low": numbers, "sensitivity_high": numbers, "specificity": numbers, "specificity_low": numbers,
         "specificity_high": numbers, "kappa": numbers, "rate": numbers, "true_rate": numbers, "corrected": numbers, **_INTERVAL,
     },
+    "corrected_differences": {
+        "judge": words, "method": words, "form": words, "against": words, "aspect": words, "multiplier": finite,
+        "judged": finite, "difference": finite, **_INTERVAL, "n_queries": finite, "n_known": finite,
+    },
     "evidence/chance": {
         "kind": words, "pair": words, **dict.fromkeys(("budget", "relative_shift", "draw", "gained"), finite),
     },

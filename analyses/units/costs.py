@@ -58,6 +58,7 @@ BESIDES = {
     "two options": 0.3,
     "scores": 5.0,
     "reliability": 1.0,
+    "corrected differences": 1.0,
     "claim": 2.0,
     "evidence": 2.0,
 }

@@ -34,6 +34,12 @@ class Sample(OfSteer):
     kind = "samples"
 
     @property
+    def told(self) -> str:
+        """How many of a file's instructions are used, in words; "" where queries are the pairs'."""
+        n = len(self.instructions)
+        return f"{min(n, self.n_queries)} of {n} instructions are used (--queries {self.n_queries})" if n else ""
+
+    @property
     def words(self) -> str:
         return f"samples under {self.sweep.steer.steer.steer}"
 
@@ -208,6 +214,39 @@ class Reliability(TablesUnit):
         else:
             rows, source = of_checker(self.score.written(at), scores, bar.checked), "the exact checker"
         return {"reliability": reliability(rows, source).assign(judge=bar.request.label)}
+
+
+@dataclass(frozen=True)
+class Differences(TablesUnit):
+    """How much more one steer's texts score than another's by one judge, corrected where something is known of some texts."""
+
+    scores: tuple[Score, ...]
+    reliability: tuple[Reliability, ...]
+    """Of each steer, or one for all where texts are known."""
+
+    kind = "corrected differences"
+
+    @property
+    def words(self) -> str:
+        return f"differences between steers by {self.scores[0].bar.request.name}, corrected"
+
+    def tables(self, at: Bench) -> dict[str, pd.DataFrame]:
+        from ..evidence.reliability import differences, gold_of_checker, gold_of_known
+
+        by_steer = {unit.score.key: unit for unit in self.reliability}
+        given = []
+        for score in self.scores:
+            by, texts = by_steer.get(score.key, self.reliability[0]), score.written(at)
+            if by.known:
+                gold = gold_of_known(texts, pd.DataFrame([vars(item) for item in by.known]))
+            else:
+                gold = gold_of_checker(texts, score.bar.checked)
+            if (found := at.get(by)).because:
+                raise InputError(found.because)
+            given.append((score.result, score.judged(at).scores, gold, found.tables["reliability"]))
+        table = differences(given)
+        judge = self.scores[0].bar.request.label
+        return {} if table.empty else {"corrected_differences": table.assign(judge=judge)}
 
 
 def texts_of(table: pd.DataFrame) -> list[Written]:

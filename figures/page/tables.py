@@ -29,6 +29,7 @@ ABOUT = {
     "side_effects_by_layer": "what half a nat of lost utility does to other concepts, by the layer that is steered",
     "judged": "what judges say of texts under every steer, by aspect and multiplier",
     "reliability": "how good the judges are, against what is known of the same texts",
+    "corrected_differences": "how much more one steer's texts score than another's, corrected for the judges' errors",
     "answers": "the same, judged exactly on generated answers",
     "evidence/one_operation": "logits under hooks against logits of edited weights",
     "evidence/coverage": "losses of the pairs' completions, of completions that the model writes, and of second pairs",

@@ -16,7 +16,11 @@ EXECUTORS = ("in-process", "ray")
 def campaign(
     plan: Annotated[Path, typer.Argument(help="A TOML file: [defaults], [grid] and [[override]].", metavar="PLAN")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells, count the work that is left, and estimate the time.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List the cells, count the work that is left, and estimate the time; exit 1 if a cell cannot be planned.",
+        ),
     ] = False,
     status: Annotated[
         bool, typer.Option("--status", help="Say what is done, missing and failed, and how long the rest takes.")
@@ -72,6 +76,8 @@ def campaign(
             measured.measured(states, models)
         content = _so_far(asked, out, states, measured)
         _print(content, _told_so_far(content), as_json)
+        if models is not None and any(state.units is None for state in states):
+            raise typer.Exit(1)
         return
     if executor not in EXECUTORS:
         raise InputError(f"The executor {executor!r} is unknown. Choose {' or '.join(EXECUTORS)}.")

@@ -62,7 +62,7 @@ def _told(content: dict[str, Any], labels: list[str]) -> Iterator[str | Table]:
                 str(row["n_seeds"]),
             ))  # fmt: skip
     columns = ("steer", "gains", "gains there", "difference [95 %]", "p (Holm)", "compared on", "seeds")
-    yield Table("Preference gained, mean over losses of utility up to a half (nats)", columns, sections)
+    yield Table("Preference gained, mean over utility losses up to 0.5 nats", columns, sections)
     outcomes: dict[str, dict[str, list[str]]] = {}
     for claim in content["claims"]:
         outcomes.setdefault(claim["name"], {}).setdefault(claim["study"], []).append(claim["outcome"])

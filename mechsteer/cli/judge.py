@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..families import JUDGES
+from ..judges.request import Request
 from .look import FolderArgument
 from .options import (
     ConceptOption,
@@ -30,8 +32,8 @@ from .options import (
 from .printing import Table, echo, echo_json, number
 from .summary import records
 
-SHOWN_AT = {"m = 0": 0.0, "half a nat lost, m < 0": -0.5, "half a nat lost, m > 0": 0.5}
-"""Where scores are told: the loss of utility (nats), with the side of zero."""
+SHOWN_AT = {"m = 0": 0.0, "furthest within half a nat, m < 0": -0.5, "furthest within half a nat, m > 0": 0.5}
+"""Where scores are told: the most utility lost (nats), with the side of zero."""
 
 
 def judge(
@@ -40,13 +42,17 @@ def judge(
     judge: JudgesOption = "",
     scale: ScaleOption = "axbench",
     concept: ConceptOption = "",
-    queries: QueriesOption = 20,
+    queries: QueriesOption = 30,
     samples: SamplesOption = 2,
     text_tokens: TextTokensOption = 48,
     instructions: InstructionsOption = "",
     gold: GoldOption = None,
     dry_run: Annotated[
-        bool, running("--dry-run", help="Say how much would be asked, and of whom; ask nothing.")
+        bool,
+        running(
+            "--dry-run",
+            help="Say how much would be asked, and of whom; ask nothing. Texts that such judges read are written first.",
+        ),
     ] = False,
     device: DeviceOption = None,
     store: StoreOption = None,
@@ -69,13 +75,20 @@ def judge(
     from ..progress import say
     from ..store.store import Store
 
-    settings = Settings.from_dict(Study.load(folder, with_sweeps=False).summary["settings"])
+    summary = Study.load(folder, with_sweeps=False).summary
+    settings = Settings.from_dict(summary["settings"])
     given: dict[str, Any] = {
         "scale": scale, "concept": concept, "queries": queries, "samples": samples, "text_tokens": text_tokens,
         "instructions": instructions, "gold": gold, "device": device,
     }  # fmt: skip
     settings = replace(settings, **{name: value for name, value in given.items() if was_asked(context, name)})
     judges = split_list(judge) or settings.judge or ("exact" if checked_concept(settings) else "classifier",)
+    if summary.get("campaign") and not dry_run:
+        # A cell is what its plan says: scores of one cell alone would change the claims that the campaign corrects together.
+        raise InputError(
+            f"{str(folder)!r} is a cell of a campaign, whose plan says how its texts are judged. Write judge = {list(judges)} "
+            "there, and repeat `mechsteer campaign`: what is finished is kept."
+        )
     settings = replace(settings, judge=judges, store=store, jobs=jobs, retry=retry)
     if not Store(place := store_folder(settings, folder)).is_there:
         raise InputError(
@@ -90,6 +103,9 @@ def judge(
             echo(*(map(str, asked) if asked else ["Nothing is left to ask."]))
         raise typer.Exit
 
+    if dry_run and not any(JUDGES[Request.parse(name, settings.scale).name].get("ASKED") for name in settings.judge):
+        # No text need be written to know that.
+        only_told(())
     run(
         settings, folder, report=lambda line: say(line, indent=13), finish=draw_and_report,
         before_asking=only_told if dry_run else None,
@@ -127,7 +143,7 @@ def _told(content: dict[str, Any]) -> Iterator[str | Table]:
         yield Table(f"By {judge}{f', {about}' if about else ''}", ("aspect", *SHOWN_AT, "missing"), sections)
     yield from content["told"]
     if "scores" in content["missing"]:
-        yield f"A judge could not judge: {content['missing']['scores']}"
+        yield f"Not judged: {content['missing']['scores']}"
     yield f"Every text and score is in {content['folder']}: samples.parquet, scores.parquet."
 
 
@@ -139,10 +155,17 @@ def _at(rows: list[dict[str, Any]], lost: float) -> dict[str, Any]:
 
 
 def _score(row: dict[str, Any]) -> str:
-    return "-" if row["mean"] is None else f"{number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"
+    if row["mean"] is None:
+        return "-"
+    at = f" at m = {number(row['multiplier'])}" if row["multiplier"] else ""
+    return f"{number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]{at}"
 
 
 def _missing(rows: list[dict[str, Any]]) -> str:
-    """How many, and what the mean over all texts would be at the least and at the most."""
+    """How many, and what the mean over all texts would be had they been the worst, and the best: where that leaves most open."""
     n = sum(row["n_failed"] for row in rows)
-    return f"{n} of {sum(row['n_texts'] for row in rows)}" if n else "0"
+    if not n:
+        return "0"
+    widest = max(rows, key=lambda row: row["best"] - row["worst"])
+    bounds = f"{number(widest['worst'])} to {number(widest['best'])} at m = {number(widest['multiplier'])}"
+    return f"{n} of {sum(row['n_texts'] for row in rows)}; {bounds}"

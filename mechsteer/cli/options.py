@@ -155,7 +155,7 @@ JudgesOption = Annotated[
 ]
 ScaleOption = Annotated[
     str,
-    judging(help=f"What judges are asked that are asked in words: {', '.join(SCALES)}, or a file.", metavar="SCALE"),
+    judging(help=f"What language-model judges are asked: {', '.join(SCALES)}, or a file.", metavar="SCALE"),
 ]
 ConceptOption = Annotated[
     str, judging(help="The concept in words, for judges that are asked; the guestbooks have their own.", metavar="TEXT")

@@ -156,7 +156,7 @@ def study(
     judge: JudgesOption = "",
     scale: ScaleOption = "axbench",
     concept: ConceptOption = "",
-    queries: QueriesOption = 20,
+    queries: QueriesOption = 30,
     samples: SamplesOption = 2,
     text_tokens: TextTokensOption = 48,
     instructions: InstructionsOption = "",

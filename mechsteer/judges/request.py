@@ -33,7 +33,7 @@ class Request:
 
     @classmethod
     def parse(cls, text: str, scale: str) -> "Request":
-        """Read what was written; the judge must be known, and its model there if it is a path."""
+        """Read what was written; the judge must be known. Its model may be gone from this disk since a study was judged."""
         name, _, rest = text.partition("=")
         where = rest.find("@http")
         model, url = (rest, "") if where < 0 else (rest[:where], rest[where + 1 :])
@@ -62,6 +62,16 @@ class Request:
     def label(self) -> str:
         """How it is called in tables."""
         return f"{self.name} ({Path(self.model).name})" if self.model else self.name
+
+    def check_is_there(self) -> None:
+        """One sentence if the model's name is a path, which no name of the hub is, and nothing lies there."""
+        is_path = self.model.startswith(("/", "./", "../", "$")) or (
+            self.model.endswith(".gguf") and self.model.count("/") < 2
+        )
+        if is_path and not self.url and not Path(resolved(self.model)).exists():
+            raise InputError(
+                f"There is no file {shown(self.model)!r} for the judge {self.name!r}. Name one that is there."
+            )
 
     @property
     def id(self) -> str:
