@@ -118,7 +118,7 @@ def gold_of_checker(samples: pd.DataFrame, concept: str) -> pd.DataFrame:
 
 def gold_of_known(samples: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """The same of texts that somebody knows (`query`, `text`, `gold`), wherever a steer wrote them."""
-    gold = known.groupby(["query", "text"], as_index=False)["gold"].mean()
+    gold = pd.DataFrame(known.groupby(["query", "text"])["gold"].mean()).reset_index()
     return samples.merge(gold, on=["query", "text"])[[*TEXT, "gold"]].assign(role=CONCEPT)
 
 
@@ -163,9 +163,7 @@ def _not_corrected(table: pd.DataFrame, aspect: str) -> str:
     return "nothing is known of it" if found.empty else str(found.iloc[0])
 
 
-def _apart(
-    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], aspect: str, column: str
-) -> "pd.Series[float]":
+def _apart(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], aspect: str, column: str) -> pd.Series:
     """By multiplier and query that both steers have, the difference of their means over samples."""
     means = []
     for scores, gold, _ in (first, second):
