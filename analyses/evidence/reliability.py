@@ -118,9 +118,7 @@ def gold_of_checker(samples: pd.DataFrame, concept: str) -> pd.DataFrame:
 
 def gold_of_known(samples: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """The same of texts that somebody knows (`query`, `text`, `gold`), wherever a steer wrote them."""
-    gold = (
-        known[["query", "text"]].assign(gold=known.gold.astype(float)).groupby(["query", "text"]).mean().reset_index()
-    )
+    gold = pd.DataFrame(known.groupby(["query", "text"])["gold"].mean()).reset_index()
     return samples.merge(gold, on=["query", "text"])[[*TEXT, "gold"]].assign(role=CONCEPT)
 
 
