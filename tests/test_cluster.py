@@ -54,7 +54,8 @@ def test_a_quantised_file_asks_for_the_peak_that_unpacking_it_was_measured_to_ta
     tmp_path, name, rest, largest, file, peak
 ):
     """A file of the two models' numbers of parameters, quantised as they are to less than five bits (LOG.md, GGUF)."""
-    sizes, path = (rest, largest), tmp_path / "model.gguf"
+    n_more, left = divmod(rest, largest)
+    sizes, path = [largest] * (n_more + 1) + [left], tmp_path / "model.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     for number, n in enumerate(sizes):
         n -= n % 256

@@ -251,7 +251,7 @@ def test_what_cannot_be_joined_is_refused_in_one_sentence(tiny):
     with pytest.raises(ms.InputError, match="0:mlp.out came twice"):
         ms.parse_sites("0:mlp.out, 0:mlp.out")
     with (
-        pytest.raises(ms.InputError, match="the site 1:resid_post of .* maps 32 to 32"),
+        pytest.raises(ms.InputError, match="the site 1:resid_post of .* has width 32"),
         ms.steer(model, ms.join([one, ms.SteeringVector(ms.Site(1, "resid_post"), torch.ones(7))]), 1.0),
     ):
         pass

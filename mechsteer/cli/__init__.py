@@ -27,7 +27,7 @@ CONTENTS = {
         Line(
             "judge", "Score what every steer of a finished study writes.",
             "mechsteer judge results/guestbook --judge exact,rules",
-            first="judge scale concept queries samples dry_run",
+            first="judge scale concept queries dry_run",
         ),
         Line(
             "show", "Print a study's verdict again, or open one claim.",
