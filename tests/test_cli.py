@@ -95,6 +95,11 @@ def test_help_of_a_verb_is_a_screen_long_and_all_of_it_is_asked_for(verb, mechst
             assert f"{len(flags) - len(first)} more options: `mechsteer {verb} --help-all`" in text
 
 
+def test_a_text_that_reads_help_all_is_a_text(mechsteer):
+    _, _, error = mechsteer("generate", "--intervention", "missing.safetensors", "--", "--help-all")
+    assert "missing.safetensors" in error
+
+
 @pytest.mark.parametrize("command", [line.example for line in LINES.values()])
 def test_every_example_parses(command):
     name, verb, *arguments = shlex.split(command)

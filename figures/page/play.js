@@ -79,12 +79,9 @@ if (!sliders.length) say(part(form, "steers"), "No steer is loaded, so the model
 
 const shade = part(document, "shade");
 shade.append(make("option", { value: "" }, "nothing"), make("option", { value: "base" }, "log-probability without a steer"),
-  ...data.steers.map((steer, number) => make("option", { value: number }, `projection on ${steer.name}`)),
+  ...data.steers.map((steer, number) => make("option", { value: `along ${number}` }, `projection on ${steer.name}`)),
   ...data.steers.map((steer, number) => make("option", { value: `far ${number}` }, `distance to the manifold where ${steer.name} acts`)));
 shade.value = "base";
-/** The steer to whose site distances are shown; null where something else is. */
-const farOf = () => (shade.value.startsWith("far ") ? Number(shade.value.slice(4)) : null);
-
 /** Of all tokens on the page, the middle and the width of their projections on a steer. */
 function spreadOf(number) {
   const values = [...columns.querySelectorAll(".written span")].map((span) => span.token.along[number]).filter(Number.isFinite);
@@ -92,36 +89,51 @@ function spreadOf(number) {
   return { middle, width: Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length || 1)) || 1 };
 }
 
+/** Ways to colour tokens: what the ends of the legend are called, and how strong the colour of a token is: up to 1, or from -1 with `bothWays`. */
+const WAYS = {
+  base: { ends: ["certain", `${UNLIKELY} nats of surprise`], strengths: () => (token) => -token.base_logprob / UNLIKELY },
+  along: {
+    ends: ["away from Δh", "along Δh"],
+    bothWays: true,
+    strengths: (number) => {
+      const { middle, width } = spreadOf(number);
+      return (token) => (token.along[number] - middle) / (2 * width);
+    },
+  },
+  far: {
+    ends: ["as ordinary text", `${FAR} times the usual distance`],
+    strengths: (number) => (token) => ((token.distances?.[number] ?? 1) - 1) / (FAR - 1),
+  },
+};
+/** The way that is chosen, and the steer that it is about. */
+function chosen() {
+  const [way, number] = shade.value.split(" ");
+  return { way, number: Number(number), ...WAYS[way] };
+}
+
 /** Colour one token, or all of them. */
 function tint(spans = columns.querySelectorAll(".written span")) {
-  const far = farOf(), spread = shade.value === "" || shade.value === "base" || far !== null ? null : spreadOf(Number(shade.value));
+  const { number, bothWays, strengths } = chosen(), strength = strengths?.(number) ?? (() => 0);
   for (const span of spans) {
-    const { token: own } = span;
-    let name = "vermilion", share = 0;
-    if (shade.value === "base") share = Math.min(1, -own.base_logprob / UNLIKELY);
-    else if (far !== null) share = Math.min(1, Math.max(0, ((own.distances?.[far] ?? 0) - 1) / (FAR - 1)));
-    else if (spread) {
-      const away = (own.along[Number(shade.value)] - spread.middle) / spread.width;
-      [name, share] = [away >= 0 ? "blue" : "vermilion", Math.min(1, Math.abs(away) / 2)];
-    }
-    span.style.backgroundColor = share > 0 ? `color-mix(in srgb, var(--${name}) ${Math.round(60 * share)}%, transparent)` : "";
+    const strong = Math.max(bothWays ? -1 : 0, Math.min(1, strength(span.token))), percent = Math.round(60 * Math.abs(strong));
+    const name = bothWays && strong > 0 ? "blue" : "vermilion";
+    span.style.backgroundColor = percent ? `color-mix(in srgb, var(--${name}) ${percent}%, transparent)` : "";
   }
 }
 
 function showLegend() {
-  const legend = part(document, "legend"), bar = legend.querySelector("i");
-  legend.hidden = shade.value === "";
-  const base = shade.value === "base", far = farOf() !== null;
-  part(legend, "low").textContent = base ? "certain" : far ? "as ordinary text" : "away from Δh";
-  part(legend, "high").textContent = base ? `${UNLIKELY} nats of surprise` : far ? `${FAR} times the usual distance` : "along Δh";
-  const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`;
-  bar.style.background = `linear-gradient(to right, ${base || far ? "transparent" : `${full("vermilion")}, transparent`}, ${full(base || far ? "vermilion" : "blue")})`;
+  const legend = part(document, "legend"), { ends, bothWays } = chosen();
+  legend.hidden = !ends;
+  if (!ends) return;
+  [part(legend, "low").textContent, part(legend, "high").textContent] = ends;
+  const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`, least = bothWays ? `${full("vermilion")}, transparent` : "transparent";
+  legend.querySelector("i").style.background = `linear-gradient(to right, ${least}, ${full(bothWays ? "blue" : "vermilion")})`;
 }
 shade.addEventListener("change", () => {
   showLegend();
   tint();
   /* The server reads ordinary text before it can tell distances, so they are asked for only by those who want to see them. */
-  if (farOf() !== null && !withDistances) write();
+  if (chosen().way === "far" && !withDistances) write();
 });
 
 /* Writing */
@@ -182,7 +194,7 @@ async function write() {
     status.textContent = "The slider factors must be numbers, such as -1, 0, 1.";
     return;
   }
-  const asked = { model: data.model, max_tokens: Number(fields.tokens.value), temperature: Number(fields.temperature.value), seed: Number(fields.seed.value), stream: true, token_details: true, distances: (withDistances = farOf() !== null) };
+  const asked = { model: data.model, max_tokens: Number(fields.tokens.value), temperature: Number(fields.temperature.value), seed: Number(fields.seed.value), stream: true, token_details: true, distances: (withDistances = chosen().way === "far") };
   Object.assign(asked, fields.chat?.checked ? { messages: [{ role: "user", content: prompt }] } : { prompt });
   const made = (sliders.length ? factors : [0]).map((factor) => {
     const acting = named(factor).filter(({ m }) => m !== 0), of = (steer) => (sliders.length > 1 ? `${steer.name} ` : "");
@@ -198,8 +210,8 @@ async function write() {
   if (own !== writing) return;
   const failed = ended.find(({ status: how }) => how === "rejected");
   status.classList.toggle("error", Boolean(failed));
-  const told = [...columns.querySelectorAll(".written span")].map((span) => span.token.distances?.[farOf()] ?? null);
-  const nowhere = farOf() !== null && told.every((distance) => distance === null) ? "No distance is known here: the model reads no text to measure it from." : "";
+  const { way, number } = chosen(), told = [...columns.querySelectorAll(".written span")].map((span) => span.token.distances?.[number] ?? null);
+  const nowhere = way === "far" && told.every((distance) => distance === null) ? "No distance is known here: the model reads no text to measure it from." : "";
   status.textContent = failed ? failed.reason.message : nowhere;
   tint();
   root.dataset.written = String(Number(root.dataset.written ?? 0) + 1);

@@ -48,7 +48,8 @@ class Verb(TyperCommand):
     first: Sequence[str] = ()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if HELP_ALL in args:
+        # What comes after "--" is no option.
+        if HELP_ALL in args[: args.index("--") if "--" in args else None]:
             self.first, args = (), ["--help"]
         return super().parse_args(ctx, args)
 
