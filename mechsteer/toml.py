@@ -22,10 +22,12 @@ class Toml:
 
     @classmethod
     def read(cls, path: Path) -> "Toml":
-        """The file, or one sentence on what is no TOML in it."""
+        """The file, or one sentence on what is no TOML in it, or that it holds nothing."""
         try:
             text = read_bytes(path).decode()
-            return cls(path, text, tomllib.loads(text))
+            if not (content := tomllib.loads(text)):
+                raise InputError(f"{str(path)!r} holds no settings. Write at least one.")
+            return cls(path, text, content)
         except ValueError as error:
             if isinstance(error, InputError):
                 raise

@@ -149,6 +149,13 @@ def test_a_mistake_in_a_plan_is_one_sentence_with_its_line(tmp_path, text, line,
     assert f"plan.toml', line {line}:" in str(error.value) and " … " not in str(error.value)
 
 
+@pytest.mark.parametrize("read", [read_settings, read_plan])
+@pytest.mark.parametrize("text", ["", "# nothing yet"])
+def test_a_file_that_says_nothing_starts_no_study(tmp_path, read, text):
+    with pytest.raises(InputError, match="empty.toml' holds no settings"):
+        read(write(tmp_path / "empty.toml", text))
+
+
 def test_how_a_study_is_run_is_no_part_of_a_file():
     how = {item.name for item in dataclasses.fields(Settings)} - KINDS.keys()
     assert how == {"store", "jobs", "retry"}
