@@ -24,10 +24,10 @@ pictures: study  ## the README's pictures, drawn anew
 	chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 --window-size=1440,900 \
 	  --screenshot=docs/page.png "file://$(CURDIR)/results/guestbook/report.html"
 
-test: .venv/ready  ## the tests, but those that take long
+test: .venv/ready  ## the tests of every day
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-slow: .venv/ready  ## and those: whole studies, frozen numbers, worlds, families, kills
+slow: .venv/ready  ## the rest: whole studies, frozen numbers, worlds, more families, kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 check: lint types test slow  ## all of them

@@ -67,6 +67,17 @@ MORE = {
 }
 MORE_FAMILIES = tuple(MORE)
 """For tests of what every family must do alike."""
+EVERY_DAY = ("llama", "gpt2", "gemma2")
+"""Rotary and grouped; absolute and with biases; with windows, norms after its branches and soft caps. The others are slow's."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` runs what is laid down of every family on three of them, `make slow` on the rest."""
+    rest = {*FAMILIES, *MORE_FAMILIES} - {*EVERY_DAY}
+    for item in items:
+        case = getattr(item, "callspec", None)
+        if case and any(isinstance(value, str) and value in rest for value in case.params.values()):
+            item.add_marker(pytest.mark.slow)
 
 
 def build_hf(family: str, *, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:

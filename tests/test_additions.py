@@ -362,6 +362,7 @@ def test_a_study_at_two_sites_acts_by_the_rule_and_says_so(extended, call, undra
     assert "1:resid_post,2:mlp.out" in made
 
 
+@pytest.mark.slow
 def test_their_content_is_part_of_what_they_make(extended, study, call, undrawn):
     folder, _ = extended
     asked = (

@@ -62,6 +62,7 @@ def test_the_planted_sweep_has_the_planted_curves():
     assert_allclose(planted.utility.mean(axis=1), UTILITY(GRID), atol=0.03)
 
 
+@pytest.mark.slow
 def test_errors_on_unseen_multipliers_are_those_of_the_fit():
     evidence = steer()
     table = preference_curve.run(evidence).tables["rivals"]
@@ -84,6 +85,7 @@ def test_a_fit_that_did_not_converge_decides_nothing(analysis, monkeypatch):
     assert measured.outcome is SUPPORTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stuck", ["Gaussian decay", "rational quadratic, plateau"])
 def test_a_comparison_with_a_fit_that_did_not_converge_decides_nothing(stuck, monkeypatch):
     whole = rivals.predict_blocks
@@ -99,6 +101,7 @@ def test_a_comparison_with_a_fit_that_did_not_converge_decides_nothing(stuck, mo
     assert peak.outcome is SUPPORTED
 
 
+@pytest.mark.slow
 def test_a_curve_that_is_no_fit_is_refuted_and_not_passed_over():
     """No curve of the paper's goes in waves; what it misses by is told."""
     found = utility_curve.run(steer(utility=lambda multipliers: 6 * np.sin(multipliers) - 50, departures=0.0))

@@ -53,6 +53,7 @@ def test_the_table_is_over_a_hundred_families():
     assert len(families()) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["all", "completion", "query"])
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "opt"])

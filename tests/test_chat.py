@@ -202,6 +202,7 @@ def test_formats_are_read_as_they_are_written():
         parse_options(["thinking"])
 
 
+@pytest.mark.slow
 def test_a_study_keeps_the_format_in_its_identity(tmp_path, mechsteer, undrawn):
     """Options and the date are in every table; a study of another template is another study."""
     folder = tmp_path / "model"

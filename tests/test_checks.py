@@ -209,6 +209,7 @@ def test_a_study_refuses_before_it_opens_a_model(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_study_refuses_words_that_its_model_does_not_know_before_it_computes(tmp_path):
     path = ms.save_pairs(good(), tmp_path / "good.jsonl")
     for _ in range(2):  # the second time, the model's files are known

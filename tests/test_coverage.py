@@ -53,6 +53,7 @@ def plain_loss(model: ms.Model, steer: ms.SteeringVector, m: float, ids: tuple[i
     return -float(of_next[torch.arange(begin - 1, len(ids) - 1), list(ids[begin:])].sum())
 
 
+@pytest.mark.slow
 def test_losses_of_sampled_completions_are_those_of_plain_hugging_face(guestbook, steered, measured):
     vector, pairs, *_ = steered
     rows = measured[measured.whose == SAMPLED]
@@ -142,6 +143,7 @@ def fewer_resamples(monkeypatch):
     monkeypatch.setattr(coverage, "N_PLANTED_RESAMPLES", 60)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fewer_resamples")
 def test_a_set_that_is_harder_or_likelier_throughout_is_no_other():
     table = completions(n_pairs=60)

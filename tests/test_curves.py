@@ -102,6 +102,7 @@ def test_the_form_that_is_searched_is_the_curve_that_is_reported(curve, variant)
         np.testing.assert_allclose(curve_from(curve, variant, shape, coefficients, 20.0)(MULTIPLIERS), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 @pytest.mark.parametrize(("variant", "validity"), DECAYS.items())
 def test_a_planted_curve_is_recovered_to_rounding_and_its_form_is_chosen(curve, variant, validity):
@@ -147,6 +148,7 @@ def test_intervals_cover_what_is_true_at_about_their_level(curve):
     assert 0.5 < np.mean(covered) <= 1.0
 
 
+@pytest.mark.slow
 def test_the_measured_slope_is_the_truth_where_the_fitted_one_is_not():
     """Flat at zero and steep around it: the paper's curves have no such shape."""
     m = np.concatenate([-np.geomspace(0.2, 20, 15)[::-1], [0.0], np.geomspace(0.2, 20, 15)])
@@ -164,6 +166,7 @@ def test_a_parabola_s_slope_at_zero_is_told_exactly_by_its_neighbours():
     assert np.isnan(local_slope(np.array([0.0, 1.0, 2.0]))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("curve", "rival", "truth"),
     [

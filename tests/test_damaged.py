@@ -225,6 +225,7 @@ def copy(small_study, tmp_path) -> Path:
     return tmp_path / "copy" / small_study.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", ["show", "figures", "steers"])
 def test_a_look_at_a_damaged_study_is_as_it_was_or_one_sentence_that_names_the_file(copy, look):
     whole = LOOKS[look](copy)
@@ -412,6 +413,7 @@ def test_a_study_on_a_full_disk_is_one_sentence_and_goes_on_where_it_stopped(tmp
     Sums.of(tmp_path / "study").check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["--version"], ["show"], ["show", "--json"]])
 def test_output_that_nobody_can_take_is_one_sentence(small_study, words, unbuffered):

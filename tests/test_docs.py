@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import drawn_campaign
@@ -39,6 +40,11 @@ def commands(page: str, *languages: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("mechsteer ")]
 
 
+def cases(pages: Iterable[str]) -> list:
+    """What runs them takes seconds a page: `make test` runs README, `make slow` the others."""
+    return [page if page == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in pages]
+
+
 # Python
 
 
@@ -51,7 +57,7 @@ def one_guestbook(guestbook, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+@pytest.mark.parametrize("page", cases(page for page in PAGES if blocks(page, "python")))
 def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, monkeypatch, capsys):
     """Words exactly, numbers within what another processor may change; blocks of a page go on from each other."""
     monkeypatch.chdir(tmp_path)
@@ -147,7 +153,7 @@ def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer):
     mechsteer("export", "tense-vector.safetensors", "--to", "gguf-vector", "--out", "happy_diffmean.gguf")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, "", "bash", CONSOLE)])
+@pytest.mark.parametrize("page", cases(page for page in PAGES if commands(page, "", "bash", CONSOLE)))
 def test_every_command_runs_on_what_those_before_it_left(page, workplace, mechsteer, undrawn):
     """But for those that need what is not here, and, without `make commands`, those that take long."""
     for words in commands(page, "", "bash", CONSOLE):

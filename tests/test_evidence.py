@@ -46,6 +46,7 @@ def steered(stories, pairs):
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("place", ["mlp.out", "resid_post"])
 def test_slopes_are_those_of_a_sweep_around_zero(stories, pairs, steered, form, place):

@@ -69,6 +69,7 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.array(figure.canvas.buffer_rgba())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_shows_nothing_but_the_numbers_beside_it(name, study, drawn, tmp_path, monkeypatch):
     MODULES[name].numbers(study).to_csv(tmp_path / "numbers.csv", index=False)
@@ -288,6 +289,7 @@ def test_those_that_nobody_knows_are_told_apart_from_each_other_too():
 # Captions and widths.
 
 
+@pytest.mark.slow
 def test_a_caption_says_the_figures_idea_and_what_it_is_of(study, tmp_path):
     draw_one(study, "linear_region", tmp_path)
     words = (tmp_path / "linear_region.txt").read_text()

@@ -85,6 +85,7 @@ def test_a_mark_without_its_end_and_a_page_without_a_suffix_are_refused(campaign
         write_findings(campaign, tmp_path / "found")
 
 
+@pytest.mark.slow
 def test_numbers_alone_draw_the_same_page_and_hold_no_words_steers_or_pictures(campaign, tmp_path, mechsteer):
     written = next(campaign.folder.rglob("study.json")).parent / "texts.parquet"
     pd.DataFrame({"multiplier": [0.0], "query": ["how was it ?"], "text": ["good"]}).to_parquet(written)

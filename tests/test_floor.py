@@ -33,6 +33,7 @@ def products(engine: Engine, steer: ms.Intervention, pairs: list[EncodedPair], n
     return sum(counts.get(kind, 0) for kind in (torch.ops.aten.mm, torch.ops.aten.addmm))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["all", "completion"])
 @pytest.mark.parametrize("config", [GPT2, LLAMA], ids=["gpt2", "llama"])
 def test_a_multiplier_costs_little_more_than_the_arithmetic_that_depends_on_it(config, positions):

@@ -85,6 +85,7 @@ def test_agreement_predicts_the_slope_where_it_does_and_only_there():
         assert (told.low[RANKS] > 0) == (noise is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(share, monkeypatch):
     """Of a population of pairs: the share steered the wrong way, the agreement and the rank correlation."""

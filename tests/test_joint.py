@@ -194,6 +194,7 @@ def test_a_sweep_of_several_sites_keeps_each_one_s_shift_and_survives_a_file(tin
         assert_array_equal(getattr(again, name), getattr(sweep, name))
 
 
+@pytest.mark.slow
 def test_several_sites_are_learned_together_and_kept_in_a_file(tmp_path, stories, shared):
     """What both learn moves preference further than what the first has learned alone."""
     pairs = ms.load_pairs(shared / "data" / "mood.jsonl") if (shared / "data" / "mood.jsonl").is_file() else None

@@ -310,6 +310,7 @@ def study(tmp_path_factory) -> Path:
     return run(settings, tmp_path_factory.mktemp("judged") / "study", report=lambda line: None).folder
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_judged_afterwards(study, mechsteer, undrawn):
     code, told, error = mechsteer("judge", study, "--judge", "exact,rules", "--json")
     assert code == 0, error

@@ -469,6 +469,7 @@ def map_of_clusters(clusters):
     return Map.fit(clusters[0], n_neighbours=10)
 
 
+@pytest.mark.slow
 def test_a_map_is_drawn_again_by_its_seed_and_placed_in_as_before_once_loaded(clusters, map_of_clusters, tmp_path):
     points, later = clusters
     again = Map.fit(points[::-1], n_neighbours=10)

@@ -64,6 +64,7 @@ def test_swapping_the_completions_turns_the_diff_mean_vector_round(stories, mood
     assert_allclose(one.direction, -other.direction, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sweep_equals_plain_hugging_face_with_a_raw_hook(stories, shared, mood, vector):
     pairs, multipliers = mood[1][:5], [-3.0, 0.0, 2.0]
     sweep = ms.run_sweep(stories, vector, pairs, multipliers, batch_tokens=100, progress=False)
@@ -206,6 +207,7 @@ def test_the_chosen_site_beats_the_first_layer_and_says_why(stories, mood):
     assert (sites.low <= sites.useful_gain).all() and "0.5 nats of utility are lost" in choice.because
 
 
+@pytest.mark.slow
 def test_sites_are_compared_at_equal_relative_shift(stories, mood):
     choice = ms.choose_site(stories, mood[0][:40], places=("mlp.out",), max_pairs=8, progress=False)
     learning, judging = mood[0][:40].split(0.5, seed=0)

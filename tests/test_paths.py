@@ -31,6 +31,7 @@ def test_a_variable_stands_for_its_folder_at_the_beginning_of_a_path_alone(tmp_p
         resolved("$PLACE/a")
 
 
+@pytest.mark.slow
 def test_models_and_pairs_are_found_and_a_plan_is_one_plan_wherever_they_lie(tmp_path, monkeypatch, mechsteer, undrawn):
     pairs = ms.load_pairs("guestbook/tense")[:24]
     (tmp_path / "plan.toml").write_text(

@@ -79,6 +79,7 @@ def test_asking_says_where_the_query_stands(mechsteer, tmp_path):
     assert code == 2 and "--ask-against" in said
 
 
+@pytest.mark.slow
 def test_side_effects_are_told_of_every_layer(guestbook):
     pairs, other = house.pairs("sentiment", 40), house.pairs("tense", 12)
     sites = ms.choose_site(guestbook, pairs, places=("resid_post",), max_pairs=10, progress=False).table

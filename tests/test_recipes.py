@@ -253,6 +253,7 @@ def test_an_objective_that_is_given_keeps_its_weights_and_a_name_takes_the_recip
     assert "margin=0.45" in said[0] and said[1] == said[0] and "margin=3.0" in said[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS.members())
 @pytest.mark.parametrize("method", ["SFT", "RePS", "SPLIT"])
 @pytest.mark.parametrize("recipe", RECIPES.members())

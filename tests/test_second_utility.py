@@ -23,6 +23,7 @@ def admits(query: str, words: list[str]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_an_answer_is_admitted_exactly_if_the_checker_calls_it_valid():
     draw, found = random.Random(0), []
     for text in TEXTS[:10]:

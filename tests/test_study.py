@@ -103,6 +103,7 @@ def computed(settings: Settings, out: Path) -> list[str]:
     return sorted(record.kind for record in Store(out.parent / ".store").records() if record.key not in before)
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_leaves_no_folder_and_goes_on_where_it_stopped(shared, pairs, tmp_path, monkeypatch):
     run(small(shared, pairs), tmp_path / "a/whole", report=lambda line: None)
 
@@ -121,6 +122,7 @@ def test_an_interrupted_study_leaves_no_folder_and_goes_on_where_it_stopped(shar
     assert {path.name for path in (tmp_path / "b").iterdir()} == {".store", "part"}
 
 
+@pytest.mark.slow
 def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
     shared, pairs, tmp_path, mechsteer, undrawn, little_chance, few_claims
 ):
@@ -141,6 +143,7 @@ def test_what_a_change_leaves_alone_is_found_and_only_what_is_new_is_computed(
     assert code == 0 and "nothing was to do" in told
 
 
+@pytest.mark.slow
 def test_more_multipliers_and_more_pairs_measure_what_is_new(shared, pairs, tmp_path, monkeypatch):
     lines = (shared / "data/story_mood/validation.jsonl").read_text().splitlines(keepends=True)[24:]
     tests = {n: tmp_path / f"{n}.jsonl" for n in (8, 12)}
@@ -167,6 +170,7 @@ def test_more_multipliers_and_more_pairs_measure_what_is_new(shared, pairs, tmp_
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_another_model(shared, pairs, tmp_path):
     folder = shutil.copytree(shared / "models/stories260K", tmp_path / "model")
     for path in folder.iterdir():
@@ -195,6 +199,7 @@ def fail():
     raise RuntimeError("out of memory")
 
 
+@pytest.mark.slow
 def test_the_store_is_listed_sized_and_pruned(shared, pairs, tmp_path, mechsteer, monkeypatch):
     run(small(shared, pairs), tmp_path / "out", report=lambda line: None)
     where = ("--store", tmp_path / ".store")
@@ -263,6 +268,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2_with_nothing_written(
     assert not (tmp_path / "out").exists() and not (tmp_path / ".store").exists()
 
 
+@pytest.mark.slow
 def test_generate_shows_the_texts_of_several_multipliers_side_by_side(shared, pairs, tmp_path, mechsteer, undrawn):
     asked = ("--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
     assert mechsteer(*options(shared, pairs, tmp_path / "out", *asked))[0] == 0

@@ -85,6 +85,7 @@ def test_the_hinge_is_taken_pair_by_pair():
     assert_allclose(ms.SPLIT(0.0, 0.0, 1.0, 0.5)(batch), (0 + 6.5) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", OBJECTIVES.members())
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "neox"])
@@ -170,6 +171,7 @@ def fit(model, form="vector", objective=None, pairs=PAIRS, **options) -> ms.Trai
     return ms.train(model, start, pairs, objective or ms.SPLIT(), settings, progress=False, **apart)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", OBJECTIVES.members())
 @pytest.mark.parametrize("form", FORMS)
 def test_training_moves_preference_towards_the_completion_that_should_win(toy, form, method):
@@ -208,6 +210,7 @@ def test_the_same_seed_gives_the_same_steer_and_another_seed_another(toy):
     assert torch.equal(one.up, same.up) and not torch.equal(one.up, other.up)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"dropout": 0.2}, {"recipe": "public"}])
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(toy, tmp_path, monkeypatch, more):
     options = {"steps": 20, "evaluate_every": 5, "validation": PAIRS[8:], "accumulate": 2} | more

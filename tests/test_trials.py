@@ -126,6 +126,7 @@ def test_texts_whose_neighbours_would_change_them_are_measured_alone(caplog):
     assert_allclose(shifts, np.concatenate(each, axis=-1), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", ["gemma2", "gemma3", "llama"])
 def test_a_window_that_is_wrong_is_told_from_rounding(monkeypatch, family, dtype):

@@ -169,6 +169,7 @@ def printed(done: tuple[int, str, str]) -> str:
     return " ".join(done[1].split())
 
 
+@pytest.mark.slow
 def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_nothing_of_them(
     tmp_path, mechsteer, undrawn
 ):

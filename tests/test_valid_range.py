@@ -63,6 +63,7 @@ def test_two_open_ranges_decide_nothing():
 LOSSES = ("loss_positive", "loss_negative")
 
 
+@pytest.mark.slow
 def test_the_ratio_is_the_planted_one():
     found = []
     for seed in range(1000, 1004):

@@ -38,6 +38,7 @@ def test_a_verdict_is_the_planted_truth(case, monkeypatch):
     assert {claim: found[claim] for claim in case.truth} == dict(case.truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.NAME)
 def test_a_verdict_repeats_and_says_what_it_rests_on(analysis):
     evidence = make(0)
@@ -92,6 +93,7 @@ def test_a_steer_that_exchanges_pairs_explains_nothing():
     assert claim_of(off_manifold.run(exchanged), "explains").outcome is Outcome.REFUTED
 
 
+@pytest.mark.slow
 def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
     evidence = make(0, decay_by_distance=0.0, n_pairs=200)
     rng = np.random.default_rng(0)
@@ -190,6 +192,7 @@ def judged(tmp_path_factory):
 FIGURES = (distance, utility_distance, shift_split, figures.orthogonality)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_a_figure_shows_the_first_steer_of_a_judged_study_and_nothing_of_another(figure, judged, tmp_path):
     drawn = figure.draw(judged)
