@@ -612,4 +612,4 @@ def test_another_steer_and_another_axis_draw_every_panel_again(visit, page):
     assert chart.screenshot() != before
     tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     tab.locator('[data-part="distance"] .note', has_text="Not measured of this steer").wait_for()
-    assert "Not measured of this steer" in tab.locator('[data-part="texts"]').inner_text()
+    assert "Nothing was written under this steer" in tab.locator('[data-part="texts"]').inner_text()

@@ -24,6 +24,7 @@ from mechsteer import InputError
 from mechsteer.models.identity import ModelReference
 from mechsteer.progress import Bar
 from mechsteer.registry import extend
+from mechsteer.store.keys import split_by_key
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, in_order
 
@@ -428,6 +429,8 @@ def test_a_study_of_trained_steers_compares_them_and_says_which_gains_more(
         "guestbook/certainty",
         "guestbook/tense",
     }
+    # The first training seed of every steer writes, whether claims were asked of it or not.
+    assert [key.steer for key in split_by_key(study.table("texts"))] == [sweep.key.steer for sweep in study.sweeps[:2]]
     answers = study.table("answers")
     steered = answers[answers.method == "DiffMean"].sort_values("multiplier")
     # The exact checker sees sentiment move from complaint to praise.

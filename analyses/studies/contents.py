@@ -130,7 +130,7 @@ def describe(
         "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
         "site": {"site": str(chosen), "hook": chosen.hooks, "because": chosen.because},
         "concept": checked_concept(plan.settings),
-        "judged": [unit.sweep.result.columns() for unit in plan.texts],
+        "judged": [sweep.result.columns() for sweep in plan.judged],
         "multipliers": [{"key": sweep.key.columns()} | _range(sweep) for sweep in sweeps],
         "missing": _missing(plan, bench),
         "summary": summary

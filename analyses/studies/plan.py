@@ -103,6 +103,11 @@ class Plan:
     verdicts: tuple[Judge, ...]
 
     @property
+    def judged(self) -> tuple[Measure, ...]:
+        """The sweeps of the steers that claims were asked of."""
+        return tuple(unit.sweep for unit in self.chance)
+
+    @property
     def judging(self) -> tuple[Score | Reliability, ...]:
         """What judges say, and how good they are."""
         return (*self.scores, *self.reliability)
@@ -208,7 +213,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
         by_layer=by_layer,
         answers=tuple(Answer(sweep, concept, seed) for sweep in first_seeds if concept),
-        texts=tuple(Write(sweep, concept) for sweep in judged),
+        texts=tuple(Write(sweep, concept) for sweep in first_seeds),
         evidence=evidence,
         edited=edited,
         chance=chance,

@@ -1,6 +1,7 @@
 /* What the model writes at the slider's multiplier, with the checker's marks where there is one. */
 
 const CHECKED = { grammatical: "grammatical", on_topic: "on topic", fitting: "fitting", agreeing: "agreeing", ended: "ended" };
+const NOT_WRITTEN = "Nothing was written under this steer: of every method and form, the first training seed writes.";
 const WRONG = { off_topic: "another noun than the one asked about", unfitting: "does not suit its noun", disagreeing: "disagrees in number" };
 
 /** A text with its marked words; what is not marked stays plain. */
@@ -72,7 +73,7 @@ function textsPanel(view, panel) {
       for (const line of judgedWords(view.study, steer, index)) valid.append(make("br"), line);
       if (!own) {
         container.replaceChildren();
-        note.textContent = tableOf(view.study, "texts") ? notJudged(view) : "This study has kept no texts.";
+        note.textContent = tableOf(view.study, "texts") ? NOT_WRITTEN : "This study has kept no texts.";
         return;
       }
       const { get } = own, checked = Boolean(own.table.get("marks")), concept = checked ? view.study.concept : null;
@@ -90,7 +91,7 @@ function textsPanel(view, panel) {
         "The exact checker marks words that bear ", make("mark", { class: "plus" }, "one side", make("sup", {}, "+")), " or ",
         make("mark", { class: "minus" }, "the other", make("sup", {}, "−")), ` of ${concept}, and `,
         make("mark", { class: "wrong" }, "words that are out of place"), ".",
-      ] : []), ...(beside && !other ? [` ${beside.name}: ${notJudged(view)}`] : []));
+      ] : []), ...(beside && !other ? [` ${beside.name}: ${NOT_WRITTEN}`] : []));
     },
     /** The checker's parts and the concept's value; and everywhere the log-odds of the query's own pair. */
     pills(table, row, pair, concept) {
