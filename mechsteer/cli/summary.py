@@ -16,6 +16,8 @@ MOST_ROWS, WIDTH = 12, 80
 """Of a table behind a claim: what is shown of it; its file and `--json` hold the whole."""
 
 
+LABELS = {"slope_at_zero": "slope between the multipliers next to zero"}
+"""Of properties whose name alone would say too much: a curve that bends there has another tangent (see `projection_gain`)."""
 MOST_FINDINGS = 2
 """Of the pairs, that are told at first sight beside those that weigh, which the box names."""
 
@@ -225,7 +227,7 @@ def _curves(content: dict[str, Any]) -> Table:
         ("a spline without theory by", *(_errors(curve["spline"]) for curve in both)),
     ]
     for name in dict.fromkeys(name for curve in both for name in curve["properties"]):
-        rows.append((name.replace("_", " "), *(_measured(curve, name) for curve in both)))
+        rows.append((LABELS.get(name) or name.replace("_", " "), *(_measured(curve, name) for curve in both)))
     return Table.of(f"Curves of {curves['steer']}, and what was measured", ("", "preference", "utility"), rows)
 
 
