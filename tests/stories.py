@@ -18,6 +18,7 @@ from analyses.evidence.comparison import Compared, over_seeds
 from analyses.studies.contents import summarise
 from analyses.studies.folder import FORMAT
 from analyses.studies.settings import Settings
+from mechsteer.judges.scale import COHERENCE
 from mechsteer.measuring.frontier import frontier
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
 from mechsteer.measuring.useful import useful_range
@@ -56,6 +57,8 @@ class Story:
     """Standard deviation of what a direction by chance gains, as a share of what is drawn for the story: nats."""
     valid: Curve | None = None
     """Share of valid answers; None where there is no checker."""
+    coherence: Curve | None = None
+    """As a judge of texts has it, between zero and one; None where there is no judge."""
     second_lost: Curve = lambda m: 0.001 * m**2
     pairs: Pairs = field(default_factory=written)
     test_pairs: Pairs | None = None
@@ -92,6 +95,8 @@ def write(folder: Path, story: Story) -> Path:
     if story.valid is not None:
         shares = pd.DataFrame({"multiplier": M, "n_answers": 64, "valid": story.valid(M)})
         tables["answers"] = labelled(shares, key)
+    if story.coherence is not None:
+        tables["judged"] = labelled(_coherent(story, sweep), key)
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
     fits = {quantity: _fit(quantity) for quantity in drawn_study.CURVES}
@@ -160,6 +165,14 @@ def _second(story: Story, sweep: Sweep) -> pd.DataFrame:
     about = {"utility_lost": sweep.lost.mean(axis=1), "read_from": "likelihood of neutral text", "n_texts": 16}
     found = {"multiplier": M, "second_utility": -3 - lost, "second_lost": lost, "low": lost - 0.01, "high": lost + 0.01}
     return pd.DataFrame(found).assign(**about)
+
+
+def _coherent(story: Story, sweep: Sweep) -> pd.DataFrame:
+    mean = story.coherence(M)
+    counts = {"n_texts": 60, "n_failed": 0, "named": 0.0, "worst": mean, "best": mean, "about": ""}
+    beside = {"preference": sweep.preference.mean(axis=1), "utility_lost": sweep.lost.mean(axis=1)}
+    found = {"judge": "local=folder/reader", "aspect": "fluency", "role": COHERENCE, "multiplier": M, "mean": mean}
+    return pd.DataFrame(found | {"low": mean - 0.05, "high": mean + 0.05} | counts | beside)
 
 
 def _effects(story: Story) -> pd.DataFrame:
@@ -244,6 +257,7 @@ STORIES = {
     "it gains what luck might": Story(
         "cannot tell", "no clear gain over chance", preference=lambda m: 0.2 * m * np.abs(m) / 6, chance=0.13
     ),
+    "it gains little": Story("worked", "little gain", preference=lambda m: 0.6 * np.tanh(m / 3), chance=0.01),
     "it gains on one side": Story("worked", "one-sided", preference=lambda m: np.where(m > 0, 8 * np.tanh(m / 6), 0.1 * m)),
     "it levels off at once": Story("worked", "preference flattens early", preference=lambda m: 5 * np.tanh(m)),
     "it collapses first": Story(
@@ -254,6 +268,9 @@ STORIES = {
     "answers break half way": Story("worked", "text invalid at moderate m", valid=lambda m: np.where(np.abs(m) > 2.5, 0.3, 0.96)),
     "answers break before any gain": Story(
         "failed", "text invalid at moderate m", valid=lambda m: np.where(np.abs(m) > 0.6, 0.2, 0.96)
+    ),
+    "a judge finds text broken half way": Story(
+        "worked", "text invalid at moderate m", coherence=lambda m: np.where(np.abs(m) > 2.5, 0.2, 0.9)
     ),
     "neutral text breaks half way": Story("worked", "text invalid at moderate m", second_lost=lambda m: 0.02 * m**2),
     "a third of the pairs go the other way": Story("worked", "anti-steerable pairs", of_pairs=_some_against),

@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import stories
 from rich.console import Console
@@ -19,6 +20,7 @@ from analyses.studies.finished import Study
 from analyses.studies.settings import Settings, read_multipliers
 from analyses.verdict import verdicts_of
 from figures.page.page import render
+from mechsteer import cli
 from mechsteer.cli import printing, summary
 
 
@@ -97,9 +99,51 @@ def test_the_useful_range_ends_where_the_checker_or_the_second_utility_does(told
 
     low, high = ends("it works")
     assert (low, high) == pytest.approx((-6, 6), rel=0.1)
-    # A tenth of answers less on a line from 0.96 at 2 to 0.3 at 4; a tenth of a nat per token at the root of five.
+    # A tenth of answers less on a line from 0.96 at 2 to 0.3 at 4; a tenth of coherence, which falls by 0.7 there; a tenth of a
+    # nat per token at the root of five.
     assert ends("answers break half way") == pytest.approx((-2.3, 2.3), abs=0.05)
+    assert ends("a judge finds text broken half way") == pytest.approx((-2.28, 2.28), abs=0.05)
     assert ends("neutral text breaks half way") == pytest.approx((-(5**0.5), 5**0.5), abs=0.1)
+
+
+def test_each_end_of_the_range_is_told_with_what_ends_it(told, tmp_path):
+    def useful(story):
+        return str(verdicts_of(Study.load(stories.write(tmp_path / str(len([*tmp_path.iterdir()])), story)))[0].useful)
+
+    it_works = STORIES["it works"]
+    assert ", where 0.5 nats of utility are lost" in useful(it_works)
+    above = useful(replace(it_works, valid=lambda m: np.where(m > 2.5, 0.3, 0.96)))
+    assert (
+        ", where 0.5 nats of utility are lost (m<0), and where the share of valid answers has fallen by 10% (m>0); by the exact "
+        "checker 96% and 86% of answers are valid at its ends, 96% unsteered" in above
+    )
+    open_above = useful(
+        replace(it_works, lost=lambda m: np.where(m < 0, 0.5 * (m / 6) ** 2, 0), second_lost=lambda m: 0 * m)
+    )
+    assert " or further (relative" in open_above and ", where 0.5 nats of utility are lost (m<0)" in open_above
+
+
+def test_what_is_gained_is_told_where_it_is_gained(told):
+    works, breaks = (verdicts_of(Study.load(told(name)))[0] for name in ("it works", "answers break half way"))
+    assert "Within the useful range" not in works.gained
+    # 8 tanh(2.3 / 6) of what is drawn around it.
+    within = float(breaks.gained.partition("Within the useful range, which ends earlier, it gains ")[2].rstrip("."))
+    assert within == pytest.approx(8 * np.tanh(2.3 / 6), rel=0.1)
+
+
+def test_a_steer_that_gains_on_one_side_is_written_with_on_that_side(told):
+    (verdict,) = verdicts_of(Study.load(told("it gains on one side")))
+    (multipliers,) = [word for word in shlex.split(verdict.next_command) if word.startswith("--multipliers=")]
+    zero, high = read_multipliers(multipliers.removeprefix("--multipliers="))
+    assert zero == 0 < high
+
+
+@pytest.mark.parametrize("name", [name for name, story in STORIES.items() if story.ended != "worked"])
+def test_what_did_not_work_has_a_command_that_parses(name, told):
+    (verdict,) = verdicts_of(Study.load(told(name)))
+    _, verb, *arguments = shlex.split(verdict.next_command)
+    line = {str(line.name): line for lines in cli.CONTENTS.values() for line in lines}[verb]
+    line.make_context(verb, arguments)
 
 
 def test_the_next_command_is_one_that_can_be_run(told, mechsteer):

@@ -200,12 +200,22 @@ class Settings:
     @property
     def command(self) -> str:
         """The command line that repeats the study."""
-        options = [
-            f"--{item.name.replace('_', '-')}={shlex.quote(_text(getattr(self, item.name)))}"
-            for item in fields(self)
-            if getattr(self, item.name) != item.default and not item.metadata.get("how")
+        names = [item.name for item in fields(self) if not item.metadata.get("how")]
+        return " ".join(["mechsteer study", *self._options(names)])
+
+    @property
+    def pairs_command(self) -> str:
+        """The command line that checks its pairs."""
+        options = self._options(["test_pairs", "columns", "group", "limit", "format"])
+        return " ".join(["mechsteer pairs", shlex.quote(self.pairs), *options])
+
+    def _options(self, names: Sequence[str]) -> list[str]:
+        """As they are written, those that differ from their defaults."""
+        return [
+            f"--{name.replace('_', '-')}={shlex.quote(_text(getattr(self, name)))}"
+            for name in names
+            if getattr(self, name) != getattr(type(self), name)
         ]
-        return " ".join(["mechsteer study", *options])
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked, without how it is run."""

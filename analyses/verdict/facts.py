@@ -71,6 +71,10 @@ class Facts:
         preference = self.sweep.preference.mean(axis=1)
         return (preference - preference[self.sweep.zero]) * np.sign(self.sweep.multipliers)
 
+    def gain_at(self, ends: tuple[float, float]) -> float:
+        """The mean of what preference gains at a multiplier below zero and at one above (nats)."""
+        return float(np.mean(np.interp(ends, self.sweep.multipliers, self.gains)))
+
     @cached_property
     def within(self) -> np.ndarray:
         """Which multipliers lose at most half a nat."""

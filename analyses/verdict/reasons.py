@@ -40,6 +40,8 @@ class Reason:
     """What to do, in words."""
     change: Mapping[str, Any] = field(default_factory=dict)
     """What to ask of another study than was asked of this one."""
+    sides: tuple[int, ...] = (-1, 1)
+    """Signs of the multipliers to steer with."""
 
 
 ONE_SIDED = 0.2
@@ -70,7 +72,7 @@ def _too_few_pairs(facts: Facts, reach: Reach) -> Iterator[Reason]:
         told = f"{n} distinct pairs were measured; at least {MIN_PAIRS} are needed to decide anything."
         told += f" {copies.found}" if copies else ""
         advice = f"Give {2 * FEW} distinct pairs or more: a study learns from half of them and measures the others."
-        yield Reason("too few pairs", told, Ended.CANNOT_TELL, advice)
+        yield Reason("too few pairs", told, Ended.CANNOT_TELL, advice, {"limit": None})
 
 
 def _no_control(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -89,7 +91,8 @@ def _no_gain_measured(facts: Facts, reach: Reach) -> Iterator[Reason]:
         why = facts.study.summary.get("missing", {}).get(
             "frontier", "Its sweep has no two sides on which half a nat is lost."
         )
-        yield Reason("gain not measured", why, Ended.CANNOT_TELL, "Sweep further, on both sides of zero.")
+        advice, change = "Sweep further, on both sides of zero.", {"multipliers": "auto"}
+        yield Reason("gain not measured", why, Ended.CANNOT_TELL, advice, change)
 
 
 def _answer_bias(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -155,21 +158,17 @@ def _no_gain(facts: Facts, reach: Reach) -> Iterator[Reason]:
 
 
 def _invalid_texts(facts: Facts, reach: Reach) -> Iterator[Reason]:
-    if reach.by_texts is None:
+    if (texts := reach.texts) is None:
         return
-    shares = [texts / odds if odds else 1.0 for texts, odds in zip(reach.by_texts, reach.by_log_odds, strict=True)]
+    shares = [ends / odds if odds else 1.0 for ends, odds in zip(texts.ends, reach.by_log_odds, strict=True)]
     if min(shares) >= MODERATE:
         return
     side = int(np.argmin(shares))
-    end, lost = reach.by_texts[side], facts.sweep.lost.mean(axis=1)
-    gain = float(np.mean(np.interp(reach.ends, facts.sweep.multipliers, facts.gains)))
-    at_end = float(np.interp(end, facts.sweep.multipliers, lost))
-    worse = (
-        f"{reach.valid_at(reach.by_log_odds[side]):.0%} of the answers are valid at m = {reach.by_log_odds[side]:.3g}, and "
-        f"{reach.valid_at(0.0):.0%} unsteered"
-        if len(reach.shares)
-        else f"the {reach.seen_by} has fallen by a tenth of a nat per token"
-    )
+    end, promised, lost = texts.ends[side], reach.by_log_odds[side], facts.sweep.lost.mean(axis=1)
+    at_end, gain = float(np.interp(end, facts.sweep.multipliers, lost)), facts.gain_at(reach.ends)
+    worse = texts.fail
+    if len(texts.scores):
+        worse = f"by {texts.seen_by}, {texts.tell(promised)} at m = {promised:.3g}, and {texts.number(0.0)} unsteered"
     told = (
         f"From m = {end:.3g}, where {at_end:.2g} nats of utility are lost, texts get worse: {worse}. Up to there it gains "
         f"{gain:.2g} nats of preference."
@@ -183,17 +182,31 @@ def _leaks(facts: Facts, reach: Reach) -> Iterator[Reason]:
     equal = facts.finding("equal completion") if facts.settings.get("test_pairs") else None
     for name, finding in (("an answer tells the side", of_answers), ("leaks", equal)):
         if finding is not None and facts.rows("two_options").empty:
-            yield Reason(name, finding.found, Ended.CANNOT_TELL, finding.advice)
+            yield Reason(name, finding.found, Ended.CANNOT_TELL, finding.advice, {"test_pairs": None})
+
+
+def _little(facts: Facts, reach: Reach) -> Iterator[Reason]:
+    """More than chance, and still not much."""
+    if facts.gained is not None and facts.chance is Outcome.SUPPORTED and facts.gained.gained < WORTH:
+        told = (
+            f"It gains {facts.gained.gained:.2g} nats of preference where {USEFUL:g} nats of utility are lost: more than chance "
+            f"does, and less than {WORTH:g} nat."
+        )
+        yield Reason("little gain", told, None, *_another_site(facts))
 
 
 def _one_sided(facts: Facts, reach: Reach) -> Iterator[Reason]:
     if facts.gained is None:
         return
-    sides = {"m<0": facts.gained.gained_negative, "m>0": facts.gained.gained_positive}
+    sides = {-1: facts.gained.gained_negative, 1: facts.gained.gained_positive}
     (weak, less), (strong, more) = sorted(sides.items(), key=lambda side: side[1])
     if more > 0 and less < ONE_SIDED * more:
-        told = f"Preference changes by {more:.2g} nats for {strong} and by {less:.2g} for {weak}."
-        yield Reason("one-sided", told, None, f"Steer with {strong} alone.")
+        told = f"Preference changes by {more:.2g} nats for {_named(strong)} and by {less:.2g} for {_named(weak)}."
+        yield Reason("one-sided", told, None, f"Steer with {_named(strong)} alone.", sides=(strong,))
+
+
+def _named(side: int) -> str:
+    return "m>0" if side > 0 else "m<0"
 
 
 def _wrong_way(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -230,7 +243,13 @@ def _does_not_transfer(facts: Facts, reach: Reach) -> Iterator[Reason]:
             f"The learning pairs' curve predicts the test pairs' preference with R² = {claim.estimate:.2g}; below {POOR:g} "
             "counts as no transfer."
         )
-        yield Reason("curves do not transfer", told, None, "Learn from more pairs, like those that are measured.")
+        yield Reason(
+            "curves do not transfer",
+            told,
+            None,
+            "Learn from more pairs, like those that are measured.",
+            {"limit": None},
+        )
 
 
 def _of_pairs(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -251,6 +270,6 @@ def _another_site(facts: Facts) -> tuple[str, dict[str, str]]:
 
 REASONS: tuple[Callable[[Facts, Reach], Iterator[Reason]], ...] = (
     _too_few_pairs, _no_control, _no_gain_measured, _answer_bias, _collapses_first, _no_gain, _invalid_texts, _leaks,
-    _one_sided, _wrong_way, _does_not_transfer, _flat, _of_pairs,
+    _little, _one_sided, _wrong_way, _does_not_transfer, _flat, _of_pairs,
 )  # fmt: skip
 """In the order in which they weigh."""

@@ -99,7 +99,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
-        (low, high), shifts = self.useful.ends, self.useful.shifts
+        (low, high), shifts, texts = self.useful.ends, self.useful.shifts, self.useful.texts
         return {
             "steer": self.key.steer,
             "key": self.key.columns(),
@@ -115,8 +115,9 @@ class Verdict:
             "gained": self.gained,
             "useful": {
                 "low": low, "high": high, "relative_shift_low": shifts[0], "relative_shift_high": shifts[1],
-                "seen_by": self.useful.seen_by, "told": str(self.useful),
-                "valid": [None if math.isnan(share := self.useful.valid_at(m)) else share for m in (low, 0.0, high)],
+                "ended_by": self.useful.ended_by, "told": str(self.useful),
+                "texts": texts and {"seen_by": texts.seen_by, "low": texts.ends[0], "high": texts.ends[1],
+                                    "scores": [_none_if_nan(texts.at(m)) for m in (low, 0.0, high)]},
             },
             "side_effects": [vars(effect) for effect in self.side_effects],
             "texts": self.flip and {"query": self.flip.query, "flip": self.flip.is_flip,
@@ -148,7 +149,7 @@ def verdict_of(study: Study, sweep: Sweep, at: Path | None = None) -> Verdict:
     gain = None if row is None else (float(row.gained), float(row.low), float(row.high))
     return Verdict(
         key=sweep.key, ended=ended, reasons=tuple(reasons), against_chance=_against_chance(facts), gain=gain,
-        gained=_gained(facts), useful=reach, side_effects=tuple(_side_effects(facts, reach)), flip=flip,
+        gained=_gained(facts, reach), useful=reach, side_effects=tuple(_side_effects(facts, reach)), flip=flip,
         next_words=words, next_command=command,
     )  # fmt: skip
 
@@ -165,7 +166,7 @@ def _against_chance(facts: Facts) -> str:
     return f"passed by {facts.key.steer}: {words}"
 
 
-def _gained(facts: Facts) -> str:
+def _gained(facts: Facts, reach: Reach) -> str:
     row = facts.gained
     if row is None:
         return "not measured."
@@ -176,10 +177,13 @@ def _gained(facts: Facts) -> str:
     gained, low, high, below, above = (
         _nats(value) for value in (row.gained, row.low, row.high, row.gained_negative, row.gained_positive)
     )
+    within = ""
+    if reach.ends != reach.by_log_odds:
+        within = f" Within the useful range, which ends earlier, it gains {_nats(facts.gain_at(reach.ends))}."
     return (
         f"{gained} nats of preference [{low}, {high}] where {USEFUL:g} nats of utility are lost: {below} for m<0, {above} for "
         f"m>0. Of {len(facts.sweep.pairs)} pairs, {shares[1]} prefer the concept unsteered, {shares[0]} for m<0 and {shares[2]} "
-        "for m>0."
+        f"for m>0.{within}"
     )
 
 
@@ -201,25 +205,37 @@ def _next(
     facts: Facts, reach: Reach, ended: Ended, reasons: Sequence[Reason], flip: Flip | None, folder: Path
 ) -> tuple[str, str]:
     """What to do about the chief reason; with what worked, to write."""
-    if ended is Ended.WORKED:
-        words = f"{reasons[0].advice} " if reasons else ""
-        low, high = reach.ends
-        file = folder / "interventions" / f"{facts.key.slug}.safetensors"
-        query = shlex.quote(" ".join((flip.query if flip else "").split()) or "your text")
-        return (
-            f"{words}Write with it:",
-            f"mechsteer generate --intervention {_quoted(file)} --multipliers={low:.3g},0,{high:.3g} -- {query}",
-        )
-    chief = reasons[0]
-    if not chief.change or not facts.settings:
-        return chief.advice, ""
+    if ended is not Ended.WORKED:
+        return reasons[0].advice, _another(facts, reasons[0], folder)
+    words = f"{reasons[0].advice} " if reasons else ""
+    sides = reasons[0].sides if reasons else (-1, 1)
+    multipliers = sorted([0.0, *(end for end in reach.ends if np.sign(end) in sides)])
+    file = folder / "interventions" / f"{facts.key.slug}.safetensors"
+    query = shlex.quote(" ".join((flip.query if flip else "").split()) or "your text")
+    return (
+        f"{words}Write with it:",
+        f"mechsteer generate --intervention {_quoted(file)} --multipliers={','.join(f'{m:.3g}' for m in multipliers)} -- {query}",
+    )
+
+
+def _another(facts: Facts, reason: Reason, folder: Path) -> str:
+    """Another study, asked otherwise; where it would be the same, a closer look at its pairs."""
+    if not facts.settings:
+        return ""
     try:
-        changed = replace(Settings.from_dict(facts.settings), **chief.change)
+        settings = Settings.from_dict(facts.settings)
+        changed = replace(settings, **reason.change)
     except InputError:
         # Members or files of that study are not here, and it can be told of all the same.
-        return chief.advice, ""
+        return ""
+    if changed == settings:
+        return settings.pairs_command
     again = folder.parent / f"{folder.name or 'study'}-again"
-    return chief.advice, f"{changed.command} --out {_quoted(again)}"
+    return f"{changed.command} --out {_quoted(again)}"
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _quoted(path: Path) -> str:

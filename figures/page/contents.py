@@ -111,7 +111,7 @@ def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
     return steer_data(study, sweep, with_pairs) | {
         "start": _start(verdict, sweep),
         "useful": rounded(verdict.useful.ends, DIGITS),
-        "valid": {name: rounded(verdict.useful.shares[name], DIGITS) for name in ("multiplier", "share", "n")},
+        "valid": {name: rounded(verdict.useful.checked[name], DIGITS) for name in ("multiplier", "share", "n")},
         "verdict": verdict_view(verdict),
     }
 
