@@ -13,7 +13,7 @@ from analyses.studies.study import run
 from figures import all_figures, draw_one
 from figures.page import write_report
 from figures.page.page import render
-from mechsteer.cli import summary
+from mechsteer.cli import one_claim, summary
 from mechsteer.cli.printing import echo
 from mechsteer.store.sums import Sums
 
@@ -31,7 +31,7 @@ def _claims(folder: Path) -> str:
     names = ("linear_region", "measurement", "off_manifold")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for name in names:
-            echo(*summary.told_claim(summary.read_claim(folder, name)))
+            echo(*one_claim.told(one_claim.read(folder, name)))
     return printed.getvalue()
 
 

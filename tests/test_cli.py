@@ -18,7 +18,7 @@ import pytest
 
 import mechsteer as ms
 from mechsteer import cli, progress
-from mechsteer.cli import summary
+from mechsteer.cli import one_claim
 from mechsteer.cli.printing import Table, echo, estimate, number
 from mechsteer.store.store import Store
 from mechsteer.store.sums import write_sums
@@ -285,7 +285,7 @@ def test_what_is_no_study_or_no_claim_is_one_sentence_and_exit_code_2(small_stud
 
 def test_a_wide_and_long_table_is_shown_in_part_and_says_so():
     rows = [{f"column_{name}": 1000.5 * row + name for name in range(20)} | {"same": "x"} for row in range(30)]
-    shown = summary._rows("t.parquet", rows)
+    shown = one_claim._rows("t.parquet", rows)
     assert len(shown.sections[""]) == 12 and shown.title == (
         f"t.parquet: 30 rows, of which 12, and {len(shown.columns)} of 20 columns"
     )

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import InputError
 from .options import JobsOption, JsonOption, RetryOption, StoreOption, running
-from .printing import Table, echo, echo_json, estimate, number
+from .printing import Table, echo, echo_json, estimate, number, records
 
 EXECUTORS = ("in-process", "ray")
 
@@ -175,8 +175,6 @@ def _told_so_far(content: dict[str, Any]) -> Iterator[str | Table]:
 
 
 def _found(together: Any) -> dict[str, Any]:
-    from .summary import records
-
     return {
         "folder": str(together.folder), **together.said, "combined": records(together.combined),
         "report": str(together.folder / "report.html"),

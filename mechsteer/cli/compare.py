@@ -8,7 +8,7 @@ import typer
 
 from ..store.atomic import write_atomically
 from .options import JsonOption, check_output
-from .printing import Table, echo, echo_json, estimate, number
+from .printing import Table, echo, echo_json, estimate, number, records
 
 
 def compare(
@@ -27,8 +27,6 @@ def compare(
     """
     from analyses.studies.compared import compare as compared
     from analyses.studies.finished import Study
-
-    from .summary import records
 
     if out is not None:
         check_output(out, ".parquet")

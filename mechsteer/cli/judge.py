@@ -29,8 +29,7 @@ from .options import (
     split_list,
     was_asked,
 )
-from .printing import Table, echo, echo_json, number
-from .summary import records
+from .printing import Table, echo, echo_json, number, records
 
 SHOWN_AT = {"m = 0": 0.0, "furthest within half a nat, m < 0": -0.5, "furthest within half a nat, m > 0": 0.5}
 """Where scores are told: the most utility lost (nats), with the side of zero."""

@@ -7,7 +7,7 @@ import typer
 
 from analyses.studies.widths import CHOICES
 
-from . import summary
+from . import one_claim, summary
 from .options import JsonOption, check_output
 from .printing import echo, echo_json
 
@@ -33,8 +33,8 @@ def show(
         content = summary.read(folder)
         blocks = summary.details(content) if details else summary.told(content)
     else:
-        content = summary.read_claim(folder, claim)
-        blocks = summary.told_claim(content)
+        content = one_claim.read(folder, claim)
+        blocks = one_claim.told(content)
     if as_json:
         echo_json(content)
     else:

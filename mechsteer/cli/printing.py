@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..text import visible, visible_json
 
 if TYPE_CHECKING:
+    import pandas as pd
     import rich.table
     from rich.console import Console
 
@@ -107,6 +108,11 @@ def estimate(row: dict[str, Any], key: str = "estimate", digits: int = 3) -> str
     if row[key] is None and row["low"] is None and row["high"] is None:
         return "-"
     return f"{number(row[key], digits)} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """A table's rows, ready for JSON."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def _print(console: "Console", block: Block) -> None:
