@@ -20,20 +20,9 @@ from mechsteer.store.versions import MECHSTEER
 from ..claims import CLAIMS
 from ..evidence.evidence import why_none
 from ..units.comparing import Ask, Compare
+from ..units.evidence import Chance, Collect, Cover, EditWeights, FreezeNorms
 from ..units.judged import Differences, Reliability, Score
-from ..units.looks import (
-    Answer,
-    Chance,
-    Collect,
-    Cover,
-    EditWeights,
-    FreezeNorms,
-    LayerEffects,
-    SecondUtility,
-    SideEffects,
-    SteerPairs,
-    Write,
-)
+from ..units.looks import Answer, LayerEffects, SecondUtility, SideEffects, SteerPairs, Write
 from ..units.panels import Panel
 from ..units.steers import ChooseSite, FindRange, Imported, Learn, PairSet, Steer, Tokens
 from ..units.sweeps import Fit, Measure

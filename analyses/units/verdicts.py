@@ -19,8 +19,8 @@ from ..claims.result import Result, undecided
 from ..claims.verdict import judge
 from ..evidence.evidence import why_none
 from ..evidence.scores import Judged
+from .evidence import Chance, Collect, Cover, EditWeights, FreezeNorms
 from .judged import Score
-from .looks import Chance, Collect, Cover, EditWeights, FreezeNorms
 from .panels import Panel
 from .sweeps import Measure
 
