@@ -114,7 +114,7 @@ def test_each_end_of_the_range_is_told_with_what_ends_it(told, tmp_path):
     assert ", where 0.5 nats of utility are lost" in useful(it_works)
     above = useful(replace(it_works, valid=lambda m: np.where(m > 2.5, 0.3, 0.96)))
     assert (
-        ", where 0.5 nats of utility are lost (m<0), and where the share of valid answers has fallen by 10% (m>0); by the exact "
+        ", where 0.5 nats of utility are lost (m<0), and where the share of valid answers has fallen by 10 points (m>0); by the exact "
         "checker 96% and 86% of answers are valid at its ends, 96% unsteered" in above
     )
     open_above = useful(

@@ -139,7 +139,7 @@ def _by_checker(checked: pd.DataFrame) -> Texts | None:
     at, share, n = (checked[name].to_numpy() for name in ("multiplier", "share", "n"))
     below, above = valid_ends(at, share, n, MARGIN, n_resamples=0, seed=0).found[:, 0]
     return Texts(
-        "the exact checker", (-float(below), float(above)), f"the share of valid answers has fallen by {MARGIN:.0%}",
+        "the exact checker", (-float(below), float(above)), f"the share of valid answers has fallen by {100 * MARGIN:.0f} points",
         checked.rename(columns={"share": "value"}), "{} of answers are valid", ".0%",
     )  # fmt: skip
 
