@@ -178,11 +178,11 @@ def _invalid_texts(facts: Facts, reach: Reach) -> Iterator[Reason]:
 
 def _leaks(facts: Facts, reach: Reach) -> Iterator[Reason]:
     """Measured completions that were learned, or a word that tells the side: a gain would not show that the concept moved."""
-    of_answers = facts.finding("answers")
     equal = facts.finding("equal completion") if facts.settings.get("test_pairs") else None
-    for name, finding in (("an answer tells the side", of_answers), ("leaks", equal)):
+    found = (("an answer tells the side", facts.finding("answers"), {}), ("leaks", equal, {"test_pairs": None}))
+    for name, finding, change in found:
         if finding is not None and facts.rows("two_options").empty:
-            yield Reason(name, finding.found, Ended.CANNOT_TELL, finding.advice, {"test_pairs": None})
+            yield Reason(name, finding.found, Ended.CANNOT_TELL, finding.advice, change)
 
 
 def _little(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -243,13 +243,8 @@ def _does_not_transfer(facts: Facts, reach: Reach) -> Iterator[Reason]:
             f"The learning pairs' curve predicts the test pairs' preference with R² = {claim.estimate:.2g}; below {POOR:g} "
             "counts as no transfer."
         )
-        yield Reason(
-            "curves do not transfer",
-            told,
-            None,
-            "Learn from more pairs, like those that are measured.",
-            {"limit": None},
-        )
+        advice = "Learn from more pairs, like those that are measured."
+        yield Reason("curves do not transfer", told, None, advice, {"limit": None})
 
 
 def _of_pairs(facts: Facts, reach: Reach) -> Iterator[Reason]:
