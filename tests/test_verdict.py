@@ -113,10 +113,11 @@ def test_each_end_of_the_range_is_told_with_what_ends_it(told, tmp_path):
     it_works = STORIES["it works"]
     assert ", where 0.5 nats of utility are lost" in useful(it_works)
     above = useful(replace(it_works, valid=lambda m: np.where(m > 2.5, 0.3, 0.96)))
-    assert (
-        ", where 0.5 nats of utility are lost (m<0), and where the share of valid answers has fallen by 10 points (m>0); by the exact "
-        "checker 96% and 86% of answers are valid at its ends, 96% unsteered" in above
+    told = (
+        ", where 0.5 nats of utility are lost (m<0), and where the share of valid answers has fallen by 10 points (m>0); by the "
+        "exact checker 96% and 86% of answers are valid at its ends, 96% unsteered"
     )
+    assert told in above
     open_above = useful(
         replace(it_works, lost=lambda m: np.where(m < 0, 0.5 * (m / 6) ** 2, 0), second_lost=lambda m: 0 * m)
     )
