@@ -538,7 +538,8 @@ def test_judges_that_ask_are_asked_by_one_process(study, mechsteer, undrawn, mon
     assert set(found.table("reliability").judge) == {"endpoint (m)"} and list(n_jobs.values()) == [1, 1]
 
 
-def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
+def test_judges_are_checked_before_anything_is_said_or_opened(study, tmp_path, mechsteer):
+    (tmp_path / "gold.csv").write_text("query,text\nWhy?,So.\n")
     for asked, said in (
         ("local=/nope.gguf", "no file '/nope.gguf'"), ("local=nope.gguf", "no file"),
         ("nobody", "unknown"), ("rules=x@http://h/v1", "Only endpoint"), ("endpoint=gpt", "needs a model and a URL"),
@@ -548,8 +549,11 @@ def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
         ("endpoint=m@http://a/v1,endpoint=m@http://b/v1", "Two judges"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", asked)
-        assert code == 2 and said in error and "sk-abc" not in error
-    code, _, error = mechsteer("judge", study, "--judge", "rules", "--scale", "none")
-    assert code == 2 and "scale 'none' is unknown" in error
-    code, _, error = mechsteer("judge", study, "--store", study / "elsewhere", "--judge", "rules")
-    assert code == 2 and "--store" in error
+        assert code == 2 and said in error and "sk-abc" not in error and error.count("\n") == 1
+    for more, said in (
+        (("--scale", "none"), "scale 'none' is unknown"), (("--store", study / "elsewhere"), "--store"),
+        (("--gold", tmp_path / "gold.csv"), "lacks something ('gold')"),
+        (("--instructions", tmp_path / "none.txt"), "cannot be read"),
+    ):  # fmt: skip
+        code, _, error = mechsteer("judge", study, "--judge", "rules", *more)
+        assert code == 2 and said in error and error.count("\n") == 1

@@ -29,8 +29,8 @@ from ..units.steers import ChooseSite, Imported, PairSet
 from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
-from .judges import ToAsk, forget_failed, to_ask
-from .plan import ASKING, Subjects, plan, some_of, tokens_of
+from .judges import ToAsk, check_judges, forget_failed, to_ask
+from .plan import ASKING, Subjects, checked_concept, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
 from .workers import Workers, jobs_for
 
@@ -65,11 +65,12 @@ def run(
     share `models` open each but once. `before_asking` is told what judges will be asked, before the first question, or that it
     is nothing; by default that is reported.
     """
+    for path in settings.extend:
+        extend(path)
+    check_judges(settings, checked_concept(settings))
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
     stages = Stages(report)
-    for path in settings.extend:
-        extend(path)
     folder = StudyFolder.at(out)
     store = Store(store_folder(settings, folder.out))
     checked = checked_pairs(settings)
