@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import mechsteer as ms
-from analyses.evidence.scores import Curves, overall, summarise
+from analyses.evidence.scores import Curves, overall, scored, summarise
 from analyses.studies.again import judge_again
 from analyses.studies.contents import _missing as missing_of
 from analyses.studies.finished import Study
@@ -89,9 +89,8 @@ def test_what_is_said_again_is_not_distinct(text, share):
 
 def test_refusals_begin_a_text_and_a_name_is_a_word_of_the_concept():
     assert refuses("I’m sorry, but I cannot do that.") and not refuses("The king was sorry. " * 20 + "I cannot.")
-    assert names("texts about volcanic rocks", "Rocks are hard.") and not names(
-        "texts about rocks", "Some text about it."
-    )
+    assert names("texts about volcanic rocks", "Rocks are hard.")
+    assert not names("texts about rocks", "Some text about it. A rock.") and not names("", "Some text.")
 
 
 @pytest.mark.parametrize(
@@ -280,6 +279,22 @@ def test_a_missing_judgement_is_counted_and_bounded_and_never_zero():
     assert rows.worst.tolist() == pytest.approx(np.nan_to_num(scores / 2).mean(axis=(1, 2)).tolist())
     assert rows.best.tolist() == pytest.approx(np.nan_to_num(scores / 2, nan=1.0).mean(axis=(1, 2)).tolist())
     assert ((rows.low <= rows["mean"]) & (rows["mean"] <= rows.high)).all()
+
+
+def test_named_is_the_share_of_all_texts_that_hold_a_word_of_the_concept_whatever_the_judge_says(tmp_path):
+    """No two multipliers have the same share, and of some texts the judge says nothing."""
+    rows, texts = [], []
+    for at, multiplier in enumerate((-1.0, 0.0, 1.0)):
+        for query in range(4):
+            rows.append({"multiplier": multiplier, "pair": str(query), "sample": 0})
+            texts.append(Written("mute" if query == 3 else "Why?", "Praise to it." if query <= at else "It is good."))
+    judge = Counting(Request("endpoint"), SUBJECT, Answers(tmp_path), read_scale("axbench"))
+    found = scored(pd.DataFrame(rows), texts, judge, "counting", "praise")
+    judged = summarise(found, drawn_study._sweep(drawn_study.STEERS[0], 0))
+    for aspect in ("concept", "instruction", "fluency", "overall"):
+        own = judged.loc[judged.aspect == aspect]
+        assert own.named.tolist() == [0.25, 0.5, 0.75] and own.n_texts.tolist() == [4, 4, 4]
+    assert judged.loc[judged.aspect == "instruction"].n_failed.tolist() == [1, 1, 1]
 
 
 def test_overall_is_the_harmonic_mean_and_none_where_a_part_is_none():
