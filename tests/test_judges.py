@@ -10,6 +10,14 @@ import drawn_study
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import transformers
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 import mechsteer as ms
 from analyses.evidence.scores import Curves, overall, scored, summarise
@@ -29,6 +37,7 @@ from mechsteer.families import JUDGES
 from mechsteer.judges.answers import Answers
 from mechsteer.judges.asking import Asked, last_rating
 from mechsteer.judges.base import Judge, Subject, Written
+from mechsteer.judges.classifier import embed
 from mechsteer.judges.request import Request
 from mechsteer.judges.rules import distinct, names, refuses
 from mechsteer.judges.scale import Aspect, read_scale
@@ -43,7 +52,8 @@ TEXTS = [Written(text.query, text.answer.removesuffix(" </s>")) for text in lang
 
 
 def opened(name: str, tmp_path: Path, subject: Subject = SUBJECT, scale: str = "axbench") -> Judge:
-    return JUDGES.load(name).open(Request.parse(name, scale), subject, Answers(tmp_path))
+    request = Request.parse(name, scale)
+    return JUDGES.load(request.name).open(request, subject, Answers(tmp_path))
 
 
 def test_the_exact_judge_is_the_guestbooks_checker(tmp_path):
@@ -481,22 +491,83 @@ def test_bounds_are_told_where_judgements_are_missing():
     assert _missing([row | {"n_failed": 0}]) == "0" and _score(row) == "0.5 [0.4, 0.6] at m = 2"
 
 
-class OfTwo:
-    """Stands in for embeddings: texts apart by their letters."""
+MOODS = ms.Pairs(
+    tuple(
+        ms.PolarityPair("What of it?", f"the {noun} was {good}", f"the {noun} was {bad}")
+        for good, bad in (("fine", "poor"), ("sweet", "sour"), ("bright", "dull"), ("warm", "cold"), ("kind", "rude"))
+        for noun in ("soup", "room", "dance", "book", "walk", "day", "talk", "bed", "song", "tea")
+    ),
+    "moods",
+)
 
-    @staticmethod
-    def embed(model, texts):
-        return np.array([[text.count(letter) / (1 + len(text)) for letter in "aeiost"] for text in texts])
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> Path:
+    """A sentence model of random weights, whose tokens are the words of the moods."""
+    folder = tmp_path_factory.mktemp("encoder")
+    words = sorted({word for pair in MOODS for word in f"{pair.positive} {pair.negative}".split()})
+    ids = {token: number for number, token in enumerate(("[PAD]", "[UNK]", *words))}
+    backend = Tokenizer(WordLevel(ids, unk_token="[UNK]"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    size = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(ids), pad_token_id=0, **size)).save_pretrained(folder)
+    return folder
+
+
+def test_an_embedding_is_the_mean_of_the_text_alone_whatever_is_read_beside_it(encoder):
+    texts = [
+        "the soup was fine",
+        "the room",
+        "the soup was fine",
+        "the tea was warm the dance was bright and the bed cold",
+    ]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
+    model = transformers.AutoModel.from_pretrained(encoder)
+    expected = []
+    for text in texts:
+        with torch.no_grad():
+            mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
+        expected.append((mean / mean.norm()).numpy())
+    np.testing.assert_allclose(embed(str(encoder), texts), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shuffled", "low", "high"), [(False, 0.97, 1.0), (True, 0.3, 0.7)])
+def test_the_classifier_s_auroc_is_that_of_pairs_it_has_not_seen(encoder, tmp_path, shuffled, low, high):
+    """By rank sums, and by scikit-learn's regression fold by fold; where a coin has drawn the labels, it is about a half."""
+    swaps = shuffled & (np.random.default_rng(0).random(len(MOODS)) < 0.5)
+    pairs = [
+        replace(pair, positive=pair.negative, negative=pair.positive) if swap else pair
+        for pair, swap in zip(MOODS, swaps, strict=True)
+    ]
+    judge = opened(f"classifier={encoder}", tmp_path, Subject("", "", ms.Pairs(tuple(pairs), "moods")))
+    texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
+    x, y, of_pair = embed(str(encoder), texts), np.tile([1, 0], len(pairs)), np.repeat(np.arange(len(pairs)), 2)
+    learner, unseen = LogisticRegression(max_iter=1000), np.empty(len(y))
+    for learning, testing in GroupKFold(5).split(x, y, of_pair):
+        unseen[testing] = learner.fit(x[learning], y[learning]).predict_proba(x[testing])[:, 1]
+    n = len(pairs)
+    auroc = (rankdata(unseen)[y == 1].sum() - n * (n + 1) / 2) / n**2
+    assert low <= judge.auroc <= high and judge.auroc == pytest.approx(auroc, abs=1e-3)
+    assert judge.about.startswith(f"held-out AUROC {judge.auroc:.3f} on {2 * n} texts")
+    scores = [row.score for row in judge.judge([Written("", text) for text in texts])["concept"]]
+    assert scores == pytest.approx(learner.fit(x, y).predict_proba(x)[:, 1].tolist(), abs=1e-3)
+
+
+def test_too_few_pairs_teach_no_classifier(encoder, tmp_path):
+    with pytest.raises(ms.InputError, match="9 pairs teach the classifier, and 10 are needed"):
+        opened(f"classifier={encoder}", tmp_path, Subject("", "", replace(MOODS, items=MOODS.items[:9])))
 
 
 @pytest.mark.parametrize("name", [name for name, member in JUDGES.members().items() if not member.get("ENDPOINT")])
-def test_every_judge_but_an_endpoint_works_without_a_network(name, tmp_path, monkeypatch):
+def test_every_judge_but_an_endpoint_works_without_a_network(name, encoder, tmp_path, monkeypatch):
     def refuse(*address):
         raise AssertionError(f"{name} asked for {address}")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("mechsteer.judges.classifier.embed", OfTwo.embed)
-    model = "=guestbook" if name == "local" else ""
+    model = {"local": "=guestbook", "classifier": f"={encoder}"}.get(name, "")
     if name == "local":
         # A guestbook has no words for ratings; its words stand in for them.
         monkeypatch.setattr(
