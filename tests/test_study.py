@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -315,6 +316,40 @@ def test_what_is_left_is_known_once_the_model_has_swept_and_shrinks_with_what_is
     assert costs.of(planned.sweeps[1]) == 2.0
     left = [costs.seconds(units[done:]) for done in range(len(units))]
     assert None not in left and left == sorted(left, reverse=True) and left[0] > 2 * len(planned.sweeps)
+
+
+def test_whatever_takes_long_before_there_is_a_plan_has_a_stage_in_the_bar(pairs, shared, tmp_path, monkeypatch):
+    """Reading pairs, opening the model, reading tokens and choosing the site; then the units, with their number."""
+    shown, during = [], {}
+
+    @contextmanager
+    def bar(words, total):
+        found = Bar(words, total, 0, lambda bar: shown.append((bar.description, bar.total)))
+        found.note(words)
+        yield found
+
+    def watched(name, function):
+        def call(*given, **more):
+            during.setdefault(name, shown[-1])
+            return function(*given, **more)
+
+        return call
+
+    monkeypatch.setattr("analyses.studies.study.progress_bar", bar)
+    monkeypatch.setattr("analyses.studies.study.load_pairs", watched("pairs", ms.load_pairs))
+    for name in ("load_model", "encode_pairs", "choose_site", "run_sweep"):
+        monkeypatch.setattr(ms, name, watched(name, getattr(ms, name)))
+    settings = Settings(
+        str(shared / "models/stories260K"), str(pairs), methods=("DiffMean",), forms=("vector",), claims=(), panel=0,
+        multipliers="-1:1:5", device="cpu", jobs=1,
+    )  # fmt: skip
+    run(settings, tmp_path / "out", report=lambda line: None)
+    assert during["pairs"] == ("pairs", None) and during["load_model"] == ("model", None)
+    assert during["choose_site"] == ("site", None)
+    words, total = during["encode_pairs"]
+    assert words.startswith("tokens: ") and total is None
+    words, total = during["run_sweep"]
+    assert words.startswith("steers: ") and total > 5
 
 
 def test_a_unit_takes_as_long_as_those_like_it_by_its_size_and_one_that_was_held_up_says_nothing(pairs):
