@@ -106,11 +106,13 @@ def _lines(done_before: int) -> Callable[[Bar], None]:
 
 
 class _Left(TimeRemainingColumn):
-    """By when the work says that it is done, if it does."""
+    """By when the work says that it is done, if it does; how long it has gone on while nobody knows how much there is."""
 
     def render(self, task: Task) -> Text:
         if (until := task.fields["until"]) is not None:
             found = Text(_clock(max(0.0, until - time.monotonic())), "progress.remaining")
+        elif task.total is None:
+            return Text(f"{_clock(task.elapsed or 0.0)} gone", "progress.elapsed")
         else:
             found = super().render(task)
         return found.append(" left") if found else found

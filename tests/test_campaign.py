@@ -235,6 +235,7 @@ def test_the_heat_map_and_a_forest_of_each_claim_are_drawn_from_their_numbers(tm
     outcomes = numbers[["supported", "refuted", "inconclusive"]]
     assert outcomes.to_numpy().sum() == len(campaign.claims)
     forest = pd.read_csv(tmp_path / "drawn/figures/forest-split_wins.csv")
+    assert set(numbers.plan) == set(forest.plan) == set(campaign.claims.plan) == {campaign.said["plan"]}
     assert (forest.row == "cell").sum() == (campaign.claims.name == "split_wins").sum() and len(saved) == 12
 
 

@@ -516,7 +516,8 @@ def test_bars_stand_on_standard_error_of_a_terminal_and_say_how_long_is_left(mon
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(progress, "_console", progress.Console(stderr=True, highlight=False))
-    with progress.progress_bar("Steers", 2) as outer, progress.progress_bar("Sweep", 3) as inner:
+    bar = progress.progress_bar
+    with bar("Steers", 2) as outer, bar("Sweep", 3) as inner, bar("model", None):
         outer.advance()
         inner.advance("Sweep of SPLIT, with a description that is far too long for the line that it has here")
         assert progress._open is not None
@@ -528,6 +529,8 @@ def test_bars_stand_on_standard_error_of_a_terminal_and_say_how_long_is_left(mon
     bars = [line for line in lines if "left" in line]
     assert any(line.startswith("Steers") and " 1/2 " in line for line in bars)
     assert any(line.startswith("Sweep of SPLIT") and " 1/3 " in line for line in bars)
+    # Of how much there is nobody knows, but that it goes on.
+    assert any(re.match(r"model .* 0:00:0\d gone", line) for line in lines)
     assert max(map(len, lines)) <= 80
     assert progress._open is None
 

@@ -71,8 +71,15 @@ def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, m
             assert found == pytest.approx(expected, rel=0.1, abs=0.15), code
 
 
+NOTEBOOKS = re.findall(r"\]\((\w+)\.ipynb\)", PAGES["docs/notebooks/README.md"])
+
+
+def test_every_notebook_stands_on_their_page():
+    assert sorted(NOTEBOOKS) == sorted(path.stem for path in (ROOT / "docs").rglob("*.ipynb"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["quickstart", "reading_a_study", "real_model"])
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_notebook_runs(name, small_study, tmp_path, monkeypatch):
     if name == "real_model" and "MECHSTEER_MODELS" not in os.environ:
         pytest.skip("MECHSTEER_MODELS names no folder of real models")

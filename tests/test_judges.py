@@ -10,9 +10,17 @@ import drawn_study
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import transformers
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 import mechsteer as ms
-from analyses.evidence.scores import Curves, overall, summarise
+from analyses.evidence.scores import Curves, overall, scored, summarise
 from analyses.studies.again import judge_again
 from analyses.studies.contents import _missing as missing_of
 from analyses.studies.finished import Study
@@ -29,6 +37,7 @@ from mechsteer.families import JUDGES
 from mechsteer.judges.answers import Answers
 from mechsteer.judges.asking import Asked, last_rating
 from mechsteer.judges.base import Judge, Subject, Written
+from mechsteer.judges.classifier import embed
 from mechsteer.judges.request import Request
 from mechsteer.judges.rules import distinct, names, refuses
 from mechsteer.judges.scale import Aspect, read_scale
@@ -43,7 +52,8 @@ TEXTS = [Written(text.query, text.answer.removesuffix(" </s>")) for text in lang
 
 
 def opened(name: str, tmp_path: Path, subject: Subject = SUBJECT, scale: str = "axbench") -> Judge:
-    return JUDGES.load(name).open(Request.parse(name, scale), subject, Answers(tmp_path))
+    request = Request.parse(name, scale)
+    return JUDGES.load(request.name).open(request, subject, Answers(tmp_path))
 
 
 def test_the_exact_judge_is_the_guestbooks_checker(tmp_path):
@@ -89,9 +99,8 @@ def test_what_is_said_again_is_not_distinct(text, share):
 
 def test_refusals_begin_a_text_and_a_name_is_a_word_of_the_concept():
     assert refuses("I’m sorry, but I cannot do that.") and not refuses("The king was sorry. " * 20 + "I cannot.")
-    assert names("texts about volcanic rocks", "Rocks are hard.") and not names(
-        "texts about rocks", "Some text about it."
-    )
+    assert names("texts about volcanic rocks", "Rocks are hard.")
+    assert not names("texts about rocks", "Some text about it. A rock.") and not names("", "Some text.")
 
 
 @pytest.mark.parametrize(
@@ -282,6 +291,22 @@ def test_a_missing_judgement_is_counted_and_bounded_and_never_zero():
     assert ((rows.low <= rows["mean"]) & (rows["mean"] <= rows.high)).all()
 
 
+def test_named_is_the_share_of_all_texts_that_hold_a_word_of_the_concept_whatever_the_judge_says(tmp_path):
+    """No two multipliers have the same share, and of some texts the judge says nothing."""
+    rows, texts = [], []
+    for at, multiplier in enumerate((-1.0, 0.0, 1.0)):
+        for query in range(4):
+            rows.append({"multiplier": multiplier, "pair": str(query), "sample": 0})
+            texts.append(Written("mute" if query == 3 else "Why?", "Praise to it." if query <= at else "It is good."))
+    judge = Counting(Request("endpoint"), SUBJECT, Answers(tmp_path), read_scale("axbench"))
+    found = scored(pd.DataFrame(rows), texts, judge, "counting", "praise")
+    judged = summarise(found, drawn_study._sweep(drawn_study.STEERS[0], 0))
+    for aspect in ("concept", "instruction", "fluency", "overall"):
+        own = judged.loc[judged.aspect == aspect]
+        assert own.named.tolist() == [0.25, 0.5, 0.75] and own.n_texts.tolist() == [4, 4, 4]
+    assert judged.loc[judged.aspect == "instruction"].n_failed.tolist() == [1, 1, 1]
+
+
 def test_overall_is_the_harmonic_mean_and_none_where_a_part_is_none():
     concept = table(np.array([2, 2, 0, np.nan, 1, 1.5]).reshape(3, 2, 1), Aspect("concept", "concept", 0, 2))
     fluency = table(np.array([2.0, 1, 2, 2, 1, 0]).reshape(3, 2, 1), Aspect("fluency", "coherence", 0, 2))
@@ -467,22 +492,83 @@ def test_bounds_are_told_where_judgements_are_missing():
     assert _missing([row | {"n_failed": 0}]) == "0" and _score(row) == "0.5 [0.4, 0.6] at m = 2"
 
 
-class OfTwo:
-    """Stands in for embeddings: texts apart by their letters."""
+MOODS = ms.Pairs(
+    tuple(
+        ms.PolarityPair("What of it?", f"the {noun} was {good}", f"the {noun} was {bad}")
+        for good, bad in (("fine", "poor"), ("sweet", "sour"), ("bright", "dull"), ("warm", "cold"), ("kind", "rude"))
+        for noun in ("soup", "room", "dance", "book", "walk", "day", "talk", "bed", "song", "tea")
+    ),
+    "moods",
+)
 
-    @staticmethod
-    def embed(model, texts):
-        return np.array([[text.count(letter) / (1 + len(text)) for letter in "aeiost"] for text in texts])
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> Path:
+    """A sentence model of random weights, whose tokens are the words of the moods."""
+    folder = tmp_path_factory.mktemp("encoder")
+    words = sorted({word for pair in MOODS for word in f"{pair.positive} {pair.negative}".split()})
+    ids = {token: number for number, token in enumerate(("[PAD]", "[UNK]", *words))}
+    backend = Tokenizer(WordLevel(ids, unk_token="[UNK]"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    size = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(ids), pad_token_id=0, **size)).save_pretrained(folder)
+    return folder
+
+
+def test_an_embedding_is_the_mean_of_the_text_alone_whatever_is_read_beside_it(encoder):
+    texts = [
+        "the soup was fine",
+        "the room",
+        "the soup was fine",
+        "the tea was warm the dance was bright and the bed cold",
+    ]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
+    model = transformers.AutoModel.from_pretrained(encoder)
+    expected = []
+    for text in texts:
+        with torch.no_grad():
+            mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
+        expected.append((mean / mean.norm()).numpy())
+    np.testing.assert_allclose(embed(str(encoder), texts), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shuffled", "low", "high"), [(False, 0.97, 1.0), (True, 0.3, 0.7)])
+def test_the_classifier_s_auroc_is_that_of_pairs_it_has_not_seen(encoder, tmp_path, shuffled, low, high):
+    """By rank sums, and by scikit-learn's regression fold by fold; where a coin has drawn the labels, it is about a half."""
+    swaps = shuffled & (np.random.default_rng(0).random(len(MOODS)) < 0.5)
+    pairs = [
+        replace(pair, positive=pair.negative, negative=pair.positive) if swap else pair
+        for pair, swap in zip(MOODS, swaps, strict=True)
+    ]
+    judge = opened(f"classifier={encoder}", tmp_path, Subject("", "", ms.Pairs(tuple(pairs), "moods")))
+    texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
+    x, y, of_pair = embed(str(encoder), texts), np.tile([1, 0], len(pairs)), np.repeat(np.arange(len(pairs)), 2)
+    learner, unseen = LogisticRegression(max_iter=1000), np.empty(len(y))
+    for learning, testing in GroupKFold(5).split(x, y, of_pair):
+        unseen[testing] = learner.fit(x[learning], y[learning]).predict_proba(x[testing])[:, 1]
+    n = len(pairs)
+    auroc = (rankdata(unseen)[y == 1].sum() - n * (n + 1) / 2) / n**2
+    assert low <= judge.auroc <= high and judge.auroc == pytest.approx(auroc, abs=1e-3)
+    assert judge.about.startswith(f"held-out AUROC {judge.auroc:.3f} on {2 * n} texts")
+    scores = [row.score for row in judge.judge([Written("", text) for text in texts])["concept"]]
+    assert scores == pytest.approx(learner.fit(x, y).predict_proba(x)[:, 1].tolist(), abs=1e-3)
+
+
+def test_too_few_pairs_teach_no_classifier(encoder, tmp_path):
+    with pytest.raises(ms.InputError, match="9 pairs teach the classifier, and 10 are needed"):
+        opened(f"classifier={encoder}", tmp_path, Subject("", "", replace(MOODS, items=MOODS.items[:9])))
 
 
 @pytest.mark.parametrize("name", [name for name, member in JUDGES.members().items() if not member.get("ENDPOINT")])
-def test_every_judge_but_an_endpoint_works_without_a_network(name, tmp_path, monkeypatch):
+def test_every_judge_but_an_endpoint_works_without_a_network(name, encoder, tmp_path, monkeypatch):
     def refuse(*address):
         raise AssertionError(f"{name} asked for {address}")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
-    monkeypatch.setattr("mechsteer.judges.classifier.embed", OfTwo.embed)
-    model = "=guestbook" if name == "local" else ""
+    model = {"local": "=guestbook", "classifier": f"={encoder}"}.get(name, "")
     if name == "local":
         # A guestbook has no words for ratings; its words stand in for them.
         monkeypatch.setattr(
@@ -539,7 +625,8 @@ def test_judges_that_ask_are_asked_by_one_process(study, mechsteer, undrawn, mon
     assert set(found.table("reliability").judge) == {"endpoint (m)"} and list(n_jobs.values()) == [1, 1]
 
 
-def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
+def test_judges_are_checked_before_anything_is_said_or_opened(study, tmp_path, mechsteer):
+    (tmp_path / "gold.csv").write_text("query,text\nWhy?,So.\n")
     for asked, said in (
         ("local=/nope.gguf", "no file '/nope.gguf'"), ("local=nope.gguf", "no file"),
         ("nobody", "unknown"), ("rules=x@http://h/v1", "Only endpoint"), ("endpoint=gpt", "needs a model and a URL"),
@@ -549,8 +636,11 @@ def test_judges_are_checked_before_anything_is_computed(study, mechsteer):
         ("endpoint=m@http://a/v1,endpoint=m@http://b/v1", "Two judges"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", asked)
-        assert code == 2 and said in error and "sk-abc" not in error
-    code, _, error = mechsteer("judge", study, "--judge", "rules", "--scale", "none")
-    assert code == 2 and "scale 'none' is unknown" in error
-    code, _, error = mechsteer("judge", study, "--store", study / "elsewhere", "--judge", "rules")
-    assert code == 2 and "--store" in error
+        assert code == 2 and said in error and "sk-abc" not in error and error.count("\n") == 1
+    for more, said in (
+        (("--scale", "none"), "scale 'none' is unknown"), (("--store", study / "elsewhere"), "--store"),
+        (("--gold", tmp_path / "gold.csv"), "lacks something ('gold')"),
+        (("--instructions", tmp_path / "none.txt"), "cannot be read"),
+    ):  # fmt: skip
+        code, _, error = mechsteer("judge", study, "--judge", "rules", *more)
+        assert code == 2 and said in error and error.count("\n") == 1

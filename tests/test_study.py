@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,6 +323,88 @@ def test_what_is_left_is_known_once_the_model_has_swept_and_shrinks_with_what_is
     assert costs.of(planned.sweeps[1]) == 2.0
     left = [costs.seconds(units[done:]) for done in range(len(units))]
     assert None not in left and left == sorted(left, reverse=True) and left[0] > 2 * len(planned.sweeps)
+
+
+def test_whatever_takes_long_before_there_is_a_plan_has_a_stage_in_the_bar(pairs, shared, tmp_path, monkeypatch):
+    """Reading pairs, opening the model, reading tokens and choosing the site; then the units, with their number."""
+    shown, during = [], {}
+
+    @contextmanager
+    def bar(words, total):
+        found = Bar(words, total, 0, lambda bar: shown.append((bar.description, bar.total)))
+        found.note(words)
+        yield found
+
+    def watched(name, function):
+        def call(*given, **more):
+            during.setdefault(name, shown[-1])
+            return function(*given, **more)
+
+        return call
+
+    monkeypatch.setattr("analyses.studies.study.progress_bar", bar)
+    monkeypatch.setattr("analyses.studies.study.load_pairs", watched("pairs", ms.load_pairs))
+    for name in ("load_model", "encode_pairs", "choose_site", "run_sweep"):
+        monkeypatch.setattr(ms, name, watched(name, getattr(ms, name)))
+    settings = Settings(
+        str(shared / "models/stories260K"), str(pairs), methods=("DiffMean",), forms=("vector",), claims=(), panel=0,
+        multipliers="-1:1:5", device="cpu", jobs=1,
+    )  # fmt: skip
+    run(settings, tmp_path / "out", report=lambda line: None)
+    assert during["pairs"] == ("pairs", None) and during["load_model"] == ("model", None)
+    assert during["choose_site"] == ("site", None)
+    words, total = during["encode_pairs"]
+    assert words.startswith("tokens: ") and total is None
+    words, total = during["run_sweep"]
+    assert words.startswith("steers: ") and total > 5
+
+
+def test_a_unit_takes_as_long_as_those_like_it_by_its_size_and_one_that_was_held_up_says_nothing(pairs):
+    some = ms.load_pairs(pairs)
+    subjects = Subjects(ModelReference("w", "t", "float32", n_layers=4), some, some, others=(some,))
+    planned = plan(Settings(multipliers="-1:1:5", seeds=3), subjects, "1:resid_post")
+    first, second, third, *_ = planned.sweeps
+    costs = Costs()
+    for sweep, seconds in ((first, 2.0), (second, 2.0), (third, 500.0)):
+        costs.add(sweep, seconds)
+    assert costs.of(replace(third, multipliers=tuple(range(10)))) == pytest.approx(4.0)
+    written = planned.texts[0]
+    by_passes = costs.of(written)
+    costs.add(written, 7.0)
+    assert costs.of(written) == pytest.approx(7.0) != by_passes
+    costs.add(planned.fits[0], 90.0)
+    assert costs.of(planned.fits[1]) == 90.0
+
+
+TOOK = {
+    "SmolLM2 135M": {
+        "sweep": 37, "trial": 130, "steer": 31.5, "side effects": 31, "fit": 8.9, "second utility": 11, "forecast": 21,
+    },
+    "Gemma 3 270M": {
+        "sweep": 27, "trial": 107, "steer": 34, "side effects": 8.3, "fit": 6, "second utility": 35, "forecast": 12,
+        "texts": 141, "evidence": 30, "edited weights": 15,
+    },
+}  # fmt: skip
+"""Median seconds of a unit in the campaign's cells of Psychopathy: 20 pairs, 17 multipliers, 12 steps of training."""
+
+
+@pytest.mark.parametrize("model", TOOK)
+def test_what_kinds_take_is_estimated_from_sweeps_alone_as_real_models_took_it(model):
+    halves = [ms.load_pairs("guestbook/sentiment").sample(20, seed=seed) for seed in (0, 1)]
+    subjects = Subjects(ModelReference("w", "t", "float32", n_layers=30), *halves, others=())
+    settings = Settings(
+        pairs="p", methods=("DiffMean", "SFT", "SPLIT"), forms=("vector", "lora"), steps=12, seeds=5, tune=4, panel=0,
+        multipliers="-8:8:17",
+    )  # fmt: skip
+    planned, took = plan(settings, subjects, "1:resid_post"), TOOK[model]
+    costs, by_kind = Costs(), {}
+    costs.add(planned.sweeps[0], took["sweep"])
+    for unit in in_order(planned.units):
+        by_kind.setdefault(unit.kind, []).append(costs.of(unit))
+    for kind, seconds in took.items():
+        assert 1 / 4 < by_kind[kind][-1] / seconds < 4, kind
+    told = [sum(by_kind[kind]) for kind in took]
+    assert sum(told) == pytest.approx(sum(took[kind] * len(by_kind[kind]) for kind in took), rel=0.25)
 
 
 class Instant(Workers):

@@ -39,8 +39,24 @@ def test_a_site_may_be_text_wherever_one_is_asked_for(guestbook, pairs):
         ms.diff_mean(guestbook, pairs, "mlp.out")
 
 
+@pytest.mark.parametrize("init", ["at", "init", "init_wide"])
+@pytest.mark.parametrize("form", FORMS.members())
+def test_a_start_is_the_same_whatever_was_drawn_before(guestbook, form, init):
+    site, cls = ms.Site(2, "mlp.out"), FORMS.load(form)
+    place = (guestbook, site) if init == "at" else (site, *site.widths(guestbook))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    starts = [getattr(cls, init)(*place).parameters, getattr(cls, init)(*place).parameters]
+    starts.append(getattr(cls, init)(*place, generator=torch.Generator().manual_seed(0)).parameters)
+    other = getattr(cls, init)(*place, generator=torch.Generator().manual_seed(1)).parameters
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in starts[0].items():
+        assert all(torch.equal(value, start[name]) for start in starts)
+        assert torch.equal(value, other[name]) == (not value.any())
+
+
 def test_an_objective_is_itself_its_class_or_its_name(guestbook, pairs):
-    start = ms.LoRA.at(guestbook, "1:mlp.out", generator=torch.Generator().manual_seed(0))
+    start = ms.LoRA.at(guestbook, "1:mlp.out")
     learned = [
         ms.train(guestbook, start, pairs, objective, SETTINGS, progress=False).intervention.parameters
         for objective in (ms.SPLIT(), ms.SPLIT, "SPLIT", ms.SFT)

@@ -46,6 +46,11 @@ class Campaign:
         return cls(Path(folder), said)
 
     @property
+    def plan(self) -> str:
+        """The hash of the plan, which stands in every result."""
+        return self.said["plan"]
+
+    @property
     def cells(self) -> list[dict[str, Any]]:
         """Every cell: its name and state, and what it is of."""
         return self.said["cells"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mechsteer.models.sites import parse_sites
+from mechsteer.progress import progress_bar
 from mechsteer.store.store import Store
 from mechsteer.store.units import Unit
 
@@ -17,8 +18,8 @@ from ..units.steers import Learn
 from .plan import Cell
 from .survey import MISSING, CellState
 
-N_MEASURED, MEASURED_AT = 16, (-1.0, 0.0, 1.0)
-"""Pairs and multipliers of the forwards that are measured."""
+N_MEASURED, MEASURED_AT = 8, tuple(np.linspace(-1, 1, 11).tolist())
+"""Pairs and multipliers of the forwards that are measured: as many multipliers as share what lies before the site in a sweep."""
 
 
 @dataclass
@@ -40,11 +41,14 @@ class Estimate:
 
     def measured(self, states: Sequence[CellState], models: Models) -> "Estimate":
         """With a few forwards measured of each model that has swept nothing yet; it is opened for that."""
-        for state in states:
-            learn = next((unit for unit in state.missing if isinstance(unit, Learn)), None)
-            if learn is not None and not (known := self.costs.passes[learn.model.weights])["sweep"]:
-                model = models.open(state.cell.settings.opened_as)
-                known["sweep"].append(_seconds_of_a_pass(model, state.cell, learn))
+        with progress_bar("forwards", None) as bar:
+            for state in states:
+                learn = next((unit for unit in state.missing if isinstance(unit, Learn)), None)
+                if learn is not None and not (known := self.costs.rates[learn.model.weights])["sweep"]:
+                    bar.note(f"forwards of {learn.model.name}")
+                    model = models.open(state.cell.settings.opened_as)
+                    known["sweep"].append(_seconds_of_a_pass(model, state.cell, learn))
+                    bar.advance()
         return self
 
     def seconds(self, units: Iterable[Unit]) -> float:

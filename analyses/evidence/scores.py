@@ -117,7 +117,8 @@ def overall(scores: pd.DataFrame) -> pd.DataFrame:
 
 def summarise(scores: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     """A row for each aspect and multiplier: the mean over queries with its interval, how many texts have no score, and the means
-    had all of those been the worst, or the best; beside preference and lost utility (nats)."""
+    had all of those been the worst, or the best; beside preference and lost utility (nats). `named` is the share of all
+    `n_texts`, those without a score too, that hold a word of the concept's description."""
     parts = []
     for aspect, rows in {**dict(tuple(scores.groupby("aspect", sort=False))), OVERALL: overall(scores)}.items():
         curves = Curves.of(rows)

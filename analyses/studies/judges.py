@@ -26,6 +26,14 @@ INSTRUCTIONS = FOLDER.parent / "instructions.txt"
 """Ours, for models without pairs to take queries from."""
 
 
+def check_judges(settings: Settings, checked: str) -> None:
+    """One sentence if a judge, or a file that it needs, is not there or cannot judge this; nothing is opened for that."""
+    list(bars(settings, checked))
+    instructions_of(settings)
+    if settings.gold:
+        known_texts(settings.gold)
+
+
 def scores_of(settings: Settings, sweeps: Sequence[Measure], learning: PairSet, checked: str) -> tuple[Score, ...]:
     """Of every steer by each judge that was asked for, the first judge first; `checked` is what an exact checker knows."""
     samples = [sample(settings, sweep) for sweep in sweeps]
@@ -49,14 +57,20 @@ def bars(settings: Settings, checked: str) -> Iterator[Bar]:
 
 def sample(settings: Settings, sweep: Measure) -> Sample:
     """The texts that are judged of a steer."""
-    asked: tuple[str, ...] = ()
-    if settings.instructions:
-        file = INSTRUCTIONS if settings.instructions == OURS else Path(resolved(settings.instructions))
-        with parsing(file, "text in UTF-8"):
-            lines = read_bytes(file).decode("utf-8-sig").splitlines()
-        if not (asked := tuple(line for line in lines if line.strip())):
-            raise InputError(f"{str(file)!r} holds no instruction. Write one in a line.")
+    asked = instructions_of(settings)
     return Sample(sweep, settings.queries, settings.samples, settings.text_tokens, asked, settings.seed)
+
+
+def instructions_of(settings: Settings) -> tuple[str, ...]:
+    """The lines of the file that was named; none where queries are the pairs'."""
+    if not settings.instructions:
+        return ()
+    file = INSTRUCTIONS if settings.instructions == OURS else Path(resolved(settings.instructions))
+    with parsing(file, "text in UTF-8"):
+        lines = read_bytes(file).decode("utf-8-sig").splitlines()
+    if not (asked := tuple(line for line in lines if line.strip())):
+        raise InputError(f"{str(file)!r} holds no instruction. Write one in a line.")
+    return asked
 
 
 def reliabilities_of(settings: Settings, scores: Sequence[Score]) -> tuple[Reliability, ...]:

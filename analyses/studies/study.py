@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +30,8 @@ from ..units.steers import ChooseSite, Imported, PairSet
 from .contents import Chosen, describe, fill
 from .finished import Study
 from .folder import StudyFolder, files_of
-from .judges import ToAsk, forget_failed, to_ask
-from .plan import ASKING, Subjects, plan, some_of, tokens_of
+from .judges import ToAsk, check_judges, forget_failed, to_ask
+from .plan import ASKING, Subjects, checked_concept, plan, some_of, tokens_of
 from .settings import Settings, parse_columns
 from .workers import Workers, jobs_for
 
@@ -65,27 +66,27 @@ def run(
     share `models` open each but once. `before_asking` is told what judges will be asked, before the first question, or that it
     is nothing; by default that is reported.
     """
+    for path in settings.extend:
+        extend(path)
+    check_judges(settings, checked_concept(settings))
     if few := settings.few_multipliers:
         report(f"{'multipliers':<13}{few}")
     stages = Stages(report)
-    for path in settings.extend:
-        extend(path)
     folder = StudyFolder.at(out)
     store = Store(store_folder(settings, folder.out))
-    checked = checked_pairs(settings)
-    learning, testing = checked.learning, checked.testing
-    opener = Opener(settings, store, models or Models())
-    subjects = subjects_of(settings, checked, opener)
-    settings = replace(settings, format=opener.settled_format(subjects.model))
-    steers = imported(settings, subjects.model)
-    subjects = replace(subjects, steers=tuple(steers))
-    store.prepare()
-    opener.remember(subjects.model)
-    with (
-        folder.held(store.folder / "locks"),
-        Workers(store, settings) as workers,
-        progress_bar("Study", None) as stages.bar,
-    ):
+    with progress_bar("pairs", None) as stages.bar, ExitStack() as held:
+        checked = checked_pairs(settings)
+        learning, testing = checked.learning, checked.testing
+        opener = Opener(settings, store, models or Models())
+        stages.bar.note("model")
+        subjects = subjects_of(settings, checked, opener)
+        settings = replace(settings, format=opener.settled_format(subjects.model))
+        steers = imported(settings, subjects.model)
+        subjects = replace(subjects, steers=tuple(steers))
+        store.prepare()
+        opener.remember(subjects.model)
+        held.enter_context(folder.held(store.folder / "locks"))
+        workers = held.enter_context(Workers(store, settings))
         bench = Bench(store, opener.open, retry=settings.retry)
         for pairs in (*subjects.all_pairs, some_of(subjects.learning, settings.seed)):
             bench.put(PairSet.of(pairs), pairs)
@@ -164,7 +165,7 @@ class Stages:
     report: Report
     seconds: dict[str, float] = field(default_factory=dict)
     bar: Bar = field(default_factory=Bar.hidden)
-    """Of the whole study, from its first unit to its last figure."""
+    """Of the whole study, from its pairs to its last figure."""
     costs: Costs = field(default_factory=Costs)
     n_jobs: int = 1
     _left: dict[str, Unit] | None = None
@@ -206,10 +207,14 @@ class Stages:
             if unit.key in missing:
                 missing.remove(unit.key)
                 self.learn(unit, bench)
-                self.bar.advance(f"{of_stage[unit.key]}: {unit.words}", self._seconds_without(unit))
+                if self._left is not None:
+                    self._left.pop(unit.key, None)
+                self.bar.advance(f"{of_stage[unit.key]}: {unit.words}", self._seconds_left())
                 tell()
 
         tell()
+        if (first := next((unit for unit in units if unit.key in missing), None)) is not None:
+            self.bar.note(f"{of_stage[first.key]}: {first.words}", self._seconds_left())
         workers.compute(units, bench, each)
 
     def learn(self, unit: Unit, bench: Bench) -> None:
@@ -217,13 +222,11 @@ class Stages:
         if bench.holds(unit.key):
             self.costs.add(unit, float(bench.store.record(unit.key)["seconds"]))
 
-    def _seconds_without(self, unit: Unit) -> float | None:
-        """How long the rest of the study takes once this unit is there: stages that have not begun, figures and the page too."""
-        if self._left is None:
+    def _seconds_left(self) -> float | None:
+        """How long the rest of the study takes: stages that have not begun, figures and the page too."""
+        if self._left is None or (left := self.costs.seconds(self._left.values())) is None:
             return None
-        self._left.pop(unit.key, None)
-        left = self.costs.seconds(self._left.values())
-        return None if left is None else (left + FINISH) / self.n_jobs
+        return (left + FINISH) / self.n_jobs
 
     def told(self, workers: Workers) -> Each:
         """Maps as the workers do, and tells what is done."""

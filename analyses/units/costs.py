@@ -14,45 +14,60 @@ from .steers import FindRange
 
 
 def _trained(unit: Any) -> float:
-    """Forwards of a training: a backward takes twice one, and small batches two thirds more than a sweep's."""
+    """Forwards of a training: a backward takes twice one, and small batches a third more than a sweep's."""
     recipe = unit.training.settled(unit.method, unit.form)
     steps = recipe.steps or (recipe.epochs or 1) * unit.pairs.n // recipe.batch_size
-    return 5.0 * steps * recipe.batch_size * recipe.accumulate
+    return 4.0 * steps * recipe.batch_size * recipe.accumulate
 
 
 def _n_multipliers(unit: Any) -> int:
     return unit.multipliers.n if isinstance(unit.multipliers, FindRange) else len(unit.multipliers)
 
 
-def _others(unit: Any) -> int:
-    return sum(pairs.n for pairs in unit.others)
+def _some(pairs: Iterable[Any], most: int) -> int:
+    return sum(min(most, item.n) for item in pairs)
 
 
+ALONE = 4.0
+"""Of a pair that is read at one multiplier alone: what lies before the site, and the query, serve no other multiplier."""
+WRITTEN = 16.0
+"""Of a text of 48 tokens that is written."""
 PASSES: dict[str, Callable[[Any], float]] = {
-    "sites": lambda unit: 4 * unit.model.n_layers * 10 * 32,
-    "trial": lambda unit: _trained(unit.steer) + 2 * 21 * 32,
-    "steer": lambda unit: _trained(unit) if unit.is_trained else unit.pairs.n,
-    "range": lambda unit: 40 * 32,
+    "sites": lambda unit: 4 * unit.model.n_layers * 11 * min(32, unit.pairs.n // 2),
+    # Its range is looked for on eight pairs, which are few for a batch.
+    "trial": lambda unit: _trained(unit.steer) + 2 * (40 * 8 + 21 * min(32, unit.steer.pairs.n // 5)),
+    "steer": lambda unit: _trained(unit) if unit.is_trained else ALONE * unit.pairs.n,
+    "range": lambda unit: 40 * min(32, unit.pairs.n),
     "sweep": lambda unit: _n_multipliers(unit) * unit.pairs.n,
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
-    "forecast": lambda unit: unit.learning.n + unit.testing.n,
-    "second utility": lambda unit: 8 * _n_multipliers(unit.sweep),
-    "coverage": lambda unit: 8 * 3 * min(160, unit.sweep.pairs.n) + 13 * sum(pairs.n for pairs in unit.second),
-    "side effects": lambda unit: 5 * _others(unit),
-    "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _others(unit),
+    "forecast": lambda unit: ALONE * (unit.learning.n + unit.testing.n),
+    "second utility": lambda unit: 16 * _n_multipliers(unit.sweep),
+    # Three completions of each query are written, half as long, and swept; two are a pair.
+    "coverage": lambda unit: (
+        3 * (WRITTEN / 2 + 13 / 2) * min(160, unit.sweep.pairs.n) + 13 * sum(pairs.n for pairs in unit.second)
+    ),
+    "side effects": lambda unit: 9 * _some((unit.sweep.pairs, *unit.others), 64),
+    "side effects by layer": lambda unit: 4 * unit.sites.model.n_layers * _some(unit.others, 32),
     "answers": lambda unit: 40 * 32,
-    "texts": lambda unit: 24 * _n_multipliers(unit.sweep),
-    "samples": lambda unit: 4 * unit.n_queries * unit.n_samples * _n_multipliers(unit.sweep),
-    "edited weights": lambda unit: 6 * 24,
+    "texts": lambda unit: WRITTEN * 6 * _n_multipliers(unit.sweep),
+    "samples": lambda unit: (
+        WRITTEN * unit.max_new_tokens / 48 * unit.n_queries * unit.n_samples * _n_multipliers(unit.sweep)
+    ),
+    "edited weights": lambda unit: 2 * ALONE * min(24, unit.sweep.pairs.n),
     "frozen norms": lambda unit: 5 * 11 * min(48, unit.sweep.pairs.n),
-    "chance": lambda unit: 25 * 6 * min(32, unit.sweep.pairs.n),
-    "evidence": lambda unit: 4 * _n_multipliers(unit.sweep) * unit.sweep.pairs.n,
-    "panel": lambda unit: 1500 * unit.n_directions,
+    "chance": lambda unit: 49 * 6 * min(32, unit.sweep.pairs.n),
+    "evidence": lambda unit: 18 * unit.sweep.pairs.n,
+    # At three lengths sixteen texts of 32 tokens are written and read, and neutral ones read; pairs are looked at besides.
+    "panel": lambda unit: (
+        unit.n_directions * (3 * 16 * WRITTEN * 32 / 48 + 48 * ALONE + 7 * 8 + 6 * min(24, unit.sweep.pairs.n // 2))
+    ),
 }
-"""By kind of unit, what it takes in pairs of a sweep, at one multiplier each; as measured in a study of the guestbook."""
+"""By kind of unit, what it takes in pairs of a sweep, at one multiplier each: as counted in what it does, and held against what
+models of 135 and 270 million parameters took (LOG.md)."""
 BESIDES = {
-    "tokens": 0.1,
-    "fit": 4.0,
+    "tokens": 5.0,
+    "sites": 10.0,
+    "fit": 8.0,
     "frontier": 3.0,
     "pairs steered": 0.3,
     "two options": 0.3,
@@ -61,24 +76,23 @@ BESIDES = {
     "corrected differences": 1.0,
     "claim": 2.0,
     "evidence": 2.0,
+    "panel": 60.0,
 }
-"""Seconds of one core that a unit takes whatever the model."""
+"""Seconds of one core that a unit takes whatever the model; tokens come first, and open the model."""
 
 
 @dataclass
 class Costs:
-    """Seconds of units by kind and model."""
+    """Seconds of units, from those that are done: of the same kind and model where there are any, else by what they pass through
+    the model, and what they take whatever the model."""
 
-    took: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    """What units of a kind took with a model, of those that are done."""
-    passes: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    """By the model's weights, and by kind, seconds that a pair takes through it at one multiplier."""
+    rates: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    """By the model's weights, and by kind, seconds for each pass; where a kind counts none, for each unit."""
 
     def add(self, unit: Unit, seconds: float) -> None:
         """Learn from a unit that is done."""
-        self.took[unit.kind, weights_of(unit)].append(seconds)
-        if unit.kind in PASSES and (passes := PASSES[unit.kind](unit)):
-            self.passes[weights_of(unit)][unit.kind].append(seconds / passes)
+        if size := _size(unit):
+            self.rates[weights_of(unit)][unit.kind].append(seconds / size)
 
     def seconds(self, units: Iterable[Unit]) -> float | None:
         """Of all of them, one after the other; None where nothing is known yet of a model that they need."""
@@ -86,17 +100,21 @@ class Costs:
         return None if None in found else float(sum(filter(None, found)))
 
     def of(self, unit: Unit) -> float | None:
-        """Of one of them."""
-        weights = weights_of(unit)
-        if like := self.took.get((unit.kind, weights)):
-            return float(np.mean(like))
+        """Of one of them. The median of those that are done, for one that a busy machine held up says nothing of the next."""
+        known = self.rates.get(weights_of(unit), {})
+        if like := known.get(unit.kind):
+            return _size(unit) * float(np.median(like))
         besides = BESIDES.get(unit.kind, 0.0)
         if unit.kind not in PASSES:
             return besides
         # A sweep is nothing but passes.
-        known = self.passes.get(weights, {})
-        rates = known.get("sweep") or [rate for some in known.values() for rate in some]
-        return PASSES[unit.kind](unit) * float(np.median(rates)) + besides if rates else None
+        rates = known.get("sweep") or [rate for kind, some in known.items() if kind in PASSES for rate in some]
+        return _size(unit) * float(np.median(rates)) + besides if rates else None
+
+
+def _size(unit: Unit) -> float:
+    """In passes; one where a kind counts none."""
+    return PASSES[unit.kind](unit) if unit.kind in PASSES else 1.0
 
 
 def weights_of(unit: Any) -> str:

@@ -22,7 +22,8 @@ COMBINED, HEAD = "combined", "head"
 
 
 def numbers(campaign: Campaign, subject: str | None = None) -> pd.DataFrame | None:
-    """The claim's estimates, cell by cell under each steer, and then their combination; by default of the first claim."""
+    """The claim's estimates, cell by cell under each steer, and then their combination, with the plan's hash; by default of the
+    first claim."""
     combined, claims = campaign.combined, campaign.claims
     if combined.empty:
         return None
@@ -50,7 +51,7 @@ def numbers(campaign: Campaign, subject: str | None = None) -> pd.DataFrame | No
             }]) if row["n_groups"] > 1 else pd.DataFrame(),
         ]  # fmt: skip
     table = pd.concat([part for part in parts if len(part)], ignore_index=True).rename(columns={"estimate": "value"})
-    return table.assign(name=subject or combined["name"].iloc[0])
+    return table.assign(name=subject or combined["name"].iloc[0], plan=campaign.plan)
 
 
 def draw(campaign: Campaign, ax: Place = None, subject: str | None = None) -> Figure | None:

@@ -19,13 +19,14 @@ PLACE = ["model", "concept", "condition"]
 
 
 def numbers(campaign: Campaign) -> pd.DataFrame | None:
-    """How many verdicts of each outcome, by model, concept and condition, and claim; checks of the software are left out."""
+    """How many verdicts of each outcome, by model, concept and condition, and claim, with the plan's hash; checks of the software
+    are left out."""
     claims = campaign.claims
     claims = claims.loc[~claims["is_check"]]
     if claims.empty:
         return None
     counts = claims[[*PLACE, "name"]].assign(**{name: (claims.outcome == name).astype(int) for name in OUTCOMES})
-    return counts.groupby([*PLACE, "name"], sort=False)[list(OUTCOMES)].sum().reset_index()
+    return counts.groupby([*PLACE, "name"], sort=False)[list(OUTCOMES)].sum().reset_index().assign(plan=campaign.plan)
 
 
 def draw(campaign: Campaign, ax: Place = None) -> Figure | None:

@@ -46,7 +46,7 @@ def write_findings(campaign: "Campaign", page: Path) -> Path:
     pictures = page.with_suffix("")
     found = Found.of(campaign, pictures)
     modules = {name: SECTIONS.load(name) for name in asked}
-    plan = f"Plan `{campaign.said['plan']}`."
+    plan = f"Plan `{campaign.plan}`."
     sections = {name: f"{module.write(found).strip()}\n\n{plan}" for name, module in modules.items()}
     text = MARKED.sub(lambda m: f"<!-- {m['name']} -->\n{sections[m['name']]}\n<!-- end of {m['name']} -->", before)
     written = write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))

@@ -37,7 +37,7 @@ def render(campaign: Campaign) -> str:
         "campaign.html",
         policy=POLICY,
         title=campaign.said["name"],
-        plan=campaign.said["plan"],
+        plan=campaign.plan,
         version=campaign.said["mechsteer"],
         lead=lead(campaign, claims),
         marks=[(MARKS[outcome], outcome) for outcome in OUTCOMES],

@@ -59,7 +59,7 @@ def campaign(
     from analyses.studies.settings import Settings
     from analyses.studies.study import Models, store_folder
 
-    from ..progress import say
+    from ..progress import progress_bar, say
     from ..store.store import Store
 
     read = read_plan(plan)
@@ -70,7 +70,11 @@ def campaign(
         from analyses.campaigns.estimate import Estimate
 
         models = Models() if dry_run else None
-        states = list(survey(asked, out, kept, models))
+        with progress_bar("cells", len(asked.cells)) as bar:
+            states = []
+            for state in survey(asked, out, kept, models):
+                states.append(state)
+                bar.advance(f"cells: {state.cell.name}")
         measured = Estimate.of(states, kept)
         if models is not None:
             measured.measured(states, models)

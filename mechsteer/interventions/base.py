@@ -178,7 +178,10 @@ class Shift(Intervention):
 
     @classmethod
     def at(cls, model: Model, site: Site | str, **more: Any) -> "Shift":
-        """The member from which training starts at a site of a model: `LoRA.at(model, "2:mlp.out", rank=8)`."""
+        """The member from which training starts at a site of a model: `LoRA.at(model, "2:mlp.out", rank=8)`.
+
+        What starts at random is drawn by a generator seeded 0, so it is the same every time. Pass `generator` for another start.
+        """
         site = Site.of(site)
         return cls.init(site, *site.widths(model), **more)
 
@@ -189,7 +192,8 @@ class Shift(Intervention):
     @classmethod
     @abstractmethod
     def init(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Shift":
-        """The member from which training starts: its delta is zero, or nearly so."""
+        """The member from which training starts: its delta is zero, or nearly so. Without `generator`, `uniform` draws from one
+        seeded 0."""
 
     @classmethod
     def init_wide(cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None) -> "Shift":
@@ -242,3 +246,9 @@ class Shift(Intervention):
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> "Shift":
         return replace(self, **parameters)
+
+
+def uniform(*shape: int, bound: float, generator: torch.Generator | None) -> Tensor:
+    """Entries from U(±bound), by default of a generator seeded 0 and never of torch's global one, so that a start repeats."""
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..models.sites import Site
-from .base import Shift
+from .base import Shift, uniform
 
 NAME = "lora"
 TITLE = "LoRA"
@@ -49,8 +49,7 @@ class LoRA(Shift):
     def _drawn(
         cls, site: Site, d_in: int, d_out: int, rank: int, bound: float, generator: torch.Generator | None
     ) -> "LoRA":
-        down = torch.empty(rank, d_in).uniform_(-bound, bound, generator=generator)
-        return cls(site, down, torch.zeros(d_out, rank))
+        return cls(site, uniform(rank, d_in, bound=bound, generator=generator), torch.zeros(d_out, rank))
 
     def units(self, size_in: float, size_out: float) -> dict[str, float]:
         rank, d_in = self.down.shape

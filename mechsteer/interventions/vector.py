@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..models.sites import Site
-from .base import Origin, Shift
+from .base import Origin, Shift, uniform
 
 NAME = "vector"
 TITLE = "vector"
@@ -39,8 +39,7 @@ class SteeringVector(Shift):
     def init_wide(
         cls, site: Site, d_in: int, d_out: int, *, generator: torch.Generator | None = None
     ) -> "SteeringVector":
-        bound = 1 / math.sqrt(d_out)
-        return cls(site, torch.empty(d_out).uniform_(-bound, bound, generator=generator))
+        return cls(site, uniform(d_out, bound=1 / math.sqrt(d_out), generator=generator))
 
     def units(self, size_in: float, size_out: float) -> dict[str, float]:
         return {"direction": size_out}

@@ -44,7 +44,8 @@ def words_of(text: str) -> list[str]:
 
 
 def names(concept: str, text: str) -> bool:
-    """Whether a text holds a word of the concept's description, however it is meant: what a judge may take for the concept."""
+    """Whether a text holds a word of the concept's description just as it stands there ("volcanoes", not "volcano"), however it
+    is meant: what a judge may take for the concept. No text does where the concept is not said in words."""
     return not _telling(concept).isdisjoint(words_of(text))
 
 
