@@ -16,7 +16,7 @@ from mechsteer.families import FORMATS
 from mechsteer.formats.exporting import largest_difference
 from mechsteer.formats.gguf_files import write_gguf
 from mechsteer.formats.imported import for_study
-from mechsteer.formats.loading import check_model
+from mechsteer.formats.loading import check_model, tell_precision
 from mechsteer.formats.modules import module_of, sites_of_modules
 from mechsteer.formats.named import read_formats, written_formats
 
@@ -561,6 +561,23 @@ def test_a_study_says_so_of_a_steer_of_another_precision(stories, tmp_path, caps
     other = dataclasses.replace(stories.identity, weights="0" * 16)
     with pytest.raises(InputError, match="learned at bfloat16, and the study is at float32"):
         for_study(str(path), "a", other, "raw")
+
+
+def test_a_steer_from_one_quantisation_that_is_used_on_another_names_both(stories, tmp_path, capsys):
+    """One that is elsewhere by its name, one that is here as it says itself."""
+    here = str(write_gguf(tmp_path / "model.gguf", "llama", {"general.file_type": 15}, {"a": torch.ones(1)}))
+    model = dataclasses.replace(stories.identity, name=here)
+    origin = ms.Origin(model="$ELSEWHERE/model.q4_1.gguf", dtype="float32")
+    vector = ms.SteeringVector("1:resid_post", torch.ones(64), origin=origin)
+    tell_precision(vector, model)
+    assert "learned at float32, from Q4_1 and is used at float32, from Q4_K_M" in capsys.readouterr().err
+    for name in ("other.gguf", "somebody/model", here):
+        tell_precision(dataclasses.replace(vector, origin=dataclasses.replace(origin, model=name)), model)
+    tell_precision(vector, stories.identity)
+    assert not capsys.readouterr().err
+    path = dataclasses.replace(vector, origin=dataclasses.replace(origin, fingerprint="0" * 16)).save(tmp_path / "a")
+    with pytest.raises(InputError, match="learned at float32, from Q4_1, and the study is at float32, from Q4_K_M"):
+        for_study(str(path), "a", model, "raw")
 
 
 @pytest.mark.slow
