@@ -106,6 +106,68 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_enters_a_block_is_what_left_the_one_before_and_is_exported_so(tiny, tmp_path, family):
+    model = tiny(family)
+    enters = steer_of("vector", "resid_pre", model)
+    done = ms.export(enters, tmp_path / "a.pt", "steering-vectors", model=model)
+    assert done.difference == 0 and "1:resid_pre, which is written as 0:resid_post" in done.notes[0]
+    leaves = ms.load_intervention(done.path)
+    assert leaves.sites == (ms.Site(0, "resid_post"), ms.Site(1, "resid_post"))
+    assert torch.equal(logits(model, enters, TOKENS), logits(model, leaves, TOKENS))
+    # The reverse, where a model says that a block comes after.
+    (tmp_path / "b").mkdir()
+    first = ms.SteeringVector("1:resid_post", enters.parameters["1:resid_pre.direction"])
+    done = ms.export(first, tmp_path / "b/direction.pt", "refusal-direction", model=model)
+    again = ms.load_intervention(done.path)
+    assert again.sites == (ms.Site(2, "resid_pre"),)
+    assert torch.equal(logits(model, first, TOKENS), logits(model, again, TOKENS))
+
+
+def test_no_other_name_is_made_up(tiny, tmp_path):
+    model = tiny("llama")
+    first, last = (random_intervention("vector", ms.Site(layer, "resid_post"), model) for layer in (1, 2))
+    refused(last, tmp_path, "refusal-direction", "cannot express the place resid_post", model=model)
+    refused(first, tmp_path, "refusal-direction", "cannot express the place resid_post")
+    before = random_intervention("vector", ms.Site(0, "resid_pre"), model)
+    refused(before, tmp_path, "steering-vectors", "cannot express the place resid_pre")
+    # Two steers of one point are not one.
+    both = ms.join([first, random_intervention("vector", ms.Site(2, "resid_pre"), model)])
+    refused(both, tmp_path, "steering-vectors", "cannot express the place resid_pre")
+    # A steer at all times keeps its own names in our own files.
+    assert ms.load_intervention(before.save(tmp_path / "a.safetensors")).sites == before.sites
+
+
+def test_inspect_says_layers_as_each_program_counts_them(guestbook, tmp_path, mechsteer):
+    def told(site: str, *more: object) -> dict:
+        path = random_intervention("vector", ms.Site.parse(site), guestbook).save(tmp_path / "a.safetensors")
+        return json.loads(mechsteer("inspect", path, "--json", *more)[1])["sites"][0]
+
+    last = guestbook.n_layers - 1
+    for site, same, index, direction in (
+        ("1:resid_post", "2:resid_pre", 2, "direction.1"), ("2:resid_pre", "1:resid_post", 2, "direction.1"),
+        ("0:resid_post", "1:resid_pre", 1, None), ("0:resid_pre", None, 0, None), ("1:resid_mid", None, None, None),
+        (f"{last}:resid_post", None, None, f"direction.{last}"),
+    ):  # fmt: skip
+        one = told(site, "--model", "guestbook", "--device", "cpu")
+        assert (one["same_as"], one["hidden_states"], one["llama_cpp"]) == (same, index, direction), site
+    # Of a file alone nobody knows whether the block is the last.
+    assert told(f"{last}:resid_post")["hidden_states"] == last + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hidden_states_holds_what_leaves_every_block_but_the_last(family):
+    """By plain Hugging Face."""
+    hf, left = build_hf(family), []
+    blocks = next(m for m in hf.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == 3)
+    for block in blocks:
+        block.register_forward_hook(lambda module, given, out: left.append(out[0] if isinstance(out, tuple) else out))
+    with torch.no_grad():
+        states = hf(torch.tensor([TOKENS]), output_hidden_states=True).hidden_states
+    assert torch.equal(states[1], left[0]) and torch.equal(states[2], left[1])
+    assert not torch.allclose(states[3], left[2], atol=1e-2)
+
+
 def test_the_multiplier_becomes_part_of_what_is_written_and_it_is_said(tiny, tmp_path):
     steer = random_intervention("lora", ms.Site(1, "mlp.out"), tiny("llama"))
     done = ms.export(steer, tmp_path / "steer", "peft", model=tiny("llama"), multiplier=-2.0)
