@@ -12,6 +12,7 @@ from huggingface_hub.errors import HTTPError, NotASafetensorsRepoError, Safetens
 from .errors import InputError
 from .formats.loading import load_intervention
 from .formats.mechsteer import says_steer
+from .interventions.base import Intervention
 from .models.source import first_line
 from .store.atomic import write_atomically
 from .store.tensors import read_metadata
@@ -51,13 +52,20 @@ def repository(name: str, *, revision: str | None = None, private: bool = False)
     return _Folder(place) if is_folder else _Hub(name, revision, private)
 
 
+def steer_to_push(path: Path) -> Intervention:
+    """The steer in a file of ours, which alone says all that its card must; one of another program is refused."""
+    steer = load_intervention(path)
+    if path.suffix != SUFFIX or not says_steer(read_metadata(path)):
+        raise InputError(
+            f"{str(path)!r} is of another program. Write it as one of ours first, and push that: mechsteer export {str(path)!r} "
+            f"--to mechsteer --out {Path(path.name.partition('#')[0]).stem}{SUFFIX}."
+        )
+    return steer
+
+
 def push(steer: Path, card: str, to: Repository, beside: Sequence[Path] = ()) -> str:
     """Put a steer with its card, and what the card shows, into a repository of its own; says where it is."""
-    load_intervention(steer)
-    if steer.suffix != SUFFIX or not says_steer(read_metadata(steer)):
-        raise InputError(
-            f"{str(steer)!r} is of another program. Write it as one of ours first: mechsteer export --to mechsteer."
-        )
+    steer_to_push(steer)
     if others := [name for name in to.steers() if name != steer.name]:
         raise InputError(
             f"The repository holds another steer, {others[0]!r}, and a card is of one. Name another repository."

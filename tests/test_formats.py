@@ -1,8 +1,11 @@
 """Steers go out as other programs read them and come back the same; what a format cannot say is refused or asked for."""
 
+import base64
 import dataclasses
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -16,14 +19,14 @@ from mechsteer.families import FORMATS
 from mechsteer.formats.exporting import largest_difference
 from mechsteer.formats.gguf_files import write_gguf
 from mechsteer.formats.imported import for_study
-from mechsteer.formats.loading import check_model
+from mechsteer.formats.loading import check_model, tell_precision
 from mechsteer.formats.modules import module_of, sites_of_modules
-from mechsteer.formats.named import read_formats, written_formats
+from mechsteer.formats.named import written_formats
 
 FORMS = ("vector", "lora", "local_weight")
 OUT = {
     "mechsteer": "steer.safetensors", "gguf-vector": "steer.gguf", "gguf-lora": "steer.gguf", "steering-vectors": "steer.pt",
-    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt",
+    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt", "easysteer": "steer.json",
 }  # fmt: skip
 """What files are called; a folder is called "steer"."""
 
@@ -56,9 +59,6 @@ def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, p
     layers = (1, 2) if several else (1,)
     steer = steer_of(form, place, model, layers, bias=format != "gguf-lora")
     done = ms.export(steer, tmp_path / OUT.get(format, "steer"), format, model=model)
-    if format not in read_formats():
-        assert done.difference is None
-        return
     assert done.difference is not None and done.difference < 1e-6
     again = ms.load_intervention(done.path)
     assert again.sites == steer.sites and again.rule == steer.rule
@@ -104,6 +104,68 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     )
     refused(after, tmp_path, "easyedit", "only read")
     refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_enters_a_block_is_what_left_the_one_before_and_is_exported_so(tiny, tmp_path, family):
+    model = tiny(family)
+    enters = steer_of("vector", "resid_pre", model)
+    done = ms.export(enters, tmp_path / "a.pt", "steering-vectors", model=model)
+    assert done.difference == 0 and "1:resid_pre, which is written as 0:resid_post" in done.notes[0]
+    leaves = ms.load_intervention(done.path)
+    assert leaves.sites == (ms.Site(0, "resid_post"), ms.Site(1, "resid_post"))
+    assert torch.equal(logits(model, enters, TOKENS), logits(model, leaves, TOKENS))
+    # The reverse, where a model says that a block comes after.
+    (tmp_path / "b").mkdir()
+    first = ms.SteeringVector("1:resid_post", enters.parameters["1:resid_pre.direction"])
+    done = ms.export(first, tmp_path / "b/direction.pt", "refusal-direction", model=model)
+    again = ms.load_intervention(done.path)
+    assert again.sites == (ms.Site(2, "resid_pre"),)
+    assert torch.equal(logits(model, first, TOKENS), logits(model, again, TOKENS))
+
+
+def test_no_other_name_is_made_up(tiny, tmp_path):
+    model = tiny("llama")
+    first, last = (random_intervention("vector", ms.Site(layer, "resid_post"), model) for layer in (1, 2))
+    refused(last, tmp_path, "refusal-direction", "cannot express the place resid_post", model=model)
+    refused(first, tmp_path, "refusal-direction", "cannot express the place resid_post")
+    before = random_intervention("vector", ms.Site(0, "resid_pre"), model)
+    refused(before, tmp_path, "steering-vectors", "cannot express the place resid_pre")
+    # Two steers of one point are not one.
+    both = ms.join([first, random_intervention("vector", ms.Site(2, "resid_pre"), model)])
+    refused(both, tmp_path, "steering-vectors", "cannot express the place resid_pre")
+    # A steer at all times keeps its own names in our own files.
+    assert ms.load_intervention(before.save(tmp_path / "a.safetensors")).sites == before.sites
+
+
+def test_inspect_says_layers_as_each_program_counts_them(guestbook, tmp_path, mechsteer):
+    def told(site: str, *more: object) -> dict:
+        path = random_intervention("vector", ms.Site.parse(site), guestbook).save(tmp_path / "a.safetensors")
+        return json.loads(mechsteer("inspect", path, "--json", *more)[1])["sites"][0]
+
+    last = guestbook.n_layers - 1
+    for site, same, index, direction in (
+        ("1:resid_post", "2:resid_pre", 2, "direction.1"), ("2:resid_pre", "1:resid_post", 2, "direction.1"),
+        ("0:resid_post", "1:resid_pre", 1, None), ("0:resid_pre", None, 0, None), ("1:resid_mid", None, None, None),
+        (f"{last}:resid_post", None, None, f"direction.{last}"),
+    ):  # fmt: skip
+        one = told(site, "--model", "guestbook", "--device", "cpu")
+        assert (one["same_as"], one["hidden_states"], one["llama_cpp"]) == (same, index, direction), site
+    # Of a file alone nobody knows whether the block is the last.
+    assert told(f"{last}:resid_post")["hidden_states"] == last + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hidden_states_holds_what_leaves_every_block_but_the_last(family):
+    """By plain Hugging Face."""
+    hf, left = build_hf(family), []
+    blocks = next(m for m in hf.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == 3)
+    for block in blocks:
+        block.register_forward_hook(lambda module, given, out: left.append(out[0] if isinstance(out, tuple) else out))
+    with torch.no_grad():
+        states = hf(torch.tensor([TOKENS]), output_hidden_states=True).hidden_states
+    assert torch.equal(states[1], left[0]) and torch.equal(states[2], left[1])
+    assert not torch.allclose(states[3], left[2], atol=1e-2)
 
 
 def test_the_multiplier_becomes_part_of_what_is_written_and_it_is_said(tiny, tmp_path):
@@ -464,17 +526,69 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
     assert ms.load_intervention(tmp_path, row=1, site="8:mlp.out").sites == (ms.Site(8, "mlp.out"),)
 
 
-def test_easysteer_is_asked_for_what_the_steer_does(tiny, tmp_path, mechsteer):
+def test_easysteer_is_asked_for_what_the_steer_does_wherever_the_file_lies(tiny, tmp_path):
     steer = steer_of("vector", "resid_post", tiny("llama"), (0, 2))
-    done = ms.export(steer, tmp_path / "steer", "easysteer")
-    path = done.path
+    done = ms.export(steer, tmp_path / "steering.json", "easysteer")
     assert any("where mechsteer leaves BOS alone" in note for note in done.notes)
-    (vector,) = json.loads((path / "steering.json").read_text())["vectors"]
+    (vector,) = json.loads(done.path.read_text())["vectors"]
     assert vector["layers"] == [0, 2] and vector["apply"] == {"prompt": "all", "generation": "all"}
     assert vector["algorithm"] == "direct" and vector["scale"] == 1 and vector["normalize"] is False
-    assert largest_difference(steer, ms.load_intervention(vector["source"])) == 0
-    file = steer.save(tmp_path / "a.safetensors")
-    assert "cannot be read back" in mechsteer("export", file, "--to", "easysteer", "--out", path)[1]
+    (tmp_path / "elsewhere").mkdir()
+    moved = ms.load_intervention(done.path.rename(tmp_path / "elsewhere/steering.json"))
+    assert moved.origin.positions == "every" and largest_difference(steer, moved) == 0
+
+
+def test_easysteer_knows_what_is_written_by_its_own_hash(tmp_path):
+    """As its `DirectionVector({0: [0, 1, 2, 3], 10: [10, 11, 12, 13], 2: [2, 3, 4, 5]}).to_wire()` has it."""
+    parts = [ms.SteeringVector(ms.Site(layer, "resid_post"), torch.arange(4.0) + layer) for layer in (0, 10, 2)]
+    path = ms.export(ms.join(parts), tmp_path / "steering.json", "easysteer").path
+    (vector,) = json.loads(path.read_text())["vectors"]
+    assert vector["data"]["sha256"] == "48203cc267ab4acccc7774d3830ac2488f816286f1176ed99978ec2a5c69b0eb"
+    sent = {name: np.frombuffer(base64.b64decode(one["data"]), "f4") for name, one in vector["data"]["tensors"].items()}
+    assert {name: values.tolist() for name, values in sent.items()} == {
+        f"layer.{layer}": [layer, layer + 1, layer + 2, layer + 3] for layer in (0, 2, 10)
+    }
+
+
+def test_a_specification_of_easysteer_is_read_with_the_file_that_it_names(shared, tmp_path):
+    """The one that its guide for servers shows."""
+    shutil.copy(shared / "data/easysteer/vectors/happy_diffmean.gguf", tmp_path)
+    vector = {
+        "source": "happy_diffmean.gguf", "scale": 2.0, "layers": [*range(10, 26)], "normalize": False,
+        "apply": {"prompt": "all", "generation": "all"},
+    }  # fmt: skip
+
+    def read(**changed: object) -> ms.Intervention:
+        (tmp_path / "steering.json").write_text(json.dumps({"vectors": [vector | changed]}))
+        return ms.load_intervention(tmp_path / "steering.json")
+
+    steer = read()
+    assert steer.sites == tuple(ms.Site(layer, "resid_post") for layer in range(10, 26))
+    assert all(abs(shift.norm - 2) < 1e-4 for shift in steer.shifts.values())
+    assert read(apply={"generation": "all", "prompt": None}).origin.positions == "completion"
+    for changed, message in (
+        ({"normalize": True}, "does more than to add vectors"), ({"algorithm": "erase"}, "does more than to add"),
+        ({"apply": {"prompt_positions": [-1]}}, "no positions here. Those are .*'generation': 'all'"),
+        ({"source": "sad.gguf"}, "which is not there. Put it beside"), ({"source": "x" * 5000}, "which is not there"),
+        ({"source": 7}, "damaged: 'source' is a number"), ({"layers": "3"}, "damaged: 'layers' is no list"),
+        ({"layers": [40]}, "nothing for layer 40"), ({"source": None}, "damaged"),
+        ({"source": None, "data": {"version": 2, "kind": "direction"}}, "version 2"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            read(**changed)
+
+
+def test_a_format_that_is_only_written_says_that_it_was_not_checked(tmp_path, mechsteer):
+    (tmp_path / "words.py").write_text(
+        '"""A name in words."""\nFAMILY = "format"\nNAME = "words"\nSAYS = {"forms": None, "places": None}\n'
+        "def write(intervention, path):\n    path.write_text(intervention.name)\n    return [path]\n"
+    )
+    path = ms.SteeringVector("1:resid_post", torch.ones(4)).save(tmp_path / "a.safetensors")
+    extended = ("--extend", tmp_path / "words.py")
+    code, said, _ = mechsteer("export", path, "--to", "words", "--out", tmp_path / "a.txt", *extended)
+    assert code == 0 and "cannot be read back" in said and (tmp_path / "a.txt").read_text() == "a vector 1:resid_post"
+    code, _, error = mechsteer("inspect", f"{tmp_path}/a.txt#format=words", *extended)
+    assert code == 2 and "'words' is only written" in error
 
 
 def test_every_token_is_steered_or_all_but_the_one_that_begins_a_text(tiny):
@@ -561,6 +675,23 @@ def test_a_study_says_so_of_a_steer_of_another_precision(stories, tmp_path, caps
     other = dataclasses.replace(stories.identity, weights="0" * 16)
     with pytest.raises(InputError, match="learned at bfloat16, and the study is at float32"):
         for_study(str(path), "a", other, "raw")
+
+
+def test_a_steer_from_one_quantisation_that_is_used_on_another_names_both(stories, tmp_path, capsys):
+    """One that is elsewhere by its name, one that is here as it says itself."""
+    here = str(write_gguf(tmp_path / "model.gguf", "llama", {"general.file_type": 15}, {"a": torch.ones(1)}))
+    model = dataclasses.replace(stories.identity, name=here)
+    origin = ms.Origin(model="$ELSEWHERE/model.q4_1.gguf", dtype="float32")
+    vector = ms.SteeringVector("1:resid_post", torch.ones(64), origin=origin)
+    tell_precision(vector, model)
+    assert "learned at float32, from Q4_1 and is used at float32, from Q4_K_M" in capsys.readouterr().err
+    for name in ("other.gguf", "somebody/model", here):
+        tell_precision(dataclasses.replace(vector, origin=dataclasses.replace(origin, model=name)), model)
+    tell_precision(vector, stories.identity)
+    assert not capsys.readouterr().err
+    path = dataclasses.replace(vector, origin=dataclasses.replace(origin, fingerprint="0" * 16)).save(tmp_path / "a")
+    with pytest.raises(InputError, match="learned at float32, from Q4_1, and the study is at float32, from Q4_K_M"):
+        for_study(str(path), "a", model, "raw")
 
 
 @pytest.mark.slow

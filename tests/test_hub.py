@@ -1,6 +1,7 @@
 """Steers into repositories and out of them; a folder stands in for the hub, and so does one behind its programs."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,12 +89,25 @@ def test_a_repository_holds_one_steer_and_weights_of_a_model_are_none(steer, rep
     assert code == 2 and error.count("\n") == 1 and not (tmp_path / "other").exists()
 
 
-def test_a_steer_of_another_program_is_written_as_one_of_ours_first(tmp_path, mechsteer):
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_steer_of_another_program_is_written_as_one_of_ours_first(tmp_path, mechsteer, dry):
     vector = ms.SteeringVector("1:resid_post", torch.ones(128), origin=ms.Origin(positions="every"))  # pyright: ignore
-    ours, other = vector.save(tmp_path / "ours.safetensors"), tmp_path / "other.gguf"
-    assert mechsteer("export", ours, "--to", "gguf-vector", "--out", other)[0] == 0
-    code, _, error = mechsteer("push", other, tmp_path / "repository")
-    assert code == 2 and "mechsteer export --to mechsteer" in error and not (tmp_path / "repository").exists()
+    other, pickled = tmp_path / "other.gguf", tmp_path / "layer_1.pt"
+    ms.export(vector, other, "gguf-vector")
+    torch.save(vector.direction, pickled)
+    said = f"{pickled}#format=easyedit#layer=1"
+    code, printed, error = mechsteer("push", pickled, tmp_path / "repository", *dry)
+    assert code == 2 and not printed and "Name the format" in error
+    for file in (other, said):
+        code, printed, error = mechsteer("push", file, tmp_path / "repository", *dry)
+        assert code == 2 and not printed and not (tmp_path / "repository").exists()
+        # The command that it names does what it says.
+        command = error.partition("push that: mechsteer ")[2].rstrip(".\n")
+        verb, *words = shlex.split(command)
+        *words, out = words
+        assert mechsteer(verb, *words, tmp_path / out)[0] == 0
+        code, printed, _ = mechsteer("push", tmp_path / out, tmp_path / "repository", "--dry-run")
+        assert code == 0 and "1:resid_post" in printed
 
 
 def test_a_folder_has_no_revisions(steer, tmp_path, mechsteer):

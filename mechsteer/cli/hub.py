@@ -26,10 +26,9 @@ def push(
     from analyses.studies.measured import Measured
 
     from .. import hub
-    from ..formats.loading import load_intervention
 
     to, measured = hub.repository(repository, private=private), Measured.of(steer)
-    text = card(load_intervention(steer), steer.name, repository, measured)
+    text = card(hub.steer_to_push(steer), steer.name, repository, measured)
     if dry_run:
         echo(text)
         return

@@ -1,6 +1,6 @@
 """`mechsteer inspect`: what a steer's file is."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,10 @@ from .options import (
     what,
 )
 from .printing import Table, echo, echo_json, number
+
+if TYPE_CHECKING:
+    from ..interventions import Intervention
+    from ..models.model import Model
 
 
 def inspect(
@@ -42,14 +46,15 @@ def inspect(
     content = look(file)
     if model is not None and "sites" in content:
         place = {"device": device, "device_map": device_map, "dtype": dtype}
-        content["on_model"] = _on(file, model, pairs, place)
+        opened, steer = open_steered(file, model, rule=None, any_model=True, **place)
+        content = look(file, opened.n_layers) | {"on_model": _on(opened, steer, pairs)}
     if as_json:
         echo_json(content)
     else:
         echo(*_told(content))
 
 
-def _on(file: str, model: str, pairs: str | None, place: dict[str, Any]) -> dict[str, Any]:
+def _on(opened: "Model", steer: "Intervention", pairs: str | None) -> dict[str, Any]:
     """The relative shift at multiplier one, at each site, over a few pairs."""
     import torch
 
@@ -57,7 +62,6 @@ def _on(file: str, model: str, pairs: str | None, place: dict[str, Any]) -> dict
 
     from ..models.model import pad_batch
 
-    opened, steer = open_steered(file, model, rule=None, any_model=True, **place)
     some = pairs_for(opened, pairs)
     if some is None:
         raise InputError("On which texts is not said. Pass --pairs.")
@@ -81,7 +85,7 @@ def _told(content: dict[str, Any]) -> list[Any]:
             for name, one in content["tensors"].items()
         ]
         return [content["because"], *tensors, "What may be said after its name:", *asks]
-    columns = ("site", "hook", "hidden_states", "llama_cpp", "module", "form", "d_in", "d_out", "norm")
+    columns = ("site", "same_as", "hook", "hidden_states", "llama_cpp", "module", "form", "d_in", "d_out", "norm")
     shown = content.get("on_model", {}).get("relative_shift", {})
     rows = [
         (
@@ -91,7 +95,19 @@ def _told(content: dict[str, Any]) -> list[Any]:
         )
         for row in content["sites"]
     ]
-    names = ("site", "hook", "hidden_states", "llama.cpp", "module", "form", "d_in", "d_out", "norm", "‖Δh‖/‖h‖")
+    names = (
+        "site",
+        "same as",
+        "hook",
+        "hidden_states",
+        "llama.cpp",
+        "module",
+        "form",
+        "d_in",
+        "d_out",
+        "norm",
+        "‖Δh‖/‖h‖",
+    )
     origin = [
         f"{name.replace('_', ' ')}: {content[name]}"
         for name in ("model", "revision", "fingerprint", "dtype", "prompt_format", "pairs")
@@ -101,7 +117,9 @@ def _told(content: dict[str, Any]) -> list[Any]:
         f"{content['file']}: {content['about']} ({content['format']})",
         f"{content['method']} {content['form']}; positions: {content['positions']}; operation: {content['operation']}",
         Table.of(
-            "Layers count from 0; hidden_states is the index of Hugging Face's tuple", names[: len(rows[0])], rows
+            "Layers count from 0; hidden_states is the index of Hugging Face's tuple, whose last entry is after the final norm",
+            names[: len(rows[0])],
+            rows,
         ),
         *origin,
         *(["; ".join(f"{name} {value}" for name, value in content["settings"].items())] if content["settings"] else []),

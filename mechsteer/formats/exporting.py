@@ -21,6 +21,7 @@ from ..registry import Member
 from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
 from .named import format_to_write, written_formats
+from .stream import renamed
 
 N_ACTIVATIONS, N_PAIRS = 16, 8
 """On how many random h deltas are compared, and on how many pairs losses."""
@@ -44,7 +45,8 @@ class Exported:
 
 def save_intervention(intervention: Intervention, path: str | Path, format: str = "mechsteer") -> Path:
     """Write an intervention in a format, by default our own; every number must be one."""
-    _write(intervention, Path(path), format_to_write(format), None)
+    member = format_to_write(format)
+    _write(_renamed(intervention, member, None), Path(path), member, None)
     return Path(path)
 
 
@@ -76,7 +78,8 @@ def export(
                 f"By the rule {intervention.rule} a multiplier cannot become part of the shift. Leave --multiplier out."
             )
         intervention = intervention.each(lambda shift: shift.scaled(multiplier))
-    notes = tuple(_notes(intervention, member, multiplier))
+    intervention, own = _renamed(intervention, member, model), intervention
+    notes = (*_renaming(own, intervention), *_notes(intervention, member, multiplier))
     written = _write(intervention, path, member, model)
     if format == "mechsteer":
         place_of(path).unlink(missing_ok=True)
@@ -100,7 +103,7 @@ def export(
     difference = largest_difference(intervention, again)
     if model is None or pairs is None:
         return Exported(path, format, notes, difference)
-    return Exported(path, format, notes, difference, *_losses(intervention, again, model, pairs))
+    return Exported(path, format, notes, difference, *_losses(own, again, model, pairs))
 
 
 def largest_difference(one: Intervention, other: Intervention) -> float:
@@ -123,6 +126,18 @@ def _losses(one: Intervention, other: Intervention, model: Model, pairs: Pairs) 
     sweeps = [run_sweep(model, steer, some, [0.0, 1.0], positions=positions, progress=False) for steer in (one, other)]
     losses = [np.stack([sweep.loss_positive, sweep.loss_negative]) for sweep in sweeps]
     return float(np.abs(losses[0] - losses[1]).max()), float(np.abs(losses[0][:, 1] - losses[0][:, 0]).max())
+
+
+def _renamed(intervention: Intervention, member: Member, model: Model | None) -> Intervention:
+    """The steer by the names that the format has for its sites."""
+    places = (member.get("SAYS") or {}).get("places")
+    return renamed(intervention, places, None if model is None else model.n_layers)
+
+
+def _renaming(own: Intervention, written: Intervention) -> Iterator[str]:
+    for site, other in zip(own.sites, written.sites, strict=True):
+        if site != other:
+            yield f"It acts at {site}, which is written as {other}: the same point of the residual stream."
 
 
 def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> list[Path]:

@@ -59,11 +59,6 @@ def write(intervention: Intervention, path: Path) -> list[Path]:
             "llama.cpp adds no control vector to the output of block 0, and refuses a file that has one. Learn at a later "
             "layer, or choose another format."
         )
-    return [write_directions(intervention, path)]
-
-
-def write_directions(intervention: Intervention, path: Path) -> Path:
-    """The file, for programs that steer block 0 too."""
     tensors = {
         f"{TENSOR}{site.layer}": tensor
         for site, shift in intervention.shifts.items()
@@ -73,4 +68,4 @@ def write_directions(intervention: Intervention, path: Path) -> Path:
         "controlvector.model_hint": intervention.origin.model or "unknown",
         "controlvector.layer_count": len(tensors),
     }
-    return write_gguf(path, ARCHITECTURE, said, tensors)
+    return [write_gguf(path, ARCHITECTURE, said, tensors)]

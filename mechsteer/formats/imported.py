@@ -7,7 +7,7 @@ from ..errors import InputError
 from ..interventions.base import Intervention
 from ..models.identity import ModelReference
 from ..store.keys import canonical
-from .loading import load_intervention, tell_precision
+from .loading import load_intervention, precisions, tell_precision
 
 
 def for_study(file: str, name: str, model: ModelReference, prompt_format: str) -> Intervention:
@@ -15,12 +15,12 @@ def for_study(file: str, name: str, model: ModelReference, prompt_format: str) -
     steer = load_intervention(file)
     origin = steer.origin
     if origin.fingerprint not in ("", model.weights):
-        differs = origin.dtype not in ("", model.precision)
-        precision = f" (it was learned at {origin.dtype}, and the study is at {model.precision})" if differs else ""
+        learned, used = precisions(origin, model)
+        precision = f" (it was learned at {learned}, and the study is at {used})" if learned != used else ""
         raise InputError(
             f"The steer {file!r} was made for {origin.model!r}, whose weights are not those of {model.name!r}{precision}."
         )
-    tell_precision(steer, model.precision)
+    tell_precision(steer, model)
     return replace(steer, origin=replace(origin, method=name, seed=None, prompt_format=prompt_format))
 
 

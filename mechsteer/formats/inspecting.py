@@ -14,6 +14,7 @@ from .loading import load_intervention
 from .modules import GGUF_TENSORS, MODULES, tensor_of
 from .named import GENERAL, PICKLES, SteerFile, Unsaid
 from .pickles import read_pickle, strange
+from .stream import other_name
 
 FROM = ("model", "revision", "fingerprint", "dtype", "prompt_format", "pairs")
 """Of an origin, what a user must know to use a steer rightly."""
@@ -21,8 +22,12 @@ HINTS = ("controlvector.model_hint", "model_type")
 """Settings of files that say of which kind the model is, but not which it is."""
 
 
-def inspect(source: str | Path) -> dict[str, Any]:
-    """What a file is: format, form, operation, sites, norms, origin, and what is unknown; or, first, what its format asks."""
+def inspect(source: str | Path, n_layers: int | None = None) -> dict[str, Any]:
+    """What a file is: format, form, operation, sites, norms, origin, and what is unknown; or, first, what its format asks.
+
+    Args:
+        n_layers: of the model, which tells whether a block is its last.
+    """
     file = SteerFile.of(source)
     try:
         steer = load_intervention(source)
@@ -39,7 +44,7 @@ def inspect(source: str | Path) -> dict[str, Any]:
         "operation": _operation(steer),
         "positions": origin.positions,
         "method": origin.method,
-        "sites": [_site(site, shift) for site, shift in steer.shifts.items()],
+        "sites": [_site(site, shift, n_layers) for site, shift in steer.shifts.items()],
         **{name: getattr(origin, name) for name in FROM if is_ours or name in ("model", "revision")},
         "settings": dict(origin.settings),
         "notes": list(beside.notes) if beside else [],
@@ -76,16 +81,19 @@ def _tensors(path: Path) -> dict[str, Any]:
     }
 
 
-def _site(site: Site, shift: Shift) -> dict[str, Any]:
+def _site(site: Site, shift: Shift, n_layers: int | None) -> dict[str, Any]:
     """A site in every convention; null where a convention has no name for it."""
-    after = {"resid_pre": site.layer, "resid_post": site.layer + 1}
-    is_cvec = site.place == "resid_post" and site.layer > 0
+    same = other_name(site, n_layers)
+    left = next((one.layer for one in (site, same) if one is not None and one.place == "resid_post"), None)
+    entered = {"resid_pre": site.layer, "resid_post": site.layer + 1}.get(site.place)
     d_in, d_out = shift.widths
     return {
         "site": str(site),
+        "same_as": same and str(same),
         "hook": site.hook,
-        "hidden_states": after.get(site.place),
-        "llama_cpp": f"direction.{site.layer}" if is_cvec else tensor_of(site) if site.place in GGUF_TENSORS else None,
+        # Past the last block the tuple holds what the final norm makes of it.
+        "hidden_states": None if entered == n_layers else entered,
+        "llama_cpp": f"direction.{left}" if left else tensor_of(site) if site.place in GGUF_TENSORS else None,
         "module": f"layers.{site.layer}.{MODULES[site.place][0]}" if site.place in MODULES else None,
         "form": shift.form,
         "d_in": d_in,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 
 def layers_of(text: str, known: Sequence[int], path: Path) -> list[int]:
@@ -15,7 +15,7 @@ def layers_of(text: str, known: Sequence[int], path: Path) -> list[int]:
     for part in text.split("+"):
         ends = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
         if ends is None:
-            raise InputError(f"The layers {text!r} are no layers. Write for example 10-25 or 14+16.")
+            raise InputError(f"The layers {shown(text)!r} are no layers. Write for example 10-25 or 14+16.")
         found |= set(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
     if missing := sorted(found - set(known)):
         raise InputError(

@@ -14,7 +14,8 @@ from ..store.sums import check_listed
 from .named import SteerFile, number
 
 if TYPE_CHECKING:
-    from ..interventions.base import Intervention
+    from ..interventions.base import Intervention, Origin
+    from ..models.identity import ModelReference
     from ..models.model import Model
 
 
@@ -82,7 +83,7 @@ def check_model(intervention: "Intervention", model: "Model", *, any_model: bool
     origin = intervention.origin
     # Names may differ for one model (a hub name, a folder); the weights decide.
     if not origin.fingerprint or origin.fingerprint == model.fingerprint:
-        tell_precision(intervention, model.precision)
+        tell_precision(intervention, model.identity)
         return
     differing = [
         f"{field} ({made_for!r} against {given!r})"
@@ -90,7 +91,7 @@ def check_model(intervention: "Intervention", model: "Model", *, any_model: bool
             ("model", origin.model, model.name),
             ("revision", origin.revision, model.revision or ""),
             ("fingerprint of the weights", origin.fingerprint, model.fingerprint),
-            ("precision", origin.dtype or model.precision, model.precision),
+            ("precision", *precisions(origin, model.identity)),
         )
         if made_for != given
     ]
@@ -104,8 +105,19 @@ def check_model(intervention: "Intervention", model: "Model", *, any_model: bool
     )
 
 
-def tell_precision(intervention: "Intervention", precision: str) -> None:
+def tell_precision(intervention: "Intervention", model: "ModelReference") -> None:
     """Say so if a steer is used at another precision, or quantised otherwise, than it was learned at."""
-    learned = intervention.origin.dtype
-    if learned and learned != precision:
-        say(f"The steer was learned at {learned} and is used at {precision}: effects may differ a little.")
+    learned, used = precisions(intervention.origin, model)
+    if learned != used:
+        say(f"The steer was learned at {learned} and is used at {used}: effects may differ a little.")
+
+
+def precisions(origin: "Origin", model: "ModelReference") -> tuple[str, str]:
+    """At which a steer was learned and is used, alike where it does not say; of GGUF files, how each is quantised."""
+    learned, used = origin.dtype or model.precision, model.precision
+    if origin.model not in ("", model.name):
+        from ..models.gguf import quantisation  # which needs transformers
+
+        if (theirs := quantisation(origin.model)) and (ours := quantisation(model.name)):
+            return f"{learned}, from {theirs}", f"{used}, from {ours}"
+    return learned, used

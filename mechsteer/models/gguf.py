@@ -1,6 +1,8 @@
 """GGUF files: turned once into a folder in Hugging Face format, which is kept under the file's hash and opened like any other."""
 
 import hashlib
+import os
+import re
 from contextlib import redirect_stderr
 from importlib.metadata import version
 from io import StringIO
@@ -8,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gguf import GGUFReader
+from gguf import GGUFReader, LlamaFileType
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..progress import say
 from ..store.cache import cached
 from .checkpoint import check_loaded, is_pointer, quiet
-from .source import Source, first_line
+from .source import GGUF, Source, first_line
 
 VERSIONS = {name: version(name) for name in ("transformers", "gguf")}
 """What decides the numbers that a file is turned into."""
@@ -28,6 +30,20 @@ def unpacked(source: Source, dtype: torch.dtype | None) -> Source:
     with path.open("rb") as file:
         name = f"{hashlib.file_digest(file, 'sha256').hexdigest()}-{str(dtype).removeprefix('torch.')}"
     return Source.at(str(cached(f"gguf/{name}", VERSIONS, lambda folder: _unpack(path, dtype, folder))), {})
+
+
+def quantisation(name: str) -> str:
+    """How a GGUF file is quantised ("Q4_K_M"), by its name or else by what it says; "" where neither does, and for others."""
+    if not name.lower().endswith(GGUF):
+        return ""
+    # Sooner by its name: to read all that stands before its tensors takes seconds.
+    if found := re.search(r"(?<![A-Z0-9])(I?Q\d\w*|TQ\d\w*|B?F\d+)\.GGUF$", name.upper()):
+        return found[1]
+    try:
+        kind = GGUFReader(os.path.expandvars(name)).fields["general.file_type"].contents()
+        return LlamaFileType(kind).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError):
+        return ""
 
 
 def _unpack(path: Path, dtype: torch.dtype, folder: Path) -> None:
