@@ -22,7 +22,7 @@ from tables import head, line  # noqa: E402
 
 import mechsteer as ms  # noqa: E402
 from analyses.studies.settings import Settings  # noqa: E402
-from analyses.studies.study import checked_pairs  # noqa: E402
+from analyses.studies.subjects import checked_pairs  # noqa: E402
 from mechsteer.measuring.useful import BUDGETS, useful_range  # noqa: E402
 
 N_DENSE, N_PAIRS = 241, 32

@@ -16,7 +16,7 @@ from tables import head, line
 
 import mechsteer as ms
 from analyses.studies.settings import Settings
-from analyses.studies.study import checked_pairs
+from analyses.studies.subjects import checked_pairs
 from mechsteer.families import FORMS
 from mechsteer.methods.objectives.base import BatchLosses
 from mechsteer.methods.objectives.reps import OutBelowZero

@@ -15,8 +15,8 @@ from numpy import ndarray
 from analyses.claims import control
 from analyses.evidence import comparison, forecast, two_options
 from analyses.evidence.comparison import Compared, over_seeds
-from analyses.studies.contents import summarise
 from analyses.studies.folder import FORMAT
+from analyses.studies.manifest import summarise
 from analyses.studies.settings import Settings
 from mechsteer.judges.scale import COHERENCE
 from mechsteer.measuring.frontier import frontier

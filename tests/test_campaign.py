@@ -19,8 +19,9 @@ from analyses.campaigns.cell import Workplace
 from analyses.campaigns.judging import corrected
 from analyses.campaigns.plan import CampaignPlan, Cell
 from analyses.campaigns.survey import survey
+from analyses.studies.opening import Models
 from analyses.studies.settings import Settings
-from analyses.studies.study import Models, run
+from analyses.studies.study import run
 from analyses.units.costs import BESIDES, PASSES
 from analyses.units.steers import Imported, PairSet
 from figures.__main__ import write as draw

@@ -13,7 +13,8 @@ from test_prompts import tokenizer
 
 import mechsteer as ms
 from analyses.studies.settings import Settings
-from analyses.studies.study import checked_pairs, run
+from analyses.studies.study import run
+from analyses.studies.subjects import checked_pairs
 from mechsteer.engine.losses import unsteered_losses
 from mechsteer.errors import InputError
 from mechsteer.models.token_checks import check_tokens

@@ -13,7 +13,7 @@ import mechsteer as ms
 from analyses.claims import coverage
 from analyses.claims.coverage import PAIRS, SAMPLED, SECOND, changes
 from analyses.evidence.coverage import N_EACH, SHARES, compared_at, measure, sample, sentence
-from analyses.studies import study
+from analyses.studies import subjects
 from analyses.studies.settings import Settings
 from mechsteer import guestbook as language
 from mechsteer.measuring.useful import useful_range
@@ -194,9 +194,9 @@ def test_of_two_options_a_pair_holds_nearly_all(steered):
 def test_second_pairs_of_a_guestbook_are_new_in_query_and_topic():
     for pairs in ("guestbook/tense", "guestbook-rich/praise"):
         settings = Settings(model=pairs.partition("/")[0], pairs=pairs)
-        checked = study.checked_pairs(settings)
-        (second,) = study.second_pairs(settings, checked)
-        assert len(second) == study.N_SECOND and len(set(second)) == len(second)
+        checked = subjects.checked_pairs(settings)
+        (second,) = subjects.second_pairs(settings, checked)
+        assert len(second) == subjects.N_SECOND and len(set(second)) == len(second)
         known = {pair.query for pair in (*checked.learning, *checked.testing)}
         assert not known & {pair.query for pair in second}
         assert not set(checked.learning.groups) & set(second.groups) and set(second.groups) <= set(
@@ -210,9 +210,9 @@ def test_second_pairs_of_a_file_are_those_that_are_new(tmp_path):
         ms.save_pairs(some, tmp_path / name) for some, name in ((pairs[:60], "a.jsonl"), (pairs[40:90], "b.jsonl"))
     )
     settings = Settings(pairs=str(first), second_pairs=str(second))
-    (found,) = study.second_pairs(settings, study.checked_pairs(settings))
+    (found,) = subjects.second_pairs(settings, subjects.checked_pairs(settings))
     assert {pair.positive for pair in found} <= {pair.positive for pair in pairs[60:90]}
     settings = replace(settings, second_pairs=str(first))
     with pytest.raises(ms.InputError, match="measured already"):
-        study.second_pairs(settings, study.checked_pairs(settings))
-    assert study.second_pairs(replace(settings, second_pairs=None), study.checked_pairs(settings)) == ()
+        subjects.second_pairs(settings, subjects.checked_pairs(settings))
+    assert subjects.second_pairs(replace(settings, second_pairs=None), subjects.checked_pairs(settings)) == ()

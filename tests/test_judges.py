@@ -22,12 +22,14 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 import mechsteer as ms
 from analyses.evidence.scores import Curves, overall, scored, summarise
 from analyses.studies.again import judge_again
-from analyses.studies.contents import _missing as missing_of
 from analyses.studies.finished import Study
 from analyses.studies.judges import forget_failed, to_ask
+from analyses.studies.manifest import _missing as missing_of
+from analyses.studies.opening import Opener
 from analyses.studies.plan import plan
 from analyses.studies.settings import Settings
-from analyses.studies.study import Opener, checked_pairs, run, store_folder, subjects_of
+from analyses.studies.study import run, store_folder
+from analyses.studies.subjects import checked_pairs, subjects_of
 from analyses.studies.workers import Workers
 from analyses.units.judged import Bar
 from analyses.units.sweeps import Tables

@@ -17,7 +17,8 @@ import mechsteer as ms
 from analyses.studies.finished import Study
 from analyses.studies.plan import Subjects, plan
 from analyses.studies.settings import Settings, parse_multipliers
-from analyses.studies.study import Stages, run
+from analyses.studies.stages import Stages
+from analyses.studies.study import run
 from analyses.studies.workers import Workers
 from analyses.units.costs import BESIDES, Costs
 from analyses.units.sweeps import Tables
@@ -343,7 +344,7 @@ def test_whatever_takes_long_before_there_is_a_plan_has_a_stage_in_the_bar(pairs
         return call
 
     monkeypatch.setattr("analyses.studies.study.progress_bar", bar)
-    monkeypatch.setattr("analyses.studies.study.load_pairs", watched("pairs", ms.load_pairs))
+    monkeypatch.setattr("analyses.studies.subjects.load_pairs", watched("pairs", ms.load_pairs))
     for name in ("load_model", "encode_pairs", "choose_site", "run_sweep"):
         monkeypatch.setattr(ms, name, watched(name, getattr(ms, name)))
     settings = Settings(

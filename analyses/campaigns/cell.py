@@ -13,7 +13,8 @@ from mechsteer.store.sums import write_sums
 from mechsteer.store.units import FailedBefore
 
 from ..studies.folder import Busy, StudyFolder, read_manifest
-from ..studies.study import Finish, Models, run
+from ..studies.opening import Models
+from ..studies.study import Finish, run
 from .plan import Cell
 
 FAILURE = {"cell": str, "plan": str, "error": str}

@@ -12,7 +12,8 @@ from mechsteer.progress import progress_bar
 from mechsteer.store.store import Store
 from mechsteer.store.units import Unit
 
-from ..studies.study import Models, checked_pairs
+from ..studies.opening import Models
+from ..studies.subjects import checked_pairs
 from ..units.costs import Costs
 from ..units.steers import Learn
 from .plan import Cell

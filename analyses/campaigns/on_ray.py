@@ -18,8 +18,8 @@ from mechsteer.errors import InputError
 from mechsteer.models.source import weights_size
 from mechsteer.store.store import Store
 
+from ..studies.opening import Models, source_of
 from ..studies.settings import Settings
-from ..studies.study import Models, source_of
 from .cell import Workplace, fail
 from .plan import CampaignPlan, Cell
 

@@ -9,8 +9,10 @@ from mechsteer.models.identity import remembered
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
 
+from ..studies.opening import Models, Opener, source_of
 from ..studies.plan import plan
-from ..studies.study import Models, Opener, checked_pairs, choose_site, imported, site_choice, source_of, subjects_of
+from ..studies.site import choose_site, site_choice
+from ..studies.subjects import checked_pairs, imported, subjects_of
 from ..units.steers import Imported, PairSet
 from .cell import failure, stamped
 from .plan import CampaignPlan, Cell

@@ -20,6 +20,7 @@ from mechsteer.registry import extend
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
 
+from .opening import Opener
 from .settings import Settings
 
 LEAST_UNITS = 4
@@ -119,8 +120,6 @@ def _pool(store: Store, settings: Settings, n_jobs: int):
 def _start(settings: Settings, folder: str) -> None:
     """A worker begins: Ctrl-C is its parent's to answer, and without a parent it ends."""
     global _bench
-    from .study import Opener
-
     say_nothing()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -56,8 +56,9 @@ def campaign(
     from analyses.campaigns.cell import Workplace
     from analyses.campaigns.plan import read_plan
     from analyses.campaigns.survey import survey
+    from analyses.studies.opening import Models
     from analyses.studies.settings import Settings
-    from analyses.studies.study import Models, store_folder
+    from analyses.studies.study import store_folder
 
     from ..progress import progress_bar, say
     from ..store.store import Store

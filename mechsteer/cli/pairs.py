@@ -57,7 +57,7 @@ def pairs(
     As every study does, with the split that it would make. What would make results meaningless is refused.
     """
     from analyses.studies.settings import Settings
-    from analyses.studies.study import checked_pairs
+    from analyses.studies.subjects import checked_pairs
 
     settings = Settings(
         pairs=file, test_pairs=test_pairs, columns=split_list(columns), group=group, limit=limit, seed=seed,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analyses.claims.coverage import PAIRS, SAMPLED, SECOND
 from analyses.evidence.coverage import N_EACH, N_QUERIES, SHARES
-from analyses.studies.study import N_SECOND
+from analyses.studies.subjects import N_SECOND
 from mechsteer.store.keys import Key, labelled
 
 from .losses import losses
