@@ -371,6 +371,7 @@ def test_a_finished_study_is_judged_afterwards(study, mechsteer, undrawn):
     assert any("By the judge rules" in line for line in json.loads(told)["told"])
 
 
+@pytest.mark.slow
 def test_a_judged_study_repeats_itself_as_a_command_and_has_nothing_left_to_do(study, mechsteer, undrawn):
     code, told, error = mechsteer("judge", study)
     assert code == 0 and "holds this study already" in error
@@ -382,6 +383,7 @@ def test_a_judged_study_repeats_itself_as_a_command_and_has_nothing_left_to_do(s
     )
 
 
+@pytest.mark.slow
 def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(study):
     settings = replace(Settings.from_dict(Study.load(study).summary["settings"]), claims=("DiffMean-vector",))
     store = Store(store_folder(settings, study))
