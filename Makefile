@@ -8,7 +8,7 @@ export GOMP_SPINCOUNT = 20000
 export PYTHONDONTWRITEBYTECODE =
 INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: study real pictures test slow check lint types coverage commands cluster interop docs wheel bench bench-tools clean
+.PHONY: study real pictures test slow check lint types coverage cluster interop docs wheel bench bench-tools clean
 
 study: .venv/ready  ## the main job on the embedded default
 	$(BIN)/mechsteer study --out results/guestbook
@@ -27,7 +27,7 @@ pictures: study  ## the README's pictures, drawn anew
 test: .venv/ready  ## the tests of every day
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-slow: .venv/ready  ## the rest: whole studies, frozen numbers, worlds, more families, kills
+slow: .venv/ready  ## the rest: whole studies, frozen numbers, worlds, more families, kills, the docs' commands
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 check: lint types test slow  ## all of them
@@ -41,9 +41,6 @@ types: .venv/ready
 
 coverage: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
-
-commands: .venv/ready  ## every command of README and docs that ends by itself and needs nothing from elsewhere, studies made small
-	MECHSTEER_COMMANDS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/test_docs.py -k command
 
 cluster: .venv/cluster/ready  ## campaigns on Ray, in an environment of their own
 	OMP_NUM_THREADS=1 .venv/cluster/bin/python -m pytest tests/test_cluster.py

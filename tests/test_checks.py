@@ -120,10 +120,13 @@ def test_pairs_that_are_learned_from_are_not_measured():
 @pytest.mark.parametrize(("shift", "n_found"), [(0.0, 0), (5.0, 1), (-5.0, 1)])
 def test_a_model_that_leans_to_one_side_is_told(shift, n_found):
     losses = np.random.default_rng(0).normal(20, 1, size=(2, 60))
-    found = list(check_losses(losses[0] + shift, losses[1]))
+    found = list(check_losses(losses[0] + shift, losses[1], of="pairs to measure"))
     assert len(found) == n_found
     if found:
-        assert f"prefers the {'negative' if shift > 0 else 'positive'} completion in 100% of" in str(found[0])
+        assert (
+            f"prefers the {'negative' if shift > 0 else 'positive'} completion in 100% of the pairs to measure, by"
+            in str(found[0])
+        )
         assert f"by {abs(float((losses[1] - losses[0]).mean()) - shift):.1f} nats" in str(found[0])
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import drawn_campaign
@@ -40,11 +39,6 @@ def commands(page: str, *languages: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("mechsteer ")]
 
 
-def cases(pages: Iterable[str]) -> list:
-    """What runs them takes seconds a page: `make test` runs README, `make slow` the others."""
-    return [page if page == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in pages]
-
-
 # Python
 
 
@@ -57,7 +51,9 @@ def one_guestbook(guestbook, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("page", cases(page for page in PAGES if blocks(page, "python")))
+@pytest.mark.parametrize("page", [
+    page if page == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in PAGES if blocks(page, "python")
+])  # fmt: skip
 def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, monkeypatch, capsys):
     """Words exactly, numbers within what another processor may change; blocks of a page go on from each other."""
     monkeypatch.chdir(tmp_path)
@@ -110,10 +106,8 @@ ELSEWHERE = {
     r"--executor ray": "needs Ray: test_cluster.py has it",
 }
 """Why commands are parsed only, by what stands in them."""
-ALL = "MECHSTEER_COMMANDS" in os.environ
-"""Whether studies, campaigns and searches of sites run too, small as they are made here: `make commands`."""
 DEAR = r"^(study|campaign|site) |exact"
-"""What takes long; a judge that is exact must know the pairs of the study before it."""
+"""What takes long, however small it is made here: a page that has it is run by `make slow`."""
 LITTLE = {
     "train": ["--limit", "24"],
     "sweep": ["--limit", "24", "-m", "-2,0,2"],
@@ -135,13 +129,19 @@ def is_dear(words: list[str]) -> bool:
     return bool(re.search(DEAR, shlex.join(words))) and not {"--dry-run", "--status"} & {*words}
 
 
+def to_run(page: str) -> list[list[str]]:
+    """The commands of a page but for those that need what is not here."""
+    return [words for words in commands(page, "", "bash", CONSOLE) if not elsewhere(words)]
+
+
 @pytest.fixture
-def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer):
+def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer, undrawn):
     """A folder that holds whatever the pages name."""
     monkeypatch.chdir(tmp_path)
+    told = to_run(page)
     for name in ("guestbook", "mine", "gemma", "other", "a", "b"):
         shutil.copytree(small_study, tmp_path / "results" / name)
-    if not (ALL and any(words[0] == "campaign" and is_dear(words) for words in commands(page, "", "bash"))):
+    if not any(words[0] == "campaign" and is_dear(words) for words in told):
         for cell in drawn_campaign.write(tmp_path / "results/plan").cells:
             if cell["state"] == "done":
                 shutil.copytree(small_study, tmp_path / "results/plan" / cell["name"])
@@ -158,18 +158,21 @@ def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer):
     (tmp_path / "margin.py").write_text(MEMBERS["objective"])
     ms.diff_mean(guestbook, pairs.sample(24), "1:resid_post").save("tense-vector.safetensors")
     mechsteer("export", "tense-vector.safetensors", "--to", "gguf-vector", "--out", "happy_diffmean.gguf")
+    if "judge" in (verbs := [words[0] for words in told]) and "study" not in verbs:
+        # The exact judge knows the guestbook's own pairs alone, and the small study's came from a file.
+        mechsteer("study", "--out", "results/guestbook", *LITTLE["study"])
 
 
-@pytest.mark.parametrize("page", cases(page for page in PAGES if commands(page, "", "bash", CONSOLE)))
-def test_every_command_runs_on_what_those_before_it_left(page, workplace, mechsteer, undrawn):
-    """But for those that need what is not here, and, without `make commands`, those that take long."""
-    for words in commands(page, "", "bash", CONSOLE):
-        if elsewhere(words) or is_dear(words) and not ALL:
-            continue
-        verb, *arguments = (STAND_INS.get(word, word) for word in words)
+@pytest.mark.parametrize("page", [
+    pytest.param(page, marks=[pytest.mark.slow] * any(map(is_dear, told))) for page in PAGES if (told := to_run(page))
+])  # fmt: skip
+def test_every_command_runs_on_what_those_before_it_left(page, workplace, mechsteer):
+    """But for those that need what is not here. Studies, campaigns and searches of sites are made small."""
+    for verb, *arguments in to_run(page):
+        arguments = [STAND_INS.get(word, word) for word in arguments]
         steps = ["--steps", "2"] if verb == "train" and "--epochs" not in arguments else []
         code, _, error = mechsteer(verb, *arguments, *LITTLE.get(verb, ()), *steps)
-        assert code == 0, (words, error)
+        assert code == 0, (verb, arguments, error)
 
 
 def test_there_is_a_command_for_every_reason_not_to_run_one():

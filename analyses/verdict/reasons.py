@@ -169,10 +169,8 @@ def _invalid_texts(facts: Facts, reach: Reach) -> Iterator[Reason]:
     worse = texts.fail
     if len(texts.scores):
         worse = f"by {texts.seen_by}, {texts.tell(promised)} at m = {promised:.3g}, and {texts.number(0.0)} unsteered"
-    told = (
-        f"From m = {end:.3g}, where {at_end:.2g} nats of utility are lost, texts get worse: {worse}. Up to there it gains "
-        f"{gain:.2g} nats of preference."
-    )
+    utility = f"{abs(at_end):.2g} nats of utility are {'gained' if at_end < 0 else 'lost'}"
+    told = f"From m = {end:.3g}, where {utility}, texts get worse: {worse}. Up to there it gains {gain:.2g} nats of preference."
     yield Reason("text invalid at moderate m", told, Ended.FAILED if gain < WORTH else None, *_another_site(facts))
 
 

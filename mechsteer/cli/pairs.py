@@ -69,8 +69,8 @@ def pairs(
     sides = {"learning": checked.learning, "testing": checked.testing}
     if model is not None and refused is None:
         opened = open_model(model, device, dtype)
-        for some in sides.values():
-            findings += with_model(opened, some, settings.format)
+        for some, of in ((checked.learning, "pairs to learn from"), (checked.testing, "pairs to measure")):
+            findings += with_model(opened, some, settings.format, of)
         refused = next((finding for finding in findings if finding.refused), None)
     content = {
         **{side: {"name": some.name, "n": len(some), "groups": len(some.groups)} for side, some in sides.items()},
@@ -91,8 +91,8 @@ def pairs(
         raise InputError(str(refused))
 
 
-def with_model(model: "Model", some: "Pairs", prompt_format: str) -> "Iterator[Finding]":
-    """What only a tokenizer and an unsteered model can tell."""
+def with_model(model: "Model", some: "Pairs", prompt_format: str, of: str) -> "Iterator[Finding]":
+    """What only a tokenizer and an unsteered model can tell of some pairs, which are called so."""
     from ..engine.losses import unsteered_losses
     from ..models.prompts import encode_pairs
     from ..models.token_checks import check_tokens
@@ -101,4 +101,4 @@ def with_model(model: "Model", some: "Pairs", prompt_format: str) -> "Iterator[F
     yield from (of_tokens := list(check_tokens(model, some, prompt_format)))
     if not any(finding.refused for finding in of_tokens):
         losses = unsteered_losses(model, encode_pairs(model, some[:MOST_PAIRS], prompt_format))
-        yield from check_losses(*losses, are_answers=any(pair.key for pair in some))
+        yield from check_losses(*losses, are_answers=any(pair.key for pair in some), of=of)

@@ -73,9 +73,14 @@ def check_pairs(pairs: Pairs, test_pairs: Pairs | None = None, *, seed: int = 0,
 
 
 def check_losses(
-    positive: Float[ndarray, " pairs"], negative: Float[ndarray, " pairs"], *, are_answers: bool = False
+    positive: Float[ndarray, " pairs"],
+    negative: Float[ndarray, " pairs"],
+    *,
+    are_answers: bool = False,
+    of: str = "pairs",
 ) -> Iterator[Finding]:
-    """Whether an unsteered model leans to one side, and gives answers at all that it is to choose from; losses in nats."""
+    """Whether an unsteered model leans to one side, and gives answers at all that it is to choose from; losses in nats, and `of`
+    what they are told to be."""
     given = float(np.median(np.exp(-np.asarray(positive, float)) + np.exp(-np.asarray(negative, float))))
     if are_answers and given < SELDOM:
         yield Finding(
@@ -89,7 +94,7 @@ def check_losses(
         yield Finding(
             "losses",
             f"Unsteered, the model prefers the {'positive' if mean > 0 else 'negative'} completion in {leaning:.0%} of the "
-            f"pairs, by {abs(mean):.1f} nats in the mean.",
+            f"{of}, by {abs(mean):.1f} nats in the mean.",
             "Read preference as a change from m = 0, or write completions that are likely alike.",
         )
 
