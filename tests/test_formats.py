@@ -94,6 +94,8 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "cannot express the rule project_out")
     only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
     refused(only, tmp_path, "gguf-vector", "cannot express the positions 'completion' .*#positions=every.*easysteer")
+    answers = dataclasses.replace(steer_of("lora", "mlp.out", model), origin=ms.Origin(positions="completion"))
+    refused(answers, tmp_path, "peft", "cannot express the positions 'completion' .*#positions=every", model=model)
     refused(random_intervention("vector", ms.Site(0, "resid_post"), model), tmp_path, "gguf-vector", "block 0")
     refused(
         random_intervention("local_weight", ms.Site(1, "mlp.out"), model), tmp_path, "gguf-lora", "bias", model=model
