@@ -1,251 +1,305 @@
 """Steers in other programs: every format, form and family, judged by the real program; writes docs/formats.md.
 
-`make interop` runs it. A model is tiny and random, and every token of one text is steered by us and by the judge; what is told is
-the largest difference of logits, and what the steer itself changes of them.
+`make interop` runs it. Models are tiny and random. We and the judge steer every token of one text, and the largest difference
+of logits is told, or the tokens of an answer alone, and the difference of its loss. It ends with 1 where a program fails for no
+reason that is known, or differs by more than rounding does.
 """
 
+import importlib.util
 import sys
 import tempfile
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import transformers
 import typer
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
+import llama_cpp  # noqa: E402
 from conftest import CONFIGS, build_hf, random_intervention  # noqa: E402
+from foreign import WRITERS  # noqa: E402
+from peers import ANSWER, JUDGES, TOKENS, Row  # noqa: E402
 
 import mechsteer as ms  # noqa: E402
 from mechsteer.families import FORMATS  # noqa: E402
 from mechsteer.formats.named import read_formats, written_formats  # noqa: E402
 
-transformers.utils.logging.disable_progress_bar()
-warnings.filterwarnings("ignore")
-# repeng 0.4.0 names a type that numpy 2 has no longer.
-np.float_ = np.float64  # type: ignore
-
-TOKENS = [1, 7, 33, 12, 54, 21, 9, 40, 3, 18]
+BOUND = 1e-5
+"""Of logits and of nats, which float32 rounds by a tenth of that here."""
+NUDGE = 3e-7
+"""By which orders of arithmetic differ in what enters the table that llama.cpp takes GELU from: a few steps of float32."""
+MAPS = ("1:mlp.out", "2:attn.o")
 FORMS = ("vector", "lora", "local_weight")
+STREAM = ("1:resid_post", "2:resid_post")
+
+
+def _out(
+    format: str, judge: str, forms: Sequence[str], sites: tuple[str, ...], file: str, is_answer: bool = False
+) -> list[Row]:
+    return [Row(format, judge, "out", form, sites, file, is_answer) for form in forms]
+
+
+ROWS = (
+    Row("none", "llama.cpp", "out", "no steer", ()),
+    *_out("mechsteer", "a hook", ("vector",), STREAM, "steer.safetensors"),
+    *_out("peft", "peft", FORMS, MAPS, "adapter"),
+    *_out("merged", "transformers", ("lora", "local_weight"), MAPS, "merged"),
+    *_out("gguf-lora", "llama.cpp", ("lora", "local_weight"), MAPS, "lora.gguf"),
+    *_out("gguf-lora", "llama.cpp", ("lora",), MAPS, "lora.gguf", True),
+    *_out("gguf-vector", "llama.cpp", ("vector",), STREAM, "steer.gguf"),
+    *_out("gguf-vector", "llama.cpp", ("vector",), STREAM, "steer.gguf", True),
+    *_out("gguf-vector", "repeng", ("vector",), STREAM, "steer.gguf"),
+    *_out("steering-vectors", "steering-vectors", ("vector",), STREAM, "steer.pt"),
+    *_out("steering-vectors", "steering-vectors", ("vector",), STREAM, "steer.pt", True),
+    *_out("steering-vectors", "steering-vectors", ("vector",), ("1:mlp.out", "2:mlp.out"), "steer.pt"),
+    *_out("persona-vectors", "a hook", ("vector",), STREAM, "steer.pt"),
+    *_out("refusal-direction", "a hook", ("vector",), ("1:resid_pre",), "direction.pt"),
+    *_out("easysteer", "a hook", ("vector",), STREAM, "steering.json"),
+    *_out("easysteer", "a hook", ("vector",), STREAM, "steering.json", True),
+    *WRITERS,
+)
+LACKS = {
+    ("llama.cpp", "opt", None): "llama.cpp has no OPT",
+    ("repeng", "neox", None): "repeng finds no blocks in GPT-NeoX and OPT",
+    ("repeng", "opt", None): "repeng finds no blocks in GPT-NeoX and OPT",
+    ("steering-vectors", "opt", "mlp.out"): "steering-vectors finds no MLPs in OPT",
+}
+"""By judge, family and, if only there, place: why a program cannot open what it should."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One format in one direction, judged by one program."""
+    """What became of one row in one family."""
 
-    format: str
-    judge: str
-    direction: str
-    form: str
+    row: Row
     family: str
-    difference: float | None
-    """None where the judge cannot open the family."""
+    difference: float | None = None
+    bound: float = BOUND
     effect: float = 0.0
+    """What the steer changes."""
+    moved: float = 0.0
+    """What a nudge of the table's arguments changes of our own numbers."""
+    missing: str = ""
+    """Why there is no difference: "absent", "-" where the program lacks the family, or the name of an error."""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether nobody expects it."""
+        # What is no number is not within a bound either.
+        return self.missing not in ("-", "absent") if self.difference is None else not self.difference <= self.bound
+
+    def __str__(self) -> str:
+        if self.difference is None:
+            return f"**{self.missing}**" if self.is_wrong else self.missing
+        return f"**{self.difference:.0e}**" if self.is_wrong else f"{self.difference:.0e}"
 
 
-def said(hf: Any) -> Tensor:
-    with torch.no_grad():
-        return hf(torch.tensor([TOKENS])).logits[0]
+@dataclass(frozen=True)
+class Family:
+    """A family's models, opened once for all rows."""
+
+    name: str
+    plain: ms.Model
+    with_table: ms.Model
+    """With GELU as llama.cpp takes it."""
+
+    @classmethod
+    def opened(cls, name: str, folder: Path) -> "Family":
+        build_hf(name).save_pretrained(folder)
+        with_table = ms.load_model(llama_cpp.with_its_gelu(build_hf(name)), device="cpu")
+        return cls(name, ms.load_model(folder, device="cpu"), with_table)
 
 
-def ours(model: ms.Model, steer: ms.Intervention) -> Tensor:
-    batch = ms.TokenBatch(torch.tensor([TOKENS]), *[torch.ones(1, len(TOKENS), dtype=torch.bool)] * 2)
-    with torch.no_grad(), ms.steer(model, steer, 1.0, "every"):
+def judged(row: Row, family: Family, folder: Path) -> Cell:
+    """Steer by both, and compare."""
+    module, judge = JUDGES[row.judge]
+    if importlib.util.find_spec(module) is None:
+        return Cell(row, family.name, missing="absent")
+    model = family.with_table if row.judge == "llama.cpp" else family.plain
+    try:
+        path, steer = _written(row, family.name, model, folder)
+        theirs = judge(row, path, family.name)
+        ours, unsteered = _logits(row, model, steer), _logits(row, model, None)
+        if steer is not None and _difference(row, ours, unsteered) < 100 * BOUND:
+            raise ValueError("The steer changes nothing, so that nothing was compared.")
+    except Exception as error:
+        if _lack(row, family.name):
+            return Cell(row, family.name, missing="-")
+        print(f"{row} in {family.name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return Cell(row, family.name, missing=type(error).__name__)
+    moved = 0.0
+    if row.judge == "llama.cpp":
+        for by in (NUDGE, -NUDGE):
+            with llama_cpp.nudged(by):
+                moved = max(moved, _difference(row, ours, _logits(row, model, steer)))
+    # Either of the two programs may round to the side to which the other does not.
+    difference, effect = _difference(row, ours, theirs), _difference(row, ours, unsteered)
+    return Cell(row, family.name, difference, BOUND + 2 * moved, effect, moved)
+
+
+def _written(row: Row, family: str, model: ms.Model, folder: Path) -> tuple[Path, ms.Intervention | None]:
+    """The file that the judge reads, and the steer: one of ours that is written, or what is read of another's."""
+    if row.format == "none":
+        return folder / "none", None
+    if row.direction == "in":
+        path, answers = WRITERS[row](family, folder)
+        steer = ms.load_intervention(path, **answers)
+        if (found := tuple(map(str, steer.sites))) != row.sites:
+            raise ValueError(f"It is read at {found}, not at {row.sites}.")
+        return path, steer
+    parts = [random_intervention(row.form, site, model, site.layer) for site in map(ms.Site.parse, row.sites)]
+    if row.format in ("gguf-lora", "merged"):
+        # A bias has no place in a LoRA of llama.cpp, nor in the checkpoints of most families.
+        none = [ms.LocalWeight(p.site, p.weight, 0 * p.bias) for p in parts if isinstance(p, ms.LocalWeight)]
+        parts = none or parts
+    steer = ms.join(parts)
+    if row.format == "easysteer" and row.is_answer:
+        steer = replace(steer, origin=ms.Origin(positions="completion"))
+    return ms.export(steer, folder / row.file, row.format, model=model).path, steer
+
+
+def _lack(row: Row, family: str) -> str:
+    """Why the judge cannot open the family, or finds no such place in it; "" where it should."""
+    places = (None, *(ms.Site.parse(site).place for site in row.sites))
+    return next((LACKS[row.judge, family, place] for place in places if (row.judge, family, place) in LACKS), "")
+
+
+def _logits(row: Row, model: ms.Model, steer: ms.Intervention | None) -> Tensor:
+    answer = torch.arange(len(TOKENS))[None] >= ANSWER
+    batch = ms.TokenBatch(torch.tensor([TOKENS]), torch.ones_like(answer), answer)
+    acts = nullcontext() if steer is None else ms.steer(model, steer, 1.0, "completion" if row.is_answer else "every")
+    with torch.no_grad(), acts:
         return model.logits(batch)[0]
 
 
-def steer_of(form: str, place: str, model: ms.Model, *, bias: bool = True) -> ms.Intervention:
-    parts = [random_intervention(form, ms.Site(layer, place), model, seed=layer) for layer in (1, 2)]
-    if form == "local_weight" and not bias:
-        parts = [ms.LocalWeight(part.site, part.weight, torch.zeros_like(part.bias)) for part in parts]
-    return ms.join(parts)
+def _difference(row: Row, one: Tensor, other: Tensor) -> float:
+    """The largest of logits, or that of the answer's losses."""
+    if not row.is_answer:
+        return float((one - other).abs().max())
+    return float((_loss(one) - _loss(other)).abs())
 
 
-def by_peft(path: Path, family: str, folder: Path) -> Tensor:
-    import peft
-
-    return said(peft.PeftModel.from_pretrained(build_hf(family), path).eval())
-
-
-def by_transformers(path: Path, family: str, folder: Path) -> Tensor:
-    return said(transformers.AutoModelForCausalLM.from_pretrained(path).eval())
+def _loss(logits: Tensor) -> Tensor:
+    """Of the answer, in nats."""
+    return cross_entropy(logits[ANSWER - 1 : -1].double(), torch.tensor(TOKENS[ANSWER:]), reduction="sum")
 
 
-def by_llama_cpp(path: Path, family: str, folder: Path) -> Tensor:
-    import llama_cpp
-
-    hf = build_hf(family)
-    file, kind = llama_cpp.write_model(hf, folder / "model.gguf"), "lora" if "lora" in path.name else "vector"
-    return llama_cpp.logits(file, TOKENS, hf.config.vocab_size, **{kind: path})
-
-
-def by_repeng(path: Path, family: str, folder: Path) -> Tensor:
-    from repeng import ControlModel, ControlVector
-
-    vector = ControlVector.import_gguf(path)
-    model = ControlModel(build_hf(family), list(vector.directions))
-    model.set_control(vector)
-    return said(model)
-
-
-def by_steering_vectors(path: Path, family: str, folder: Path) -> Tensor:
-    from steering_vectors import SteeringVector
-
-    hf = build_hf(family)
-    with SteeringVector(**torch.load(path, weights_only=True)).apply(hf):
-        return said(hf)
-
-
-OUT: list[tuple[str, str, Callable[[Path, str, Path], Tensor], tuple[str, ...], str, str]] = [
-    ("peft", "peft", by_peft, FORMS, "mlp.out", "adapter"),
-    ("peft", "peft", by_peft, FORMS, "attn.o", "adapter"),
-    ("merged", "transformers", by_transformers, ("lora", "local_weight"), "mlp.out", "merged"),
-    ("gguf-vector", "llama.cpp", by_llama_cpp, ("vector",), "resid_post", "steer.gguf"),
-    ("gguf-vector", "repeng", by_repeng, ("vector",), "resid_post", "steer.gguf"),
-    ("gguf-lora", "llama.cpp", by_llama_cpp, ("lora", "local_weight"), "mlp.out", "lora.gguf"),
-    ("steering-vectors", "steering-vectors", by_steering_vectors, ("vector",), "resid_post", "steer.pt"),
-    ("steering-vectors", "steering-vectors", by_steering_vectors, ("vector",), "mlp.out", "steer.pt"),
-]
-"""Format, judge, what the judge says under a file, forms, place and the file's name."""
-
-
-def written(family: str, folder: Path) -> Iterator[Cell]:
-    """What we write, as its program reads it."""
-    import llama_cpp
-
-    build_hf(family).save_pretrained(folder / "base")
-    opened = ms.load_model(folder / "base", device="cpu")
-    # With its table for GELU it differs by 7e-4 without any steer.
-    with_table = ms.load_model(llama_cpp.with_its_gelu(build_hf(family)), device="cpu")
-    for format, judge, judged, forms, place, name in OUT:
-        model = with_table if judge == "llama.cpp" else opened
-        for form in forms:
-            steer = steer_of(form, place, model, bias="gguf" not in format and format != "merged")
-            to = folder / f"{format}-{form}-{place}-{judge}"
-            to.mkdir()
-            try:
-                path = ms.export(steer, to / name, format, model=model).path
-                theirs = judged(path, family, to)
-            except Exception as error:
-                print(f"{format} {form} {family} by {judge}: {type(error).__name__}: {error}"[:200], file=sys.stderr)
-                yield Cell(format, judge, "out", form, family, None)
-                continue
-            mine = ours(model, steer)
-            effect = float((mine - said(build_hf(family))).abs().max())
-            yield Cell(format, judge, "out", form, family, float((mine - theirs).abs().max()), effect)
-
-
-def read(family: str, folder: Path) -> Iterator[Cell]:
-    """What the programs write themselves, as we read it."""
-    import peft
-    from repeng import ControlModel, ControlVector
-    from steering_vectors import SteeringVector
-
-    model = ms.load_model(build_hf(family), device="cpu")
-    unsteered = said(build_hf(family))
-
-    def cell(format: str, judge: str, form: str, path: Path, theirs: Tensor) -> Cell:
-        mine = ours(model, ms.load_intervention(path))
-        effect = float((theirs - unsteered).abs().max())
-        return Cell(format, judge, "in", form, family, float((mine - theirs).abs().max()), effect)
-
-    torch.manual_seed(0)
-    vectors = {layer: torch.randn(model.d_model) for layer in (1, 2)}
-    names = ["down_proj", "c_proj", "dense_4h_to_h", "fc2"]
-    adapted = peft.get_peft_model(
-        build_hf(family),
-        peft.LoraConfig(r=3, lora_alpha=5, use_rslora=True, target_modules=names, init_lora_weights=False),
-    ).eval()
-    adapted.save_pretrained(folder / "theirs")
-    yield cell("peft", "peft", "lora", folder / "theirs", said(adapted))
-    with SteeringVector(vectors).apply(hf := build_hf(family)):
-        theirs = said(hf)
-    torch.save(SteeringVector(vectors), folder / "theirs.pt")
-    yield cell("steering-vectors", "steering-vectors", "vector", folder / "theirs.pt", theirs)
-    try:
-        vector = ControlVector("x", {layer: value.numpy() for layer, value in vectors.items()})
-        control = ControlModel(build_hf(family), list(vectors))
-        control.set_control(vector)
-        theirs = said(control)
-    except Exception as error:
-        print(f"repeng {family}: {type(error).__name__}: {error}"[:200], file=sys.stderr)
-        yield Cell("gguf-vector", "repeng", "in", "vector", family, None)
-        return
-    vector.export_gguf(folder / "theirs.gguf")
-    yield cell("gguf-vector", "repeng", "vector", folder / "theirs.gguf", theirs)
-
-
-def page(cells: list[Cell], families: list[str]) -> str:
+def page(cells: Sequence[Cell], families: Sequence[str]) -> str:
     """docs/formats.md."""
-    kinds = list(dict.fromkeys((one.format, one.judge, one.direction, one.form) for one in cells))
+    compared = [cell for cell in cells if cell.difference is not None]
+    effects = [cell.effect for cell in compared if cell.row.format != "none"] or [0.0]
+    moved = [cell.moved for cell in compared if cell.moved] or [0.0]
     lines = [
         "# Formats of steers",
         "",
-        "`make interop` writes this page. Layers count from 0: the output of block *b*, `b:resid_post`, is index *b* + 1 of",
-        "Hugging Face's `hidden_states` and `direction.b` of llama.cpp.",
+        _wrapped(
+            """`make interop` writes this page. Layers count from 0. The output of block *b*, `b:resid_post`, is the input of
+            the block after it, index *b* + 1 of Hugging Face's `hidden_states`, row *b* + 1 of persona_vectors and
+            `direction.b` of llama.cpp. Two ends differ: what leaves the last block has no index in `hidden_states`, whose
+            last entry is after the final norm, and llama.cpp adds nothing to the output of block 0."""
+        ),
         "",
         "| format | what it is | needed after the file's name (`FILE#NAME=VALUE`) | written: forms at places |",
         "|---|---|---|---|",
-    ]
-    for name, member in FORMATS.members().items():
-        asks = [f"`{ask}`" for ask in member.get("ASKS") or {}] + [
-            f"`{may}` if need be" for may in member.get("MAY") or {}
-        ]
-        says = member.get("SAYS")
-        forms, places = (", ".join((says or {}).get(what) or ["any"]).replace("_", " ") for what in ("forms", "places"))
-        places = places.replace("resid ", "resid_")
-        told = ", ".join(asks) or "nothing" if name in read_formats() else "only written"
-        lines.append(
-            f"| `{name}` | {member.title} | {told} | {f'{forms} at {places}' if name in written_formats() else 'only read'} |"
-        )
-    lines += [
+        *map(_described, FORMATS.members()),
         "",
-        "Largest difference of logits between us and the program itself, on tiny random models in float32, where a steer at two",
-        f"sites changes logits by {min(one.effect for one in cells if one.difference is not None):.2g} to "
-        f"{max(one.effect for one in cells):.2g}; a dash where the program does not open the",
-        "family, or finds no such place in it; llama.cpp has no OPT.",
-        "llama.cpp takes GELU from a table in half precision. So do we where it is the judge: otherwise its logits are 7e-4 from",
-        "ours whatever the steer. Even so the two part where rounding falls to two sides of an entry.",
+        "## How far programs differ",
         "",
-        "| format | judge | | form | " + " | ".join(families) + " |",
-        "|---|---|---|---|" + "---|" * len(families),
-    ]
-    for kind in kinds:
-        row = []
-        for family in families:
-            found = [
-                one for one in cells if (one.format, one.judge, one.direction, one.form, one.family) == (*kind, family)
-            ]
-            values = [one.difference for one in found]
-            row.append("-" if None in values or not values else f"{max(values):.0e}")
-        format, judge, direction, form = kind
-        lines.append(f"| `{format}` | {judge} | {direction} | {form.replace('_', ' ')} | " + " | ".join(row) + " |")
-    lines += [
+        _wrapped(
+            f"""Largest difference of logits between us and another program, on tiny random models in float32, where every token
+            is steered; of an *answer* whose tokens alone are steered, the difference of its loss in nats. The steers change
+            either by {min(effects):.1g} to {max(effects):.2g}. *out* is a file of ours that the program reads, *in* one of
+            the program's that we read. A difference above {BOUND:.0e} is bold, but for what is said of GELU, and so is an
+            error, by its name."""
+        ),
         "",
-        "An adapter that changes q, k, v, gate or up projections is refused, by the names of its modules. A steer is a",
-        "Δh = ΔW h + Δb that is added to the residual stream, or to what attention or an MLP writes into it. What those modules",
-        "change passes the softmax or the nonlinearity first, and so is no such Δh of one token at any site. Merge the adapter",
-        "into its model, and open that.",
+        _wrapped(
+            """Where a program cannot be installed beside ours, a hook on plain Hugging Face stands for it, which adds what the
+            file holds where the program's code adds it. PEFT steers every token, so that a steer of an answer alone is
+            refused."""
+        ),
+        "",
+        _wrapped(
+            f"""llama.cpp takes GELU from a table in half precision. So do we where it is the judge: otherwise logits differ by
+            7e-4 without any steer. Even so a nudge of {NUDGE:.0e} before the table, as large as rounding in float32, takes
+            another entry now and then, and moves our own logits by up to {max(moved):.0e}. In each cell llama.cpp is
+            allowed twice what it moves."""
+        ),
+        "",
+        f"A dash: {'; '.join(dict.fromkeys(LACKS.values()))}.",
+        "",
+        "| format | judge | | form | at | tokens | " + " | ".join(families) + " |",
+        "|---|---|---|---|---|---|" + "---|" * len(families),
+        *(
+            _line([cell for cell in cells if cell.row == row], families)
+            for row in dict.fromkeys(cell.row for cell in cells)
+        ),
+        "",
+        _wrapped(
+            """An adapter that changes q, k, v, gate or up projections is refused, by the names of its modules. A steer is a Δh
+            = ΔW h + Δb that is added to the residual stream, or to what attention or an MLP writes into it. What those
+            modules change passes the softmax or the nonlinearity first, and so is no such Δh of one token at any site.
+            Merge the adapter into its model, and open that."""
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 125, break_long_words=False, break_on_hyphens=False)
+
+
+def _described(name: str) -> str:
+    """A format's line: what it asks, and what it can say."""
+    member = FORMATS[name]
+    asks = [f"`{ask}`" for ask in member.get("ASKS") or {}] + [f"`{may}` if need be" for may in member.get("MAY") or {}]
+    says = member.get("SAYS") or {}
+    forms = ", ".join(says.get("forms") or ["any"]).replace("_", " ")
+    written = f"{forms} at {', '.join(says.get('places') or ['any'])}" if name in written_formats() else "only read"
+    read = ", ".join(asks) or "nothing" if name in read_formats() else "only written"
+    return f"| `{name}` | {member.title} | {read} | {written} |"
+
+
+def _line(cells: Sequence[Cell], families: Sequence[str]) -> str:
+    """A row of the table."""
+    row, of = cells[0].row, {cell.family: str(cell) for cell in cells}
+    places = ", ".join(dict.fromkeys(ms.Site.parse(site).place for site in row.sites))
+    tokens = "answer" if row.is_answer else "every"
+    what = ("", row.judge, "") if row.format == "none" else (f"`{row.format}`", row.judge, row.direction)
+    told = (*what, row.form.replace("_", " "), places, tokens)
+    return "| " + " | ".join([*told, *(of[family] for family in families)]) + " |"
+
+
 def main(out: Path = ROOT / "docs/formats.md", families: str = ",".join(CONFIGS)) -> None:
-    """Let every judge judge, and write the page."""
+    """Let every judge judge, write the page, and end with 1 if something is wrong."""
     torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore")
     cells: list[Cell] = []
-    for family in families.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            cells += [*written(family, Path(folder)), *read(family, Path(folder))]
-        print(family, file=sys.stderr)
+    for name in families.split(","):
+        with tempfile.TemporaryDirectory() as temporary:
+            family = Family.opened(name, Path(temporary) / "base")
+            for number, row in enumerate(ROWS):
+                folder = Path(temporary) / str(number)
+                folder.mkdir()
+                cells.append(judged(row, family, folder))
+        print(name, file=sys.stderr)
     out.write_text(page(cells, families.split(",")), encoding="utf-8")
+    for judge in sorted({cell.row.judge for cell in cells if cell.missing == "absent"}):
+        print(f"{judge} is not installed, so nothing was compared with it.", file=sys.stderr)
+    if wrong := [cell for cell in cells if cell.is_wrong]:
+        for cell in wrong:
+            print(f"{cell.row} in {cell.family}: {cell}, where {cell.bound:.0e} is allowed", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Structures are as large as in the version that pyproject.toml pins; of their fie
 
 import ctypes
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +85,15 @@ def library() -> ctypes.CDLL:
 
 
 def logits(
-    model: Path, tokens: list[int], d_vocab: int, *, vector: Path | None = None, lora: Path | None = None
+    model: Path,
+    tokens: list[int],
+    d_vocab: int,
+    *,
+    vector: Path | None = None,
+    lora: Path | None = None,
+    begin: int = 0,
 ) -> torch.Tensor:
-    """Of every token of one text, in float32 throughout."""
+    """Of every token of one text, in float32 throughout; those from `begin` on are steered."""
     lib = library()
     opened = lib.llama_model_load_from_file(str(model).encode(), lib.llama_model_default_params())
     assert opened, f"llama.cpp does not open {model}"
@@ -96,6 +104,7 @@ def logits(
         asked.content[place] = value
     context = lib.llama_init_from_model(opened, asked)
     try:
+        before = _decoded(lib, context, tokens[:begin], 0, d_vocab)
         if vector is not None:
             _steer(lib, context, lib.llama_model_n_layer(opened), vector)
         if lora is not None:
@@ -103,17 +112,24 @@ def logits(
             assert adapter, f"llama.cpp does not open {lora}"
             scales = (ctypes.c_float * 1)(1.0)
             assert lib.llama_set_adapters_lora(context, (ctypes.c_void_p * 1)(adapter), 1, scales) == 0
-        batch = lib.llama_batch_init(len(tokens), 0, 1)
-        batch.n_tokens = len(tokens)
-        for place, token in enumerate(tokens):
-            batch.token[place], batch.pos[place], batch.n_seq_id[place], batch.logits[place] = token, place, 1, 1
-            batch.seq_id[place][0] = 0
-        assert lib.llama_decode(context, batch) == 0
-        found = np.ctypeslib.as_array(lib.llama_get_logits(context), (len(tokens), d_vocab)).copy()
+        after = _decoded(lib, context, tokens[begin:], begin, d_vocab)
     finally:
         lib.llama_free(context)
         lib.llama_model_free(opened)
-    return torch.from_numpy(found)
+    return torch.from_numpy(np.concatenate([before, after]))
+
+
+def _decoded(lib: ctypes.CDLL, context: int, tokens: list[int], begin: int, d_vocab: int) -> np.ndarray:
+    """Logits of the tokens, the first of which stands at `begin`."""
+    if not tokens:
+        return np.zeros((0, d_vocab), np.float32)
+    batch = lib.llama_batch_init(len(tokens), 0, 1)
+    batch.n_tokens = len(tokens)
+    for place, token in enumerate(tokens):
+        batch.token[place], batch.pos[place], batch.n_seq_id[place], batch.logits[place] = token, begin + place, 1, 1
+        batch.seq_id[place][0] = 0
+    assert lib.llama_decode(context, batch) == 0
+    return np.ctypeslib.as_array(lib.llama_get_logits(context), (len(tokens), d_vocab)).copy()
 
 
 def _steer(lib: ctypes.CDLL, context: int, n_layers: int, path: Path) -> None:
@@ -191,11 +207,23 @@ def with_its_gelu(hf):
     return hf
 
 
+@contextmanager
+def nudged(by: float) -> Iterator[None]:
+    """Inside the block what `with_its_gelu` looks up is moved a little, so that it may fall to the other side of an entry."""
+    _Gelu.nudge = by
+    try:
+        yield
+    finally:
+        _Gelu.nudge = 0.0
+
+
 class _Gelu(torch.nn.Module):
     """The approximation by tanh, from a table whose arguments and values have half precision."""
 
+    nudge = 0.0
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        inside = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
+        inside = torch.nn.functional.gelu((x + self.nudge).half().float(), approximate="tanh").half().float()
         return torch.where(x >= 10, x, torch.where(x <= -10, 0.0, inside))
 
 

@@ -94,6 +94,8 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "cannot express the rule project_out")
     only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
     refused(only, tmp_path, "gguf-vector", "cannot express the positions 'completion' .*#positions=every.*easysteer")
+    answers = dataclasses.replace(steer_of("lora", "mlp.out", model), origin=ms.Origin(positions="completion"))
+    refused(answers, tmp_path, "peft", "cannot express the positions 'completion' .*#positions=every", model=model)
     refused(random_intervention("vector", ms.Site(0, "resid_post"), model), tmp_path, "gguf-vector", "block 0")
     refused(
         random_intervention("local_weight", ms.Site(1, "mlp.out"), model), tmp_path, "gguf-lora", "bias", model=model
@@ -721,6 +723,32 @@ def test_a_study_measures_steers_of_others_beside_its_own(tmp_path, guestbook):
     assert abs(found.preference - expected.preference).max() < 1e-4
     # A name is no content: another vector would be another unit.
     assert content_of(again) == content_of(vector) != content_of(vector.scaled(2))
+
+
+@pytest.mark.slow
+def test_claims_say_of_a_steer_that_came_in_a_file_what_they_say_where_it_was_learned(
+    tmp_path, mechsteer, undrawn, little_chance, few_claims
+):
+    asked = (
+        "--site=2:resid_post", "--multipliers=-6:6:5", "--limit=48", "--methods=DiffMean", "--forms=vector", "--panel=0",
+        "--device=cpu",
+    )  # fmt: skip
+    assert mechsteer("study", "--out", tmp_path / "learned", *asked)[0] == 0
+    learned = ms.load_intervention(tmp_path / "learned/interventions/diffmean-vector.safetensors")
+    path = ms.export(learned, tmp_path / "theirs.gguf", "gguf-vector").path
+    imported = (f"--intervention={path}", "--claims=theirs-vector")
+    code, printed, _ = mechsteer("study", "--out", tmp_path / "imported", *asked, *imported)
+    assert code == 0 and printed.startswith("WORKED")
+    said: dict[str, dict[tuple[str, str], dict]] = {"DiffMean": {}, "theirs": {}}
+    for study, method in (("learned", "DiffMean"), ("imported", "theirs")):
+        for claim in json.loads((tmp_path / study / "claims.json").read_text()):
+            if claim["method"] == method:
+                assert (claim["sites"], claim["positions"]) == ("2:resid_post", "all")
+                said[method][claim["claim"], claim["part"]] = claim
+    assert {claim for claim, _ in said["theirs"]} == {"control", "linear_region"}
+    for name, claim in said["theirs"].items():
+        for what in ("outcome", "because", "estimate", "low", "high"):
+            assert claim[what] == said["DiffMean"][name][what], (name, what)
 
 
 @pytest.mark.parametrize("claims", ["theirs-vector", "their-s-lora"])
