@@ -13,21 +13,39 @@ from .drawing.style import BLACK, GREY, Look, shades
 NAME = "causes"
 ORDER = 86
 
+INCOHERENCE = {
+    "share": "Incoherence: the share of answers that are invalid, less that of unsteered ones.",
+    "nats / token": "Incoherence: by how much the model's own loss on its answers differs from unsteered.",
+}
+"""By its unit: where an exact checker judges what is written, and elsewhere."""
+ABOUT = (
+    "(a) A point for each direction, all equally long: principal axes with the most or the least variance; random ones "
+    "(isotropic, with the activations' covariance, or within the leading components); differences of two tokens' activations "
+    "(real tokens), or of those at one place of a pair's two texts (like contexts); the steer, whole and in parts; DiffMean of "
+    "other concepts.",
+    "(b) Rank correlations with incoherence, as they are and given the Fisher form. Distances to neighbours, to a subspace, from "
+    "a Gaussian's centre and off the tangent are of activations as they are (raw), whitened, as the next norm passes them on, or "
+    "without the three coordinates of most variance. Second moment and conditional: the size of the shift by the activations' "
+    "second moments, and by the variance of each coordinate given all others; fisher: the Fisher form of the output; "
+    "divergence: of the output on neutral text.",
+)
+"""What a caption says of families and predictors, whose names in the tables are short."""
+SHORT = {"within the leading components": "within leading"}
 PLAIN, GIVEN = Look(GREY, "o"), Look(BLACK, "D")
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
-    """A row for each direction (distance, incoherence), and one for each predictor (rank correlations with incoherence)."""
+    """A row for each direction (distance, incoherence in its unit), and one for each predictor (rank correlations with
+    incoherence)."""
     directions, predictors = (saved(study, f"claims/causes-{name}") for name in ("directions", "predictors"))
     if directions is None or predictors is None:
         return None
-    shown = directions.rename(columns={"neighbours, raw": "value"}).loc[
-        :, ["family", "direction", "value", "incoherence"]
-    ]
-    names = ["predictor", "estimate", "low", "high", "given_fisher_estimate", "given_fisher_low", "given_fisher_high"]
-    return pd.concat(
-        [shown.assign(unit="activation"), predictors.loc[:, names].assign(unit="correlation")], ignore_index=True
+    shown = directions.rename(columns={"neighbours, raw": "value"})
+    shown = shown.loc[:, ["family", "direction", "value", "incoherence"]].assign(
+        unit="units of h", incoherence_unit="share" if study.summary.get("concept") else "nats / token"
     )
+    names = ["predictor", "estimate", "low", "high", "given_fisher_estimate", "given_fisher_low", "given_fisher_high"]
+    return pd.concat([shown, predictors.loc[:, names].assign(unit="correlation")], ignore_index=True)
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
@@ -42,8 +60,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         for family, look in looks.items():
             rows = directions.loc[directions.family == family]
             cloud.plot(rows.value, rows.incoherence, color=look.colour, marker=look.marker, linestyle="", alpha=0.8)
-        cloud.set_xlabel("distance gained to neighbours (Euclidean)")
-        cloud.set_ylabel("incoherence")
+        unit = directions.incoherence_unit.iloc[0]
+        cloud.set_xlabel("distance gained to neighbours (units of $h$)")
+        cloud.set_ylabel(f"incoherence ({unit})")
         at = np.arange(len(predictors))[::-1]
         for offset, look, prefix in ((0.17, PLAIN, ""), (-0.17, GIVEN, "given_fisher_")):
             estimate, low, high = (predictors[f"{prefix}{name}"] for name in ("estimate", "low", "high"))
@@ -56,15 +75,14 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         scores.set_ylim(-0.6, len(predictors) - 0.4)
         scores.set_xlabel("rank correlation with incoherence (95 %)")
         zero_lines(scores)
-        handles = [key(family, look) for family, look in looks.items()]
+        handles = [key(SHORT.get(family, family), look) for family, look in looks.items()]
         handles += [
             key("(b) as they are", PLAIN, linestyle="-"),
-            key("(b) given the Fisher form", GIVEN, linestyle="-"),
+            key("(b) given Fisher", GIVEN, linestyle="-"),
         ]
         shown.legend(handles)
         shown.caption(
-            "(a) A point for each direction, by its family.",
-            "(b) How distances in each metric, and measures without one, are correlated with incoherence (rank, 95 %), "
-            "as they are and given the Fisher form of the output.",
+            INCOHERENCE[unit],
+            *ABOUT,
         )
     return shown.figure

@@ -15,7 +15,7 @@ from mechsteer.store.keys import Key
 
 from .drawing.panels import Place, key, panels, with_intervals, zero_lines
 from .drawing.saved import of_steer, steer_of
-from .drawing.steer_curves import SHIFT, curve_table, mark_intervals
+from .drawing.steer_curves import SHIFT, curve_table, interval_key, mark_intervals
 from .drawing.style import BLACK, GREY, LIGHT, QUANTITIES, Look
 
 NAME = "linear_region"
@@ -77,7 +77,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             _draw_lines(panel, table)
             panel.set_ylabel("preference log-odds (nats)")
         of_line = table.loc[table["name"] == LINE]
-        mark_intervals(whole, of_line.end_low, of_line.end_high)
+        mark_intervals(whole, of_line.relative_shift, of_line.end_low, of_line.end_high)
         reach = _around_zero(table)
         inside = table.loc[(table.kind == "measured") & (table.relative_shift.abs() <= reach)]
         margin = 0.1 * (inside.high.max() - inside.low.min())
@@ -94,7 +94,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 key("mean of pairs", QUANTITIES["preference"], linestyle="-", linewidth=0.7),
                 *(key(name, LOOKS[name], line=True) for name in drawn),
                 *[Patch(facecolor=LIGHT, alpha=0.5, label="where the line holds")] * (LINE in drawn),
-                *[key("where it ends, 95 %", Look(BLACK, ""), line=True, linewidth=2.5)] * (LINE in drawn),
+                *[interval_key("where it ends, 95 %")] * (LINE in drawn),
             ]
         )
         told = [

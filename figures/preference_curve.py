@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
-from .drawing.panels import Place, key, panels
+from .drawing.panels import Place, panels
 from .drawing.rivals import COMPARED, about_rivals, draw_rivals, rivals_table
 from .drawing.saved import steer_of
 from .drawing.steer_curves import (
@@ -18,11 +18,12 @@ from .drawing.steer_curves import (
     curve_keys,
     curve_table,
     draw_curve,
+    interval_key,
     mark_intervals,
     property_table,
     shift_axis,
 )
-from .drawing.style import BLACK, QUANTITIES, Look
+from .drawing.style import QUANTITIES
 
 NAME = "preference_curve"
 ORDER = 110
@@ -56,6 +57,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         curve, rivals = shown.axes
         _draw_regions(curve, table)
         draw_curve(curve, table.loc[table["quantity"] == "preference"], look)
+        _mark_boundaries(curve, table)
         curve.set_ylabel("preference log-odds (nats)")
         shift_axis(curve, table)
         curve.set_xlabel(SHIFT)
@@ -65,7 +67,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             [
                 *curve_keys(look, "eq. 15"),
                 *(Patch(facecolor=shade, label=name) for name, shade in regions.items()),
-                key("where regions meet, 95 %", Look(BLACK, ""), line=True, linewidth=2.5),
+                interval_key("where regions meet, 95 %"),
             ]
         )
         shown.caption(
@@ -85,6 +87,10 @@ def _draw_regions(ax: Axes, table: pd.DataFrame) -> None:
         linear, converges = (end if np.isnan(value) else value for value in ends)
         ax.axvspan(0, converges, color=TRANSITION, linewidth=0, zorder=-2)
         ax.axvspan(0, linear, color=LINEAR, linewidth=0, zorder=-1)
+
+
+def _mark_boundaries(ax: Axes, table: pd.DataFrame) -> None:
     # An interval without an end goes on beyond the sweep.
-    found = found.dropna(subset="value").fillna({"low": table.relative_shift.min(), "high": table.relative_shift.max()})
-    mark_intervals(ax, found.low, found.high)
+    found = table.loc[table.kind == "property"].dropna(subset="value")
+    found = found.fillna({"low": table.relative_shift.min(), "high": table.relative_shift.max()})
+    mark_intervals(ax, found.value, found.low, found.high)

@@ -10,7 +10,7 @@ from mechsteer.store.keys import keys_in, rows_of
 
 from .drawing.panels import Place, key, panels, steer_line, wide_axis
 from .drawing.saved import saved
-from .drawing.style import GREY, form_looks
+from .drawing.style import GREY, form_order, method_looks
 
 NAME = "second_utility"
 ORDER = 35
@@ -28,23 +28,23 @@ def numbers(study: Study) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """One panel, a line for each steer and direction: where lines lie on each other, either utility tells of the same decay."""
+    """A panel for each form, two lines for each method: where lines lie on each other, either utility tells of the same decay."""
     table = numbers(study)
     if table is None:
         return None
-    looks = form_looks(table.form)
-    with panels(ax, height=2.5) as shown:
-        (panel,) = shown.axes
-        for _, rows in table.groupby("steer", sort=False):
-            for side in (rows[rows.multiplier <= 0], rows[rows.multiplier >= 0]):
-                steer_line(panel, side.utility_lost, side.value, looks[rows.form.iloc[0]])
-        panel.axvline(USEFUL, color=GREY, linewidth=0.6, linestyle=":")
-        panel.axhline(0, color=GREY, linewidth=0.6)
-        for axis, even_up_to, values in ((panel.xaxis, 0.1, table.utility_lost), (panel.yaxis, 0.01, table.value)):
-            wide_axis(axis, even_up_to, values)
-            axis.set_view_interval(1.2 * values.min(), 1.2 * values.max(), ignore=True)
-        panel.set_xlabel(f"utility lost on pairs (nats; dotted: {USEFUL:g})")
-        panel.set_ylabel("second utility lost (nats / token)")
-        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()])
-        shown.caption(f"The second utility is the {table.read_from.iloc[0]}.", "A line for each steer and direction.")
+    forms, looks = sorted(set(table.form), key=form_order), method_looks(table.method)
+    with panels(ax, len(forms), height=0.8 + 1.45 * len(forms), sharex=True, sharey=True) as shown:
+        for panel, form in zip(shown.axes, forms, strict=True):
+            for _, rows in table.loc[table.form == form].groupby("steer", sort=False):
+                for side in (rows[rows.multiplier <= 0], rows[rows.multiplier >= 0]):
+                    steer_line(panel, side.utility_lost, side.value, looks[rows.method.iloc[0]])
+            panel.axvline(USEFUL, color=GREY, linewidth=0.6, linestyle=":")
+            panel.axhline(0, color=GREY, linewidth=0.6)
+            wide_axis(panel.xaxis, 0.1, table.utility_lost)
+            wide_axis(panel.yaxis, 0.01, table.value)
+            panel.set_title(form_title(form))
+        shown.x_label(f"utility lost on pairs (nats; dotted: {USEFUL:g})")
+        shown.y_label("second utility lost (nats / token)")
+        shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()])
+        shown.caption(f"The second utility is the {table.read_from.iloc[0]}.", "A line for each method and direction.")
     return shown.figure

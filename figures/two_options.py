@@ -10,7 +10,7 @@ from mechsteer.store.keys import keys_in, rows_of
 
 from .drawing.panels import Place, key, panels, steer_line, zero_lines
 from .drawing.saved import saved
-from .drawing.style import GREY, form_looks
+from .drawing.style import GREY, form_order, method_looks
 
 NAME = "two_options"
 ORDER = 36
@@ -33,23 +33,25 @@ def numbers(study: Study) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """One panel, a line for each steer: on the axis it gains for the concept alone, on a diagonal for the answer as much."""
+    """A panel for each form, a line for each method: on the axis it gains for the concept alone, on a diagonal for the answer as
+    much."""
     table = numbers(study)
     if table is None:
         return None
-    looks = form_looks(table.form)
-    with panels(ax, height=3.6) as shown:
-        (panel,) = shown.axes
-        for _, rows in table.groupby("steer", sort=False):
-            steer_line(panel, rows.concept, rows.value, looks[rows.form.iloc[0]])
-        zero_lines(panel, y=True)
-        for slope in (-1, 1):
-            panel.axline((0, 0), slope=slope, color=GREY, linewidth=0.6, linestyle=":")
-        # On one scale, a steer that does all for the answer is an upright line.
-        reach = 1.05 * table[["concept", "value"]].abs().max().max()
-        panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        panel.set_xlabel("gained for the concept (nats)")
-        panel.set_ylabel(f"gained for the answer {table.answer.iloc[0]} (nats)")
-        shown.legend([key(form_title(form), look, linestyle=look.line) for form, look in looks.items()])
-        shown.caption("A line for each steer; dotted: as much for either.")
+    forms, looks = sorted(set(table.form), key=form_order), method_looks(table.method)
+    # On one scale, a steer that does all for the answer is an upright line.
+    reach = 1.08 * table[["concept", "value"]].abs().max().max()
+    with panels(ax, len(forms), height=0.8 + 1.9 * len(forms), sharex=True, sharey=True) as shown:
+        for panel, form in zip(shown.axes, forms, strict=True):
+            for _, rows in table.loc[table.form == form].groupby("steer", sort=False):
+                steer_line(panel, rows.concept, rows.value, looks[rows.method.iloc[0]])
+            zero_lines(panel, y=True)
+            for slope in (-1, 1):
+                panel.axline((0, 0), slope=slope, color=GREY, linewidth=0.6, linestyle=":")
+            panel.set(xlim=(-reach, reach), ylim=(-reach, reach))
+            panel.set_title(form_title(form))
+        shown.x_label("gained for the concept (nats)")
+        shown.y_label(f"gained for the answer {table.answer.iloc[0]} (nats)")
+        shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()])
+        shown.caption("A line for each method; dotted: as much for either.")
     return shown.figure

@@ -11,14 +11,24 @@ from mechsteer.store.keys import Key
 from .drawing.panels import Place, key, panels
 from .drawing.rivals import COMPARED, about_rivals, draw_rivals, rivals_table
 from .drawing.saved import steer_of
-from .drawing.steer_curves import COLUMNS, SHIFT, curve_keys, curve_table, draw_curve, property_table, shift_axis
-from .drawing.style import BLACK, GREY, LIGHT, QUANTITIES, Look
+from .drawing.steer_curves import (
+    COLUMNS,
+    SHIFT,
+    curve_keys,
+    curve_table,
+    draw_curve,
+    interval_key,
+    mark_intervals,
+    property_table,
+    shift_axis,
+)
+from .drawing.style import BLACK, LIGHT, QUANTITIES, Look
 
 NAME = "utility_curve"
 ORDER = 120
 SCOPE = "steer"
 
-PEAK, HALF = Look(BLACK, ""), Look(GREY, "", ":")
+PEAK, HALF = Look(BLACK, ""), Look(BLACK, "", ":")
 MARKS = {"peak": PEAK, "half_nat_negative": HALF, "half_nat_positive": HALF}
 
 
@@ -45,11 +55,11 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     with panels(ax, 2, height=4.8, ratios=(1.6, 1)) as shown:
         curve, rivals = shown.axes
         curve.axvspan(-NEAR, NEAR, color=LIGHT, linewidth=0, zorder=-1)
-        for row in table.loc[table.kind == "property"].dropna(subset="value").itertuples():
-            mark = MARKS[row.name]
-            curve.axvline(row.value, color=mark.colour, linestyle=mark.line, linewidth=0.8)
-            curve.axvspan(row.low, row.high, color=mark.colour, alpha=0.3, linewidth=0, zorder=-1)
+        found = table.loc[table.kind == "property"].dropna(subset="value")
+        for row in found.itertuples():
+            curve.axvline(row.value, color=BLACK, linestyle=MARKS[row.name].line, linewidth=0.8, zorder=1)
         draw_curve(curve, table.loc[table["quantity"] == "utility"], look)
+        mark_intervals(curve, found.value, found.low, found.high)
         curve.set_ylabel("utility log-odds (nats)")
         shift_axis(curve, table)
         curve.set_xlabel(SHIFT)
@@ -59,12 +69,13 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 *curve_keys(look, "eq. 17"),
                 key("peak", PEAK, line=True),
                 key("half a nat lost", HALF, line=True),
+                *[interval_key("their 95 %")] * len(found[:1]),
                 Patch(facecolor=LIGHT, label=f"within {NEAR:g} of zero"),
             ]
         )
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "(a) Mean of pairs with 95 %; shades around the peak and where half a nat is lost are their intervals.",
+            "(a) Mean of pairs with 95 %; bars at the foot are the intervals of the peak and of where half a nat is lost.",
             about_rivals(table, "eq. 17"),
         )
     return shown.figure

@@ -33,6 +33,8 @@ SIDE_BY_SIDE = 1.75
 """Inches of each panel that panels one below the other need to stand side by side."""
 LEGEND = 0.6
 """Inches of a sheet's height that a legend and the words of an axis take, about."""
+TALLEST = 8.0
+"""Inches of a sheet's height at most: of the nine that a page has for text, a caption takes the last."""
 ASINH = "Where ticks are not evenly spaced, the scale is linear around zero and logarithmic beyond (asinh)."
 
 _width: ContextVar[float] = ContextVar("width", default=COLUMN)
@@ -63,11 +65,27 @@ class Panels:
             self.figure.set_label(" ".join(filter(None, sentences)))
 
     def x_label(self, words: str) -> None:
-        """Of the axis that panels share: under each panel that has no other below it."""
-        for panel in self.axes if self.is_whole else self.axes[-1:]:
+        """Of the axis that panels share: under each panel that has no other below it, in two lines where one is too wide."""
+        if not self.is_whole:
+            self.axes[-1].set_xlabel(words)
+            return
+        renderer = cast(FigureCanvasAgg, self.figure.canvas).get_renderer()
+        for panel in self.axes:
             place = panel.get_subplotspec()
-            if not self.is_whole or place is None or place.is_last_row():
-                panel.set_xlabel(words)
+            if place is None or place.is_last_row():
+                label = panel.xaxis.label
+                label.set_text(words)
+                columns = 1 if place is None else place.get_gridspec().ncols
+                if label.get_window_extent(renderer).width > 0.9 * self.figure.bbox.width / columns:
+                    label.set_text(_in_two_lines(words))
+
+    def y_label(self, words: str) -> None:
+        """Of the axis that panels share: once, beside them all."""
+        if self.is_whole:
+            self.figure.supylabel(words, y=0.5 + LEGEND / 2 / self.figure.get_figheight())
+        else:
+            for panel in self.axes:
+                panel.set_ylabel(words)
 
     def legend(self, handles: Sequence[Artist]) -> None:
         """Under the panels, in as few rows as their width allows; on the caller's axes, in the first of them."""
@@ -123,10 +141,16 @@ def _own(
     if not stacked and columns == 1 and rows > 1 and width >= SIDE_BY_SIDE * rows:
         height = LEGEND + (height - LEGEND) * max(ratios) / sum(ratios)
         rows, columns, ratios = 1, rows, [1.0]
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, min(height, TALLEST)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False, height_ratios=ratios, **shared)
     return Panels(figure, tuple(grid.ravel()), True)
+
+
+def _in_two_lines(words: str) -> str:
+    spaces = [at for at, sign in enumerate(words) if sign == " "]
+    middle = min(spaces, key=lambda at: abs(at - len(words) / 2))
+    return f"{words[:middle]}\n{words[middle + 1 :]}"
 
 
 def _letter(axes: Sequence[Axes]) -> None:
@@ -147,7 +171,7 @@ def key(label: str, look: Look, *, line: bool = False, **settings) -> Line2D:
 def steer_line(ax: Axes, x, y, look: Look) -> None:
     """One steer among many: thin and see-through, where their lines cross."""
     ax.plot(
-        x, y, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2, linewidth=0.8, alpha=0.7
+        x, y, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2.6, linewidth=0.8, alpha=0.8
     )  # fmt: skip
 
 

@@ -44,7 +44,9 @@ def claims(study: Study) -> pd.DataFrame:
         claim.to_dict() | {"name": claim.name, "subject": str(claim.key), "key": claim.key} for claim in study.claims
     ]
     numbers = ["estimate", "low", "high", "p_value"]
-    words = ["claim", "part", *COLUMNS, "against", "unit", "control", "outcome", "because", "name", "subject", "key"]
+    words = [
+        "claim", "part", *COLUMNS, "against", "unit", "control", "outcome", "because", "is_check", "name", "subject", "key",
+    ]  # fmt: skip
     table = pd.DataFrame(rows, columns=[*words, *numbers])
     table[numbers] = table[numbers].astype(np.float64)
     return table.rename(columns={"estimate": "value"})

@@ -5,6 +5,7 @@ It is read off the sweep, between multipliers on a straight line.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ SHIFT = r"relative shift $\|\mathrm{shift}\|/\|h\|$, with the sign of $m$"
 """The axis's label."""
 POINTS_PER_STEP = 10
 """Of the curve, between two multipliers that were swept."""
+FOOT = 0.14
+"""Of a panel's height, below its curve, for bars along x."""
 HELD_OUT = "_"
 """A dash under the points: seen as far as a prediction was not met."""
 
@@ -82,17 +85,20 @@ def curve_keys(look: Look, equation: str) -> list[Line2D]:
     ]
 
 
-def mark_intervals(ax: Axes, low: Iterable[float], high: Iterable[float]) -> None:
-    """Where something lies along x, as bars at the foot of the panel, in turn a little higher so that none hides another."""
-    for index, ends in enumerate(zip(low, high, strict=True)):
-        ax.plot(
-            ends,
-            [0.015 + 0.03 * (index % 2)] * 2,
-            color=BLACK,
-            linewidth=2.5,
-            transform=ax.get_xaxis_transform(),
-            solid_capstyle="butt",
-        )
+def mark_intervals(ax: Axes, value: Iterable[float], low: Iterable[float], high: Iterable[float]) -> None:
+    """Where something lies along x, below all that is drawn: a diamond in a bar from `low` to `high`, each beside the last."""
+    least, most = ax.get_ylim()
+    ax.set_ylim(least - FOOT * (most - least), most)
+    for index, (at, *ends) in enumerate(zip(value, low, high, strict=True)):
+        settings: dict[str, Any] = {"color": BLACK, "transform": ax.get_xaxis_transform(), "zorder": 3}
+        height = (0.25 + 0.4 * (index % 2)) * FOOT
+        ax.plot(ends, [height] * 2, "|-", linewidth=0.9, markersize=4, **settings)
+        ax.plot(at, height, "D", markersize=2.4, **settings)
+
+
+def interval_key(label: str) -> Line2D:
+    """What the bars of `mark_intervals` mean."""
+    return key(label, Look(BLACK, "D"), linestyle="-", linewidth=0.9, markersize=2.4)
 
 
 def shift_axis(ax: Axes, table: pd.DataFrame) -> None:
