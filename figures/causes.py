@@ -75,7 +75,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         scores.set_ylim(-0.6, len(predictors) - 0.4)
         scores.set_xlabel("rank correlation with incoherence (95 %)")
         zero_lines(scores)
-        handles = [key(SHORT.get(family, family), look) for family, look in looks.items()]
+        handles = [key(SHORT.get(str(family), str(family)), look) for family, look in looks.items()]
         handles += [
             key("(b) as they are", PLAIN, linestyle="-"),
             key("(b) given Fisher", GIVEN, linestyle="-"),
