@@ -92,6 +92,9 @@ def test_a_few_answers_or_groups_that_say_little_are_no_fault():
     grouped = ms.load_pairs([{**vars(pair), "group": n % 9, "theme": n % 8} for n, pair in enumerate(good())])
     assert not grouped.group_columns, "the group in use is as good"
     assert of_rows(good(), topic=lambda n: "all", theme=lambda n: n % 8).group_columns == ("theme",)
+    after_a_sign = changed(good(), lambda n, pair: {"query": f"It is day {n}.", "positive": pair.positive.strip()})
+    assert "spaces" in kinds(after_a_sign)
+    assert "spaces" not in kinds(changed(good(), lambda n, _: {"query": f"Day {n}:"}))
     assert "spaces" not in kinds(
         changed(good(), lambda n, _: {"query": f"第{n}日", "positive": f"很好{n}", "negative": f"很坏{n}"})
     )

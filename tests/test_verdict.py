@@ -148,14 +148,14 @@ def test_what_did_not_work_has_a_command_that_parses(name, told):
 
 
 @pytest.mark.parametrize(("lost", "said"), [
-    (STORIES["neutral text breaks half way"].lost, "0.07 nats of utility are lost"),
-    (lambda m: 0.8 * (m / 6) ** 4 - 0.3 * (m / 6) ** 2, "0.026 nats of utility are gained"),
+    (STORIES["neutral text breaks half way"].lost, "nats of utility are lost"),
+    (lambda m: 0.8 * (m / 6) ** 4 - 0.3 * (m / 6) ** 2, "nats of utility are gained"),
 ])  # fmt: skip
 def test_texts_that_get_worse_where_utility_rises_are_not_told_to_lose_less_than_nothing(lost, said, tmp_path):
     story = replace(STORIES["neutral text breaks half way"], lost=lost)
     (verdict,) = verdicts_of(Study.load(stories.write(tmp_path / "told", story)))
     (worse,) = (reason.told for reason in verdict.reasons if reason.name == "text invalid at moderate m")
-    assert said in worse
+    assert said in worse and "where -" not in worse
 
 
 def test_the_next_command_is_one_that_can_be_run(told, mechsteer):

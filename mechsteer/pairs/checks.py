@@ -232,7 +232,7 @@ def _first_word(text: str) -> str:
 
 
 def _is_glued(pair: PolarityPair) -> bool:
-    """Whether a word of a query runs into its completion's."""
+    """Whether a query runs into its completion."""
     return any(_runs_on(*both) for both in _sides(pair))
 
 
@@ -242,7 +242,8 @@ def _sides(pair: PolarityPair) -> Iterator[tuple[str, str]]:
 
 
 def _runs_on(query: str, completion: str) -> bool:
-    return _is_word(query[-1:]) and _is_word(completion[0])
+    """A word after another, or after a sign that a space follows."""
+    return (_is_word(query[-1:]) or query.endswith(tuple(".,;:!?"))) and _is_word(completion[0])
 
 
 def _is_word(letter: str) -> bool:
