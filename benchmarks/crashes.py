@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -128,9 +128,11 @@ def run_whole(folder: Path, command: tuple[str, ...]) -> float:
     return time.perf_counter() - began
 
 
-def kill_after(folder: Path, command: tuple[str, ...], seconds: float) -> str:
-    """Kill the command at that moment; the stage that it had told of last, or "" if it had ended by then."""
+def kill_after(folder: Path, command: tuple[str, ...], seconds: float, since: Callable[[], bool] = lambda: True) -> str:
+    """Kill the command so long after something holds; the stage that it had told of last, or "" if it had ended by then."""
     process = start(folder, command)
+    while process.is_alive() and not since():
+        time.sleep(0.1)
     process.join(seconds)
     if not process.is_alive():
         return ""
@@ -255,9 +257,9 @@ def campaign(
         (place / "plan.toml").write_text(plan_of(model, pairs))
         seconds, expected = undisturbed(place, CAMPAIGN)
         if kills:
-            kill_again_and_again(place / "killed", kills, rng, run_whole(place / "whole", CAMPAIGN), seconds)
+            hit = kill_again_and_again(place / "killed", kills, rng, seconds)
             wrong.append(wrong_in(place / "killed", ended(start(place / "killed", CAMPAIGN)), expected, keep))
-            print(f"Killed {kills} times: {wrong[-1] or 'the bytes of an undisturbed run'}.", flush=True)
+            print(f"Killed {hit} times: {wrong[-1] or 'the bytes of an undisturbed run'}.", flush=True)
         if deaths and importlib.util.find_spec("ray") is None:
             print("Ray is not installed here, so none of its workers is killed: see `make cluster`.")
         elif deaths:
@@ -273,15 +275,17 @@ def plan_of(model: str, pairs: str) -> str:
     return PLAN.format(model=json.dumps(paths[0]), pairs=json.dumps(paths[1]))
 
 
-def kill_again_and_again(folder: Path, kills: int, rng: random.Random, repeated: float, seconds: float) -> None:
-    """The kills are spread over the work: each run may go on for what a repeated command needs, and a share of the whole."""
-    stages: list[str] = []
-    while len(stages) < kills:
-        moment = rng.uniform(0, repeated + 3 * seconds / kills)
-        if stage := kill_after(folder, CAMPAIGN, moment):
+def kill_again_and_again(folder: Path, kills: int, rng: random.Random, seconds: float) -> int:
+    """How many kills hit it. They are spread over the cells, however fast these are done: each waits until its share of them is
+    there, and a part of a cell's time; where more is there already, it falls into what a repeated command looks through."""
+    n_cells, stages = len(read_plan(folder.parent / "plan.toml").cells), []
+    for number in range(kills):
+        share, moment = number * n_cells // kills, rng.uniform(0, seconds / n_cells)
+        if stage := kill_after(folder, CAMPAIGN, moment, lambda share=share: n_done(folder) >= share):
             stages.append(stage)
-            print(f"Kill {len(stages)}, after {moment:.1f} s, at {stage}: {n_done(folder)} cells are done.", flush=True)
+            print(f"Kill {len(stages)}, at {stage}: {n_done(folder)} cells are done.", flush=True)
     tell(stages)
+    return len(stages)
 
 
 def kill_workers(folder: Path, deaths: int, rng: random.Random, seconds: float) -> BaseProcess:
