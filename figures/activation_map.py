@@ -16,6 +16,7 @@ NAME = "activation_map"
 ORDER = 80
 
 SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
+START = Look(BLACK, "s")
 N_PATHS = 6
 """Tokens whose way is drawn; more cross too often to be followed. The places of all are points."""
 
@@ -26,7 +27,7 @@ def numbers(study: Study) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """Two panels, a direction each; a path begins at a ring, and each point on it is a multiplier further out."""
+    """Two panels, a direction each; a path begins at a white square, and each point on it is a multiplier further out."""
     table = numbers(study)
     if table is None:
         return None
@@ -52,7 +53,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             [
                 key("unsteered tokens", Look(LIGHT, "o")),
                 key("a steered token", Look(to_hex(SHADES(0.5)), "o")),
-                key("a path begins", Look(BLACK, "o"), fillstyle="none", markeredgewidth=0.7),
+                key("a path begins", START, markerfacecolor="white", markersize=4.5, markeredgewidth=0.9),
             ]
         )
         n_tokens = paths.token.nunique()
@@ -66,7 +67,11 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 
 def _draw_path(ax: Axes, path: pd.DataFrame, colours: ScalarMappable) -> None:
     ax.plot(path.x, path.y, color=BLACK, linewidth=0.6)
-    ax.plot(path.x.iloc[0], path.y.iloc[0], "o", fillstyle="none", color=BLACK, markersize=4, markeredgewidth=0.7)
+    # On top of all points: many paths come back to where another begins.
+    ax.plot(
+        path.x.iloc[0], path.y.iloc[0], START.marker, color=START.colour, markerfacecolor="white", markersize=4.5,
+        markeredgewidth=0.9, zorder=4,
+    )  # fmt: skip
     steered = path.iloc[1:]
     ax.scatter(
         steered.x,

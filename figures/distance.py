@@ -15,9 +15,10 @@ ORDER = 180
 SCOPE = "steer"
 
 DISTANCES = {
-    "neighbours": "to neighbours (Euclidean)",
-    "subspace": "to subspace (Euclidean)",
+    "neighbours": "to neighbours (units of $h$)",
+    "subspace": "to subspace (units of $h$)",
     "gaussian": "from Gaussian's centre (s.d.)",
+    "tangent": "off the tangent (units of $h$)",
 }
 
 
@@ -55,7 +56,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 %; Euclidean distances "
-            "are in the space of the activations of each layer.",
+            "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 %: Euclidean, in units of "
+            "the activations h of each layer, or in standard deviations (s.d.) of a Gaussian.",
         )
     return shown.figure

@@ -43,15 +43,16 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         return None
     asking = table.iloc[0] if "asking" in table else None
     forms, looks = list(dict.fromkeys(table.form)), method_looks(table.method)
-    with panels(ax, len(forms), 2, height=0.8 + 1.35 * len(forms), sharex=True, sharey="col") as shown:
+    with panels(ax, len(forms), 2, height=0.8 + 1.45 * len(forms), sharex=True, sharey="col") as shown:
         for row, form in enumerate(forms):
             gain, shift = shown.axes[2 * row : 2 * row + 2]
             _draw_form(gain, shift, table.loc[table.form == form], looks)
-            gain.set_title(form_title(form))
-            gain.set_ylabel("gained (nats)")
+            for panel in (gain, shift):
+                panel.set_title(form_title(form))
+            gain.set_ylabel("preference gained (nats)")
             if asking is not None:
                 gain.axhline(asking.asking, color=GREY, linestyle=ASKING, linewidth=0.9, zorder=1)
-            shift.set_ylabel(r"$\|\mathrm{shift}\|/\|h\|$")
+            shift.set_ylabel("relative shift")
         shown.x_label("utility lost (nats)")
         handles = [key(method, look, linestyle=look.line) for method, look in looks.items()]
         if asking is not None:
@@ -60,7 +61,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         shown.caption(
-            f"Left: preference gained, mean of both directions, with 95 % over {over}. Right: the relative shift it takes.",
+            f"Left: preference gained, mean of both directions, with 95 % over {over}.",
+            "Right: the relative shift ‖shift‖/‖h‖ that it takes.",
             ""
             if asking is None
             else f"Asking for the concept in words loses {asking.asking_loses:.2g} nats of utility.",

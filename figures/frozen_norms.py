@@ -44,11 +44,8 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 color=FROZEN.colour,
                 linewidth=0.7,
             )
-            means = rows[["value", "frozen"]]
-            wide_axis(panel.yaxis, 1.0, means)
-            # Some intervals beyond the useful range are wider than all means.
-            least, most = means.min().min(), means.max().max()
-            panel.set_ylim(least - 0.1 * (most - least), most + 0.1 * (most - least))
+            ends = [rows.value + rows[end] for end in ("change_low", "change_high")]
+            wide_axis(panel.yaxis, 1.0, [rows.value, rows.frozen, *ends])
             panel.set_ylabel(f"change of {name} (nats)")
             zero_lines(panel, y=True)
         shown.x_label("multiplier, as a share of the useful range")

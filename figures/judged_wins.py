@@ -3,30 +3,32 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analyses.evidence.comparison import ONE_SEED
 from analyses.studies.finished import Study
 from mechsteer.families import form_title
 
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, zero_lines
-from .drawing.saved import claims
+from .drawing.saved import claims, saved
 from .drawing.style import OUTCOMES, form_order
-from .split_wins import WORDS
 
 NAME = "judged_wins"
 ORDER = 101
 
+WORDS = {"supported": "SPLIT scores more", "refuted": "SPLIT scores less", "inconclusive": "inconclusive"}
+
 
 def numbers(study: Study) -> pd.DataFrame | None:
     """A row for each place, form and rival, as claimed: SPLIT's harmonic mean less the rival's."""
-    rows = claims(study)
+    rows, frontier = claims(study), saved(study, "frontier")
     rows = rows.loc[rows.claim == "judged_wins"]
-    if rows.empty:
+    if rows.empty or frontier is None:
         return None
     order = rows.form.map(form_order)
-    rows = rows.assign(order=order).sort_values(
+    rows = rows.assign(order=order, n_seeds=frontier.n_seeds.max()).sort_values(
         ["part", "order"], ascending=[False, True], kind="stable", ignore_index=True
     )
-    return rows.loc[:, ["part", "form", "against", "value", "low", "high", "unit", "outcome"]]
+    return rows.loc[:, ["part", "form", "against", "value", "low", "high", "unit", "n_seeds", "outcome"]]
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
@@ -42,8 +44,14 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         ]
         forest(panel, table, labels, [OUTCOMES[outcome] for outcome in table.outcome])
         zero_lines(panel)
-        panel.set_xlabel("SPLIT's harmonic mean less the rival's")
+        panel.set_xlabel("SPLIT's score less the rival's (of 1)")
         found = [name for name in OUTCOMES if name in set(table.outcome)]
         shown.legend([key(WORDS[name], OUTCOMES[name], linestyle="-") for name in found])
-        shown.caption("With 95 % over queries and seeds; outcomes are corrected for how many tests a study has.")
+        seeds = int(table.n_seeds.max())
+        over = "queries" if seeds == 1 else f"queries and {seeds} seeds"
+        shown.caption(
+            "A score is the harmonic mean of a judge's aspects.",
+            f"With 95 % over {over}; outcomes are corrected for how many tests a study has.",
+            ONE_SEED.strip() if seeds == 1 else "",
+        )
     return shown.figure

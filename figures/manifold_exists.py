@@ -84,7 +84,8 @@ def _draw_within(ax: Axes, table: pd.DataFrame) -> None:
     for name, rows in table.groupby("points", sort=False):
         look = LOOKS[name]
         ax.fill_between(rows.distance, rows.low, rows.high, color=look.colour, alpha=0.15, linewidth=0)
-        ax.plot(rows.distance, rows.value, color=look.colour, linestyle=look.line)
+        # The marker that the other panels show, now and then.
+        ax.plot(rows.distance, rows.value, look.marker, color=look.colour, linestyle=look.line, markevery=(5, 22))
     ax.set_xlim(left=0)
     ax.set_xlabel("distance ε to learnt tokens (of their spread)")
     ax.set_ylabel("share of tokens within ε")

@@ -41,7 +41,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel.set_ylabel("largest difference (logits)")
         shown.legend(
             [
-                *(key(form_title(form), looks[form]) for form in table.form.unique()),
+                *(key(form_title(form), look) for form, look in looks.items()),
                 key("edit of opposite sign", Look(GREY, "o"), fillstyle="none"),
                 key(f"allowed: {table.tolerance.max():g} of the change", Look(GREY, "", ":"), line=True),
             ]

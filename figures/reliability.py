@@ -37,13 +37,14 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     if table is None:
         return None
     groups = list(table.groupby(["judge", "aspect"], sort=False))
-    with panels(ax, len(groups), height=0.9 + 1.2 * len(groups), sharex=True) as shown:
+    with panels(ax, len(groups), height=0.9 + 1.3 * len(groups), sharex=True) as shown:
         for panel, (_, rows) in zip(shown.axes, groups, strict=True):
             for name, look in LOOKS.items():
                 own = rows.loc[rows.quantity == name].dropna(subset=["value"])
                 with_intervals(panel, own.multiplier, own, look, linestyle=look.line)
             panel.set_ylim(-0.03, 1.03)
-            panel.set_ylabel(f"{rows.judge.iloc[0]},\n{rows.aspect.iloc[0]}")
+            panel.set_title(f"{rows.judge.iloc[0]}: {rows.aspect.iloc[0]}")
+            panel.set_ylabel("share of texts")
             zero_lines(panel)
         shown.x_label("multiplier $m$")
         shown.legend([key(name, look, linestyle=look.line) for name, look in LOOKS.items()])

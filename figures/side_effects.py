@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from analyses.studies.finished import Study
 from mechsteer.measuring.useful import USEFUL
 
-from .drawing.panels import Place, key, panels
+from .drawing.panels import Place, key, panels, zero_lines
 from .drawing.saved import saved
 from .drawing.style import shades
 
@@ -43,7 +43,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         panel.set_xticks(layers[:: int(np.ceil(len(layers) / 12))])
         panel.set_xlabel(f"layer steered, at {own.place.iloc[0]}")
         panel.set_ylabel("preference moved (nats)")
-        panel.set_ylim(bottom=0)
+        zero_lines(panel, x=False, y=True)
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
             f"DiffMean where {USEFUL:g} nats of utility are lost, mean size over both directions, {table.n_pairs.max()} pairs of "

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analyses.evidence.comparison import ONE_SEED
 from analyses.studies.finished import Study
 from mechsteer.families import form_title
 
@@ -45,6 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         found = [name for name in OUTCOMES if name in set(table.outcome)]
         shown.legend([key(WORDS[name], OUTCOMES[name], linestyle="-") for name in found])
         shown.caption(
-            f"Means over losses up to half a nat, with 95 % over {over}; outcomes are corrected for how many tests a study has."
+            f"Means over losses up to half a nat, with 95 % over {over}; outcomes are corrected for how many tests a study has.",
+            ONE_SEED.strip() if seeds == 1 else "",
         )
     return shown.figure

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
+from .distance import DISTANCES
 from .drawing.panels import Place, key, panels, wide_axis
 from .drawing.saved import of_steer
 from .drawing.style import GREY, SHADES, Look
@@ -20,12 +21,6 @@ NAME = "utility_distance"
 ORDER = 190
 SCOPE = "steer"
 
-DISTANCES = {
-    "neighbours": "to neighbours",
-    "subspace": "to subspace",
-    "gaussian": "from Gaussian's centre",
-    "tangent": "off the tangent",
-}
 SIGNS = {1: ("^", "$m > 0$"), -1: ("v", "$m < 0$")}
 
 
@@ -70,7 +65,8 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         layer = int(table.layer.dropna().iloc[0])
         shown.caption(
             f"{points.subject.iloc[0]}.",
-            f"By how much distance grows at layer {layer}: Euclidean, or from the Gaussian's centre in standard deviations.",
+            f"By how much distance grows at layer {layer}: Euclidean, in units of the activations h, or in standard deviations "
+            "(s.d.) of a Gaussian.",
             f"Rank correlations within one multiplier: {', '.join(told)}.",
         )
     return shown.figure

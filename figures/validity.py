@@ -97,7 +97,7 @@ def _draw_concept(ax: Axes, table: pd.DataFrame) -> None:
     ax.hlines(table.positive, table.preference_low, table.preference_high, color=look.colour, linewidth=0.7)
     ax.set_ylim(-0.04, 1.04)
     ax.set_xlabel("preference log-odds (nats)")
-    ax.set_ylabel(f"answers of positive {table.concept.iloc[0]}")
+    ax.set_ylabel(f"share with positive {table.concept.iloc[0]}")
 
 
 def _share(table: pd.DataFrame, name: str) -> pd.DataFrame:

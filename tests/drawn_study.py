@@ -219,7 +219,7 @@ def _tables_of_the_study() -> dict[str, pd.DataFrame]:
     asked = _rows("side text gained lost", [("negative", "no {query}", 3.0, 0.2), ("positive", "yes {query}", 5.0, 0.4),
                                             ("both", "", 4.0, 0.3)])  # fmt: skip
     by_layer = _rows("layer measured_on multiplier", product(range(3), ("garden/calm", "garden/old"), (-2.0, 2.0)))
-    by_layer = by_layer.assign(preference_change=by_layer.multiplier * (by_layer.layer + 1) / 4, utility_change=-0.3)
+    by_layer = by_layer.assign(preference_change=by_layer.multiplier * by_layer.layer / 4, utility_change=-0.3)
     by_layer = by_layer.assign(place="resid_post", useful_gain=4.0 - by_layer.layer, n_pairs=32)
     directions = _rows("family direction incoherence", (
         (f"family {index % 9}", index, rng.uniform()) for index in range(60)))  # fmt: skip

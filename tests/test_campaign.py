@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -25,6 +26,8 @@ from analyses.studies.study import run
 from analyses.units.costs import BESIDES, PASSES
 from analyses.units.steers import Imported, PairSet
 from figures.__main__ import write as draw
+from figures.campaigns import forest, heat_map
+from figures.drawing.panels import TALLEST
 from figures.page.campaign import render
 from mechsteer.store.store import Store
 from mechsteer.store.units import Unit
@@ -235,9 +238,27 @@ def test_the_heat_map_and_a_forest_of_each_claim_are_drawn_from_their_numbers(tm
     numbers = pd.read_csv(tmp_path / "drawn/figures/heat_map.csv")
     outcomes = numbers[["supported", "refuted", "inconclusive"]]
     assert outcomes.to_numpy().sum() == len(campaign.claims)
-    forest = pd.read_csv(tmp_path / "drawn/figures/forest-split_wins.csv")
-    assert set(numbers.plan) == set(forest.plan) == set(campaign.claims.plan) == {campaign.said["plan"]}
-    assert (forest.row == "cell").sum() == (campaign.claims.name == "split_wins").sum() and len(saved) == 12
+    rows = pd.read_csv(tmp_path / "drawn/figures/forest-split_wins.csv")
+    assert set(numbers.plan) == set(rows.plan) == set(campaign.claims.plan) == {campaign.said["plan"]}
+    assert (rows.row == "cell").sum() == (campaign.claims.name == "split_wins").sum() and len(saved) == 12
+
+
+@pytest.mark.parametrize("module", [forest, heat_map], ids=["forest", "heat map"])
+def test_a_campaigns_figure_of_many_rows_stands_on_a_page_and_no_words_lie_on_others(module, tmp_path, monkeypatch):
+    campaign = write(tmp_path / "drawn", 2, 2)
+    table = module.numbers(campaign)
+    models = [f"a model {number}" for number in range(100)]
+    many = (
+        pd.concat([table.assign(model=model) for model in models])
+        if "model" in table
+        else table.sample(100, replace=True)
+    )
+    monkeypatch.setattr(module, "numbers", lambda *_: many.reset_index(drop=True))
+    figure = module.draw(campaign)
+    figure.canvas.draw()
+    labels = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert len(labels) >= 100 and figure.get_figheight() <= TALLEST
+    assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(labels))
 
 
 @pytest.mark.slow

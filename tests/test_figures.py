@@ -1,29 +1,35 @@
 """Figures of a small study that is made here: what they show, where it comes from, and how it is written."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from drawn_study import CURVES, JUDGED, LINES, PAIRS, SHIFT_PER_UNIT, M, write
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 import mechsteer as ms
 from analyses.claims import CLAIMS
+from analyses.evidence.comparison import ONE_SEED
 from analyses.studies.finished import Study
 from analyses.studies.widths import VENUES
 from figures import all_figures, draw_all, draw_one, frontier, gallery, plot, preference_curve
 from figures.__main__ import app
 from figures.drawing import style
 from figures.drawing.captions import TEX, caption_of, write_caption
-from figures.drawing.panels import panels, sheets, wide_axis
+from figures.drawing.panels import TALLEST, panels, sheets, wide_axis
 from mechsteer import InputError
 from mechsteer.families import FORMS
 from mechsteer.methods.learning import methods
@@ -35,6 +41,8 @@ WITHOUT_A_CLAIM = {"activation_map"}
 """Analyses for looking at."""
 AS_FILES = ("claims", "utility_distance")
 """Between them they have every font, and marks that are pixels in a PDF."""
+PURE = ("share", "ratio", "correlation", "R²", "multiplier", "relative shift", "layer", "dimensions")
+"""What an axis says whose numbers have no unit."""
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +92,64 @@ def test_a_figure_shows_nothing_but_the_numbers_beside_it(name, study, drawn, tm
 def test_a_figure_is_as_wide_as_a_venue_sets_its_lines_and_no_words_are_cut_or_lie_on_others(name, width, study):
     with sheets(width):
         figure = MODULES[name].draw(study)
-    assert figure.get_figwidth() == VENUES[width]
+    assert figure.get_figwidth() == VENUES[width] and figure.get_figheight() <= TALLEST
     with style.style():
         figure.canvas.draw()
         # A second time: the first has found out how wide words are, as it does when a file is written.
         figure.canvas.draw()
         boxes, sheet = list(words_of(figure, figure.canvas.get_renderer())), figure.bbox.padded(1)
+        places = [ax.get_position().extents for ax in figure.axes]
+        figure.canvas.draw()
+    assert all(
+        ax.get_position().extents == pytest.approx(was, abs=0.01) for ax, was in zip(figure.axes, places, strict=True)
+    )
     assert all(sheet.x0 <= box.x0 and sheet.y0 <= box.y0 and box.x1 <= sheet.x1 and box.y1 <= sheet.y1 for box in boxes)
     for box, other in combinations(boxes, 2):
         common = Bbox.intersection(box, other)
         assert common is None or min(common.width, common.height) < 1
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_an_axis_with_numbers_says_their_unit_or_that_they_have_none(name, drawn):
+    figure = drawn(name)[0]
+    for ax in figure.axes:
+        for axis, shared in ((ax.xaxis, ""), (ax.yaxis, figure.get_supylabel())):
+            if ax.axison and has_numbers(axis):
+                said = axis.label.get_text() or shared or ax._left_title.get_text()
+                assert re.search(r"\(.+\)|nats", said) or any(word in said for word in PURE), (name, said)
+
+
+def has_numbers(axis: Axis) -> bool:
+    words = [
+        re.sub(r"\$|\\mathdefault|[{}^]", "", label.get_text())
+        for label in axis.get_ticklabels()
+        if label.get_visible()
+    ]
+    return any(re.fullmatch(r"[−\d.-]+", word) for word in words)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_marker_is_cut_by_the_edge_of_its_panel(name, drawn):
+    for ax in drawn(name)[0].axes:
+        for line in ax.lines:
+            if line.get_clip_on() and line.get_marker() not in ("", "None", "_", "|") and len(line.get_xdata()):
+                assert not cut(line, ax), (name, line.get_marker())
+
+
+def cut(line: Line2D, ax: Axes) -> bool:
+    """Whether part of a marker whose middle is seen lies outside."""
+    at = line.get_transform().transform(line.get_xydata())
+    first, step = line.get_markevery() or (0, 1)
+    at = at[first::step]
+    half, box = line.get_markersize() / 2 * ax.figure.dpi / 72, ax.bbox
+    is_seen = ((at >= box.min - 0.5) & (at <= box.max + 0.5)).all(axis=1)
+    return bool(((at < box.min + half - 0.5) | (at > box.max - half + 0.5)).any(axis=1)[is_seen].any())
+
+
 def words_of(figure: Figure, renderer):
     """Where the legend's words, titles, labels of axes, notes and numbers at ticks stand."""
+    if figure._supylabel is not None:
+        yield figure._supylabel.get_window_extent(renderer)
     for legend in figure.legends:
         yield from (text.get_window_extent(renderer) for text in legend.get_texts())
     for ax in figure.axes:
@@ -187,8 +239,19 @@ def test_no_two_of_a_family_are_told_apart_by_colour_alone(looks):
 
 def test_a_colour_has_one_meaning_over_all_figures():
     families = (style.QUANTITIES, style.OUTCOMES, style.form_looks(FORMS.members()), style.method_looks(methods()))
-    colours = [look.colour for looks in families for look in looks.values()]
-    assert len(set(colours)) == len(colours)
+    colours = [lab(look.colour) for looks in families for look in looks.values()]
+    assert all(np.linalg.norm(colour - other) > 20 for colour, other in combinations(colours, 2))
+    shades = [lab(look.colour) for look in style.shades(range(9)).values()]
+    assert all(np.linalg.norm(shade - colour) > 20 for shade in shades for colour in colours)
+
+
+def lab(colour: str) -> np.ndarray:
+    """CIE L*a*b* under D65, in which a distance of about two is just seen."""
+    given = np.array(to_rgb(colour))
+    linear = np.where(given <= 0.04045, given / 12.92, ((given + 0.055) / 1.055) ** 2.4)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    x, y, z = (np.cbrt(part) if part > 0.008856 else 7.787 * part + 16 / 116 for part in xyz / (0.9505, 1.0, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def test_shades_grow_lighter_in_grey():
@@ -253,6 +316,38 @@ def test_what_steering_adds_is_zero_where_nothing_is_steered(study):
         table = MODULES[name].numbers(study)
         zero = table[table.multiplier == 0].select_dtypes("float")
         assert len(zero) and (zero == 0).all(axis=None)
+
+
+def test_the_claims_of_a_steer_stand_on_a_page_without_checks_and_comparisons_and_say_how_many_are_left_out(
+    study, tmp_path
+):
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    claims = json.loads((folder / "claims.json").read_text())
+    control = next(claim for claim in claims if claim["claim"] == "control")
+    further = [control | {"claim": "linear_region", "part": f"part {index}"} for index in range(80)]
+    checks = [control | {"claim": "transfer", "part": "growth", "is_check": True}]
+    (folder / "claims.json").write_text(json.dumps([*claims, *checks, *further]))
+    many = Study.load(folder)
+    table, figure = MODULES["claims"].numbers(many), MODULES["claims"].draw(many)
+    of_first = [claim for claim in many.claims if claim.key != JUDGED[1] and not claim.is_check]
+    shown = [claim for claim in of_first if claim.claim not in ("split_wins", "judged_wins")]
+    assert len(shown) == len(table) + table.left_out.iloc[0] and set(table.claim) & {"measurement", "control"}
+    assert not set(table.part) & {"growth", "m = 1"} and table.left_out.iloc[0] > 0
+    assert f"{table.left_out.iloc[0]} more." in figure.get_label()
+    pixels(figure)
+    pixels(figure)
+    labels = [label.get_window_extent() for ax in figure.axes for label in ax.get_yticklabels()]
+    assert figure.get_figheight() <= TALLEST and all(label.x0 >= 0 for label in labels)
+    assert all(above.y0 > below.y0 for above, below in pairwise(labels))
+
+
+def test_one_seed_is_told_where_it_decides_nothing(study, tmp_path):
+    folder = shutil.copytree(study.folder, tmp_path / "garden")
+    table = pd.read_parquet(folder / "frontier.parquet")
+    table.assign(n_seeds=1).to_parquet(folder / "frontier.parquet")
+    for name in ("split_wins", "judged_wins"):
+        one, two = (MODULES[name].draw(some).get_label() for some in (Study.load(folder), study))
+        assert ONE_SEED.strip() in one and ONE_SEED.strip() not in two
 
 
 def test_a_split_claim_brings_its_own_outcome(study):
@@ -337,6 +432,13 @@ def test_a_gallery_shows_each_figure_of_the_first_study_that_has_it_and_says_wha
     assert all(f"![{name}]({name}.png)" in page and (tmp_path / f"both/{name}.png").is_file() for name in shown)
     page = gallery.write_gallery([lacking], tmp_path / "one").read_text()
     assert "no results for sites, two_options." in page and "![validity](validity.png)" in page
+
+
+def test_the_gallery_shows_every_figure_and_no_other():
+    folder = Path(__file__).parents[1] / "docs/gallery"
+    page = (folder / "README.md").read_text()
+    assert all(f"![{name}]({name}.png)" in page for name in FIGURES)
+    assert {path.stem for path in folder.glob("*.png")} == set(FIGURES)
 
 
 # Axes of the caller's.

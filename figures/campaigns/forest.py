@@ -9,7 +9,7 @@ from analyses.campaigns.judging import of_effect
 from mechsteer.families import form_title
 
 from ..drawing import forest as drawing
-from ..drawing.panels import Place, key, panels, zero_lines
+from ..drawing.panels import Place, key, panels, row_font, zero_lines
 from ..drawing.style import BLACK, GREY, OUTCOMES, Look
 from . import short
 
@@ -19,6 +19,8 @@ SCOPE = "claim"
 
 COMBINED, HEAD = "combined", "head"
 """Rows that are no cell's."""
+HEIGHT = 0.95
+"""Inches besides the rows."""
 
 
 def numbers(campaign: Campaign, subject: str | None = None) -> pd.DataFrame | None:
@@ -59,7 +61,7 @@ def draw(campaign: Campaign, ax: Place = None, subject: str | None = None) -> Fi
     table = numbers(campaign, subject)
     if table is None:
         return None
-    with panels(ax, height=0.95 + 0.14 * len(table)) as shown:
+    with panels(ax, height=HEIGHT + 0.14 * len(table)) as shown:
         panel = shown.axes[0]
         looks = [
             Look(BLACK, "D") if kind == COMBINED else OUTCOMES.get(str(outcome), Look(GREY, ""))
@@ -67,7 +69,7 @@ def draw(campaign: Campaign, ax: Place = None, subject: str | None = None) -> Fi
         ]
         drawing.forest(panel, table, table.label.tolist(), looks, size=3.2)
         for text, kind in zip(panel.get_yticklabels(), table.row, strict=True):
-            text.set(fontsize=6.5, fontweight="normal" if kind == "cell" else "bold")
+            text.set(fontsize=row_font(len(table), HEIGHT), fontweight="normal" if kind == "cell" else "bold")
         if np.nanmin(table[["value", "low"]]) <= 0 <= np.nanmax(table[["value", "high"]]):
             zero_lines(panel)
         panel.set_xlabel("estimate")

@@ -6,15 +6,15 @@ from matplotlib.patches import Rectangle
 
 from analyses.campaigns.campaign import Campaign
 
-from ..drawing.panels import Place, key, panels
+from ..drawing.panels import Place, key, panels, row_font
 from ..drawing.style import OUTCOMES, Look
 from . import short
 
 NAME = "heat_map"
 ORDER = 10
 
-ROW = 0.14
-"""Inches."""
+ROW, HEIGHT = 0.14, 1.9
+"""Inches of a row, and besides the rows."""
 PLACE = ["model", "concept", "condition"]
 
 
@@ -37,7 +37,7 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
     places = pd.DataFrame(table.loc[:, PLACE]).drop_duplicates().to_dict("records")
     row = {tuple(place.values()): at for at, place in enumerate(places)}
     column = {name: at for at, name in enumerate(dict.fromkeys(table["name"]))}
-    with panels(ax, height=1.9 + ROW * len(row)) as shown:
+    with panels(ax, height=HEIGHT + ROW * len(row)) as shown:
         panel = shown.axes[0]
         for said in table.to_dict("records"):
             y, left = row[tuple(said[name] for name in PLACE)], column[said["name"]] - 0.45
@@ -58,7 +58,7 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
         panel.set_xlim(-0.5, len(column) - 0.5)
         panel.set_ylim(len(row) - 0.5, -0.5)
         panel.set_xticks(range(len(column)), list(column), rotation=90, fontsize=6.5)
-        panel.set_yticks(range(len(row)), _labels(places), fontsize=6.5)
+        panel.set_yticks(range(len(row)), _labels(places), fontsize=row_font(len(row), HEIGHT))
         panel.tick_params(length=0)
         panel.grid(False)
         panel.xaxis.tick_top()

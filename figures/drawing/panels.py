@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import AutoLocator, FixedLocator
 from numpy.typing import ArrayLike
 
 from analyses.studies.widths import COLUMN, inches
@@ -123,6 +124,7 @@ def panels(
         if ax is None:
             yield (own := _own(rows, columns, height, ratios, stacked, shared))
             _letter(own.axes)
+            _settle(own.figure)
             if any("asinh" in (panel.get_xscale(), panel.get_yscale()) for panel in own.axes):
                 own.caption(str(own.figure.get_label()), ASINH)
             return
@@ -145,6 +147,15 @@ def _own(
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False, height_ratios=ratios, **shared)
     return Panels(figure, tuple(grid.ravel()), True)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out once and keep the ticks: a number more or less would change a panel's room, and that the numbers, without end."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
+        if isinstance(axis.get_major_locator(), AutoLocator):
+            axis.set_major_locator(FixedLocator(axis.get_majorticklocs()))
 
 
 def _in_two_lines(words: str) -> str:
@@ -181,6 +192,11 @@ def with_intervals(ax: Axes, x, rows: pd.DataFrame, look: Look, **settings) -> N
     shown: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": ""}
     ax.vlines(x, rows.low, rows.high, color=look.colour, linewidth=0.7)
     ax.plot(x, rows.value, **(shown | settings))
+
+
+def row_font(n_rows: int, besides: float) -> float:
+    """The size of words that stand in rows, of which a page has to hold so many, and so many inches besides."""
+    return min(6.5, 0.85 * 72 * (TALLEST - besides) / n_rows)
 
 
 def zero_lines(ax: Axes, *, x: bool = True, y: bool = False) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
-import numpy as np
-from matplotlib.colors import ListedColormap, to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from mechsteer.families import FORMS
@@ -30,13 +29,13 @@ class Look(NamedTuple):
 
 QUANTITIES = {"preference": Look("#0072B2", "o"), "utility": Look("#D55E00", "s", "--")}
 OUTCOMES = {"supported": Look("#2A8C3C", "o"), "refuted": Look("#8B0A1A", "X"), "inconclusive": Look("#949494", "D")}
-SHADES = ListedColormap(matplotlib.colormaps["cividis"](np.linspace(0.92, 0, 256)))
-"""From light to dark, and never so light that white paper hides it."""
+SHADES = LinearSegmentedColormap.from_list("olive", ("#CFC65E", "#6F7A3A", "#2E3300"))
+"""From light to dark, in a hue that nothing else has, and never so light that white paper hides it."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 
 SPARE = (
-    Look("#CC79A7", "v", (0, (3, 1, 1, 1))), Look("#7F7F00", "P", (0, (1, 1))), Look("#4B6C8B", "X", (0, (5, 2))),
+    Look("#CC79A7", "v", (0, (3, 1, 1, 1))), Look("#C8A2E8", "P", (0, (1, 1))), Look("#4B6C8B", "X", (0, (5, 2))),
     Look("#F0A58F", "<", (0, (3, 1, 1, 1, 1, 1))), Look("#5C4033", ">", (0, (1, 3))),
 )  # fmt: skip
 """For a method or form that declares no style, or that nobody here knows: nothing vanishes for want of a look."""
@@ -85,6 +84,7 @@ _SETTINGS: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
+    "figure.labelsize": 8,
     "legend.fontsize": 7.5,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
@@ -102,11 +102,12 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.1,
     "lines.markersize": 3,
     "legend.frameon": False,
-    "legend.handlelength": 1.9,
+    # Long enough for a line's dashes on both sides of its marker.
+    "legend.handlelength": 2.6,
     "legend.handletextpad": 0.5,
     "legend.columnspacing": 1.1,
-    "figure.constrained_layout.h_pad": 0.03,
-    "figure.constrained_layout.w_pad": 0.03,
+    "figure.constrained_layout.h_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.04,
     # TrueType: text stays text.
     "pdf.fonttype": 42,
 }
