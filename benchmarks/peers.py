@@ -104,10 +104,9 @@ def by_steering_vectors(row: Row, path: Path, family: str) -> Tensor:
 
 
 def by_hook(row: Row, path: Path, family: str) -> Tensor:
-    hf, handles = build_hf(family), []
-    blocks = blocks_of(hf)
+    hf = build_hf(family)
     for layer, where, shift in HELD[row.format](row, path):
-        handles += _hang(blocks[layer], where, shift, row.begin)
+        _hang(blocks_of(hf)[layer], where, shift, row.begin)
     return said(hf)
 
 
@@ -127,23 +126,26 @@ Held = tuple[int, str, Any]
 """A block, "input", "output" or "mlp", and a vector; at "mlp", the factors of a map from what the down-projection reads."""
 
 
-def _hang(block: nn.Module, where: str, shift: Any, begin: int) -> list[Any]:
+def _hang(block: nn.Module, where: str, shift: Any, begin: int) -> None:
     def shifted(value: Tensor, by: Tensor) -> Tensor:
         value = value.clone()
         value[:, begin:] += by if by.ndim == 1 else by[:, begin:]
         return value
 
+    def on_input(module: nn.Module, given: Any) -> Any:
+        return (shifted(given[0], shift), *given[1:])
+
     def on_output(module: nn.Module, given: Any, out: Any) -> Any:
         by = shift if where == "output" else read[-1] @ shift[0] @ shift[1]
         return (shifted(out[0], by), *out[1:]) if isinstance(out, tuple) else shifted(out, by)
 
-    if where == "input":
-        return [block.register_forward_pre_hook(lambda module, given: (shifted(given[0], shift), *given[1:]))]
     read: list[Tensor] = []
-    handles: list[Any] = [block.register_forward_hook(on_output)]
+    if where == "input":
+        block.register_forward_pre_hook(on_input)
+        return
+    block.register_forward_hook(on_output)
     if where == "mlp":
-        handles.append(down_projection(block).register_forward_pre_hook(lambda module, given: read.append(given[0])))
-    return handles
+        down_projection(block).register_forward_pre_hook(lambda module, given: read.append(given[0]))
 
 
 def _ours(row: Row, path: Path) -> list[Held]:

@@ -19,6 +19,7 @@ from mechsteer.families import FORMATS
 from mechsteer.formats.exporting import largest_difference
 from mechsteer.formats.gguf_files import write_gguf
 from mechsteer.formats.imported import for_study
+from mechsteer.formats.inspecting import inspect
 from mechsteer.formats.loading import check_model, tell_precision
 from mechsteer.formats.modules import module_of, sites_of_modules
 from mechsteer.formats.named import written_formats
@@ -141,9 +142,11 @@ def test_no_other_name_is_made_up(tiny, tmp_path):
 
 
 def test_inspect_says_layers_as_each_program_counts_them(guestbook, tmp_path, mechsteer):
-    def told(site: str, *more: object) -> dict:
-        path = random_intervention("vector", ms.Site.parse(site), guestbook).save(tmp_path / "a.safetensors")
-        return json.loads(mechsteer("inspect", path, "--json", *more)[1])["sites"][0]
+    path = tmp_path / "a.safetensors"
+
+    def told(site: str, n_layers: int | None = guestbook.n_layers) -> dict:
+        random_intervention("vector", ms.Site.parse(site), guestbook).save(path)
+        return inspect(path, n_layers)["sites"][0]
 
     last = guestbook.n_layers - 1
     for site, same, index, direction in (
@@ -151,10 +154,12 @@ def test_inspect_says_layers_as_each_program_counts_them(guestbook, tmp_path, me
         ("0:resid_post", "1:resid_pre", 1, None), ("0:resid_pre", None, 0, None), ("1:resid_mid", None, None, None),
         (f"{last}:resid_post", None, None, f"direction.{last}"),
     ):  # fmt: skip
-        one = told(site, "--model", "guestbook", "--device", "cpu")
+        one = told(site)
         assert (one["same_as"], one["hidden_states"], one["llama_cpp"]) == (same, index, direction), site
     # Of a file alone nobody knows whether the block is the last.
-    assert told(f"{last}:resid_post")["hidden_states"] == last + 1
+    assert told(f"{last}:resid_post", None)["hidden_states"] == last + 1
+    said = mechsteer("inspect", path, "--model", "guestbook", "--device", "cpu", "--json")[1]
+    assert json.loads(said)["sites"][0]["hidden_states"] is None
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 import typer
 
@@ -23,39 +24,47 @@ def test_every_format_is_judged_in_each_direction_that_it_has():
     assert answers == {"llama.cpp", "steering-vectors", "a hook"}
 
 
-def test_what_is_absent_fails_or_differs_is_said_and_ends_the_benchmark(tmp_path, monkeypatch, capsys):
-    row = next(row for row in interop.ROWS if row.format == "easysteer" and row.is_answer)
-    _, hook = interop.JUDGES["a hook"]
-    monkeypatch.setattr(interop, "ROWS", (row,))
+ROW = next(row for row in interop.ROWS if row.format == "easysteer" and row.is_answer)
+_, HOOK = interop.JUDGES["a hook"]
 
-    def run(judge: Callable, module: str = "torch") -> tuple[int, str]:
-        """The benchmark's code, and what its page says of the row."""
+
+def fails(*given: object) -> torch.Tensor:
+    raise KeyError("blocks")
+
+
+def test_what_is_absent_fails_or_differs_is_told_apart(tmp_path, monkeypatch, capsys):
+    family = interop.Family.opened("llama", tmp_path / "base")
+
+    def cell(judge: Callable, module: str = "torch") -> tuple[str, bool]:
         monkeypatch.setattr(interop, "JUDGES", {"a hook": (module, judge)})
-        code = 0
-        try:
-            interop.main(tmp_path / "page.md", "llama")
-        except typer.Exit as end:
-            code = end.exit_code
-        (line,) = (line for line in (tmp_path / "page.md").read_text().splitlines() if "| answer |" in line)
-        return code, line.split(" | ")[-1].removesuffix(" |")
-
-    def fails(*given: object) -> torch.Tensor:
-        raise KeyError("blocks")
+        found = interop.judged(ROW, family, tmp_path)
+        return str(found), found.is_wrong
 
     def differs(*given: object) -> torch.Tensor:
-        logits = hook(*given)
+        logits = HOOK(*given)
         logits[:, 0] += 1e-2
         return logits
 
-    code, close = run(hook)
-    assert code == 0 and float(close) < 1e-6
-    assert run(hook, "a_module_that_nobody_has") == (0, "absent")
-    assert "a hook is not installed" in capsys.readouterr().err
-    assert run(fails) == (1, "**KeyError**")
+    close, is_wrong = cell(HOOK)
+    assert float(close) < 1e-6 and not is_wrong
+    assert cell(HOOK, "a_module_that_nobody_has") == ("absent", False)
+    assert cell(fails) == ("**KeyError**", True)
     assert "easysteer out, vector of an answer by a hook in llama: KeyError: 'blocks'" in capsys.readouterr().err
-    code, far = run(differs)
-    assert code == 1 and far.startswith("**") and 1e-5 < float(far.strip("*")) < 1e-2
-    assert run(lambda *given: hook(*given) * float("nan")) == (1, "**nan**")
-    # What a program is known to lack is no failure, but is looked at each time.
+    far, is_wrong = cell(differs)
+    assert is_wrong and 1e-5 < float(far.strip("*")) < 1e-2
+    assert cell(lambda *given: HOOK(*given) * float("nan")) == ("**nan**", True)
+    # What a program is known to lack is no failure, but is tried each time.
     monkeypatch.setattr(interop, "LACKS", {("a hook", "llama", None): "it has no Llama"})
-    assert run(fails) == (0, "-") and run(hook)[0] == 0 and run(hook)[1] != "-"
+    assert cell(fails) == ("-", False) and cell(HOOK) == (close, False)
+
+
+def test_the_benchmark_fails_where_a_program_does_and_not_where_it_is_absent(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(interop, "ROWS", (ROW,))
+    monkeypatch.setattr(interop, "JUDGES", {"a hook": ("a_module_that_nobody_has", HOOK)})
+    interop.main(tmp_path / "page.md", "llama")
+    assert "| answer | absent |" in (tmp_path / "page.md").read_text()
+    assert "a hook is not installed" in capsys.readouterr().err
+    monkeypatch.setattr(interop, "JUDGES", {"a hook": ("torch", fails)})
+    with pytest.raises(typer.Exit) as end:
+        interop.main(tmp_path / "page.md", "llama")
+    assert end.value.exit_code == 1 and "| answer | **KeyError** |" in (tmp_path / "page.md").read_text()
