@@ -91,9 +91,10 @@ def run(evidence: Evidence) -> Result:
             if regions.share[0] > 0
             else f"follows {words} over no range around m = 0"
         )
+        within = f" [{interval.low:.0%}, {interval.high:.0%}]" if np.isfinite(interval.low) else ""
         because = (
-            f"Preference {followed}. That is {regions.share[0]:.0%} [{interval.low:.0%}, {interval.high:.0%}] of its span where "
-            f"at most {USEFUL:g} nats are lost; at least {LEAST_SHARE:.0%} is required."
+            f"Preference {followed}. That is {regions.share[0]:.0%}{within} of its span where at most {USEFUL:g} nats are lost; at "
+            f"least {LEAST_SHARE:.0%} is required."
         )
         allowed = (LEAST_SHARE, np.inf)
         outcome = judge(interval, allowed)

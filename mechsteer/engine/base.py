@@ -105,6 +105,6 @@ def batches_to_sweep(
 def default_batch_tokens(model: Model, *, with_gradients: bool = False) -> int:
     """Tokens in a forward, if nobody says: enough to keep the device busy, and few enough to stay small."""
     if model.device.type != "cpu":
-        return 16_384
+        return 2_048 if with_gradients else 16_384
     # Beyond this a core gets no faster, and memory grows with it; what gradients need is kept for every block.
     return max(256, (400_000 if with_gradients else 450_000) // model.d_model)
