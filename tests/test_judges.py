@@ -337,6 +337,13 @@ def study(tmp_path_factory) -> Path:
     return run(settings, tmp_path_factory.mktemp("judged") / "study", report=lambda line: None).folder
 
 
+@pytest.fixture(scope="module")
+def judged(study) -> Path:
+    """The same study, by the exact checker and by rules."""
+    settings = replace(Settings.from_dict(Study.load(study).summary["settings"]), judge=("exact", "rules"))
+    return run(settings, study.parent / "judged", report=lambda line: None).folder
+
+
 @pytest.mark.slow
 def test_a_finished_study_is_judged_afterwards(study, mechsteer, undrawn):
     code, told, error = mechsteer("judge", study, "--judge", "exact,rules", "--json")
@@ -371,9 +378,8 @@ def test_a_finished_study_is_judged_afterwards(study, mechsteer, undrawn):
     assert any("By the judge rules" in line for line in json.loads(told)["told"])
 
 
-@pytest.mark.slow
-def test_a_judged_study_repeats_itself_as_a_command_and_has_nothing_left_to_do(study, mechsteer, undrawn):
-    code, told, error = mechsteer("judge", study)
+def test_a_judged_study_repeats_itself_as_a_command_and_has_nothing_left_to_do(judged, mechsteer, undrawn):
+    code, told, error = mechsteer("judge", judged)
     assert code == 0 and "holds this study already" in error
     assert (
         "By exact" in told
@@ -383,10 +389,9 @@ def test_a_judged_study_repeats_itself_as_a_command_and_has_nothing_left_to_do(s
     )
 
 
-@pytest.mark.slow
-def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(study):
-    settings = replace(Settings.from_dict(Study.load(study).summary["settings"]), claims=("DiffMean-vector",))
-    store = Store(store_folder(settings, study))
+def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(judged):
+    settings = replace(Settings.from_dict(Study.load(judged).summary["settings"]), claims=("DiffMean-vector",))
+    store = Store(store_folder(settings, judged))
     subjects = subjects_of(settings, checked_pairs(settings), Opener(settings, store))
     planned = plan(settings, subjects, settings.site)
     bench, asked = (
@@ -398,18 +403,18 @@ def test_claims_rest_on_the_first_judge_and_can_be_judged_again_from_the_folder(
             found = bench.get(unit)
             assert {claim.part for claim in found.claims} == asked.pop(unit.claim)
             assert {claim.control for claim in found.claims} == {"the judge exact"}
-            again = judge_again(study, unit.claim)
+            again = judge_again(judged, unit.claim)
             assert [claim.to_dict() for claim in again.claims] == [claim.to_dict() for claim in found.claims]
     assert not asked
 
 
-def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, tmp_path, mechsteer, monkeypatch):
+def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(judged, tmp_path, mechsteer, monkeypatch):
     monkeypatch.setattr("mechsteer.judges.endpoint.Endpoint.ask", lambda *asked: pytest.fail("something was asked"))
     url = "http://127.0.0.1:9/v1"
-    code, told, error = mechsteer("judge", study, "--judge", f"endpoint=some-model@{url}", "--dry-run", "--json")
+    code, told, error = mechsteer("judge", judged, "--judge", f"endpoint=some-model@{url}", "--dry-run", "--json")
     assert code == 0, error
     (asked,) = json.loads(told)["asked"]
-    different = Study.load(study).table("samples")[["query", "text"]].drop_duplicates()
+    different = Study.load(judged).table("samples")[["query", "text"]].drop_duplicates()
     # Concept and fluency do not name the query, the instruction does.
     assert asked["n_questions"] == 2 * different.text.nunique() + len(different)
     assert asked["url"] == url and asked["n_tokens"] > 100 * asked["n_questions"]
@@ -417,26 +422,26 @@ def test_a_dry_run_says_how_much_would_be_sent_where_and_sends_nothing(study, tm
     gold = pd.DataFrame({"query": ["Why?", "Why?", "How?"], "text": ["So.", "So.", "Not so."], "gold": [1, 1, 0]})
     gold.to_csv(tmp_path / "gold.csv", index=False)
     with_gold = ("--judge", f"endpoint=some-model@{url}", "--gold", tmp_path / "gold.csv", "--dry-run", "--json")
-    code, told, error = mechsteer("judge", study, *with_gold)
+    code, told, error = mechsteer("judge", judged, *with_gold)
     assert code == 0, error
     assert json.loads(told)["asked"][0]["n_questions"] == asked["n_questions"] + 2 * 3
     # Judges that ask nobody have no texts written for that.
     monkeypatch.setattr("analyses.units.judged.Sample.tables", lambda *given: pytest.fail("texts were written"))
-    code, told, _ = mechsteer("judge", study, "--judge", "rules", "--queries", 7, "--dry-run", "--json")
+    code, told, _ = mechsteer("judge", judged, "--judge", "rules", "--queries", 7, "--dry-run", "--json")
     assert code == 0 and json.loads(told) == {"asked": []}
-    assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
+    assert Study.load(judged).summary["settings"]["judge"] == ["exact", "rules"]
 
 
-def test_a_judge_that_cannot_be_opened_has_not_answered(study, tmp_path, mechsteer, monkeypatch):
+def test_a_judge_that_cannot_be_opened_has_not_answered(judged, tmp_path, mechsteer, monkeypatch):
     """It is the same mistake the second time, and no failure that is remembered."""
     monkeypatch.setitem(sys.modules, "openai", None)
     for judge, said in (
         (f"classifier={tmp_path}", "cannot be opened"), ("endpoint=m@http://127.0.0.1:9/v1", "pip install")
     ):  # fmt: skip
         for _ in range(2):
-            code, _, error = mechsteer("judge", study, "--judge", judge)
+            code, _, error = mechsteer("judge", judged, "--judge", judge)
             assert code == 2 and said in error and "failed" not in error
-    assert Study.load(study).summary["settings"]["judge"] == ["exact", "rules"]
+    assert Study.load(judged).summary["settings"]["judge"] == ["exact", "rules"]
 
 
 @pytest.mark.parametrize(("content", "said"), [
@@ -466,15 +471,15 @@ def test_instructions_are_the_lines_of_a_file_whatever_marks_it_as_unicode(study
     assert score.samples.instructions == ("Write a line.", "Écris.")
 
 
-def test_of_too_many_instructions_it_is_told_how_many_are_used(study, tmp_path, mechsteer, monkeypatch):
+def test_of_too_many_instructions_it_is_told_how_many_are_used(judged, tmp_path, mechsteer, monkeypatch):
     (tmp_path / "two.txt").write_text("Write a line.\nWrite a poem.\n")
     monkeypatch.setattr("analyses.units.judged.Sample.tables", lambda *given: pytest.fail("that is all"))
     said = []
     settings = replace(
-        Settings.from_dict(Study.load(study).summary["settings"]), queries=1, instructions=str(tmp_path / "two.txt")
+        Settings.from_dict(Study.load(judged).summary["settings"]), queries=1, instructions=str(tmp_path / "two.txt")
     )
     with pytest.raises(pytest.fail.Exception):
-        run(settings, study, report=said.append)
+        run(settings, judged, report=said.append)
     assert any("1 of 2 instructions are used (--queries 1)" in line for line in said)
 
 
@@ -608,7 +613,7 @@ def test_of_texts_that_cannot_be_written_nothing_is_asked_and_another_try_is_mad
     assert not bench.holds(score.key) and bench.holds(score.samples.key)
 
 
-def test_judges_that_ask_are_asked_by_one_process(study, mechsteer, undrawn, monkeypatch):
+def test_judges_that_ask_are_asked_by_one_process(judged, mechsteer, undrawn, monkeypatch):
     def answer(judge, questions, keep):
         for question in questions:
             keep(question.key, "Rating: [[1]]")
@@ -622,7 +627,7 @@ def test_judges_that_ask_are_asked_by_one_process(study, mechsteer, undrawn, mon
     n_jobs: dict[str, int] = {}
     monkeypatch.setattr("mechsteer.judges.endpoint.Endpoint.ask", answer)
     monkeypatch.setattr("analyses.studies.study.Workers", Counted)
-    again = shutil.copytree(study, study.parent / "again")
+    again = shutil.copytree(judged, judged.parent / "again")
     code, _, error = mechsteer("judge", again, "--judge", "endpoint=m@http://127.0.0.1:9/v1", "--jobs", 2)
     assert code == 0, error
     found = Study.load(again)

@@ -27,6 +27,6 @@ def page_looks(study: Study) -> dict[str, tuple[str, str]]:
 
 
 def on_dark_ground(colour: str) -> str:
-    """The same hue, light where it was dark."""
+    """The same hue, light where it was dark; what is light stays so."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
-    return to_hex(colorsys.hls_to_rgb(hue, 0.92 - 0.6 * lightness, saturation))
+    return to_hex(colorsys.hls_to_rgb(hue, max(lightness, 0.92 - 0.6 * lightness), saturation))

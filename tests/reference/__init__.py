@@ -158,11 +158,11 @@ VERSIONS = {
 
 def versions_now() -> dict[str, int]:
     """Of each kind of unit, as it is in the code."""
-    from analyses.units import comparing, looks, panels, steers, sweeps, tuning, verdicts
+    from analyses.units import comparing, evidence, looks, panels, steers, sweeps, tuning, verdicts
 
     return {
         kind.kind: kind.version
-        for room in (steers, sweeps, comparing, tuning, looks, panels, verdicts)
+        for room in (steers, sweeps, comparing, tuning, looks, evidence, panels, verdicts)
         for kind in vars(room).values()
         if getattr(kind, "__module__", "") == room.__name__ and isinstance(getattr(kind, "kind", None), str)
     }
