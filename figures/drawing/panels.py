@@ -155,7 +155,7 @@ def _settle(figure: Figure) -> None:
         engine.execute(figure)
     for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
         if isinstance(axis.get_major_locator(), AutoLocator):
-            axis.set_major_locator(FixedLocator(axis.get_majorticklocs()))
+            axis.set_major_locator(FixedLocator(axis.get_majorticklocs().tolist()))
 
 
 def _in_two_lines(words: str) -> str:
