@@ -10,7 +10,7 @@ import torch
 import mechsteer as ms
 import reference
 from analyses.evidence.side_effects import by_layer
-from analyses.studies import study
+from analyses.studies import study, subjects
 from analyses.studies.settings import Settings
 
 
@@ -23,7 +23,7 @@ def main(concept: str, folder: str) -> None:
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            study, "load_pairs", lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
+            subjects, "load_pairs", lambda *asked, **more: ms.load_pairs(*asked, **more).sample(reference.N_PAIRS)
         )
         for name, n in reference.FEWER.items():
             patch.setattr(f"analyses.{name}", n)
