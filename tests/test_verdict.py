@@ -121,6 +121,7 @@ def test_each_end_of_the_range_is_told_with_what_ends_it(told, tmp_path):
     open_above = useful(
         replace(it_works, lost=lambda m: np.where(m < 0, 0.5 * (m / 6) ** 2, 0), second_lost=lambda m: 0 * m)
     )
+    json.dumps(verdicts_of(Study.load(tmp_path / "2"))[0].to_dict(), allow_nan=False)
     assert " or further (relative" in open_above and ", where 0.5 nats of utility are lost (m<0)" in open_above
 
 

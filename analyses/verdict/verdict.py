@@ -116,8 +116,9 @@ class Verdict:
             "useful": {
                 "low": low, "high": high, "relative_shift_low": shifts[0], "relative_shift_high": shifts[1],
                 "ended_by": self.useful.ended_by, "told": str(self.useful),
-                "texts": texts and {"seen_by": texts.seen_by, "low": texts.ends[0], "high": texts.ends[1],
-                                    "scores": [_none_if_nan(texts.at(m)) for m in (low, 0.0, high)]},
+                "texts": texts and {"seen_by": texts.seen_by, "low": _if_finite(texts.ends[0]),
+                                    "high": _if_finite(texts.ends[1]),
+                                    "scores": [_if_finite(texts.at(m)) for m in (low, 0.0, high)]},
             },
             "side_effects": [vars(effect) for effect in self.side_effects],
             "texts": self.flip and {"query": self.flip.query, "flip": self.flip.is_flip,
@@ -234,8 +235,9 @@ def _another(facts: Facts, reason: Reason, folder: Path) -> str:
     return f"{changed.command} --out {_quoted(again)}"
 
 
-def _none_if_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _if_finite(value: float) -> float | None:
+    """For JSON, which has neither: an end that texts never reach, a score that nobody gave."""
+    return value if math.isfinite(value) else None
 
 
 def _quoted(path: Path) -> str:
