@@ -197,7 +197,8 @@ def _fit(quantity: str) -> dict[str, Any]:
 def _about(story: Story, sweep: Sweep, fits: dict[str, Any], checked: Any) -> dict[str, Any]:
     """What study.json says."""
     settings = Settings(model="folder/garden", pairs="garden.jsonl", site="1:resid_post")
-    settings = replace(settings, test_pairs=None if story.test_pairs is None else "test.jsonl")
+    claims = settings.claims if story.judged else ()
+    settings = replace(settings, test_pairs=None if story.test_pairs is None else "test.jsonl", claims=claims)
     pairs = {
         name: {"name": f"garden-{name}", "n": len(some), "fingerprint": "f" * 16}
         for name, some in (("learning", checked.learning), ("testing", checked.testing))
@@ -253,7 +254,7 @@ STORIES = {
     "it works": Story("worked", ""),
     "it works by a checker too": Story("worked", "", valid=lambda m: 0.97 - 0.0005 * m**2),
     "it gains nothing": Story("failed", "no gain over chance", preference=NOTHING, chance=0.4),
-    "it goes the wrong way": Story("failed", "no gain over chance", preference=lambda m: -3 * np.tanh(m / 6), chance=0.4),
+    "it goes the wrong way": Story("failed", "goes the wrong way", preference=lambda m: -3 * np.tanh(m / 6), chance=0.4),
     "it gains what luck might": Story(
         "cannot tell", "no clear gain over chance", preference=lambda m: 0.2 * m * np.abs(m) / 6, chance=0.13
     ),

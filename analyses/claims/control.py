@@ -45,10 +45,10 @@ def run(table: pd.DataFrame) -> Result:
     outcome = Outcome.SUPPORTED if above.all() else Outcome.INCONCLUSIVE if above.any() else Outcome.REFUTED
     ratio, half = least.gained / least.upper, 1.96 * least.error / least.upper
     because = (
-        f"At a relative shift of {least.relative_shift:.2g}, where {least.budget:g} nats of utility are lost, the steer gains "
-        f"{least.gained:.3g} nats of preference. There {least.n} {DRAWN[least.kind]} gain {least['mean']:.2g} on average, with a "
-        f"{LEVEL:.0%} prediction interval up to {least.upper:.3g}. The steer gains more than chance in {above.sum()} of "
-        f"{len(above)} comparisons."
+        f"At a relative shift of {least.relative_shift:.2g}, the mean of those at which either direction loses {least.budget:g} "
+        f"nats of utility, the steer gains {least.gained:.3g} nats of preference. There {least.n} {DRAWN[least.kind]} gain "
+        f"{least['mean']:.2g} on average, with a {LEVEL:.0%} prediction interval up to {least.upper:.3g}. The steer gains more "
+        f"than chance in {above.sum()} of {len(above)} comparisons."
     )
     control = f"{DRAWN[COVARIANCE]}, of equal norm, and {DRAWN[SHUFFLED]}"
     interval = ConfidenceInterval(float(ratio - half), float(ratio + half))

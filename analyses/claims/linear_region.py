@@ -93,8 +93,8 @@ def run(evidence: Evidence) -> Result:
         )
         within = f" [{interval.low:.0%}, {interval.high:.0%}]" if np.isfinite(interval.low) else ""
         because = (
-            f"Preference {followed}. That is {regions.share[0]:.0%}{within} of its span where at most {USEFUL:g} nats are lost; at "
-            f"least {LEAST_SHARE:.0%} is required."
+            f"Preference {followed}. That is {regions.share[0]:.0%}{within} of its span where at most {USEFUL:g} nats are lost; "
+            f"at least {LEAST_SHARE:.0%} is required."
         )
         allowed = (LEAST_SHARE, np.inf)
         outcome = judge(interval, allowed)

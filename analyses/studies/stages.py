@@ -90,9 +90,10 @@ class Stages:
         """Maps as the workers do, and tells what is done."""
 
         def each(function: Callable, values: Iterable) -> Iterator:
-            names = list(values)
+            names, began = list(values), time.perf_counter()
             for n, (name, result) in enumerate(zip(names, workers.map(function, names), strict=True), 1):
-                self.bar.note(f"finish: {name}", FINISH / self.n_jobs * (1 - n / len(names)))
+                each_took = (time.perf_counter() - began) / n
+                self.bar.note(f"finish: {name}", each_took * (len(names) - n))
                 yield result
 
         return each

@@ -19,6 +19,11 @@ WORTH = 1.0
 """Nats of preference, as in `settles`: a gain that is worth the name."""
 
 
+def nats(value: float) -> str:
+    """As verdicts write them: no exponent, and no more digits than a reader needs."""
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
 @dataclass(frozen=True, eq=False)
 class Facts:
     """One steer of a finished study; a table that the study lacks, or that is not of this steer, has no rows."""

@@ -16,7 +16,7 @@ from ..claims.result import MIN_PAIRS
 from ..claims.transfer import POOR
 from ..evidence.forecast import WRONG_WAY
 from ..evidence.two_options import BIAS_GAINED, CONCEPT
-from .facts import WORTH, Facts
+from .facts import WORTH, Facts, nats
 from .reach import Reach
 
 
@@ -40,8 +40,8 @@ class Reason:
     """What to do, in words."""
     change: Mapping[str, Any] = field(default_factory=dict)
     """What to ask of another study than was asked of this one."""
-    sides: tuple[int, ...] = (-1, 1)
-    """Signs of the multipliers to steer with."""
+    write_at: tuple[float, ...] = ()
+    """Multipliers to write with, where they are not the ends of the useful range."""
 
 
 ONE_SIDED = 0.2
@@ -131,8 +131,8 @@ def _collapses_first(facts: Facts, reach: Reach) -> Iterator[Reason]:
         return
     lost = float(facts.sweep.lost.mean(axis=1)[best].mean())
     told = (
-        f"It gains {facts.gained.gained:.2g} nats of preference before {USEFUL:g} nats of utility are lost. At most it gains "
-        f"{gain:.2g} nats, for {lost:.2g} nats of utility."
+        f"It gains {nats(facts.gained.gained)} nats of preference before {USEFUL:g} nats of utility are lost. At most it gains "
+        f"{nats(gain)} nats, for {nats(lost)} nats of utility."
     )
     ends = None if facts.chance is Outcome.SUPPORTED else Ended.FAILED
     yield Reason("utility collapses before any gain", told, ends, *_another_site(facts))
@@ -148,6 +148,14 @@ def against_chance(facts: Facts) -> str:
         f"{DRAWN[least.kind]} gain up to {least.upper:.2g} (95% prediction interval). It gains more in {above} of {len(rows)} "
         "comparisons."
     )
+
+
+def _wrong_direction(facts: Facts, reach: Reach) -> Iterator[Reason]:
+    """The whole steer, not single pairs."""
+    if (gain := facts.gain_at(reach.by_log_odds)) <= -WORTH and facts.chance is not Outcome.SUPPORTED:
+        told = f"Preference falls by {nats(-gain)} nats where it should rise, in the mean of both directions of m."
+        advice = "See which completion of a pair stands for the concept, or steer with the opposite sign."
+        yield Reason("goes the wrong way", told, Ended.FAILED, advice)
 
 
 def _no_gain(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -200,7 +208,8 @@ def _one_sided(facts: Facts, reach: Reach) -> Iterator[Reason]:
     (weak, less), (strong, more) = sorted(sides.items(), key=lambda side: side[1])
     if more > 0 and less < ONE_SIDED * more:
         told = f"Preference changes by {more:.2g} nats for {_named(strong)} and by {less:.2g} for {_named(weak)}."
-        yield Reason("one-sided", told, None, f"Steer with {_named(strong)} alone.", sides=(strong,))
+        end = reach.ends[strong > 0]
+        yield Reason("one-sided", told, None, f"Steer with {_named(strong)} alone.", write_at=(end,))
 
 
 def _named(side: int) -> str:
@@ -231,7 +240,8 @@ def _flat(facts: Facts, reach: Reach) -> Iterator[Reason]:
             f"It gains {at.gained[EARLY]:.2g} nats of preference where {EARLY:g} nats of utility are lost, and hardly more, "
             f"{at.gained[USEFUL]:.2g}, at {USEFUL:g}."
         )
-        yield Reason("preference flattens early", told, None, "Steer no further than there.")
+        early = at.loc[EARLY, ["multiplier_negative", "multiplier_positive"]]
+        yield Reason("preference flattens early", told, None, "Steer no further than there.", write_at=tuple(early))
 
 
 def _does_not_transfer(facts: Facts, reach: Reach) -> Iterator[Reason]:
@@ -262,7 +272,7 @@ def _another_site(facts: Facts) -> tuple[str, dict[str, str]]:
 
 
 REASONS: tuple[Callable[[Facts, Reach], Iterator[Reason]], ...] = (
-    _too_few_pairs, _no_control, _no_gain_measured, _answer_bias, _collapses_first, _no_gain, _invalid_texts, _leaks,
-    _little, _one_sided, _wrong_way, _does_not_transfer, _flat, _of_pairs,
+    _too_few_pairs, _no_control, _no_gain_measured, _answer_bias, _collapses_first, _wrong_direction, _no_gain,
+    _invalid_texts, _leaks, _little, _one_sided, _wrong_way, _does_not_transfer, _flat, _of_pairs,
 )  # fmt: skip
 """In the order in which they weigh."""

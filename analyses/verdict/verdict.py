@@ -17,7 +17,7 @@ from mechsteer.store.keys import Key
 
 from ..studies.finished import Study
 from ..studies.settings import Settings
-from .facts import Facts
+from .facts import Facts, nats
 from .flips import Flip, flip_of
 from .reach import Reach, reach_of
 from .reasons import Ended, Reason, against_chance, reasons_of
@@ -176,11 +176,13 @@ def _gained(facts: Facts, reach: Reach) -> str:
         for share in facts.sweep.accuracy_at(np.array([row.multiplier_negative, 0.0, row.multiplier_positive]))
     ]
     gained, low, high, below, above = (
-        _nats(value) for value in (row.gained, row.low, row.high, row.gained_negative, row.gained_positive)
+        nats(value) for value in (row.gained, row.low, row.high, row.gained_negative, row.gained_positive)
     )
-    within = ""
-    if reach.ends != reach.by_log_odds:
-        within = f" Within the useful range, which ends earlier, it gains {_nats(facts.gain_at(reach.ends))}."
+    within, at_ends = "", facts.gain_at(reach.ends)
+    if at_ends < 0:
+        within = f" At the ends of the range it loses {nats(-at_ends)}."
+    elif reach.ends != reach.by_log_odds:
+        within = f" Within the useful range, which ends earlier, it gains {nats(at_ends)}."
     return (
         f"{gained} nats of preference [{low}, {high}] where {USEFUL:g} nats of utility are lost: {below} for m<0, {above} for "
         f"m>0. Of {len(facts.sweep.pairs)} pairs, {shares[1]} prefer the concept unsteered, {shares[0]} for m<0 and {shares[2]} "
@@ -205,34 +207,40 @@ def _side_effects(facts: Facts, reach: Reach) -> list[SideEffect]:
 def _next(
     facts: Facts, reach: Reach, ended: Ended, reasons: Sequence[Reason], flip: Flip | None, folder: Path
 ) -> tuple[str, str]:
-    """What to do about the chief reason; with what worked, to write."""
-    if ended is not Ended.WORKED:
-        return reasons[0].advice, _another(facts, reasons[0], folder)
-    words = f"{reasons[0].advice} " if reasons else ""
-    sides = reasons[0].sides if reasons else (-1, 1)
-    multipliers = sorted([0.0, *(end for end in reach.ends if np.sign(end) in sides)])
+    """What to do about the chief reason; with what worked and needs no other study, to write."""
+    chief = reasons[0] if reasons else None
+    another = _another(facts, chief, folder) if chief else ""
+    if chief and (another or ended is not Ended.WORKED):
+        return chief.advice, another or _look_at_pairs(facts)
+    multipliers = sorted({0.0, *((chief.write_at if chief else ()) or reach.ends)})
     file = folder / "interventions" / f"{facts.key.slug}.safetensors"
     query = shlex.quote(" ".join((flip.query if flip else "").split()) or "your text")
     return (
-        f"{words}Write with it:",
+        f"{chief.advice} Write with it:" if chief else "Write with it:",
         f"mechsteer generate --intervention {_quoted(file)} --multipliers={','.join(f'{m:.3g}' for m in multipliers)} -- {query}",
     )
 
 
 def _another(facts: Facts, reason: Reason, folder: Path) -> str:
-    """Another study, asked otherwise; where it would be the same, a closer look at its pairs."""
-    if not facts.settings:
+    """The study that was done, asked otherwise; "" where it would be the same."""
+    settings = _settings(facts)
+    if settings is None or (changed := replace(settings, **reason.change)) == settings:
         return ""
-    try:
-        settings = Settings.from_dict(facts.settings)
-        changed = replace(settings, **reason.change)
-    except InputError:
-        # Members or files of that study are not here, and it can be told of all the same.
-        return ""
-    if changed == settings:
-        return settings.pairs_command
     again = folder.parent / f"{folder.name or 'study'}-again"
     return f"{changed.command} --out {_quoted(again)}"
+
+
+def _look_at_pairs(facts: Facts) -> str:
+    settings = _settings(facts)
+    return settings.pairs_command if settings else ""
+
+
+def _settings(facts: Facts) -> Settings | None:
+    """None where members or files of that study are not here; it can be told of all the same."""
+    try:
+        return Settings.from_dict(facts.settings) if facts.settings else None
+    except InputError:
+        return None
 
 
 def _if_finite(value: float) -> float | None:
@@ -242,10 +250,6 @@ def _if_finite(value: float) -> float | None:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
-
-
-def _nats(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
 
 
 def _clipped(text: str) -> str:

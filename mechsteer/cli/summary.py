@@ -54,7 +54,7 @@ def told(content: dict[str, Any]) -> Iterator[Block]:
     if content["frontier"]:
         yield _frontier(content["frontier"])
     if content["claims"]:
-        yield _by_theme(content["claims"])
+        yield f"Claims supported / refuted / inconclusive: {_by_theme(content['claims'])}."
     folder = content["folder"]
     page = f"; the page: {content['report']}" if content["report"] else ""
     yield f"All of it: mechsteer show {folder} --details; one claim: --claim NAME{page}."
@@ -118,20 +118,15 @@ def _what(content: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _by_theme(rows: list[dict[str, Any]]) -> Table:
-    """How many claims came out how; checks of the software are counted apart."""
+def _by_theme(rows: list[dict[str, Any]]) -> str:
+    """How many claims came out how, by what they are on; checks of the software are counted apart."""
     from analyses.claims import CHECKS, THEMES, theme_of
 
     from ..statistics.judging import Outcome
 
     of = [(CHECKS if row["is_check"] else theme_of(row["claim"]), row["outcome"]) for row in rows]
-    outcomes, present = [outcome.value for outcome in Outcome], {theme for theme, _ in of}
-    counted = [
-        (theme, *(str(of.count((theme, outcome))) for outcome in outcomes))
-        for theme in THEMES.values()
-        if theme in present
-    ]
-    return Table.of("", ("claims on", *outcomes), counted)
+    counted = {theme: [str(of.count((theme, outcome.value))) for outcome in Outcome] for theme, _ in of}
+    return ", ".join(f"{theme} {' / '.join(counted[theme])}" for theme in THEMES.values() if theme in counted)
 
 
 def _curve(fit: dict[str, Any]) -> dict[str, Any]:
