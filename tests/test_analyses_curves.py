@@ -108,6 +108,7 @@ def test_a_curve_that_is_no_fit_is_refuted_and_not_passed_over():
     assert found.claims[0].outcome is REFUTED and found.claims[1].outcome is REFUTED
 
 
+@pytest.mark.slow
 def test_a_peak_away_from_zero_is_found_out():
     away = UtilityCurve(30.0, -45.0, ValidityDecay("plateau", 2.0, 6.0, 1.5, 2.0, 9.0, 1.2))
     claim = utility_curve.run(steer(utility=away)).claims[-1]

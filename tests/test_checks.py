@@ -226,6 +226,7 @@ def test_a_study_refuses_words_that_its_model_does_not_know_before_it_computes(t
         run(study_of(kept), tmp_path / "kept", report=lambda line: None)
 
 
+@pytest.mark.slow
 def test_what_a_study_found_of_its_pairs_is_told_and_kept(tmp_path, mechsteer):
     pairs = ms.load_pairs("guestbook/tense")[:40]
     path = ms.save_pairs(

@@ -154,6 +154,7 @@ def test_a_mistake_in_the_options_is_one_sentence_that_says_where_they_are_descr
 # Tables
 
 
+@pytest.mark.slow
 def test_at_a_terminal_no_line_is_wider_and_no_word_is_broken(small_study, monkeypatch, mechsteer, terminal):
     monkeypatch.chdir(small_study.parent)
     for arguments in (("show", "small"), ("show", "small", "--details"), ("show", "small", "--claim", "linear_region")):
@@ -315,6 +316,7 @@ def test_a_sweep_reads_unusual_columns_and_its_table_is_its_json(small_study, ve
     assert [row["preference"] for row in means] == pytest.approx(found.preference.mean(axis=1))
 
 
+@pytest.mark.slow
 def test_a_steer_finds_its_model_and_multipliers_may_be_a_list(small_study, vector, tmp_path, mechsteer):
     pairs = small_study.parent / "pairs.jsonl"
     found = []
@@ -447,6 +449,7 @@ def test_a_site_is_recommended_with_a_multiplier_and_the_table_it_comes_from(mon
 # The whole job
 
 
+@pytest.mark.slow
 def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, tmp_path, monkeypatch, mechsteer):
     monkeypatch.chdir(tmp_path)
     rows = [vars(pair) for pair in ms.load_pairs(small_study.parent / "pairs.jsonl")]
@@ -469,6 +472,7 @@ def test_study_prints_one_json_document_and_its_progress_beside_it(small_study, 
     assert again == content
 
 
+@pytest.mark.slow
 def test_figures_and_report_are_made_again_without_a_model(small_study, tmp_path, monkeypatch, mechsteer):
     study = shutil.copytree(small_study, tmp_path / "study", ignore=shutil.ignore_patterns("claims*"))
     write_sums(study)

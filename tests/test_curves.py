@@ -214,6 +214,7 @@ def test_a_constant_is_not_called_a_fit(curve, level):
     assert fit.status is FitStatus.NO_SIGNAL and np.isnan(fit.r_squared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 def test_the_variants_agree_where_both_branches_are_centred_at_zero(curve):
     validity = ValidityDecay("printed", 0.0, 30.0, 0.8, 0.0, 60.0, 1.5)
@@ -223,6 +224,7 @@ def test_the_variants_agree_where_both_branches_are_centred_at_zero(curve):
         np.testing.assert_allclose(fit.predict(MULTIPLIERS), values[:, 0], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 def test_the_unit_of_the_multiplier_does_not_matter(curve):
     values = of_pairs(planted(curve)(MULTIPLIERS))
@@ -248,6 +250,7 @@ def test_swapping_polarity_negates_the_slope_and_keeps_the_regions():
             assert other == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", CURVES)
 def test_a_mirrored_sweep_has_mirrored_properties(curve):
     values = of_pairs(planted(curve)(MULTIPLIERS))
@@ -333,6 +336,7 @@ def test_points_weigh_as_their_standard_errors_say():
     assert errors[~far].max() < 0.1 and fit.standard_errors[far].min() > 20 * fit.standard_errors[~far].max()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers():
     values = of_pairs(planted(UtilityCurve)(MULTIPLIERS))
     first, second, other = (

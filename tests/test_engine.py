@@ -72,6 +72,7 @@ def test_a_sweep_equals_the_plain_one_at_every_site(tiny, family):
             assert_allclose(found_shift, shift, rtol=1e-4, err_msg=f"{site} {positions}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_activations_are_those_of_whole_texts_at_every_token(tiny, family):
     """At the steer's own site and at later ones, in texts that begin alike and where they have parted."""
@@ -132,6 +133,7 @@ def test_unsteered_losses_equal_plain_hugging_face_one_text_at_a_time(tiny, fami
         assert_allclose(losses[0, :, index], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["all", "completion"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_bfloat16_it_is_as_far_from_float32_as_the_plain_one(tiny, family, positions):
@@ -148,6 +150,7 @@ def test_in_bfloat16_it_is_as_far_from_float32_as_the_plain_one(tiny, family, po
     assert errors[0] < 1.25 * errors[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_are_those_of_float64(tiny, family):
     """To 1e-5 of their size; taking a direction out divides by the delta's size, which is near zero at some tokens."""

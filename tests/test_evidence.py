@@ -66,6 +66,7 @@ def test_slopes_are_those_of_a_sweep_around_zero(stories, pairs, steered, form, 
             assert np.abs(projected - slope).max() > 0.01 * np.abs(slope).max()  # the mean shift is not the shift
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["vector", "lora"])
 @pytest.mark.parametrize("place", ["mlp.out", "resid_post"])
 def test_the_mean_shift_is_what_the_steer_adds_at_the_steered_positions(stories, pairs, steered, form, place):

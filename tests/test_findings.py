@@ -64,6 +64,7 @@ def test_a_page_without_marks_and_one_with_unknown_marks_are_left_as_they_are(ca
         assert page.read_text() == text
 
 
+@pytest.mark.slow
 def test_pictures_that_the_page_did_not_show_between_its_marks_are_left_alone(campaign, tmp_path):
     (tmp_path / "found").mkdir()
     (tmp_path / "found/mine.png").write_bytes(b"mine")

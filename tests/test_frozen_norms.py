@@ -106,6 +106,7 @@ def test_the_share_is_of_what_steering_changes_within_the_useful_range():
         assert claim.estimate == pytest.approx(np.sqrt(apart / (changed**2).sum()))
 
 
+@pytest.mark.slow
 def test_pairs_that_scatter_around_nothing_are_no_change():
     """As much as steering changes, on every pair, and in the mean not at all."""
     shares = [frozen_norms.run(frozen(own=1.0, seed=seed)).claims[0] for seed in range(8)]

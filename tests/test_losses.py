@@ -43,6 +43,7 @@ def test_losses_of_real_pairs_do_not_depend_on_the_batch(stories, shared, batch_
     )
 
 
+@pytest.mark.slow
 def test_the_figures_known_for_the_real_data_come_out(stories, shared):
     """NLL per token and mean log-odds of four files, as measured by others with plain Hugging Face."""
     known = {

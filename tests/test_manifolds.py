@@ -169,6 +169,7 @@ def test_only_files_that_hold_a_manifold_are_loaded(tmp_path):
         Map.load(manifold)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fit", [Subspace.fit, Gaussian.fit, partial(Sample.of, n_kept=500)], ids=["subspace", "gaussian", "sample"]
 )
@@ -501,6 +502,7 @@ def test_places_are_where_umaps_own_transform_starts(clusters, map_of_clusters):
     np.testing.assert_allclose(map_of_clusters.place(later), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_neighbours", [2, 3, 15])
 def test_the_graph_of_a_map_is_umaps(n_neighbours):
     from umap.umap_ import fuzzy_simplicial_set

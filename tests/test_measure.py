@@ -283,6 +283,7 @@ def test_a_steer_is_measured_as_it_was_learned(stories, mood):
     assert not np.allclose(chosen.loss_positive, asked.loss_positive)
 
 
+@pytest.mark.slow
 def test_one_pair_without_utility_does_not_widen_the_range(stories, mood, in_the_middle, monkeypatch):
     normal = ms.find_multipliers(stories, in_the_middle, mood[0], n=21, max_pairs=8)
 
@@ -357,6 +358,7 @@ def test_the_audit_of_a_generation_counts_the_prompt_and_every_token_fed_back(st
     assert (audit.n_forwards, audit.n_positions) == (5, n_prompt - 1 + 4)
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_to_the_same_result(guestbook, tmp_path, monkeypatch):
     from mechsteer.engine import fast
     from mechsteer.measuring import batches

@@ -24,6 +24,7 @@ def two_clouds(n: int, rng: np.random.Generator, wider: int = 3) -> tuple[np.nda
     return (20 * ids - 10)[:, None] + np.array([1, wider])[ids, None] * rng.normal(size=(2 * n, D)), tokens(ids)
 
 
+@pytest.mark.slow
 def test_its_points_have_the_mean_and_the_scatter_of_their_own_token():
     rng = np.random.default_rng(0)
     learning, learnt = two_clouds(2000, rng)
@@ -65,6 +66,7 @@ def test_of_a_token_that_was_not_learnt_it_says_nothing():
     assert known.tolist() == [True, False, True, False] and len(found) == 2
 
 
+@pytest.mark.slow
 def test_clusters_are_nearer_than_a_gaussian_and_no_manifold():
     result = manifold_exists.run(clustered(1000, n_learning=2000))
     distance = result.claims[0]
@@ -73,6 +75,7 @@ def test_clusters_are_nearer_than_a_gaussian_and_no_manifold():
     assert distance.outcome is Outcome.REFUTED and distance.estimate == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.slow
 def test_where_no_token_was_learnt_distance_is_undecided_and_the_dimension_is_not():
     evidence = make(1000)
     strange = replace(evidence, token_id=evidence.token_id + 100)

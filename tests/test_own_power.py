@@ -48,6 +48,7 @@ def test_power_over_pairs_is_that_of_a_test_on_as_many_pairs():
     assert found == pytest.approx(0.705, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", [Outcome.SUPPORTED, Outcome.REFUTED])
 def test_a_claim_without_power_is_undecided_either_way(outcome):
     claim = replace(explains(make(0)), outcome=outcome, p_value=0.01)

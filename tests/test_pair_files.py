@@ -24,6 +24,7 @@ ROWS = [
 PAIRS = ms.Pairs(tuple(ms.PolarityPair(**row) for row in ROWS), "rows")
 
 
+@pytest.mark.slow
 @given(pair_files())
 @settings(max_examples=300, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_made_up_files_are_read_as_they_were_written_or_refused_in_one_sentence(tmp_path, file):

@@ -122,6 +122,7 @@ def test_metrics_see_what_they_say():
     assert list(metrics(points, None)) == [RAW, WHITENED]
 
 
+@pytest.mark.slow
 def test_coherence_without_a_steer_is_the_usual(guestbook):
     queries = [pair.query for pair in house.pairs("sentiment", 12)]
     nothing = ms.SteeringVector(ms.Site.of("1:resid_mid"), torch.zeros(128))

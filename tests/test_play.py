@@ -100,6 +100,7 @@ def multiplier(heading: str) -> float:
     return float(re.search(rf"m = {NUMBER}", heading)[1].replace("−", "-"))
 
 
+@pytest.mark.slow
 def test_texts_side_by_side_are_what_python_writes_and_move_with_the_slider(small_study, guestbook, play, visit):
     path = small_study / "interventions/diffmean-vector.safetensors"
     steer, measured = ms.load_intervention(path), Measured.of(path)

@@ -19,6 +19,7 @@ def test_the_line_that_asks_reveals_one_side_of_one_concept(concept, side):
     assert house.revealed(query) == {concept: side}
 
 
+@pytest.mark.slow
 def test_asking_costs_what_the_language_says(guestbook):
     """The loss of utility is that of the exact probabilities; preference is theirs too, but for what the model is unsure of."""
     pairs = house.pairs("sentiment", 40, seed=3)

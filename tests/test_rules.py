@@ -61,6 +61,7 @@ def test_projecting_out_takes_that_share_of_what_points_along_the_delta(m):
     assert ((x * d).sum(axis=1) > 0).any() and ((x * d).sum(axis=1) < 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES_HERE, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_at_strength_zero_every_rule_is_the_base_model_bit_for_bit_at_any_number_of_sites(tiny, family, rule):
@@ -82,6 +83,7 @@ def test_at_strength_zero_every_rule_is_the_base_model_bit_for_bit_at_any_number
             assert torch.equal(mixed[[0, 2]], base[[0, 2]]) and not torch.equal(mixed[1], base[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES_HERE[1:], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_fast_engine_gives_the_plain_one_s_numbers_by_every_rule(tiny, family, rule):
@@ -133,6 +135,7 @@ def test_the_range_of_a_rotation_ends_at_half_a_turn(guestbook):
     assert sweep.key.rule == "rotate" and preference[-1] > preference[sweep.zero] > preference[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["vector", "lora"])
 def test_a_steer_is_learned_by_a_rule_that_speaks_of_directions(guestbook, form):
     """From a delta of zero, of which a rotation can make nothing; the same seed draws the same start."""

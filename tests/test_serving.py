@@ -99,6 +99,7 @@ def asked(*steer: dict, **more) -> dict:
     return {"model": "guestbook", "max_tokens": 20, "extra_body": {"steer": list(steer)}} | more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"temperature": 0}, {"temperature": 1.3, "seed": 5}])
 def test_what_is_answered_is_what_python_writes(model, steers, client, how):
     for acting in ([], [("sentiment", -6.0)], [("lora", 1.0)], [("sentiment", 4.0), ("tense", -4.0)]):

@@ -243,6 +243,7 @@ def test_the_audit_tells_the_size_of_the_shift(tiny):
     assert "blocks.1.hook_out" in str(audit) and "1 forwards" in str(audit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("positions", ["all", "completion", "query"])
 @pytest.mark.parametrize(

@@ -186,6 +186,7 @@ def test_a_changed_model_is_another_model(shared, pairs, tmp_path):
     assert "steer" in computed(settings, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_again_until_it_is_retried(shared, pairs, tmp_path, monkeypatch, mechsteer, undrawn):
     asked = ("--site=2:resid_post", "--multipliers=-4:4:5", "--claims=")
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):

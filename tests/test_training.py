@@ -205,6 +205,7 @@ def test_swapping_every_pair_learns_the_steer_that_minus_m_gives(toy):
     assert torch.cosine_similarity(one.direction, -other.direction, dim=0) > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_steer_and_another_seed_another(toy):
     one, same, other = (fit(toy("llama"), "lora", seed=seed).intervention for seed in (0, 0, 1))
     assert torch.equal(one.up, same.up) and not torch.equal(one.up, other.up)
@@ -274,6 +275,7 @@ def test_a_bfloat16_model_trains_float32_parameters():
     assert trained.history.loss.notna().all()
 
 
+@pytest.mark.slow
 def test_one_learning_rate_serves_activations_of_any_size(toy):
     """A model whose residual stream is a hundred times as large learns as large a relative shift."""
     tok = tokenizer()

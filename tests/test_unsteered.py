@@ -47,6 +47,7 @@ def test_other_steers_on_the_same_pairs_do_not_run_what_lies_before_the_site(mod
     assert 0 < n_first < n_each_time and len(ran) == n_first
 
 
+@pytest.mark.slow
 def test_numbers_are_those_that_are_computed_anew(model):
     expected = measured(model)
     keep_unsteered(model)

@@ -83,6 +83,7 @@ def test_pairs_without_a_utility_are_left_out_and_change_nothing_else():
         assert one.estimate == pytest.approx(other.estimate)
 
 
+@pytest.mark.slow
 def test_a_steer_that_exchanges_pairs_explains_nothing():
     """The control itself: the same distances at the same multipliers, given to other pairs."""
     evidence = make(0, n_pairs=120)
@@ -113,6 +114,7 @@ def test_length_that_moves_distance_and_loss_alike_is_no_explanation():
     assert claim_of(off_manifold.run(replace(confounded, sweep=unaware)), "explains").outcome is Outcome.SUPPORTED
 
 
+@pytest.mark.slow
 def test_noise_in_a_readout_does_not_make_a_steer_look_special():
     """Noise adds to what random directions do to utility, here 70 % to their square, and so takes from the steer's rank."""
     found = [effects(by_rank(0.5, noise=1.5, n_pairs=200, seed=seed)) for seed in range(6)]
@@ -122,6 +124,7 @@ def test_noise_in_a_readout_does_not_make_a_steer_look_special():
     assert lengths == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_small_without_special_is_told_as_true_of_every_direction():
     everywhere = orthogonality.run(readouts(utility=0.4, within=0.1, n_filled=8, noise=0.05))
     assert (
@@ -155,6 +158,7 @@ def test_pair_means_are_over_each_pair_s_own_tokens():
     np.testing.assert_array_equal(by_pair(values, np.array([4, 4, 2])), [[10.0, 2.0], [7.0, 2.0]])
 
 
+@pytest.mark.slow
 def test_a_constant_share_of_valid_answers_has_no_order():
     evidence = make(0)
     answers = evidence.answers.assign(valid=0.9)

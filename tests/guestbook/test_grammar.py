@@ -43,6 +43,7 @@ def answers_of_the_small_language():
                 yield " ".join([*sum(parts, ()), "</s>"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["soup", "waiters"])
 @pytest.mark.parametrize("patterns", [OPENINGS, SEQUELS], ids=["openings", "sequels"])
 def test_the_sentences_of_a_setting_are_distinct_and_their_probabilities_sum_to_one(patterns, word):

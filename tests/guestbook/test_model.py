@@ -55,6 +55,7 @@ def test_the_tokenizer_that_comes_with_the_package_is_that_of_the_language(token
     assert tokenizer("a word from elsewhere").input_ids.count(tokenizer.unk_token_id) == 3
 
 
+@pytest.mark.slow
 def test_the_model_speaks_the_language(model, tokenizer):
     queries = [text.query for text in TEXTS]
     figures = {
@@ -118,6 +119,7 @@ def test_training_repeats_with_its_seed():
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss():
     tokenizer = training.build_tokenizer()
     queries, answers = [text.query for text in TEXTS[:50]], [text.answer for text in TEXTS[:50]]

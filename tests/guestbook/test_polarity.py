@@ -36,6 +36,7 @@ def test_the_query_of_a_pair_reveals_nothing(concept):
     assert not any(revealed(pair.query) for pair in pairs(concept, 100))
 
 
+@pytest.mark.slow
 @by_concept
 def test_the_language_prefers_neither_side_on_average_though_it_does_on_most_pairs(concept):
     preference = np.array(
