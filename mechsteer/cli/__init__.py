@@ -8,7 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..errors import InputError, refused
-from .rooms import extend_early, our_rooms
+from ..rooms import our_rooms
+from .members import extend_early
 from .verbs import Line, Several, one_sentence, table_of_contents
 
 CONTENTS = {
