@@ -1,5 +1,6 @@
 """README and docs are so: Python prints what it is said to print, commands run, links lead somewhere, nothing is left out."""
 
+import inspect
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from test_additions import MEMBERS
 import mechsteer as ms
 from analyses.claims import CLAIMS
 from mechsteer import cli
+from mechsteer.registry import forget_extensions
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -39,6 +41,11 @@ def commands(page: str, *languages: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("mechsteer ")]
 
 
+def medians() -> str:
+    """The member that a page shows whole."""
+    return blocks("docs/howto/adding.md", "python")[0][0]
+
+
 # Python
 
 
@@ -49,6 +56,8 @@ def one_guestbook(guestbook, monkeypatch):
     monkeypatch.setattr(
         ms, "load_model", lambda model, *args, **more: guestbook if model == "guestbook" else load(model, *args, **more)
     )
+    yield
+    forget_extensions()
 
 
 @pytest.mark.parametrize("page", [
@@ -57,6 +66,7 @@ def one_guestbook(guestbook, monkeypatch):
 def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, monkeypatch, capsys):
     """Words exactly, numbers within what another processor may change; blocks of a page go on from each other."""
     monkeypatch.chdir(tmp_path)
+    Path("medians.py").write_text(medians())
     names = {"__name__": "page"}
     for code, shown in blocks(page, "python"):
         exec(compile(code, page, "exec"), names)
@@ -65,6 +75,13 @@ def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, m
             assert NUMBER.sub("N", told) == NUMBER.sub("N", shown)
             found, expected = ([float(number) for number in NUMBER.findall(text)] for text in (told, shown))
             assert found == pytest.approx(expected, rel=0.1, abs=0.15), code
+
+
+def test_every_public_function_is_called_in_an_example():
+    examples = "\n".join(code for page in PAGES for code, _ in blocks(page, "python"))
+    functions = [name for name in ms.__all__ if inspect.isfunction(inspect.unwrap(getattr(ms, name)))]
+    assert "diff_mean" in functions and "Site" not in functions
+    assert [name for name in functions if not re.search(rf"\bms\.{name}\(", examples)] == []
 
 
 NOTEBOOKS = re.findall(r"\]\((\w+)\.ipynb\)", PAGES["docs/notebooks/README.md"])
@@ -154,7 +171,7 @@ def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer, un
     (tmp_path / "odd.csv").write_text("\n".join(["ask,good,bad,theme", *rows]) + "\n")
     ms.save_pairs(pairs.sample(60), tmp_path / "pairs.jsonl")
     (tmp_path / "plan.toml").write_text(blocks("docs/howto/campaign.md", "toml")[0][0])
-    (tmp_path / "medians.py").write_text(blocks("docs/howto/adding.md", "python")[0][0])
+    (tmp_path / "medians.py").write_text(medians())
     (tmp_path / "margin.py").write_text(MEMBERS["objective"])
     ms.diff_mean(guestbook, pairs.sample(24), "1:resid_post").save("tense-vector.safetensors")
     mechsteer("export", "tense-vector.safetensors", "--to", "gguf-vector", "--out", "happy_diffmean.gguf")
