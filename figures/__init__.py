@@ -15,8 +15,6 @@ from analyses.claims import CLAIMS
 from mechsteer.registry import Family, Member
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from analyses.studies.finished import Study
 
 FIGURES = Family("figure", Path(__file__).parent, "figures")
@@ -26,13 +24,6 @@ def all_figures() -> dict[str, Member]:
     """Every figure by its name, in order."""
     own = {name: member for name, member in CLAIMS.members().items() if member.get("DRAWS")}
     return FIGURES.members() | own
-
-
-def plot(value: object, ax: "Axes | None" = None) -> "Axes":
-    """A sweep, a fitted curve or a frontier on axes, for a notebook: `from figures import plot; plot(sweep)`."""
-    from .drawing.values import plot_value
-
-    return plot_value(value, ax)
 
 
 def write_one(member: Member, results: object, subjects: Mapping[str, object], folder: Path, width: str) -> list[Path]:

@@ -80,6 +80,7 @@ from .pairs.polarity import PolarityPair as PolarityPair
 from .pairs.reading import load_pairs as load_pairs
 from .pairs.reading import save_pairs as save_pairs
 from .registry import extend as extend
+from .rooms import plot as plot
 from .statistics.intervals import ConfidenceInterval as ConfidenceInterval
 from .statistics.judging import Claim as Claim
 from .statistics.judging import Outcome as Outcome

@@ -1,9 +1,12 @@
 """README and docs are so: Python prints what it is said to print, commands run, links lead somewhere, nothing is left out."""
 
+import inspect
+import json
 import os
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import drawn_campaign
@@ -15,6 +18,7 @@ from test_additions import MEMBERS
 import mechsteer as ms
 from analyses.claims import CLAIMS
 from mechsteer import cli
+from mechsteer.registry import forget_extensions
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -39,6 +43,12 @@ def commands(page: str, *languages: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("mechsteer ")]
 
 
+MEDIANS = blocks("docs/howto/adding.md", "python")[0][0]
+"""A member that a page shows whole."""
+PLAN = blocks("docs/howto/campaign.md", "toml")[0][0]
+"""A plan that a page shows whole."""
+
+
 # Python
 
 
@@ -49,6 +59,8 @@ def one_guestbook(guestbook, monkeypatch):
     monkeypatch.setattr(
         ms, "load_model", lambda model, *args, **more: guestbook if model == "guestbook" else load(model, *args, **more)
     )
+    yield
+    forget_extensions()
 
 
 @pytest.mark.parametrize("page", [
@@ -57,6 +69,7 @@ def one_guestbook(guestbook, monkeypatch):
 def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, monkeypatch, capsys):
     """Words exactly, numbers within what another processor may change; blocks of a page go on from each other."""
     monkeypatch.chdir(tmp_path)
+    Path("medians.py").write_text(MEDIANS)
     names = {"__name__": "page"}
     for code, shown in blocks(page, "python"):
         exec(compile(code, page, "exec"), names)
@@ -65,6 +78,13 @@ def test_python_prints_what_it_is_said_to_print(page, one_guestbook, tmp_path, m
             assert NUMBER.sub("N", told) == NUMBER.sub("N", shown)
             found, expected = ([float(number) for number in NUMBER.findall(text)] for text in (told, shown))
             assert found == pytest.approx(expected, rel=0.1, abs=0.15), code
+
+
+def test_every_public_function_is_called_in_an_example():
+    examples = "\n".join(code for page in PAGES for code, _ in blocks(page, "python"))
+    functions = [name for name in ms.__all__ if inspect.isfunction(inspect.unwrap(getattr(ms, name)))]
+    assert "diff_mean" in functions and "Site" not in functions
+    assert [name for name in functions if not re.search(rf"\bms\.{name}\(", examples)] == []
 
 
 NOTEBOOKS = re.findall(r"\]\((\w+)\.ipynb\)", PAGES["docs/notebooks/README.md"])
@@ -96,9 +116,10 @@ def test_every_command_parses(page):
         VERBS[verb].make_context(verb, arguments)
 
 
+REAL = r"\$MECHSTEER_|mood\.safetensors"
 ELSEWHERE = {
     r"google/|Qwen/": "needs the network, and a GPU",
-    r"\$MECHSTEER_|mood\.safetensors": "needs a real model, which is no part of the project",
+    REAL: "needs a real model, which is no part of the project: where it lies, a test of its own runs them",
     r"layer_15\.pt": "needs a file of EasyEdit's and the model that it was learned on",
     r"classifier|local=": "needs a model that judges",
     r"^(serve|play) ": "does not end by itself: test_serving.py and test_play.py start them",
@@ -120,9 +141,21 @@ STAND_INS = {"OWNER/NAME": "./shared"}
 """What a command names that is not here: a repository of the hub, in whose place a folder may stand."""
 
 
+FIRST_WORDS = 5
+MODULES = sorted({found for text in PAGES.values() for found in re.findall(r"`?python -m ([^`\n]+)", text)})
+
+
 def elsewhere(words: list[str]) -> str:
     """Why a command is not run here, "" where it is."""
     return next((why for pattern, why in ELSEWHERE.items() if re.search(pattern, shlex.join(words))), "")
+
+
+def run_little(mechsteer: Callable, verb: str, *arguments: str) -> None:
+    """A command as it is told, but small."""
+    arguments = tuple(STAND_INS.get(word, word) for word in arguments)
+    steps = ["--steps", "2"] if verb == "train" and "--epochs" not in arguments else []
+    code, _, error = mechsteer(verb, *arguments, *LITTLE.get(verb, ()), *steps)
+    assert code == 0, (verb, arguments, error)
 
 
 def is_dear(words: list[str]) -> bool:
@@ -153,8 +186,8 @@ def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer, un
     rows = [f"{pair.query},{pair.positive},{pair.negative},{index % 40}" for index, pair in enumerate(pairs)]
     (tmp_path / "odd.csv").write_text("\n".join(["ask,good,bad,theme", *rows]) + "\n")
     ms.save_pairs(pairs.sample(60), tmp_path / "pairs.jsonl")
-    (tmp_path / "plan.toml").write_text(blocks("docs/howto/campaign.md", "toml")[0][0])
-    (tmp_path / "medians.py").write_text(blocks("docs/howto/adding.md", "python")[0][0])
+    (tmp_path / "plan.toml").write_text(PLAN)
+    (tmp_path / "medians.py").write_text(MEDIANS)
     (tmp_path / "margin.py").write_text(MEMBERS["objective"])
     ms.diff_mean(guestbook, pairs.sample(24), "1:resid_post").save("tense-vector.safetensors")
     mechsteer("export", "tense-vector.safetensors", "--to", "gguf-vector", "--out", "happy_diffmean.gguf")
@@ -168,11 +201,60 @@ def workplace(page, tmp_path, monkeypatch, small_study, guestbook, mechsteer, un
 ])  # fmt: skip
 def test_every_command_runs_on_what_those_before_it_left(page, workplace, mechsteer):
     """But for those that need what is not here. Studies, campaigns and searches of sites are made small."""
-    for verb, *arguments in to_run(page):
-        arguments = [STAND_INS.get(word, word) for word in arguments]
-        steps = ["--steps", "2"] if verb == "train" and "--epochs" not in arguments else []
-        code, _, error = mechsteer(verb, *arguments, *LITTLE.get(verb, ()), *steps)
-        assert code == 0, (verb, arguments, error)
+    for words in to_run(page):
+        run_little(mechsteer, *words)
+
+
+@pytest.mark.slow
+def test_every_example_of_help_runs_on_what_those_before_it_left(
+    tmp_path, monkeypatch, mechsteer, small_study, undrawn, few_claims
+):
+    """In a folder that holds nothing but what a campaign is told and leaves; what does not end by itself is not run."""
+    monkeypatch.chdir(tmp_path)
+    Path("plan.toml").write_text(PLAN)
+    for cell in drawn_campaign.write(tmp_path / "results/plan").cells:
+        if cell["state"] == "done":
+            shutil.copytree(small_study, tmp_path / "results/plan" / cell["name"])
+    for line in VERBS.values():
+        for command in line.example.splitlines():
+            _, *words = shlex.split(command)
+            if not elsewhere(words):
+                run_little(mechsteer, *words)
+    assert {"guestbook.html", "lora.safetensors", "sweep.parquet", "findings.md"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+
+
+@pytest.mark.slow
+def test_a_real_model_writes_what_readme_shows(tmp_path, monkeypatch, mechsteer):
+    """Texts begin with the same words; further on, another processor's rounding may turn them."""
+    monkeypatch.chdir(tmp_path)
+    train, generate = (words for words in commands("README.md", CONSOLE) if re.search(REAL, shlex.join(words)))
+    for variable, file in re.findall(r"\$(MECHSTEER_\w+)/([^'\s]+)", shlex.join(train)):
+        if variable not in os.environ:
+            pytest.skip(f"{variable} names no folder")
+        if not Path(os.environ[variable], file).is_file():
+            pytest.skip(f"{variable} holds no {file}")
+    for words in (train, [*generate, "--json"]):
+        code, printed, error = mechsteer(*words)
+        assert code == 0, error
+    (answers,) = json.loads(printed)["answers"].values()
+    rows = re.findall(r"^\| (-?[\d.]+) \| ([\d.]+) \| (.+) \|$", PAGES["README.md"], flags=re.MULTILINE)
+    assert len(rows) == len(answers) == 5
+    for (m, shift, text), answer in zip(rows, answers, strict=True):
+        assert (answer["multiplier"], round(answer["relative_shift"], 2)) == (
+            float(m),
+            pytest.approx(float(shift), abs=0.011),
+        )
+        assert answer["text"].split()[:FIRST_WORDS] == text.split()[:FIRST_WORDS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", MODULES)
+def test_every_module_that_is_run_by_its_name_takes_these_arguments(command, apart):
+    """With --help it says so without running."""
+    code, printed, error = apart("-m", *shlex.split(command), "--help")
+    assert code == 0 and "Usage" in printed, error
 
 
 def test_there_is_a_command_for_every_reason_not_to_run_one():

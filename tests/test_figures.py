@@ -25,7 +25,7 @@ from analyses.claims import CLAIMS
 from analyses.evidence.comparison import ONE_SEED
 from analyses.studies.finished import Study
 from analyses.studies.widths import VENUES
-from figures import all_figures, draw_all, draw_one, frontier, gallery, plot, preference_curve
+from figures import all_figures, draw_all, draw_one, frontier, gallery, preference_curve
 from figures.__main__ import app
 from figures.drawing import style
 from figures.drawing.captions import TEX, caption_of, write_caption
@@ -464,13 +464,13 @@ def test_on_the_callers_axes_a_panel_keeps_its_own_legend(study):
 def test_values_of_the_toolkit_are_shown_in_a_notebook_as_they_are(study):
     sweep = study.sweeps[0]
     fit, found = ms.fit_preference(sweep, n_starts=2, n_resamples=0), ms.frontier([sweep], n_resamples=50)
-    preference, utility = plot(sweep, Figure().subplots()).lines[:2]
+    preference, utility = ms.plot(sweep, Figure().subplots()).lines[:2]
     assert preference.get_ydata() == pytest.approx((sweep.preference - sweep.preference[sweep.zero]).mean(axis=1))
     assert utility.get_xdata() == pytest.approx(sweep.multipliers)
-    assert plot(fit, Figure().subplots()).lines[0].get_ydata() == pytest.approx(fit.mean)
-    assert plot(found, Figure().subplots()).lines[0].get_ydata() == pytest.approx(found.gained)
+    assert ms.plot(fit, Figure().subplots()).lines[0].get_ydata() == pytest.approx(fit.mean)
+    assert ms.plot(found, Figure().subplots()).lines[0].get_ydata() == pytest.approx(found.gained)
     with pytest.raises(InputError, match="A int has no plot"):
-        plot(3)
+        ms.plot(3)
 
 
 @pytest.mark.parametrize("values", [[-0.2, 0.1], [-2000, 3000], [0, 40], [5e-4], [np.nan, -7]])

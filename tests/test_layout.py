@@ -115,7 +115,7 @@ def test_evidence_is_read_fitted_and_judged_without_torch():
 
 
 READS_WHAT_A_USER_WROTE = {
-    "analyses/studies/settings.py", "analyses/studies/plan.py", "mechsteer/cli/options.py", "mechsteer/cli/rooms.py",
+    "analyses/studies/settings.py", "analyses/studies/plan.py", "mechsteer/cli/options.py", "mechsteer/cli/members.py",
     "mechsteer/cli/campaign.py",
     "analyses/studies/configuration.py",
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """The page on which a model is steered by hand, in a real browser: what it shows is what Python gives."""
 
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import transformers
 import uvicorn
 from scipy.spatial.distance import cdist
 from test_real_models import PAIRS as REAL_PAIRS
+from test_report import fit
 
 import mechsteer as ms
 from analyses.studies.measured import Measured
@@ -25,6 +27,8 @@ from mechsteer.engine.losses import pair_texts
 from mechsteer.measuring.drafts import Acting, Draft, write_drafts
 from mechsteer.measuring.ordinary import OrdinaryText
 from mechsteer.models.opening import BUILT_IN
+from mechsteer.store.atomic import write_json
+from mechsteer.store.sums import write_sums
 
 PROMPT = "what about the soup ?"
 ODD = "<img src=x onerror='window.attacked = true'>"
@@ -119,26 +123,72 @@ def test_texts_side_by_side_are_what_python_writes_and_move_with_the_slider(smal
             assert multiplier(heading) == pytest.approx(m * factor, rel=0.01)
             with ms.steer(guestbook, steer, m * factor):
                 assert text == ms.generate(guestbook, PROMPT, temperature=0, max_new_tokens=40)[0]
-    # What the study's curve predicts of the slider's multiplier.
-    said = tab.locator(".steer .note").last.inner_text()
-    preference, utility = (
-        float(re.search(rf"{name} {NUMBER}", said)[1].replace("−", "-")) for name in ("preference", "utility")
-    )
-    sweep, fits = measured.sweep, measured.fits
-
-    def curve(quantity: str, at: float) -> float:
-        fit = fits.get(quantity)
-        if fit and fit["ok"]:
-            return float(read_curve(fit)(np.array([at]))[0])
-        return float(np.interp(at, sweep.multipliers, getattr(sweep, quantity).mean(axis=1)))
-
-    for said, quantity in ((preference, "preference"), (utility, "utility")):
-        assert said == pytest.approx(curve(quantity, m) - curve(quantity, 0.0), abs=0.05)
     (command,) = tab.locator(".command code").all_inner_texts()
+    settings(command)
+    assert f"{abs(2 * m):.3g}"[:3] in command
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.locator(".command button").click()
+    tab.wait_for_function("document.querySelector('.command button').textContent === 'Copied'")
+    assert tab.evaluate("navigator.clipboard.readText()") == command
+
+
+def settings(command: str) -> dict[str, object]:
+    """What a command of the page asks of a study."""
     name, verb, *arguments = shlex.split(command)
+    assert (name, verb) == ("mechsteer", "study")
     lines = {str(line.name): line for group in cli.CONTENTS.values() for line in group}
-    lines[verb].make_context(verb, arguments)
-    assert f"{abs(2 * m):.3g}"[:3] in command and name == "mechsteer"
+    return lines[verb].make_context(verb, arguments).params
+
+
+def test_what_was_measured_stands_beside_what_the_curve_predicts_and_a_curve_that_is_refuted_is_called_so(
+    small_study, tmp_path, play, visit
+):
+    folder = Path(shutil.copytree(small_study, tmp_path / "study"))
+    path = folder / "interventions/diffmean-vector.safetensors"
+    sweep = Measured.of(path).sweep
+    fits = {name: fit(name) for name in ("preference", "utility")}
+    fits["utility"]["ok"] = False
+    write_json([{"key": sweep.key.columns()} | fits], folder / "fits.json")
+    refuted = ms.Claim(
+        "preference_curve", "adequate", sweep.key, 0.3, "share of the span", ms.ConfidenceInterval(0.2, 0.4), "a spline",
+        ms.Outcome.REFUTED, "Eq. 15 misses.",
+    )  # fmt: skip
+    write_json([refuted.to_dict()], folder / "claims.json")
+    write_sums(folder)
+    tab = visit(play("guestbook", path))
+    about, said = tab.locator(".steer .note").all_inner_texts()
+    assert "The study refutes the paper's curve of preference there" in about
+    m = 2 * max(map(abs, Measured.of(path).useful)) * int(tab.locator("input[type=range]").input_value()) / 100
+    measured, _, predicted = said.partition("The curve predicts")
+    curve, zero = read_curve(fits["preference"]), np.zeros(1)
+    assert "utility" not in predicted
+    assert told(predicted, "preference") == pytest.approx(curve(zero + m)[0] - curve(zero)[0], abs=0.05)
+    for quantity in ("preference", "utility"):
+        means = getattr(sweep, quantity).mean(axis=1)
+        change = np.interp(m, sweep.multipliers, means) - np.interp(0, sweep.multipliers, means)
+        assert told(measured, quantity) == pytest.approx(change, abs=0.05)
+    furthest = float(tab.evaluate("data.steers[0].furthest"))
+    n_inside = (np.abs(sweep.multipliers) <= furthest).sum()
+    points = [drawn.get_attribute("d").count("M") for drawn in tab.locator(".curve .measured").all()]
+    assert points == [n_inside, n_inside] and n_inside > 2
+
+
+def told(sentence: str, quantity: str) -> float:
+    return float(re.search(rf"{quantity} ([+−]\d+\.\d+)", sentence)[1].replace("−", "-"))
+
+
+def test_a_study_of_it_is_asked_for_as_the_page_was(small_study, play):
+    path = small_study / "interventions/diffmean-vector.safetensors"
+    how = ("--dtype=float32", "--rule=rotate", "--format=cued", "--template-option=cue= so")
+    for steers, name in (((path,), "diffmean-vector"), ((), "guestbook")):
+        page = httpx.get(play("guestbook", *steers, *how)).text
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, flags=re.DOTALL)[1])
+        asked = settings((data["steers"] or [data])[0]["command"])
+        found = {name: str(asked[name]) for name in ("model", "dtype", "rule", "device", "out")}
+        assert found == {
+            "model": "guestbook", "dtype": "float32", "rule": "rotate", "device": "cpu", "out": f"results/{name}",
+        }  # fmt: skip
+        assert "so" in asked["prompt_format"] and asked["prompt_format"].startswith("cued")
 
 
 def test_tokens_are_coloured_by_what_the_server_says_of_them(small_study, play, visit):

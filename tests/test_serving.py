@@ -1,11 +1,13 @@
 """The endpoint, asked by OpenAI's own client over a real connection: what it answers is what Python gives."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import openai
@@ -27,6 +29,18 @@ from mechsteer.serving.steers import Steers
 from mechsteer.serving.waiting import Waiting
 from mechsteer.serving.words import Words
 
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+CURLED = [
+    found
+    for page in PAGES
+    for found in re.findall(
+        r"^curl localhost:8000(\S+) -H 'Content-Type: application/json' -d '([^']+)'$",
+        page.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+]
+"""Paths and bodies of requests that README and docs show."""
 PROMPT, OTHER = "what about the soup ?", "how was the park ?"
 TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ ' ' + m.content }}{% endfor %}"
 AT = "1:resid_post"
@@ -64,8 +78,8 @@ def serve(served, steers):
     """Start an endpoint; gives the address at which it listens."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(most_waiting: int = 64, most_at_once: int = 16) -> str:
-        endpoint = Endpoint(served, Steers(steers), Waiting(served, most_waiting, most_at_once))
+    def start(most_waiting: int = 64, most_at_once: int = 16, **more: ms.Intervention) -> str:
+        endpoint = Endpoint(served, Steers(steers | more), Waiting(served, most_waiting, most_at_once))
         listening = bound(0)
         server = uvicorn.Server(uvicorn.Config(application(endpoint), log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
@@ -109,6 +123,25 @@ def test_what_is_answered_is_what_python_writes(model, steers, client, how):
         assert answer.choices[0].text == expected
         chat = client.chat.completions.create(messages=[{"role": "user", "content": PROMPT}], **asked(*told), **how)
         assert chat.choices[0].message.content == expected
+
+
+def test_every_request_that_a_page_shows_is_read():
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert len(CURLED) == len(re.findall(r"^curl ", pages, flags=re.MULTILINE)) > 0
+
+
+@pytest.mark.parametrize(("path", "body"), CURLED)
+def test_what_the_pages_send_is_answered_by_the_steer_that_they_name(path, body, steers, serve):
+    sent = json.loads(body)
+    name, multiplier = (sent["steer"][field] for field in ("name", "multiplier"))
+    address = serve(**{name: steers["tense"]}).removesuffix("/v1")
+    answer = httpx.post(address + path, content=body, headers={"Content-Type": "application/json"}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    (choice,) = answer.json()["choices"]
+    (said,) = choice["steer"]
+    assert choice["text"] and (said["name"], said["multiplier"]) == (name, multiplier)
+    assert said["sites"][0]["n_positions"] > 0
+    assert ("tokens" in choice) == sent.get("token_details", False)
 
 
 def test_a_rule_and_positions_are_those_that_were_asked_for(model, steers, client):

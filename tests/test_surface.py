@@ -115,3 +115,28 @@ def test_what_equals_its_default_in_another_kind_is_shown():
         flag: Any = True
 
     assert brief(Value(1)) == "Value(flag=1)" and brief(Value()) == "Value()"
+
+
+PLOTTED = """
+import sys
+import numpy as np
+import mechsteer as ms
+
+if sys.argv[1:]:
+    import figures
+m = np.linspace(-4, 4, 21)
+fit = ms.fit_curve(ms.UtilityCurve, m, -(m[:, None] ** 2) + np.arange(3), n_starts=2, n_resamples=0, with_rivals=False)
+for _ in range(2):
+    print(ms.plot(fit).get_ylabel())
+import figures
+print(figures.whose, figures.__file__)
+"""
+
+
+@pytest.mark.parametrize("before", [(), ("imported before",)])
+def test_a_value_is_plotted_beside_a_file_that_is_called_as_our_figures_are(apart, tmp_path, before):
+    (tmp_path / "figures.py").write_text("whose = 'mine'")
+    (tmp_path / "analyses.py").write_text("raise RuntimeError('nobody asked for this one')")
+    code, printed, error = apart("-c", PLOTTED, *before)
+    assert code == 0, error
+    assert printed.splitlines() == ["utility log-odds (nats)"] * 2 + [f"mine {tmp_path / 'figures.py'}"]

@@ -38,6 +38,19 @@ function estimated(value, low, high, withSign = false) {
   const told = [value, low, high].map((end) => minus((Math.round(end * unit) / unit + 0).toFixed(Math.max(place, 0))));
   return `${sign}${told[0]} [${told[1]}, ${told[2]}]`;
 }
+
+/** Put a command into the clipboard; `button` says whether that worked. */
+async function copy(command, button) {
+  try {
+    await navigator.clipboard.writeText(command.textContent);
+    button.textContent = "Copied";
+  } catch {
+    // Without leave for the clipboard, the command is at least chosen, and the reader's own keys copy it.
+    getSelection().selectAllChildren(command);
+    button.textContent = "Selected";
+  }
+}
+
 const numbers = (values) => values.map((value) => (value === null ? NaN : value));
 const clipped = (text, length = 60) => (text.length > length ? `${text.slice(0, length)}…` : text);
 

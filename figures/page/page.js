@@ -168,17 +168,7 @@ function openStudy(study, article) {
     view.axis = event.target.value;
     draw();
   });
-  part(article, "copy").addEventListener("click", async (event) => {
-    const command = article.querySelector(".command code");
-    try {
-      await navigator.clipboard.writeText(command.textContent);
-      event.target.textContent = "Copied";
-    } catch {
-      // Without leave for the clipboard, the command is at least chosen, and the reader's own keys copy it.
-      getSelection().selectAllChildren(command);
-      event.target.textContent = "Selected";
-    }
-  });
+  part(article, "copy").addEventListener("click", (event) => copy(article.querySelector(".command code"), event.target));
   for (const details of article.querySelectorAll("details.claim")) {
     fillWhenOpened(study, details);
     details.addEventListener("toggle", () => {

@@ -9,23 +9,21 @@ const FAR = 3; /* usual distances from ordinary text at which it is */
 
 /* Steers */
 
-/** A quantity's curve: the paper's where it was fitted, else what was measured. */
-function curveOf(curves, quantity) {
-  const { fit, mean } = curves[quantity];
-  return fit && fit.ok ? { x: fit.x, y: fit.y } : { x: curves.multipliers, y: mean };
-}
+const QUANTITIES = { preference: "blue", utility: "vermilion" };
+/** What the sweep measured of a quantity, and the paper's curve where it was fitted. */
+const measuredOf = (curves, quantity) => ({ x: curves.multipliers, y: numbers(curves[quantity].mean) });
+const fittedOf = (curves, quantity) => (curves[quantity].fit?.ok ? curves[quantity].fit : null);
 
-/** What the study's curves say of a multiplier; nothing beyond what was swept. */
-function predicted(steer, m) {
-  const { curves } = steer;
-  if (!curves || m < curves.multipliers[0] || m > curves.multipliers.at(-1)) return null;
-  const change = (quantity) => { const { x, y } = curveOf(curves, quantity); return interpolate(m, x, y) - interpolate(0, x, y); };
-  return { preference: change("preference"), utility: change("utility"), shift: interpolate(m, curves.multipliers, curves.relative_shift) };
-}
-
-function inWords(found) {
-  if (!found) return "beyond what the study has swept";
-  return `preference ${signed(found.preference)}, utility ${signed(found.utility)} nats against m = 0, shift ${shown(found.shift, 2)} of ‖h‖`;
+/** What the study knows of a multiplier, in a sentence; nothing beyond what was swept. */
+function inWords({ curves }, m) {
+  if (m < curves.multipliers[0] || m > curves.multipliers.at(-1)) return "The study has not swept so far.";
+  const changes = (lineOf) => Object.keys(QUANTITIES).flatMap((quantity) => {
+    const line = lineOf(curves, quantity);
+    return line ? [`${quantity} ${signed(interpolate(m, line.x, line.y) - interpolate(0, line.x, line.y))}`] : [];
+  }).join(", ");
+  const predicted = changes(fittedOf), shift = shown(interpolate(m, curves.multipliers, curves.relative_shift), 2);
+  return `Measured: ${changes(measuredOf)} nats against m = 0, shift ${shift} of ‖h‖. ` +
+    (predicted ? `The curve predicts ${predicted}.` : "No curve could be fitted.");
 }
 
 const svg = (tag, attributes) => {
@@ -34,18 +32,21 @@ const svg = (tag, attributes) => {
   return element;
 };
 
-/** Both curves over the slider's range, each on its own height, with the useful range shaded; `at` moves the line. */
+/** Both curves, over the points that were measured, over the slider's range, each on its own height, with the useful range shaded; `at` moves the line. */
 function drawCurves(steer) {
   const { curves, furthest, useful } = steer;
   const place = (m) => 50 + (50 * m) / furthest;
   const picture = svg("svg", { class: "curve", viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": "Preference and utility against the multiplier" });
   const clamp = (m) => Math.max(-furthest, Math.min(furthest, m));
   picture.append(svg("rect", { class: "useful", x: place(clamp(useful[0])), y: 0, width: place(clamp(useful[1])) - place(clamp(useful[0])), height: 100 }));
-  for (const [quantity, shade] of [["preference", "blue"], ["utility", "vermilion"]]) {
-    const { x, y } = curveOf(curves, quantity), inside = x.map((m, i) => [m, y[i]]).filter(([m]) => Math.abs(m) <= furthest);
-    const values = inside.map(([, value]) => value), low = Math.min(...values), span = Math.max(...values) - low || 1;
-    const points = inside.map(([m, value]) => `${place(m).toFixed(2)},${(95 - (90 * (value - low)) / span).toFixed(2)}`);
-    picture.append(svg("path", { d: `M${points.join("L")}`, stroke: `var(--${shade})` }));
+  for (const [quantity, shade] of Object.entries(QUANTITIES)) {
+    const inside = ({ x, y }) => x.map((m, i) => [m, y[i]]).filter(([m, value]) => Math.abs(m) <= furthest && Number.isFinite(value));
+    const measured = inside(measuredOf(curves, quantity)), fitted = fittedOf(curves, quantity), line = fitted ? inside(fitted) : measured;
+    const values = [...measured, ...line].map(([, value]) => value), low = Math.min(...values), span = Math.max(...values) - low || 1;
+    const places = (points) => points.map(([m, value]) => `${place(m).toFixed(2)},${(95 - (90 * (value - low)) / span).toFixed(2)}`);
+    if (!measured.length) continue;
+    picture.append(svg("path", { class: "measured", d: places(measured).map((point) => `M${point}h0`).join(""), stroke: `var(--${shade})` }));
+    picture.append(svg("path", { d: `M${places(line).join("L")}`, stroke: `var(--${shade})` }));
   }
   const line = svg("line", { class: "at", y1: 0, y2: 100 });
   picture.append(line);
@@ -57,14 +58,15 @@ const sliders = data.steers.map((steer, number) => {
   const slider = make("input", { type: "range", id, min: -STEPS, max: STEPS, step: 1 });
   const value = make("output", { for: id }), note = make("p", { class: "note" }), curve = steer.curves ? drawCurves(steer) : null;
   const key = curve && make("p", { class: "note key" }, make("b", { class: "p" }, "preference"), " and ", make("b", { class: "u" }, "utility"),
-    " in the study, each on its own scale; shaded where it is useful");
+    " in the study, each on its own scale: points as measured, lines the paper's curve where it could be fitted; shaded where the steer is useful",
+    steer.refuted.length ? make("strong", {}, `. The study refutes the paper's curve of ${steer.refuted.join(" and of ")} there: go by what was measured`) : null, ".");
   slider.value = number ? 0 : Math.round((STEPS * start) / steer.furthest);
   const multiplier = () => (steer.furthest * Number(slider.value)) / STEPS;
   const show = () => {
     const m = multiplier();
     value.textContent = `m = ${shown(m)}${steer.unit && ` ${steer.unit}`}`;
     slider.setAttribute("aria-valuetext", value.textContent);
-    note.textContent = curve ? `The curve predicts ${inWords(predicted(steer, m))}.` : "No study lies beside this steer, so nothing is predicted.";
+    note.textContent = curve ? inWords(steer, m) : "No study lies beside this steer, so nothing is predicted.";
     if (curve) curve.at(m);
   };
   slider.addEventListener("input", () => { show(); showCommands(); });
@@ -199,7 +201,7 @@ async function write() {
   const made = (sliders.length ? factors : [0]).map((factor) => {
     const acting = named(factor).filter(({ m }) => m !== 0), of = (steer) => (sliders.length > 1 ? `${steer.name} ` : "");
     const title = acting.map(({ steer, m }) => `${of(steer)}m = ${shown(m)}`).join(", ") || "m = 0";
-    const told = acting.filter(({ steer }) => steer.curves).map(({ steer, m }) => `${of(steer)}by the curve: ${inWords(predicted(steer, m))}`);
+    const told = acting.filter(({ steer }) => steer.curves).map(({ steer, m }) => `${of(steer)}${inWords(steer, m)}`);
     const column = make("article", { class: "column" }, make("h3", {}, title), make("p", { class: "written", "data-part": "written" }),
       make("p", { class: "note", "data-part": "audit" }), ...told.map((sentence) => make("p", { class: "note" }, sentence)));
     return { factor, column };
@@ -221,9 +223,11 @@ form.addEventListener("submit", (event) => { event.preventDefault(); write(); })
 /* A study of it, and light or dark */
 
 function showCommands() {
-  part(document, "commands").replaceChildren(...(sliders.length ? sliders : [{ steer: { command: `mechsteer study --model=${data.model} --pairs=PAIRS.jsonl` }, m: 0 }]).map(({ steer, m }) => {
+  part(document, "commands").replaceChildren(...(sliders.length ? sliders : [{ steer: data, m: 0 }]).map(({ steer, m }) => {
     const command = m ? `${steer.command} --multipliers=${[-1, 1].map((sign) => (2 * sign * Math.abs(m)).toPrecision(3)).join(":")}:21` : steer.command;
-    return make("p", { class: "command" }, make("code", {}, command));
+    const code = make("code", {}, command), button = make("button", { type: "button", class: "quiet" }, "Copy");
+    button.addEventListener("click", () => copy(code, button));
+    return make("p", { class: "command" }, code, " ", button);
   }));
 }
 

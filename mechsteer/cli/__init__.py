@@ -8,14 +8,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..errors import InputError, refused
-from .rooms import extend_early, our_rooms
+from ..rooms import our_rooms
+from .members import extend_early
 from .verbs import Line, Several, one_sentence, table_of_contents
 
 CONTENTS = {
     "The whole job": (
         Line(
             "study", "Learn steers, sweep them, fit the curves, compare, judge.",
-            "mechsteer study --model gpt2 --pairs pairs.jsonl --out results/gpt2",
+            "mechsteer study --limit 60 --methods DiffMean,SFT --out results/guestbook",
             first="model pairs prompt_format site methods forms out",
         ),
         Line(
@@ -35,7 +36,7 @@ CONTENTS = {
         ),
         Line(
             "report", "Write report.html: one study, or several side by side.",
-            "mechsteer report results/guestbook results/gpt2 --out both.html", "look",
+            "mechsteer report results/guestbook --out guestbook.html", "look",
         ),
         Line(
             "figures", "Draw a study's figures again, as PDF and PNG.",
@@ -45,7 +46,8 @@ CONTENTS = {
     "Several studies": (
         Line(
             "compare", "Compare studies, pair by pair and seed by seed.",
-            "mechsteer compare results/guestbook results/gpt2",
+            "mechsteer study --limit 60 --methods DiffMean --site 1:mlp.out --out other\n"
+            "mechsteer compare results/guestbook other",
         ),
         Line(
             "findings", "Write what a campaign found into a page in Markdown.",
@@ -55,12 +57,12 @@ CONTENTS = {
     "One piece at a time": (
         Line(
             "pairs", "Check pairs: what is wrong with them, and what to do.",
-            "mechsteer pairs pairs.jsonl --model gpt2",
+            "mechsteer pairs guestbook/tense --model guestbook",
             first="test_pairs model columns group limit prompt_format as_json",
         ),
         Line(
             "site", "Compare all sites, and recommend one and a multiplier.",
-            "mechsteer site --model gpt2 --pairs pairs.jsonl",
+            "mechsteer site --pairs guestbook/tense --limit 24",
             first="model pairs limit prompt_format layers_after",
         ),
         Line(
@@ -112,7 +114,7 @@ CONTENTS = {
         ),
     ),
 }  # fmt: skip
-"""Every verb under its heading, with an example."""
+"""Every verb under its heading, with an example; each runs, without a network, on what those before it leave."""
 
 app = typer.Typer(
     cls=Several,

@@ -1,6 +1,7 @@
 """`mechsteer play`: a page on which a model is steered by hand."""
 
 import secrets
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from .options import (
     LearnedFormatOption,
     RuleOption,
     TemplateOption,
+    split_list,
     what,
 )
 from .printing import echo
@@ -51,6 +53,7 @@ def play(
     from starlette.routing import Route
 
     from analyses.studies.measured import Measured
+    from analyses.studies.settings import Settings
     from figures.page.play import render, steer_on_page
 
     from ..formats.named import SteerFile
@@ -69,14 +72,19 @@ def play(
     files = [SteerFile.of(steer) for steer in steers]
     # What is scaled, used at other positions, by another rule or on another model is not what the study measured.
     is_other = rule is not None or any_model
-    shown = [
-        steer_on_page(
-            file.name, steer, by_name[file.name], None if file.said or is_other else Measured.of(file.path), model.name
-        )
-        for file, steer in zip(files, steers, strict=True)
-    ]
+    asked = Settings(
+        model=model.name, pairs="PAIRS.jsonl", format=endpoint.prompt_format, rule=rule or Settings.rule,
+        device=device, device_map=device_map, dtype=dtype, extend=split_list(extend),
+    )  # fmt: skip
+    says_format = prompt_format is not None or template_option is not None
+    shown = []
+    for file, steer in zip(files, steers, strict=True):
+        acting = by_name[file.name]
+        own = asked if says_format else replace(asked, format=acting.origin.prompt_format)
+        measured = None if file.said or is_other else Measured.of(file.path)
+        shown.append(steer_on_page(file.name, steer, acting, measured, own))
     page = render(
-        model.name, prompt or PROMPTS.get(model.name, "Once upon a time"), shown,
+        asked, prompt or PROMPTS.get(model.name, "Once upon a time"), shown,
         has_chat=bool(model.require_tokenizer().chat_template),
     )  # fmt: skip
 

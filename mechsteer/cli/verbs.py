@@ -15,7 +15,8 @@ HELP_ALL = "--help-all"
 
 
 class Line(TyperCommand):
-    """A verb as the table of contents shows it, with an example for its help; its `file` is called as it is, unless named.
+    """A verb as the table of contents shows it, with an example for its help, a command a line; its `file` is called as it is,
+    unless named.
 
     Of a verb with many options, `first` names those that its help describes; `--help-all` describes the rest too.
     """
@@ -31,7 +32,7 @@ class Line(TyperCommand):
     def verb(self) -> TyperCommand | TyperGroup:
         """The verb, with all its options."""
         found = getattr(import_module(f".{self._file}", __package__), str(self.name))
-        epilog = f"Example:\n\n`{self.example}`"
+        epilog = "\n\n".join(["Example:", *(f"`{command}`" for command in self.example.splitlines())])
         if isinstance(found, typer.Typer):
             found.info.epilog = epilog
             return command_of(found)
