@@ -10,7 +10,7 @@ true of one that costs nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -73,10 +73,11 @@ def _judge(key: Key, part: str, table: pd.DataFrame) -> Claim:
         allowed = (GAINED, np.inf)
         asked["gained"] = Asked(row.confirmed_gained, row.confirmed_gained_error, n_pairs, allowed, CLEAR)
     outcome = judge_all(item.outcome(item.measured) for item in asked.values())
+    change = replace(asked["lost"], measured=-row.confirmed_lost)
     because = (
-        f"On pairs that did not select it, a direction of the family '{row.family}' loses {asked['lost'].told()} nats of utility "
-        f"at a relative shift of {row.relative_shift:.2g}; within ±{NOTHING:g} counts as none. The {HARM[row.harm_unit]} in its "
-        f"texts changes by {asked['harm'].told()}; up to {bound:g} counts as no harm."
+        f"On pairs that did not select it, a direction of the family '{row.family}' changes utility by {change.told()} nats "
+        f"at a relative shift of {row.relative_shift:.2g}; within ±{NOTHING:g} counts as no change. The {HARM[row.harm_unit]} in "
+        f"its texts changes by {asked['harm'].told()}; up to {bound:g} counts as no harm."
     )
     if "gained" in asked:
         because += f" It gains {asked['gained'].told(2)} nats of preference; at least {GAINED:g} is required."
@@ -107,7 +108,8 @@ class Asked:
 
     def told(self, digits: int = 3) -> str:
         found = self.interval(self.measured)
-        return f"{self.measured:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+        measured, low, high = (f"{value:z.{digits}f}" for value in (self.measured, found.low, found.high))
+        return f"{measured} [{low}, {high}]"
 
 
 def _power(asked: Mapping[str, Asked]) -> Power:
