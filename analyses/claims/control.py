@@ -25,6 +25,7 @@ TITLES = {"": "The steer gains more than chance does"}
 FIGURE = "control"
 UNIT = "gain / upper end of what chance gains"
 LEVEL = 0.95
+"""Of the prediction interval, beyond whose upper end one direction of chance in forty lies."""
 STEER, COVARIANCE, SHUFFLED = "steer", "covariance", "shuffled labels"
 """Kinds of rows."""
 DRAWN = {

@@ -23,7 +23,7 @@ from numpy import ndarray
 
 from mechsteer.measuring.log_odds import log_useful_probability
 from mechsteer.measuring.useful import USEFUL, exceeded
-from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_with
+from mechsteer.statistics.intervals import N_RESAMPLES, ConfidenceInterval, percentile_interval, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, judge, judge_all, p_value
 from mechsteer.store.keys import Key, keys_in
 
@@ -63,7 +63,8 @@ GAINED, SLOPE, LOST, AS_WIDE = (0.8, 1.25), (-0.2, 0.2), (0.5, 2.0), (0.5**0.5, 
 MORE_GAINED, MORE_LOST = "ratio of gains", "ratio of losses"
 CONTROL = "the pairs' own completions"
 OTHERS = {SAMPLED: "Completions sampled for {} queries", SECOND: "{} second pairs"}
-N_RESAMPLES, N_PLANTED_RESAMPLES = 1000, 100
+N_PLANTED_RESAMPLES = 100
+"""Of each planted truth: only on which side of the bounds its intervals lie is counted, and each takes whole curves."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from mechsteer.judges.scale import COHERENCE
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, exceeded
 from mechsteer.methods.learning import is_trained
-from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
 
@@ -35,7 +35,6 @@ TITLES = {
 }
 FIGURE = "judged_wins"
 UNIT = "of the harmonic mean"
-N_RESAMPLES = 1000
 NO_COHERENCE = "says nothing of coherence, so its harmonic mean is the concept alone. Let another judge come first."
 
 

@@ -21,7 +21,7 @@ from numpy import ndarray
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import BUDGETS, USEFUL, exceeded
 from mechsteer.methods.learning import methods
-from mechsteer.statistics.intervals import ConfidenceInterval, SeedsEstimate, resampled_with
+from mechsteer.statistics.intervals import N_RESAMPLES, ConfidenceInterval, SeedsEstimate, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge, judge_all
 from mechsteer.store.keys import Key, labelled
 
@@ -46,7 +46,6 @@ AS_PREDICTED = (0.8, 1.25)
 ALLOWED = (float(np.log(AS_PREDICTED[0])), float(np.log(AS_PREDICTED[1])))
 UNIT = "shift / predicted shift, where half a nat is lost"
 CONTROL = "the shifts of vectors"
-N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)

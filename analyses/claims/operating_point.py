@@ -17,11 +17,11 @@ from numpy import ndarray
 
 from mechsteer.judges.scale import COHERENCE, CONCEPT
 from mechsteer.measuring.useful import is_useful
-from mechsteer.statistics.intervals import percentile_interval
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval
 from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.scores import OVERALL, Curves, Judged
-from .judged_text import BEYOND_LUCK, MARGIN, N_RESAMPLES, too_few_queries
+from .judged_text import BEYOND_LUCK, MARGIN, too_few_queries
 from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power
 from .result import Result, undecided
 

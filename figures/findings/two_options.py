@@ -5,7 +5,7 @@ import pandas as pd
 
 from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT, prefers
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.store.keys import Key, rows_of
 
 from .found import Cell, Found, first_seeds, interval, steer, table
@@ -14,7 +14,6 @@ NAME = "two_options"
 TITLE = "Two options"
 ORDER = 35
 
-N_RESAMPLES = 1000
 PAPER = (
     "The paper reports, of Psychopathy on Gemma-2-9B-it at m = 1: 50 % unsteered; as a vector 53 % by DiffMean, 97 % by SFT and "
     "99 % by SPLIT; as a LoRA 100 % by SFT and by SPLIT."
