@@ -57,7 +57,6 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.caption(
             f"{table.subject.iloc[0]}.",
             "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 % intervals: "
-            "Euclidean, in units of "
-            "the activations h of each layer, or in standard deviations (s.d.) of a Gaussian.",
+            "Euclidean, in units of the activations h of each layer, or in standard deviations (s.d.) of a Gaussian.",
         )
     return shown.figure

@@ -6,9 +6,9 @@ size does whatever the reason, so it is no rival but a ceiling, and is held fixe
 texts, which cannot tell damage from another content.
 
 One predictor, metric, length and outcome are fixed beforehand. Directions come in families, which differ in much besides
-distance: intervals are over families and directions within them. What holds in one metric and is reversed in another is not
-about the model, and stays undecided. Whether a panel could find the mechanism is tried with its own directions, distances and
-families: the harm that they do is dealt out anew by distance, for the most part, and by what is left of it here.
+distance, so intervals are over families and directions within them. What holds in one metric and is reversed in another is not
+about the model, and stays undecided. Power is measured with the panel's own directions, distances and families: their harm is
+reassigned mostly by distance, plus the residual scatter that was measured.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Log-odds of pairs say what a judge says of free text: preference follows the concept, and the useful range is where text holds.
 
 `concept` sets mean preference against the judge's mean score of the concept, by Kendall's τ over those comparisons of two
-multipliers whose scores differ beyond the luck of the queries. `coherence` asks how far the end of the useful range, half a nat
-of lost utility, lies from where the judge finds text to break. A judge errs too, which the table of its reliability tells.
+multipliers whose scores differ beyond chance. `coherence` compares the end of the useful range, half a nat of lost utility, with
+the multiplier at which the judge sees text break. A judge errs too; the table of its reliability says how often.
 """
 
 import numpy as np

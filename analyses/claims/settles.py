@@ -2,11 +2,10 @@
 
 The paper ties three things together: a shift raises preference, leaves the manifold, and costs utility because it does. One
 direction that goes far off the manifold and costs nothing cuts distance from cost; one that raises preference and costs nothing
-cuts preference from cost. Both are looked for among the panel's directions, and judged on pairs and answers by which they
-were not chosen: that a loss *is* zero is shown by an interval within what counts as nothing, not by failing
-to see one. Where one is found the claim is supported, which speaks against the paper's account as a law. Whether such a
-direction would be found is tried with the errors of the one that was: its losses, harm and gain are drawn anew around what is
-true of one that costs nothing.
+cuts preference from cost. Both are looked for among the panel's directions, and judged on pairs and answers that did not select
+them. That a loss *is* zero is shown by an interval within what counts as nothing, not by failing to see one. A direction that is
+found supports the claim, which speaks against the paper's account as a law. Power is measured with the standard errors of the
+candidate: its loss, harm and gain are redrawn around those of a direction that costs nothing.
 """
 
 from collections.abc import Mapping
