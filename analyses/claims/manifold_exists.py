@@ -3,12 +3,13 @@
 Pr[d(h, M) <= ε] >= 1 - δ is a curve of ε against δ: the quantiles of the distance from tokens of unseen pairs to those
 learnt from. Alone it says little, since any cloud lies near itself. The baseline is therefore a mixture by token: its points
 have the mean and the scatter of their own token's cloud. Clusters by token are no manifold, so the claim is that unseen tokens
-lie nearer than these points. Two weaker baselines stand beside it: a Gaussian with the covariance of all activations, and the tokens
-with every coordinate shuffled among them. Clusters finer than a token at a stretch of positions, such as those by the word before
-it, count as structure here.
+lie nearer than these points. Two weaker baselines stand beside it: a Gaussian with the covariance of all activations, and the
+tokens with every coordinate shuffled among them. Clusters finer than a token at a stretch of positions, such as those by the word
+before it, count as structure here.
 
 The dimension of the unseen tokens is compared with that of as many points, of the same width, that fill all directions evenly.
-Estimates from neighbours are too low where dimensions are many, for both sets alike. The dimension depends on the scale, so at the steered site it is also estimated from more neighbours and from fewer points.
+Estimates from neighbours are too low where dimensions are many, for both sets alike. The dimension depends on the scale, so
+at the steered site it is also estimated from more neighbours and from fewer points.
 
 Power is measured on simulated tokens: as many, with the same means and width, whose clouds are closed surfaces of dimension 2.
 With few tokens such surfaces go unnoticed, and then seeing no manifold says nothing.

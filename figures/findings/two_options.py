@@ -28,9 +28,9 @@ def write(found: Found) -> str:
     ]  # fmt: skip
     about = (
         "Accuracy is the share of pairs that prefer the concept's answer, the mean over training seeds, with 95 % "
-        "intervals over pairs and seeds. Where as many pairs have either answer as the concept's, that is how the paper counts. What makes one answer "
-        "likelier in pairs of both kinds is bias, and none of the concept. Concept and bias (nats) are of the first seed, over "
-        f"pairs. {PAPER}"
+        "intervals over pairs and seeds. Where as many pairs have either answer as the concept's, that is how the paper counts. "
+        "What makes one answer likelier in pairs of both kinds is bias, and none of the concept. Concept and bias "
+        f"(nats) are of the first seed, over pairs. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
