@@ -60,7 +60,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         shown.caption(
             f"{table.subject.iloc[0]}.",
             f"Points are {n_tokens} tokens under every multiplier; lines follow {len(followed)} of them outwards.",
-            "The map tells what steered tokens are most like; it has no distances, so no scale.",
+            "The map shows what steered tokens resemble. Its distances mean nothing, so it has no scale.",
         )
     return shown.figure
 

@@ -63,8 +63,8 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         left_out = int(table.left_out.iloc[0])
         shown.caption(
             *(f"{steer}." for steer in table.subject.dropna().unique()),
-            "Estimates with 95 %; outcomes are corrected for how many tests a study has.",
-            f"In claims.json, and not here: {left_out} more." if left_out else "",
+            "Estimates with 95 % intervals; outcomes are corrected for multiple tests.",
+            f"claims.json has {left_out} more." if left_out else "",
         )
     return shown.figure
 

@@ -73,7 +73,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             ]
         )
         shown.caption(
-            f"{table.subject.iloc[0]}, with intervals of 95 % over pairs.",
+            f"{table.subject.iloc[0]}, with 95 % intervals over pairs.",
             f"Chance is the mean of {n} directions at the same shift, with a 95 % prediction interval for one more direction.",
         )
     return shown.figure

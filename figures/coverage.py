@@ -52,6 +52,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         looks |= {"odds, by sampled mass": BY_MASS} if len(odds) else {}
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
-            f"{table.subject.iloc[0]}, means over {table.n_queries.max()} queries with 95 %.", "Grey: the useful range."
+            f"{table.subject.iloc[0]}, means over {table.n_queries.max()} queries with 95 % intervals.",
+            "Grey: the useful range.",
         )
     return shown.figure

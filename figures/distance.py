@@ -56,7 +56,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 %: Euclidean, in units of "
-            "the activations h of each layer, or in standard deviations (s.d.) of a Gaussian.",
+            "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 % intervals: "
+            "Euclidean, in units of the activations h of each layer, or in standard deviations (s.d.) of a Gaussian.",
         )
     return shown.figure

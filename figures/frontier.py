@@ -61,7 +61,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         shown.caption(
-            f"Left: preference gained, mean of both directions, with 95 % over {over}.",
+            f"Left: preference gained, mean of both directions, with 95 % intervals over {over}.",
             "Right: the relative shift ‖shift‖/‖h‖ that it takes.",
             ""
             if asking is None

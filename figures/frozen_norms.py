@@ -53,6 +53,6 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.legend([*handles, key("denominators frozen", FROZEN, linestyle=FROZEN.line)])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "Dotted: every norm's denominator as it is unsteered, with 95 % of what that changes. Grey: the useful range.",
+            "Dotted: every norm's denominator frozen at m = 0, with 95 % intervals of what that changes. Grey: the useful range.",
         )
     return shown.figure

@@ -18,7 +18,7 @@ PANELS = {GAINED: "preference gained (nats)", JUDGED: "judged (share of the scal
 
 
 def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
-    """A row for each quantity and multiplier, with intervals of 95 % over pairs, or over queries."""
+    """A row for each quantity and multiplier, with 95 % intervals over pairs, or over queries."""
     table = of_steer(study, "judged_text-curve", subject)
     return (
         None
@@ -50,7 +50,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.x_label("multiplier $m$")
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
-            f"{table.subject.iloc[0]}, judged by {table.judge.iloc[0]}; means over pairs, and over queries, with 95 %.",
+            f"{table.subject.iloc[0]}, judged by {table.judge.iloc[0]}; means over pairs, and over queries, with 95 % intervals.",
             "Grey: the useful range.",
         )
     return shown.figure

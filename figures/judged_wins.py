@@ -51,7 +51,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         over = "queries" if seeds == 1 else f"queries and {seeds} seeds"
         shown.caption(
             "A score is the harmonic mean of a judge's aspects.",
-            f"With 95 % over {over}; outcomes are corrected for how many tests a study has.",
+            f"With 95 % intervals over {over}; outcomes are corrected for multiple tests.",
             ONE_SEED.strip() if seeds == 1 else "",
         )
     return shown.figure

@@ -101,7 +101,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             f"{name} {slopes[name]:.2g}" + " (holds nowhere)" * (name not in drawn) for name in LOOKS if name in slopes
         ]
         shown.caption(
-            f"{table.subject.iloc[0]}, mean of pairs with 95 %.",
+            f"{table.subject.iloc[0]}, mean of pairs with 95 % intervals.",
             f"Slopes, in nats per unit of the multiplier: {', '.join(told)}.",
         )
     return shown.figure

@@ -73,8 +73,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         shown.legend([key(words, LOOKS[name], linestyle=LOOKS[name].line) for name, words in POINTS.items()])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "(a) Shares with 95 %.",
-            "(b) Dimensions by three estimators with 95 %, and (c) by maximum likelihood from more neighbours, or fewer points; "
+            "(a) Shares with 95 % intervals.",
+            "(b) Dimensions by three estimators with 95 % intervals, "
+            "and (c) by maximum likelihood from more neighbours, or fewer points; "
             "the grey line is the width of the model.",
         )
     return shown.figure

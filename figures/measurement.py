@@ -68,7 +68,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             ]
         )
         shown.caption(
-            f"{table.subject.iloc[0]}, {table.n_pairs.iloc[0]} pairs, unsteered, with 95 %.",
+            f"{table.subject.iloc[0]}, {table.n_pairs.iloc[0]} pairs, unsteered, with 95 % intervals.",
             f"The same in all pairs, so left out: {same}." if same else "",
         )
     return shown.figure

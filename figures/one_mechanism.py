@@ -53,7 +53,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         handles = [key(method, look, linestyle=look.line) for method, look in looks.items()]
         shown.legend([*handles, key("vectors' mean", PREDICTED, line=True)])
         shown.caption(
-            "Relative shifts with 95 %; the dashed line is the mean of the vectors, which predicts the others as far as the "
-            "mechanism is one."
+            "Relative shifts with 95 % intervals; the dashed line is the mean of the vectors. Were there one "
+            "mechanism, it would predict the other forms."
         )
     return shown.figure

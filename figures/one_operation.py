@@ -48,6 +48,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         )
         n_texts = table.groupby(["method", "form"]).size().max()
         shown.caption(
-            f"A point for each of {n_texts} texts under each form at {table.sites.iloc[0]}; open, edited by the opposite sign."
+            f"A point for each of {n_texts} texts under each form at {table.sites.iloc[0]}; "
+            "open points have the edit's sign reversed."
         )
     return shown.figure

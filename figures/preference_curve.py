@@ -72,7 +72,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         )
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "(a) Mean of pairs with 95 %; on white, preference has converged.",
+            "(a) Mean of pairs with 95 % intervals; on white, preference has converged.",
             about_rivals(table, "eq. 15"),
         )
     return shown.figure

@@ -63,8 +63,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         shown.caption(
             f"{table.method.iloc[0]} on {Path(study.summary['model']['name']).name} at {table.site.iloc[0]}, "
             f"{table.n_pairs.iloc[0]} pairs of {study.summary['pairs']['testing']['name']}.",
-            "Points are means of pairs with 95 %, lines the paper's curves, dashes what these predicted of multipliers that they "
-            "had not seen.",
+            "Points are means of pairs with 95 % intervals, lines the paper's curves, and dashes their predictions of "
+            "held-out multipliers.",
             *(_scores(rows, quantity) for quantity, rows in table.groupby("quantity", sort=False)),
         )
     return shown.figure

@@ -50,7 +50,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.legend([key("a pair", PAIR, fillstyle="none"), key("equal", EQUAL, line=True)])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "(b) Means with 95 %; of random directions of its norm, where 95 % of them lie.",
+            "(b) Means with 95 % intervals; for random directions of equal norm, the central 95 %.",
         )
     return shown.figure
 

@@ -48,5 +48,5 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             zero_lines(panel)
         shown.x_label("multiplier $m$")
         shown.legend([key(name, look, linestyle=look.line) for name, look in LOOKS.items()])
-        shown.caption(f"{table.steer.iloc[0]}, by what is known of the same texts, with Wilson's intervals of 95 %.")
+        shown.caption(f"{table.steer.iloc[0]}, by what is known of the same texts, with Wilson's 95 % intervals.")
     return shown.figure

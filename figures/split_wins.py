@@ -46,7 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         found = [name for name in OUTCOMES if name in set(table.outcome)]
         shown.legend([key(WORDS[name], OUTCOMES[name], linestyle="-") for name in found])
         shown.caption(
-            f"Means over losses up to half a nat, with 95 % over {over}; outcomes are corrected for how many tests a study has.",
+            f"Means over losses up to half a nat, with 95 % intervals over {over}; outcomes are corrected for multiple tests.",
             ONE_SEED.strip() if seeds == 1 else "",
         )
     return shown.figure

@@ -59,7 +59,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         )
         scores = table.loc[table.kind == "R²"].itertuples(index=False)
         told = [f"{row.quantity} {row.name} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in scores]
-        shown.caption(f"{table.subject.iloc[0]}, means of pairs with 95 %.", f"R²: {', '.join(told)}.")
+        shown.caption(f"{table.subject.iloc[0]}, means of pairs with 95 % intervals.", f"R²: {', '.join(told)}.")
     return shown.figure
 
 

@@ -53,5 +53,5 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         shown.x_label("gained for the concept (nats)")
         shown.y_label(f"gained for the answer {table.answer.iloc[0]} (nats)")
         shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()])
-        shown.caption("A line for each method; dotted: as much for either.")
+        shown.caption("A line for each method; dotted: equal gains.")
     return shown.figure

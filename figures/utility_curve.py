@@ -75,7 +75,8 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         )
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "(a) Mean of pairs with 95 %; bars at the foot are the intervals of the peak and of where half a nat is lost.",
+            "(a) Mean of pairs with 95 % intervals; bars at the foot are the intervals of the "
+            "peak and of where half a nat is lost.",
             about_rivals(table, "eq. 17"),
         )
     return shown.figure

@@ -66,7 +66,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         _draw_concept(shown.axes[1], table)
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            f"Of {table.n_answers.min()} answers at each multiplier, shares by the exact checker with 95 %.",
+            f"Of {table.n_answers.min()} answers at each multiplier, shares by the exact checker with 95 % intervals.",
         )
     return shown.figure
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import drawn_campaign
@@ -289,11 +290,42 @@ def test_every_public_name_stands_on_the_page_of_the_api():
     assert len(named) == len(set(named)) and set(named) == {name for name in ms.__all__ if not name.startswith("_")}
 
 
+ROWS = re.findall(r"^\| `(.+?)` \| (.+) \|$", PAGES["docs/concepts/claims.md"], flags=re.MULTILINE)
+"""Parts of claims, each with what supports and what refutes it."""
+
+
 def test_every_part_of_a_claim_has_what_supports_and_what_refutes_it():
-    rows = re.findall(r"^\| `(.+?)` \| .+ \| .+ \|$", PAGES["docs/concepts/claims.md"], flags=re.MULTILINE)
+    assert all(words.count(" | ") == 1 for _, words in ROWS)
     parts = [
         f"{name}: {part}" if part else name
         for name, member in CLAIMS.members().items()
         for part in member.get("TITLES", ())
     ]
-    assert sorted(rows) == sorted(parts)
+    assert sorted(name for name, _ in ROWS) == sorted(parts)
+
+
+@pytest.mark.parametrize(("name", "words"), ROWS, ids=[name for name, _ in ROWS])
+def test_bounds_of_a_claim_are_constants_of_its_file(name, words):
+    """Or of our files from which it takes what it needs."""
+    claim = import_module(f"analyses.claims.{name.split(':')[0]}")
+    needed = {getattr(value, "__module__", "") or "" for value in vars(claim).values()} | {claim.__name__}
+    if claim.__name__ == "analyses.claims.control":
+        needed |= {"analyses.evidence.chance"}  # which measures at the losses that the claim is about
+    constants = set(numbers_in([vars(import_module(module)) for module in needed if module.startswith(OURS)]))
+    for number, percent in re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)( %)?", re.sub(r"\*m\* = \d", "", words)):
+        value = float(number) / (100 if percent else 1)
+        assert any(value == pytest.approx(constant, rel=4e-3) for constant in {0.0, *constants}), number
+
+
+OURS = ("analyses.claims", "analyses.evidence", "mechsteer.measuring")
+
+
+def numbers_in(values):
+    """Every number among nested constants."""
+    for value in values:
+        if isinstance(value, dict):
+            yield from numbers_in(value[name] for name in value if not str(name).startswith("__"))
+        elif isinstance(value, list | tuple):
+            yield from numbers_in(value)
+        elif isinstance(value, int | float):
+            yield value

@@ -16,6 +16,7 @@ from analyses.campaigns.numbers import keep_numbers
 from analyses.studies.finished import Study
 from figures.campaigns import short
 from figures.findings import MARKED, SECTIONS, write_findings
+from figures.findings.curves import _r_squared, _where
 from figures.findings.found import interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
@@ -124,6 +125,13 @@ def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(sma
     gained, lost = _at_one(renamed) or (np.nan, np.nan)
     assert gained == pytest.approx((sweep.preference[-1] - sweep.preference[0]).mean() / 2)
     assert lost == pytest.approx(sweep.lost[[0, -1]].mean())
+
+
+def test_a_curve_worse_than_a_constant_and_a_loss_that_is_none_are_dashes(small_study):
+    sweep = Study.load(small_study).sweeps[0]
+    assert [_r_squared(score) for score in (0.983, -105.15, None)] == ["0.98", "–", "–"]
+    ends = {"half_lost_negative": {"estimate": 0.0}, "half_lost_positive": {"estimate": sweep.multipliers[-1]}}
+    assert _where(sweep, ends, "half_lost") == f"–, {sweep.relative_shift[-1].mean():.2g}"
 
 
 def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp_path):

@@ -69,6 +69,14 @@ def test_what_was_seen_needs_no_power_unless_the_truth_would_be_refuted_too():
     assert if_powerful(Power("", 0.1, 0.9), seen, at_sight=Outcome.SUPPORTED).outcome is Outcome.SUPPORTED
 
 
+def test_a_direction_that_loses_less_than_nothing_is_said_to_change_utility():
+    table = candidates(0, n_pairs=70).assign(confirmed_lost=-0.002, confirmed_lost_error=0.0)
+    for claim in settles.run(table).claims:
+        assert (
+            claim.estimate == -0.002 and "changes utility by 0.002 [" in claim.because and "loses" not in claim.because
+        )
+
+
 TRUE_WORLDS = {
     "small": (orthogonality, partial(readouts, n_pairs=100)),
     "utility": (frozen_norms, partial(frozen, n_pairs=24)),

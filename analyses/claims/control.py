@@ -1,9 +1,9 @@
-"""A steer gains more than chance does at its shifts: a gate, without which nothing else is judged of it.
+"""A steer gains more than chance does at its shifts. This is a gate: a steer that fails it is judged in nothing else.
 
-Chance is drawn twice over, at the same site: directions that vary as the activations do, at the same relative shifts, and
-DiffMean of pairs whose labels were shuffled, at shifts that are smaller as it is shorter. The steer must gain more than the
-prediction interval of either holds, where it loses a tenth, a quarter and half a nat of utility itself. It is no test among
-others: it stands before them, outside the correction for many.
+Two kinds of chance directions are drawn at the same site. Random directions with the activations' covariance are applied at the
+steer's relative shifts. DiffMean directions of pairs with shuffled labels keep their own length, so their shifts are smaller. The
+steer must gain more than the upper end of either prediction interval at the shifts where it loses 0.1, 0.25 and 0.5 nats of
+utility itself. The gate comes before all other tests and is not part of the correction for multiple tests.
 """
 
 import numpy as np
@@ -25,6 +25,7 @@ TITLES = {"": "The steer gains more than chance does"}
 FIGURE = "control"
 UNIT = "gain / upper end of what chance gains"
 LEVEL = 0.95
+"""Of the prediction interval, beyond whose upper end one direction of chance in forty lies."""
 STEER, COVARIANCE, SHUFFLED = "steer", "covariance", "shuffled labels"
 """Kinds of rows."""
 DRAWN = {

@@ -2,15 +2,15 @@
 
 Preference and utility (arXiv 2602.02343, eqs. 7-8) are read from two texts a query. Let w be by how many times a steer makes a
 completion likelier. Then preference changes by log w of the completion for the concept less that of the one against it, and
-utility by the logarithm of w's mean over both, weighted by how likely each is unsteered. Both are read alike from a query's
-sampled completions, one of each side, in the mean over all such twos; where no checker tells sides, the loss of one completion
-is compared instead. Preference so read is a mean of logarithms. By how much the model turns to a side at all is told by the
-logarithm of a mean, of w over all sampled completions of that side, which a few stubborn texts hold back: that is `odds`.
+utility by the logarithm of w's mean over both, weighted by how likely each is unsteered. Both are also computed from a query's
+sampled completions: for every combination of one completion from each side, then averaged. Where no checker tells sides, the
+loss of one completion is compared instead. Preference computed so is a mean of logarithms. `odds` is the logarithm of a mean, of
+w over all sampled completions of a side: by how much the model turns to that side at all.
 
-Compared are changes from m = 0 over the useful range of the pairs, so that one set may be harder than another. Preference is
-alike where a fifth either way is missed of what is gained, and of the slope. Utility is told at a quarter, a half and one nat: it
-is alike where half a nat by the one is more than a quarter and less than one by the other. Loss grows about as the square of
-m, so that the range in which half a nat is lost may be wider or narrower by a factor of √2.
+The claims compare changes from m = 0 over the useful range of the pairs, so one set may be harder than another. Preference
+counts as the same where the gain and the slope differ by at most a fifth. Utility counts as the same where one set loses between
+a quarter of a nat and one nat while the other loses half a nat. Loss grows about as the square of m, so the range in which half a
+nat is lost may be wider or narrower by a factor of √2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from numpy import ndarray
 
 from mechsteer.measuring.log_odds import log_useful_probability
 from mechsteer.measuring.useful import USEFUL, exceeded
-from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_with
+from mechsteer.statistics.intervals import N_RESAMPLES, ConfidenceInterval, percentile_interval, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, judge, judge_all, p_value
 from mechsteer.store.keys import Key, keys_in
 
@@ -63,7 +63,8 @@ GAINED, SLOPE, LOST, AS_WIDE = (0.8, 1.25), (-0.2, 0.2), (0.5, 2.0), (0.5**0.5, 
 MORE_GAINED, MORE_LOST = "ratio of gains", "ratio of losses"
 CONTROL = "the pairs' own completions"
 OTHERS = {SAMPLED: "Completions sampled for {} queries", SECOND: "{} second pairs"}
-N_RESAMPLES, N_PLANTED_RESAMPLES = 1000, 100
+N_PLANTED_RESAMPLES = 100
+"""Of each planted truth: only on which side of the bounds its intervals lie is counted, and each takes whole curves."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """Log-odds of pairs say what a judge says of free text: preference follows the concept, and the useful range is where text holds.
 
 `concept` sets mean preference against the judge's mean score of the concept, by Kendall's τ over those comparisons of two
-multipliers whose scores differ beyond the luck of the queries. `coherence` asks how far the end of the useful range, half a nat
-of lost utility, lies from where the judge finds text to break. A judge errs too, which the table of its reliability tells.
+multipliers whose scores differ beyond chance. `coherence` compares the end of the useful range, half a nat of lost utility, with
+the multiplier at which the judge sees text break. A judge errs too; the table of its reliability says how often.
 """
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy import ndarray
 
 from mechsteer.judges.scale import COHERENCE, CONCEPT
 from mechsteer.measuring.useful import USEFUL
-from mechsteer.statistics.intervals import percentile_interval, resampled_with
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge
 
 from ..evidence.scores import OVERALL, Judged
 from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power
 from .result import MIN_PAIRS, Result, undecided
 from .valid_range import Ratio, falling_ends, useful_ends
+from .validity import AGREES, AS_WIDE, MIN_COMPARISONS
 
 NAME = "judged_text"
 ORDER = 52
@@ -30,16 +31,10 @@ TITLES = {
 }
 FIGURE = "judged_text"
 
-AGREES = 0.5
-"""Least τ that counts as agreement: three comparisons of four."""
 BEYOND_LUCK = 3.0
 """Standard errors by which two scores differ that are worth comparing: of a hundred comparisons, none by luck."""
-MIN_COMPARISONS = 5
 MARGIN = 0.1
 """Of coherence between none and all, that may be lost where text holds."""
-AS_WIDE = (0.8, 1.25)
-"""Ratios of two ranges that count as one."""
-N_RESAMPLES = 1000
 
 
 def run(judged: Judged, seed: int = 0) -> Result:

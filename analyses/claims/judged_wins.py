@@ -15,11 +15,11 @@ from mechsteer.judges.scale import COHERENCE
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, exceeded
 from mechsteer.methods.learning import is_trained
-from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
 
-from ..evidence.comparison import METHOD, ONE_SEED, over_seeds
+from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, told
 from ..evidence.scores import OVERALL, Judged
 from .result import MIN_PAIRS, Result, undecided
 
@@ -35,7 +35,6 @@ TITLES = {
 }
 FIGURE = "judged_wins"
 UNIT = "of the harmonic mean"
-N_RESAMPLES = 1000
 NO_COHERENCE = "says nothing of coherence, so its harmonic mean is the concept alone. Let another judge come first."
 
 
@@ -103,7 +102,7 @@ def _judge(
     scores = [float(np.mean([values[there].mean() for values in some])) for some in (split, other)]
     because = (
         f"By {judge}, the harmonic mean is {scores[0]:.2f} under SPLIT and {scores[1]:.2f} under {rival}, over {n} queries and "
-        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}.{ONE_SEED * alone}"
+        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}. {told(found)}{ONE_SEED * alone}"
     )
     p = float("nan") if alone else found.p_value
     return Claim(NAME, part, key, found.estimate, UNIT, interval, control, outcome, because, p, against=rival)

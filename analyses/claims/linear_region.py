@@ -18,7 +18,7 @@ from numpy import ndarray
 from mechsteer.curves.fit import SIGNIFICANCE
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, is_useful, useful_points
-from mechsteer.statistics.intervals import constancy_p_value, percentile_interval, resampled_with
+from mechsteer.statistics.intervals import N_RESAMPLES, constancy_p_value, percentile_interval, resampled_with
 from mechsteer.statistics.judging import Claim, judge, p_value
 
 from ..evidence.evidence import Evidence
@@ -40,7 +40,7 @@ LEAST_SHARE = 0.50
 LEAST_SIDE = 0.25
 """Of the region, on either side of zero: a line that holds on one side alone is not around zero."""
 LEAST_POINTS = 5
-N_RESAMPLES = 1000
+"""Three to which the line is fitted, every other one, and between them two that it has not seen."""
 
 
 class Regions(NamedTuple):

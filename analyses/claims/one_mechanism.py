@@ -1,13 +1,12 @@
 """One mechanism: what vectors lose of utility, by the size of their shift, predicts what a LoRA and a local weight lose.
 
 If one decay of validity stands behind every form (arXiv 2602.02343, eqs. 4 and 12), then a form matters by the shift that it
-makes and by nothing else. The relative shift is what all steers of a study have in common, so the shift at which vectors lose
-how much, their geometric mean on each side of zero, is taken for the law, and asked where another form should lose half a nat,
-the end of the useful range. Loss grows about as the square of the shift: a fifth less of the one is a third less of the other.
+makes and by nothing else. All steers of a study have a relative shift. The shift at which vectors lose a given amount, as their
+geometric mean on each side of zero, predicts where another form should lose half a nat, the end of the useful range. Loss grows
+about as the square of the shift: a fifth less of the one is a third less of the other.
 
-It is one law only if vectors follow it too: where one of them is not predicted by the others, nothing is supported by their mean.
-Whether a study could find it is tried with its own pairs and trainings: their luck is drawn anew around a form that loses what
-vectors do.
+It is one law only if vectors follow it too. Where the others do not predict one of them, their mean supports nothing. Power is
+measured with the study's own pairs and trainings, whose scatter is redrawn around a form that loses what vectors do.
 """
 
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from numpy import ndarray
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import BUDGETS, USEFUL, exceeded
 from mechsteer.methods.learning import methods
-from mechsteer.statistics.intervals import ConfidenceInterval, SeedsEstimate, resampled_with
+from mechsteer.statistics.intervals import N_RESAMPLES, ConfidenceInterval, SeedsEstimate, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge, judge_all
 from mechsteer.store.keys import Key, labelled
 
@@ -46,7 +45,6 @@ AS_PREDICTED = (0.8, 1.25)
 ALLOWED = (float(np.log(AS_PREDICTED[0])), float(np.log(AS_PREDICTED[1])))
 UNIT = "shift / predicted shift, where half a nat is lost"
 CONTROL = "the shifts of vectors"
-N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,11 @@
 """An operating point chosen by log-odds holds in text: it shows the concept, stays coherent, and is about the best there is.
 
-The point is the multiplier with the most preference within half a nat of lost utility, in which no judge has a say. The best
-there is, is what the judge finds on one half of the queries at the multiplier that it likes most on the other half: chosen and
-scored on the same texts, a multiplier would profit from their luck.
+The point is the multiplier with the most preference within half a nat of lost utility. No judge has a say in it. The best
+multiplier is chosen by the judge on one half of the queries and scored on the other half: chosen and scored on the same texts, it
+would look better than it is.
 
-A concept that is shown, and text that is worse, have been seen. That a judge has seen no concept, or nothing worse, counts where
-its scores could have told.
+A concept that is shown, and text that is worse, have been observed. That the judge saw no concept, or nothing worse, counts only
+where its scores have the power to show it.
 """
 
 from dataclasses import replace
@@ -17,11 +17,11 @@ from numpy import ndarray
 
 from mechsteer.judges.scale import COHERENCE, CONCEPT
 from mechsteer.measuring.useful import is_useful
-from mechsteer.statistics.intervals import percentile_interval
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval
 from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.scores import OVERALL, Curves, Judged
-from .judged_text import BEYOND_LUCK, MARGIN, N_RESAMPLES, too_few_queries
+from .judged_text import BEYOND_LUCK, MARGIN, too_few_queries
 from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power
 from .result import Result, undecided
 

@@ -1,10 +1,9 @@
 """Power on a study's own data: were the claim true here, would it be found?
 
-A claim plants its truth on what the study has measured, its pairs, directions, distances and noise, and judges that as it judges
-the study, many times over. Where the truth is found in fewer than four of five, or taken for its opposite in more than one of
-twenty, a verdict would say more of the study than of the model, and none is given. It is otherwise with an outcome that has been
-*seen*, as a departure is that the claim rules out: it does not rest on what would have been found. One that rests on having
-failed to see something does, and so does one by which something is nothing.
+A claim is simulated as true on what the study has measured: its pairs, directions, distances and noise. Each simulation is judged
+as the study is. Where fewer than four of five support the claim, or more than one of twenty refutes it, a verdict would say more
+about the study than about the model, and none is given. An outcome that has been *seen*, such as a departure that the claim rules
+out, needs no power. One that rests on having failed to see something does, and so does one that something is zero.
 """
 
 from collections.abc import Callable

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from mechsteer.manifolds.geometry import projection_gain
 from mechsteer.measuring.useful import is_useful
-from mechsteer.statistics.intervals import percentile_interval, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, resampled_means
 from mechsteer.statistics.judging import Claim, judge, p_value
 
 from ..evidence.evidence import Evidence
@@ -34,8 +34,8 @@ RATIO = (0.9, 1.1)
 """A tenth, for two derivatives at the same point."""
 REGION_RATIO = (0.5, 2.0)
 """A factor of two: a curve that levels off is steeper at zero than the line that meets it over a wide region."""
-N_RESAMPLES = 1000
 N_RANDOM = 1000
+"""Of which 25 lie beyond either end of the central 95 % that the figure shows."""
 
 
 def run(evidence: Evidence) -> Result:

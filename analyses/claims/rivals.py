@@ -38,7 +38,7 @@ TOLERANCE = 0.10
 """Error on unseen multipliers that a reader would not see in a figure, as a share of the span of the curve there."""
 SPAN = "share of the span"
 LEAST_POINTS = 6
-"""Multipliers in the useful range, for an error over them."""
+"""Multipliers in the useful range for an error over them: of six, its root mean square is known to a third."""
 N_RESAMPLES = 200
 """Each descends once, from whichever end of the descents for the mean of all pairs suits it best."""
 LEAST_CONVERGED = 0.95
@@ -216,7 +216,11 @@ def _best(claim: str, part: str, equation: str, key: Key, fit: CurveFit, table: 
         missing = " and ".join(table.rival.drop(known.index))
         because = f"Fits of {missing} did not converge, so {paper} cannot be compared with them."
     else:
-        because = f"{paper} is not distinguishable from {_named(table.loc[~beaten])}: neither is better inside and at the ends."
+        others = table.loc[~beaten]
+        which = "neither" if len(others) == 1 else "none of them"
+        because = (
+            f"{paper} is not distinguishable from {_named(others)}: {which} is better both inside and at the ends."
+        )
     interval = ConfidenceInterval(float(closest.low), float(closest.high))
     control = f"the closest rival inside the sweep, {closest.rival}, on the same held-out multipliers and pairs"
     return Claim(claim, part, key, float(closest.difference), "nats", interval, control, outcome, because, p)

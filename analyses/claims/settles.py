@@ -2,15 +2,14 @@
 
 The paper ties three things together: a shift raises preference, leaves the manifold, and costs utility because it does. One
 direction that goes far off the manifold and costs nothing cuts distance from cost; one that raises preference and costs nothing
-cuts preference from cost. Both are looked for among the panel's directions, and judged on pairs and answers by which they
-were not chosen: that a loss *is* zero is shown by an interval within what counts as nothing, not by failing
-to see one. Where one is found the claim is supported, which speaks against the paper's account as a law. Whether such a
-direction would be found is tried with the errors of the one that was: its losses, harm and gain are drawn anew around what is
-true of one that costs nothing.
+cuts preference from cost. Both are looked for among the panel's directions, and judged on pairs and answers that did not select
+them. That a loss *is* zero is shown by an interval within what counts as nothing, not by failing to see one. A direction that is
+found supports the claim, which speaks against the paper's account as a law. Power is measured with the standard errors of the
+candidate: its loss, harm and gain are redrawn around those of a direction that costs nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -73,10 +72,11 @@ def _judge(key: Key, part: str, table: pd.DataFrame) -> Claim:
         allowed = (GAINED, np.inf)
         asked["gained"] = Asked(row.confirmed_gained, row.confirmed_gained_error, n_pairs, allowed, CLEAR)
     outcome = judge_all(item.outcome(item.measured) for item in asked.values())
+    change = replace(asked["lost"], measured=-row.confirmed_lost)
     because = (
-        f"On pairs that did not select it, a direction of the family '{row.family}' loses {asked['lost'].told()} nats of utility "
-        f"at a relative shift of {row.relative_shift:.2g}; within ±{NOTHING:g} counts as none. The {HARM[row.harm_unit]} in its "
-        f"texts changes by {asked['harm'].told()}; up to {bound:g} counts as no harm."
+        f"On pairs that did not select it, a direction of the family '{row.family}' changes utility by {change.told()} nats "
+        f"at a relative shift of {row.relative_shift:.2g}; within ±{NOTHING:g} counts as no change. The {HARM[row.harm_unit]} in "
+        f"its texts changes by {asked['harm'].told()}; up to {bound:g} counts as no harm."
     )
     if "gained" in asked:
         because += f" It gains {asked['gained'].told(2)} nats of preference; at least {GAINED:g} is required."
@@ -107,7 +107,8 @@ class Asked:
 
     def told(self, digits: int = 3) -> str:
         found = self.interval(self.measured)
-        return f"{self.measured:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+        measured, low, high = (f"{value:z.{digits}f}" for value in (self.measured, found.low, found.high))
+        return f"{measured} [{low}, {high}]"
 
 
 def _power(asked: Mapping[str, Asked]) -> Power:

@@ -13,7 +13,7 @@ from mechsteer.measuring.useful import USEFUL
 from mechsteer.statistics.judging import Claim
 
 from ..evidence import comparison
-from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, winner
+from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, told, winner
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "split_wins"
@@ -46,7 +46,7 @@ def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:
         seeds = "one training seed" if n_seeds == 1 else f"{n_seeds} training seeds"
         because = (
             f"Averaged over losses of utility up to {USEFUL:g} nats, SPLIT gains {split.frontier.area:.3g} nats of preference "
-            f"and {method} gains {rival.frontier.area:.3g}, from {seeds}.{ONE_SEED * alone}"
+            f"and {method} gains {rival.frontier.area:.3g}, from {seeds}. {told(difference)}{ONE_SEED * alone}"
         )
         claims.append(
             Claim(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mechsteer.curves import CurveFit, fit_preference, fit_utility
-from mechsteer.statistics.intervals import percentile_interval, r_squared, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, r_squared, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome, judge
 
 from ..evidence.evidence import Evidence
@@ -32,7 +32,6 @@ CHECKS = ("preference", "preference, shape", "utility", "utility, shape")
 FIGURE = "transfer"
 GOOD, POOR = 0.9, 0.5
 """R² above which a reader would use the learning pairs' curve for others, and below which nobody would."""
-N_RESAMPLES = 1000
 UNIT = "R² on test pairs"
 
 

@@ -48,7 +48,9 @@ AS_WIDE = (0.8, 1.25)
 BEYOND_LUCK = 2.0
 """Standard errors by which two shares differ that are worth comparing."""
 MIN_COMPARISONS = 5
+"""The fewest of which one may be out of order with τ still above `AGREES`."""
 N_RESAMPLES = 2000
+"""Twice as many as for an interval: τ has few values and shares have bounds, so p-values down to 0.01 are counted."""
 
 
 def run(evidence: Evidence) -> Result:

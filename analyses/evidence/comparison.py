@@ -17,6 +17,7 @@ from mechsteer.families import form_title
 from mechsteer.measuring.frontier import TARGETS, Frontier, defined_everywhere
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import BUDGETS
+from mechsteer.statistics.intervals import SeedsEstimate
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import COLUMNS, Key, labelled
 
@@ -43,6 +44,13 @@ def winner(split: Compared, rival: Compared) -> Outcome:
     if split.frontier.n_seeds == 1 and rival.is_trained or 0 in interval:
         return Outcome.INCONCLUSIVE
     return Outcome.SUPPORTED if interval.low > 0 else Outcome.REFUTED
+
+
+def told(difference: SeedsEstimate) -> str:
+    """By how much SPLIT is ahead, in a sentence."""
+    interval = difference.interval()
+    within = f" [{interval.low:z.2f}, {interval.high:z.2f}]" if np.isfinite([interval.low, interval.high]).all() else ""
+    return f"The difference is {difference.estimate:+z.2f}{within}."
 
 
 def over_seeds(sweep: Sweep) -> Key:

@@ -20,12 +20,11 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, is_useful
 from mechsteer.models.sites import Site, write_sites
 from mechsteer.pairs.polarity import Pairs
-from mechsteer.statistics.intervals import percentile_interval, wilson_interval
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, wilson_interval
 
 if TYPE_CHECKING:
     from mechsteer.models.model import Model
 
-N_RESAMPLES = 1000
 MIN_MULTIPLIERS = 3
 """In the useful range, for a slope: through two points every line goes."""
 AGREEMENT, AUROC, D_PRIME = "agreement", "AUROC", "d'"

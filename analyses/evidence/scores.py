@@ -11,11 +11,11 @@ from numpy import ndarray
 from mechsteer.judges.base import Judge, Written
 from mechsteer.judges.rules import names
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.statistics.intervals import N_RESAMPLES
 from mechsteer.store.keys import Key
 
 OVERALL = "overall"
 """The harmonic mean of all aspects that have a role, each between zero and one: none where one is none (as in AxBench)."""
-N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,12 +22,11 @@ from mechsteer.guestbook.next_words import next_words
 from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.models.model import TokenBatch, pad_batch
 from mechsteer.models.prompts import EncodedPair, encode_prompt
-from mechsteer.statistics.intervals import percentile_interval, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, resampled_means
 
 from .neutral import log_probabilities, neutral_texts, readable
 
 N_TEXTS = 16
-N_RESAMPLES = 1000
 VALID, PAGES = "mass on valid next words", "likelihood of its language's pages"
 NEUTRAL, OWN = "likelihood of neutral text", "likelihood of the pairs' own text"
 """What it is read from."""

@@ -15,11 +15,10 @@ from numpy import ndarray
 
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.statistics.intervals import percentile_interval, resampled_with, wilson_interval
+from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, resampled_with, wilson_interval
 
 from .forecast import share_of, slopes
 
-N_RESAMPLES = 1000
 LEAST = 4
 """Pairs of each key: of fewer, drawing them again says little of how far their mean may be off."""
 ACCURACY, CONCEPT, BIAS, BIAS_GAINED = "accuracy", "concept gained", "answer bias", "answer bias gained"

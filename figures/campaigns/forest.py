@@ -73,6 +73,6 @@ def draw(campaign: Campaign, ax: Place = None, subject: str | None = None) -> Fi
         if np.nanmin(table[["value", "low"]]) <= 0 <= np.nanmax(table[["value", "high"]]):
             zero_lines(panel)
         panel.set_xlabel("estimate")
-        shown.caption(f"{table['name'].iloc[0]}, with 95 %.")
+        shown.caption(f"{table['name'].iloc[0]}, with 95 % intervals.")
         shown.legend([key(outcome, look, linestyle="-") for outcome, look in OUTCOMES.items()])
     return shown.figure

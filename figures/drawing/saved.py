@@ -6,10 +6,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from analyses.studies.finished import Study
-from mechsteer.statistics.intervals import resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, resampled_means
 from mechsteer.store.keys import COLUMNS, Key, keys_in, rows_of
-
-N_RESAMPLES = 1000
 
 
 def saved(study: Study, name: str) -> pd.DataFrame | None:

@@ -22,8 +22,8 @@ def write(found: Found) -> str:
             scores = {name: fits[name]["score"] for name in ("preference", "utility")}
             rows.append(
                 cell.place | steer(key)
-                | {f"{name}: R²": number(score["r_squared"]) for name, score in scores.items()}
-                | {f"{name}: held out": number(score["held_out_r_squared"]) for name, score in scores.items()}
+                | {f"{name}: R²": _r_squared(score["r_squared"]) for name, score in scores.items()}
+                | {f"{name}: held out": _r_squared(score["held_out_r_squared"]) for name, score in scores.items()}
                 | {
                     "half a nat lost at": _where(sweep, fits["utility"]["properties"], "half_nat"),
                     "half of utility lost at": _where(sweep, fits["utility"]["properties"], "half_lost"),
@@ -31,13 +31,18 @@ def write(found: Found) -> str:
             )  # fmt: skip
     return (
         f"{table(rows)}\n\nThe paper reports R² of 0.96 to 0.99, in sample. Held out are blocks of "
-        "multipliers and both ends. Where utility is lost is given as ‖shift‖/‖h‖, below and above m = 0; a dash is "
-        "beyond what was swept."
+        "multipliers and both ends. A dash is an R² below zero: a constant predicts better. Where utility is lost is given as "
+        "‖shift‖/‖h‖, below and above m = 0. There a dash means that so much is not lost within the sweep, or that utility "
+        "is below that level at m = 0 already."
     )
+
+
+def _r_squared(value: float | None) -> str:
+    return number(value if value is not None and value >= 0 else None)
 
 
 def _where(sweep: Sweep, properties: dict[str, Any], name: str) -> str:
     """Relative shifts at which it is so, on both sides."""
     ends = [(properties.get(f"{name}_{side}") or {}).get("estimate") for side in ("negative", "positive")]
-    shifts = sweep.shift_at(np.array([np.nan if end is None else end for end in ends], dtype=float))
-    return ", ".join(map(number, shifts.tolist()))
+    shifts = sweep.shift_at(np.array([end or np.nan for end in ends], dtype=float))
+    return ", ".join(f"{shift:.2g}" if np.isfinite(shift) else number(None) for shift in shifts)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT, prefers
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.statistics.intervals import SeedsEstimate, resampled_means
+from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.store.keys import Key, rows_of
 
 from .found import Cell, Found, first_seeds, interval, steer, table
@@ -14,7 +14,6 @@ NAME = "two_options"
 TITLE = "Two options"
 ORDER = 35
 
-N_RESAMPLES = 1000
 PAPER = (
     "The paper reports, of Psychopathy on Gemma-2-9B-it at m = 1: 50 % unsteered; as a vector 53 % by DiffMean, 97 % by SFT and "
     "99 % by SPLIT; as a LoRA 100 % by SFT and by SPLIT."
@@ -28,10 +27,10 @@ def write(found: Found) -> str:
         for cell in found.cells if cell.study.sums.has("two_options.parquet") for key in first_seeds(cell)
     ]  # fmt: skip
     about = (
-        "Accuracy is the share of pairs that prefer the concept's answer, the mean over training seeds, with 95 % over pairs and "
-        "seeds. Where as many pairs have either answer as the concept's, that is how the paper counts. What makes one answer "
-        "likelier in pairs of both kinds is bias, and none of the concept. Concept and bias (nats) are of the first seed, over "
-        f"pairs. {PAPER}"
+        "Accuracy is the share of pairs that prefer the concept's answer, the mean over training seeds, with 95 % "
+        "intervals over pairs and seeds. Where as many pairs have either answer as the concept's, that is how the paper counts. "
+        "What makes one answer likelier in pairs of both kinds is bias, and none of the concept. Concept and bias "
+        f"(nats) are of the first seed, over pairs. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 

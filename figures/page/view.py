@@ -20,13 +20,13 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 TERMS = {
     "nat": "A unit of log-odds: one nat more makes something 2.7 times as likely, against its alternative.",
     "preference": "Log-odds (nats) of the completion for the concept against the one against it, mean over pairs.",
-    "utility": "Log-odds (nats) that the model writes either completion of a pair rather than something else: what is lost of "
-    "it is lost of coherent, on-task text.",
+    "utility": "Log-odds (nats) that the model writes either completion of a pair rather than something else. Losing utility "
+    "means losing coherent, on-task text.",
     "relative shift": "How much is added to an activation, as a share of its own length: ‖shift‖ / ‖h‖.",
     "multiplier": "m: how many times the steer is added. At m = 0 the model is as it was; m < 0 steers against the concept.",
-    "useful range": "The multipliers around zero that lose at most half a nat of utility, and at which texts stay about as good "
-    "as unsteered where somebody has looked at them. The shaded part of the charts.",
-    "gained": "What preference changes by in the direction of m, mean of both directions, where half a nat of utility is lost.",
+    "useful range": "The multipliers around zero at which at most half a nat of utility is lost. Where texts were judged, they "
+    "also stay about as good as unsteered. The charts shade this range.",
+    "gained": "The change of preference where half a nat of utility is lost, averaged over both signs of m.",
 }
 """Words of the field that the page explains in place."""
 

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from ..brief import brief
 from ..measuring.sweeps import Sweep
+from ..rooms import plot
 from ..statistics.intervals import (
     N_BLOCKS,
     aicc,
@@ -113,6 +114,7 @@ class CurveFit:
     at_bound: tuple[str, ...] = ()
 
     __repr__ = brief
+    plot = plot
 
     @property
     def ok(self) -> bool:

@@ -22,11 +22,11 @@ from .validity import ValidityDecay, Variant
 Curve = PreferenceCurve | UtilityCurve
 
 LOG_POWERS = (float(np.log(0.2)), float(np.log(50.0)))
-"""Less hardly decays; more cannot be told from a Gaussian."""
+"""Lower powers hardly decay; higher ones are not distinguishable from a Gaussian."""
 LARGEST_DROP = (-1.5, 1.5)
 """Roots of how much log validity may have fallen at zero where both sides agree there: to a tenth at most."""
 WIDEST = 10.0
-"""A half-width of ten times the sweep cannot be told from no decay."""
+"""A half-width of ten times the sweep is not distinguishable from no decay."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from scipy.interpolate import PchipInterpolator
 
 from ..brief import brief
 from ..errors import InputError
-from ..statistics.intervals import ConfidenceInterval, SeedsEstimate
+from ..rooms import plot
+from ..statistics.intervals import N_RESAMPLES, ConfidenceInterval, SeedsEstimate
 from .sweeps import Sweep
 from .useful import BUDGETS, USEFUL
 
@@ -47,6 +48,7 @@ class Frontier:
     """Utility lost (nats) where a gain of `TARGETS` is first reached, the mean over seeds; infinite where one never is."""
 
     __repr__ = brief
+    plot = plot
 
     @property
     def n_seeds(self) -> int:
@@ -85,7 +87,7 @@ def frontier(
     *,
     budgets: Sequence[float] = BUDGETS,
     defined: Bool[ndarray, " pairs"] | None = None,
-    n_resamples: int = 1000,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Frontier:
     """The frontier of one method and form, from its sweeps over the same pairs, one for each training seed.
@@ -145,7 +147,7 @@ def frontier(
     )
 
 
-def pair_weights(n_pairs: int, n_resamples: int = 1000, seed: int = 0) -> Float[ndarray, "curves pairs"]:
+def pair_weights(n_pairs: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Float[ndarray, "curves pairs"]:
     """By how much each pair counts in a mean: all alike, and then drawn again, the same draws for the same seed."""
     alike = np.full(n_pairs, 1 / n_pairs)
     counts = np.random.default_rng(seed).multinomial(n_pairs, alike, size=n_resamples)

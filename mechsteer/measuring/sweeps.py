@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from ..errors import InputError
 from ..models.sites import Site, parse_sites
+from ..rooms import plot
 from ..store.atomic import write_atomically
 from ..store.keys import Key, keys_in, labelled, split_by_key
 from ..store.sums import check_listed
@@ -56,6 +57,8 @@ class Sweep:
     relative_shift_mean: Float[ndarray, "m pairs"] | None = None
     site_shifts: Float[ndarray, "sites m pairs"] | None = None
     """In the order of `sites`; None where there is one."""
+
+    plot = plot
 
     def __repr__(self) -> str:
         ends = f"{self.multipliers[0]:g} to {self.multipliers[-1]:g}" if len(self.multipliers) else "none"
