@@ -464,11 +464,11 @@ def test_on_the_callers_axes_a_panel_keeps_its_own_legend(study):
 def test_values_of_the_toolkit_are_shown_in_a_notebook_as_they_are(study):
     sweep = study.sweeps[0]
     fit, found = ms.fit_preference(sweep, n_starts=2, n_resamples=0), ms.frontier([sweep], n_resamples=50)
-    preference, utility = ms.plot(sweep, Figure().subplots()).lines[:2]
+    preference, utility = sweep.plot(Figure().subplots()).lines[:2]
     assert preference.get_ydata() == pytest.approx((sweep.preference - sweep.preference[sweep.zero]).mean(axis=1))
     assert utility.get_xdata() == pytest.approx(sweep.multipliers)
-    assert ms.plot(fit, Figure().subplots()).lines[0].get_ydata() == pytest.approx(fit.mean)
-    assert ms.plot(found, Figure().subplots()).lines[0].get_ydata() == pytest.approx(found.gained)
+    assert fit.plot(Figure().subplots()).lines[0].get_ydata() == pytest.approx(fit.mean)
+    assert found.plot(Figure().subplots()).lines[0].get_ydata() == pytest.approx(found.gained)
     with pytest.raises(InputError, match="A int has no plot"):
         ms.plot(3)
 
