@@ -5,6 +5,7 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+import figures.page
 from analyses.studies.folder import FORMAT
-from figures.drawing.style import method_looks
+from figures.drawing.style import OUTCOMES, QUANTITIES, method_looks, shades
 from figures.page import write_report
 from figures.page.looks import on_dark_ground
 from figures.page.numbers import estimated
@@ -389,8 +391,23 @@ def test_the_page_draws_a_method_as_the_figures_do_and_lighter_on_dark_ground(vi
     )
 
 
-@pytest.mark.parametrize("look", method_looks([*methods(), *"abcde"]).items(), ids=lambda item: item[0])
-def test_a_method_stands_out_from_dark_ground(look):
+def test_a_colour_means_the_same_on_the_page_as_in_figures(visit, page):
+    tab = visit(page, color_scheme="light")
+    for name, look in (QUANTITIES | OUTCOMES).items():
+        assert tab.evaluate("colour", name) == f"rgb{tuple(bytes.fromhex(look.colour[1:]))}"
+
+
+def test_what_the_style_sheet_colours_itself_is_grey():
+    style = (Path(figures.page.__file__).parent / "style.css").read_text(encoding="utf-8")
+    found = re.findall(r"#[0-9a-f]{6}\b", style)
+    assert found and all(np.ptp(to_rgb(colour)) < 0.1 for colour in found)
+
+
+LOOKS = QUANTITIES | OUTCOMES | shades("abcd") | method_looks([*methods(), *"efghi"])
+
+
+@pytest.mark.parametrize("look", LOOKS.items(), ids=lambda item: item[0])
+def test_what_has_a_colour_stands_out_from_dark_ground(look):
     light = [
         (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4) for c in to_rgb(on_dark_ground(look[1].colour))
     ]

@@ -73,8 +73,8 @@ const pause = () => new Promise((resume) => setTimeout(resume));
 function openStudy(study, article) {
   const view = viewOf(study), steerChoice = part(article, "steer"), besideChoice = part(article, "beside"), slider = part(article, "slider"), readout = part(article, "readout");
   const panels = [
-    curvePanel(view, part(article, "preference"), "preference", "blue"),
-    curvePanel(view, part(article, "utility"), "utility", "vermilion"),
+    curvePanel(view, part(article, "preference"), "preference"),
+    curvePanel(view, part(article, "utility"), "utility"),
     textsPanel(view, part(article, "texts")),
     othersPanel(view, part(article, "effects-on-others")),
     distancePanel(view, part(article, "distance")),

@@ -41,11 +41,11 @@ function drawCurves(steer) {
   const picture = svg("svg", { class: "curve", viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": "Preference and utility against the multiplier" });
   const clamp = (m) => Math.max(-furthest, Math.min(furthest, m));
   picture.append(svg("rect", { class: "useful", x: place(clamp(useful[0])), y: 0, width: place(clamp(useful[1])) - place(clamp(useful[0])), height: 100 }));
-  for (const [quantity, shade] of [["preference", "blue"], ["utility", "vermilion"]]) {
+  for (const quantity of ["preference", "utility"]) {
     const { x, y } = curveOf(curves, quantity), inside = x.map((m, i) => [m, y[i]]).filter(([m]) => Math.abs(m) <= furthest);
     const values = inside.map(([, value]) => value), low = Math.min(...values), span = Math.max(...values) - low || 1;
     const points = inside.map(([m, value]) => `${place(m).toFixed(2)},${(95 - (90 * (value - low)) / span).toFixed(2)}`);
-    picture.append(svg("path", { d: `M${points.join("L")}`, stroke: `var(--${shade})` }));
+    picture.append(svg("path", { d: `M${points.join("L")}`, stroke: `var(--${quantity})` }));
   }
   const line = svg("line", { class: "at", y1: 0, y2: 100 });
   picture.append(line);
@@ -116,7 +116,7 @@ function tint(spans = columns.querySelectorAll(".written span")) {
   const { number, bothWays, strengths } = chosen(), strength = strengths?.(number) ?? (() => 0);
   for (const span of spans) {
     const strong = Math.max(bothWays ? -1 : 0, Math.min(1, strength(span.token))), percent = Math.round(60 * Math.abs(strong));
-    const name = bothWays && strong > 0 ? "blue" : "vermilion";
+    const name = bothWays && strong > 0 ? "preference" : "utility";
     span.style.backgroundColor = percent ? `color-mix(in srgb, var(--${name}) ${percent}%, transparent)` : "";
   }
 }
@@ -126,8 +126,8 @@ function showLegend() {
   legend.hidden = !ends;
   if (!ends) return;
   [part(legend, "low").textContent, part(legend, "high").textContent] = ends;
-  const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`, least = bothWays ? `${full("vermilion")}, transparent` : "transparent";
-  legend.querySelector("i").style.background = `linear-gradient(to right, ${least}, ${full(bothWays ? "blue" : "vermilion")})`;
+  const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`, least = bothWays ? `${full("utility")}, transparent` : "transparent";
+  legend.querySelector("i").style.background = `linear-gradient(to right, ${least}, ${full(bothWays ? "preference" : "utility")})`;
 }
 shade.addEventListener("change", () => {
   showLegend();
