@@ -113,7 +113,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     claims = [
         Claim(
             name, part, steer, estimate, "share", ConfidenceInterval(0.1, np.nan), f"control of {name}", Outcome(outcome),
-            f"because {ATTACK}",
+            f"because {ATTACK}", is_check=name == "one_operation",
         ).to_dict()
         for name, part, estimate, outcome in (
             ("off_manifold", "growth", 0.5, "supported"), ("validity", "level", np.nan, "inconclusive"),
@@ -444,6 +444,10 @@ def test_claims_are_filtered_by_outcome_and_by_words(visit, page):
     tab = visit(page)
     titles = lambda: tab.locator("details.claim:visible code").all_inner_texts()  # noqa: E731
     assert len(titles()) == 3
+    shown = tab.locator('[data-part="claims-shown"]')
+    assert shown.inner_text() == "2 of 2 claims, 2 of 2 checks of the software"
+    tab.get_by_label("Outcome").select_option("refuted")
+    assert shown.inner_text() == "0 of 2 claims, 1 of 2 checks of the software"
     tab.get_by_label("Outcome").select_option("inconclusive")
     assert titles() == ["validity: level"] and tab.locator(".theme:visible").count() == 1
     tab.get_by_label("Outcome").select_option("all")
@@ -477,6 +481,12 @@ def test_two_steers_stand_side_by_side_in_charts_and_texts(visit, page):
     tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     tab.locator('[data-part="preference"] .note', has_text="SPLIT vector").wait_for()
     assert chart.screenshot() != alone
+    axis = tab.get_by_label("Axis")
+    assert axis.input_value() == "shift", "multipliers of two steers are not comparable"
+    axis.select_option("even")
+    tab.locator('[data-part="beside"]').select_option("")
+    assert axis.input_value() == "even", "the reader's own choice stands"
+    tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     assert "SPLIT vector 1:resid_post seed 0" in tab.locator('[data-part="texts"]').inner_text()
 
 
