@@ -124,7 +124,8 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     texts = pd.DataFrame(
         {
             "multiplier": m, "pair": f"pair-{i}", "query": pairs[i]["query"],
-            "text": f"{ATTACK} wrote {m:g} </s>", "marks": "sentiment+ off_topic .", "sentiment": 1.0,
+            "text": f"{ATTACK} wrote {m:g} </s>", "marks": "sentiment+ off_topic .",
+            "sentiment": float(np.sign(m)) if i == 5 else 1.0,
         }
         | dict.fromkeys(("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"), m == 0)
         for m in MULTIPLIERS
@@ -518,6 +519,21 @@ def test_the_first_screen_holds_the_verdict(visit, page, size):
         assert chart["y"] + chart["height"] < size["height"] and slider.bounding_box()["y"] < chart["y"]
     tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     verdict.get_by_text("SPLIT vector 1:resid_post seed 0").wait_for()
+
+
+def test_the_first_screen_shows_the_verdicts_texts_within_the_useful_range(visit, page):
+    tab = visit(page, {"width": 1440, "height": 900})
+    first = tab.locator(".text-row").first
+    told = first.inner_text()
+    assert told.startswith("query 5"), "its texts take both sides of the concept, those of the other query do not"
+    assert told.index("wrote 1 ") < told.index("unsteered: ") < told.index("wrote 0 ") < told.index("m = −1: ")
+    assert told.index("m = −1: ") < told.index("wrote -1 ")
+    box = first.locator(".steered").bounding_box()
+    assert box["y"] + box["height"] < 900
+    # Beyond the useful range, too, what stands opposite is useful.
+    tab.get_by_label("Multiplier", exact=True).press("Home")
+    told = first.inner_text()
+    assert "wrote -4 " in told and "m = 1: " in told and "m = −1: " not in told
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=str)

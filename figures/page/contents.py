@@ -18,6 +18,7 @@ from ..drawing.saved import means
 from .looks import page_looks
 from .numbers import rounded
 from .pictures import pictures
+from .tables import DIGITS as TABLE_DIGITS
 from .tables import all_tables
 
 QUANTITIES = ("preference", "utility")
@@ -56,8 +57,9 @@ def steers_of(study: Study) -> list[Sweep]:
 
 
 def _start(verdict: Verdict, sweep: Sweep) -> int:
-    """The largest multiplier at which the steer is useful: where a reader wants to begin."""
-    within = np.flatnonzero(sweep.multipliers <= max(verdict.useful.ends[1], 0.0))
+    """The largest multiplier at which the steer is useful, or the last at which the verdict's query was continued."""
+    last = max(verdict.flip.texts) if verdict.flip else verdict.useful.ends[1]
+    within = np.flatnonzero(sweep.multipliers <= max(last, 0.0))
     return int(within[-1])
 
 
@@ -110,6 +112,8 @@ def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
     verdict = verdict_on_page(study, sweep)
     return steer_data(study, sweep, with_pairs) | {
         "start": _start(verdict, sweep),
+        "flip": verdict.flip
+        and {"query": verdict.flip.query, "multipliers": rounded([*verdict.flip.texts], TABLE_DIGITS)},
         "useful": rounded(verdict.useful.ends, DIGITS),
         "valid": {name: rounded(verdict.useful.checked[name], DIGITS) for name in ("multiplier", "share", "n")},
         "verdict": verdict_view(verdict),
