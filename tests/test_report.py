@@ -21,6 +21,7 @@ from figures.drawing.style import OUTCOMES, QUANTITIES, method_looks, shades
 from figures.page import write_report
 from figures.page.looks import on_dark_ground
 from figures.page.numbers import estimated
+from figures.page.tables import unit_of
 from mechsteer import InputError
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
 from mechsteer.methods.learning import methods
@@ -597,6 +598,23 @@ def test_every_table_is_handed_over_whole(visit, study, page):
         queries = [row["query"] for row in csv.DictReader(file)]
     assert queries[0] == f"{ATTACK} 0"
     assert queries[1:5] == ["'=HYPERLINK(1)", "-1.5", "'@SUM(1)", "'-is this a list ?"], "no cell is a formula"
+
+
+def test_numbers_say_their_units(visit, page):
+    tab = visit(page)
+    headers = lambda part: tab.locator(f'[data-part="{part}"] thead th').all_inner_texts()  # noqa: E731
+    frontier = headers("frontier-table")
+    assert {"budget (nats)", "gained (nats)", "low (nats)", "gained negative (nats)", "multiplier negative"} < set(
+        frontier
+    )
+    assert "key" not in frontier, "a hash says nothing to a reader"
+    distance = tab.locator('[data-part="distance"] .note')
+    assert "growth to neighbours (units of h): layer 1" in distance.inner_text()
+    tab.get_by_label("Which distance").select_option("gaussian")
+    distance.get_by_text("growth from Gaussian's centre (s.d.): layer 1").wait_for()
+    assert [unit_of(name) for name in ("loss_positive", "lost_error", "accuracy", "multiplier", "low")] == [
+        "nats", "nats", "share", "", "",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")], ids=["laptop", "phone"])

@@ -14,6 +14,7 @@ from mechsteer.curves.reading import read_curve
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.reading import json_of, read_bytes
 
+from ..distance import DISTANCES
 from ..drawing.saved import means
 from .looks import page_looks
 from .numbers import rounded
@@ -36,6 +37,7 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
         carried[sweep.key] = max_values >= 0
     return {
         "looks": page_looks(study),
+        "distances": {name: words.replace("$", "") for name, words in DISTANCES.items()},
         "judged": [key.steer for key in study.judged],
         "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in steers_of(study)],
         "pairs": _pairs(study),

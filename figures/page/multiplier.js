@@ -153,6 +153,8 @@ function othersPanel(view, panel) {
 function distancePanel(view, panel) {
   const choice = panel.querySelector("select"), note = panel.querySelector(".note");
   let cursor = null, lines = [];
+  /** The distance in words, with its unit, as the figures have it. */
+  const measured = () => view.study.distances[choice.value] ?? choice.value;
   choice.addEventListener("change", () => panelOf.draw());
   const panelOf = {
     async draw() {
@@ -165,7 +167,7 @@ function distancePanel(view, panel) {
       if (choice.options.length !== kinds.length) choice.replaceChildren(...kinds.map((kind) => make("option", { value: kind }, kind)));
       const ofKind = rows.filter((row) => table.get("distance")[row] === choice.value);
       const layers = [...new Set(ofKind.map(get("layer")))].sort((a, b) => a - b);
-      const figure = overMultiplier(view, "growth of the distance");
+      const figure = overMultiplier(view, `growth ${measured()}`);
       lines = layers.map((layer) => {
         const own = ofKind.filter((row) => table.get("layer")[row] === layer);
         const points = own.map((row) => ["multiplier", "growth", "low", "high"].map((name) => table.get(name)[row]));
@@ -195,7 +197,7 @@ function distancePanel(view, panel) {
         const i = line.multipliers.indexOf(at);
         return `layer ${line.layer} ${estimated(line.mean[i], line.low[i], line.high[i])}`;
       });
-      return `At m = ${shown(at)}, the nearest that was read: ${read.join("; ")}.`;
+      return `At m = ${shown(at)}, the nearest that was read, growth ${measured()}: ${read.join("; ")}.`;
     },
   };
   return panelOf;

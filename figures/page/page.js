@@ -35,7 +35,7 @@ function builtTables(study) {
       rows: steers.reduce((sum, steer) => sum + (steer.values ? steer.multipliers.length * pairs.id.length : 0), 0),
       build() {
         const names = ["steer", "multiplier", "relative_shift", "pair", "tokens_positive", "tokens_negative", "preference", "utility", "loss_positive", "loss_negative"];
-        const columns = names.map((name) => ({ name, values: [] }));
+        const columns = names.map((name) => ({ name, values: [], unit: /^(preference|utility|loss)/.test(name) && "nats" }));
         for (const steer of steers.filter((steer) => steer.values)) {
           steer.multipliers.forEach((m, i) => pairs.id.forEach((id, j) => {
             const preference = steer.values.preference[i][j], utility = steer.values.utility[i][j];
