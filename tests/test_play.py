@@ -205,18 +205,18 @@ def test_tokens_are_coloured_by_what_the_server_says_of_them(small_study, play, 
         return found
 
     by_base = shares()
-    assert len(by_base) > 12 and {name for _, name, share in by_base if share} == {"vermilion"}
+    assert len(by_base) > 12 and {name for _, name, share in by_base if share} == {"utility"}
     for token, _, share in by_base:
         assert share == pytest.approx(60 * min(1, -token["base_logprob"] / 8), abs=0.6)
     tab.locator("[data-part=shade]").select_option(label="projection on random-vector")
     along = np.array([token["along"][1] for token, _, _ in by_base])
     for (token, name, share), away in zip(shares(), (along - along.mean()) / along.std(), strict=True):
         assert share == pytest.approx(60 * min(1, abs(away) / 2), abs=0.6)
-        assert name == ("" if share == 0 else "blue" if away >= 0 else "vermilion"), token
+        assert name == ("" if share == 0 else "preference" if away >= 0 else "utility"), token
     tab.locator("[data-part=shade]").select_option(label="distance to the manifold where diffmean-vector acts")
     wait_for(tab, 2)
     by_distance = shares()
-    assert len(by_distance) == len(by_base) and {name for _, name, share in by_distance if share} == {"vermilion"}
+    assert len(by_distance) == len(by_base) and {name for _, name, share in by_distance if share} == {"utility"}
     for token, _, share in by_distance:
         assert share == pytest.approx(60 * min(1, max(0, (token["distances"][0] - 1) / 2)), abs=0.6)
     assert "3 times the usual distance" in tab.locator("[data-part=legend]").inner_text()

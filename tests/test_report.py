@@ -5,6 +5,7 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+import figures.page
 from analyses.studies.folder import FORMAT
-from figures.drawing.style import method_looks
+from figures.drawing.style import OUTCOMES, QUANTITIES, method_looks, shades
 from figures.page import write_report
 from figures.page.looks import on_dark_ground
 from figures.page.numbers import estimated
+from figures.page.tables import unit_of
 from mechsteer import InputError
 from mechsteer.measuring.sweeps import Sweep, save_sweeps
 from mechsteer.methods.learning import methods
@@ -111,7 +114,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     claims = [
         Claim(
             name, part, steer, estimate, "share", ConfidenceInterval(0.1, np.nan), f"control of {name}", Outcome(outcome),
-            f"because {ATTACK}",
+            f"because {ATTACK}", is_check=name == "one_operation",
         ).to_dict()
         for name, part, estimate, outcome in (
             ("off_manifold", "growth", 0.5, "supported"), ("validity", "level", np.nan, "inconclusive"),
@@ -122,7 +125,8 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
     texts = pd.DataFrame(
         {
             "multiplier": m, "pair": f"pair-{i}", "query": pairs[i]["query"],
-            "text": f"{ATTACK} wrote {m:g} </s>", "marks": "sentiment+ off_topic .", "sentiment": 1.0,
+            "text": f"{ATTACK} wrote {m:g} </s>", "marks": "sentiment+ off_topic .",
+            "sentiment": float(np.sign(m)) if i == 5 else 1.0,
         }
         | dict.fromkeys(("valid", "grammatical", "on_topic", "fitting", "agreeing", "ended"), m == 0)
         for m in MULTIPLIERS
@@ -389,8 +393,23 @@ def test_the_page_draws_a_method_as_the_figures_do_and_lighter_on_dark_ground(vi
     )
 
 
-@pytest.mark.parametrize("look", method_looks([*methods(), *"abcde"]).items(), ids=lambda item: item[0])
-def test_a_method_stands_out_from_dark_ground(look):
+def test_a_colour_means_the_same_on_the_page_as_in_figures(visit, page):
+    tab = visit(page, color_scheme="light")
+    for name, look in (QUANTITIES | OUTCOMES).items():
+        assert tab.evaluate("colour", name) == f"rgb{tuple(bytes.fromhex(look.colour[1:]))}"
+
+
+def test_what_the_style_sheet_colours_itself_is_grey():
+    style = (Path(figures.page.__file__).parent / "style.css").read_text(encoding="utf-8")
+    found = re.findall(r"#[0-9a-f]{6}\b", style)
+    assert found and all(np.ptp(to_rgb(colour)) < 0.1 for colour in found)
+
+
+LOOKS = QUANTITIES | OUTCOMES | shades("abcd") | method_looks([*methods(), *"efghi"])
+
+
+@pytest.mark.parametrize("look", LOOKS.items(), ids=lambda item: item[0])
+def test_what_has_a_colour_stands_out_from_dark_ground(look):
     light = [
         (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4) for c in to_rgb(on_dark_ground(look[1].colour))
     ]
@@ -427,6 +446,10 @@ def test_claims_are_filtered_by_outcome_and_by_words(visit, page):
     tab = visit(page)
     titles = lambda: tab.locator("details.claim:visible code").all_inner_texts()  # noqa: E731
     assert len(titles()) == 3
+    shown = tab.locator('[data-part="claims-shown"]')
+    assert shown.inner_text() == "2 of 2 claims, 2 of 2 checks of the software"
+    tab.get_by_label("Outcome").select_option("refuted")
+    assert shown.inner_text() == "0 of 2 claims, 1 of 2 checks of the software"
     tab.get_by_label("Outcome").select_option("inconclusive")
     assert titles() == ["validity: level"] and tab.locator(".theme:visible").count() == 1
     tab.get_by_label("Outcome").select_option("all")
@@ -460,6 +483,12 @@ def test_two_steers_stand_side_by_side_in_charts_and_texts(visit, page):
     tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     tab.locator('[data-part="preference"] .note', has_text="SPLIT vector").wait_for()
     assert chart.screenshot() != alone
+    axis = tab.get_by_label("Axis")
+    assert axis.input_value() == "shift", "multipliers of two steers are not comparable"
+    axis.select_option("even")
+    tab.locator('[data-part="beside"]').select_option("")
+    assert axis.input_value() == "even", "the reader's own choice stands"
+    tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     assert "SPLIT vector 1:resid_post seed 0" in tab.locator('[data-part="texts"]').inner_text()
 
 
@@ -491,6 +520,21 @@ def test_the_first_screen_holds_the_verdict(visit, page, size):
         assert chart["y"] + chart["height"] < size["height"] and slider.bounding_box()["y"] < chart["y"]
     tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
     verdict.get_by_text("SPLIT vector 1:resid_post seed 0").wait_for()
+
+
+def test_the_first_screen_shows_the_verdicts_texts_within_the_useful_range(visit, page):
+    tab = visit(page, {"width": 1440, "height": 900})
+    first = tab.locator(".text-row").first
+    told = first.inner_text()
+    assert told.startswith("query 5"), "its texts take both sides of the concept, those of the other query do not"
+    assert told.index("wrote 1 ") < told.index("unsteered: ") < told.index("wrote 0 ") < told.index("m = −1: ")
+    assert told.index("m = −1: ") < told.index("wrote -1 ")
+    box = first.locator(".steered").bounding_box()
+    assert box["y"] + box["height"] < 900
+    # Beyond the useful range, too, what stands opposite is useful.
+    tab.get_by_label("Multiplier", exact=True).press("Home")
+    told = first.inner_text()
+    assert "wrote -4 " in told and "m = 1: " in told and "m = −1: " not in told
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=str)
@@ -554,6 +598,23 @@ def test_every_table_is_handed_over_whole(visit, study, page):
         queries = [row["query"] for row in csv.DictReader(file)]
     assert queries[0] == f"{ATTACK} 0"
     assert queries[1:5] == ["'=HYPERLINK(1)", "-1.5", "'@SUM(1)", "'-is this a list ?"], "no cell is a formula"
+
+
+def test_numbers_say_their_units(visit, page):
+    tab = visit(page)
+    headers = lambda part: tab.locator(f'[data-part="{part}"] thead th').all_inner_texts()  # noqa: E731
+    frontier = headers("frontier-table")
+    assert {"budget (nats)", "gained (nats)", "low (nats)", "gained negative (nats)", "multiplier negative"} < set(
+        frontier
+    )
+    assert "key" not in frontier, "a hash says nothing to a reader"
+    distance = tab.locator('[data-part="distance"] .note')
+    assert "growth to neighbours (units of h): layer 1" in distance.inner_text()
+    tab.get_by_label("Which distance").select_option("gaussian")
+    distance.get_by_text("growth from Gaussian's centre (s.d.): layer 1").wait_for()
+    assert [unit_of(name) for name in ("loss_positive", "lost_error", "accuracy", "multiplier", "low")] == [
+        "nats", "nats", "share", "", "",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")], ids=["laptop", "phone"])

@@ -104,8 +104,8 @@ def _cell(name: str, outcomes: list[str] | None) -> dict[str, Any] | None:
         "words": f"{name}: {words}",
         "only": only,
         "mark": MARKS[only] if only else "±",
-        "held": round(100 * first / total),
-        "open": round(100 * (first + n["inconclusive"]) / total),
+        "supported": round(100 * first / total),
+        "not_refuted": round(100 * (first + n["inconclusive"]) / total),
     }
 
 

@@ -43,12 +43,12 @@ function newFigure({ x, y, height = 270, ticks = true }) {
 
 const sourceOf = (data) => new Bokeh.ColumnDataSource({ data });
 
-/** A mean with its interval, as a band and points or a line; `told` says of each point what stands there when it is pointed at. */
-function drawBand(figure, { x, mean, low, high }, name, { points = true, told = null } = {}) {
+/** A mean with its interval, as a band and points, which may be hollow, or a line; `told` says what stands at a point when it is pointed at. */
+function drawBand(figure, { x, mean, low, high }, name, { points = true, marker = "circle", hollow = false, told = null } = {}) {
   const source = sourceOf({ x, mean: numbers(mean), low: numbers(low), high: numbers(high), told: told ?? x.map(() => "") }), shade = colour(name);
   figure.varea({ x: { field: "x" }, y1: { field: "low" }, y2: { field: "high" }, source, fill_color: shade, fill_alpha: 0.2 });
   if (points) {
-    const dots = figure.scatter({ x: { field: "x" }, y: { field: "mean" }, source, size: 5, color: shade, nonselection_alpha: 1 });
+    const dots = figure.scatter({ x: { field: "x" }, y: { field: "mean" }, source, marker, size: 5, line_color: shade, fill_color: hollow ? colour("panel") : shade, nonselection_alpha: 1 });
     if (told) figure.add_tools(new Bokeh.HoverTool({ renderers: [dots], mode: "vline", tooltips: [["", "@told"]], toggleable: false }));
   } else {
     figure.line({ x: { field: "x" }, y: { field: "mean" }, source, line_color: shade, line_width: 1.5 });

@@ -14,10 +14,12 @@ from mechsteer.curves.reading import read_curve
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.reading import json_of, read_bytes
 
+from ..distance import DISTANCES
 from ..drawing.saved import means
 from .looks import page_looks
 from .numbers import rounded
 from .pictures import pictures
+from .tables import DIGITS as TABLE_DIGITS
 from .tables import all_tables
 
 QUANTITIES = ("preference", "utility")
@@ -35,6 +37,7 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
         carried[sweep.key] = max_values >= 0
     return {
         "looks": page_looks(study),
+        "distances": {name: words.replace("$", "") for name, words in DISTANCES.items()},
         "judged": [key.steer for key in study.judged],
         "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in steers_of(study)],
         "pairs": _pairs(study),
@@ -56,8 +59,9 @@ def steers_of(study: Study) -> list[Sweep]:
 
 
 def _start(verdict: Verdict, sweep: Sweep) -> int:
-    """The largest multiplier at which the steer is useful: where a reader wants to begin."""
-    within = np.flatnonzero(sweep.multipliers <= max(verdict.useful.ends[1], 0.0))
+    """The largest multiplier at which the steer is useful, or the last at which the verdict's query was continued."""
+    last = max(verdict.flip.texts) if verdict.flip else verdict.useful.ends[1]
+    within = np.flatnonzero(sweep.multipliers <= max(last, 0.0))
     return int(within[-1])
 
 
@@ -110,6 +114,8 @@ def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
     verdict = verdict_on_page(study, sweep)
     return steer_data(study, sweep, with_pairs) | {
         "start": _start(verdict, sweep),
+        "flip": verdict.flip
+        and {"query": verdict.flip.query, "multipliers": rounded([*verdict.flip.texts], TABLE_DIGITS)},
         "useful": rounded(verdict.useful.ends, DIGITS),
         "valid": {name: rounded(verdict.useful.checked[name], DIGITS) for name in ("multiplier", "share", "n")},
         "verdict": verdict_view(verdict),

@@ -1,13 +1,15 @@
-"""How the page draws each method: as the figures do, with a colour for dark ground beside the one for light."""
+"""How the page draws what has a colour: as the figures do, with a colour for dark ground beside the one for light."""
 
 import colorsys
+from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.colors import to_hex, to_rgb
 
 from analyses.studies.finished import Study
 
 from ..drawing.saved import saved
-from ..drawing.style import method_looks
+from ..drawing.style import OUTCOMES, QUANTITIES, Look, method_looks, shades
 
 MARKERS = {
     "o": "circle", "s": "square", "^": "triangle", "v": "inverted_triangle", "D": "diamond", "d": "diamond", "x": "x",
@@ -16,14 +18,43 @@ MARKERS = {
 """Bokeh's names for Matplotlib's markers."""
 
 
-def page_looks(study: Study) -> dict[str, tuple[str, str]]:
-    """The colour, as a style sheet writes it, and the marker of each method that the study compares."""
-    table = saved(study, "frontier")
-    looks = method_looks([] if table is None else table["method"].unique())
-    return {
-        name: (f"light-dark({to_hex(look.colour)}, {on_dark_ground(look.colour)})", MARKERS.get(look.marker, "circle"))
-        for name, look in looks.items()
+def palette() -> str:
+    """Quantities and outcomes as variables of a style sheet, each by its own name."""
+    colours = {name: _on_both_grounds(look.colour) for name, look in (QUANTITIES | OUTCOMES).items()}
+    return ":root {" + " ".join(f"--{name}: {colour};" for name, colour in colours.items()) + "}\n"
+
+
+def page_looks(study: Study) -> dict[str, dict[str, tuple[str, str]]]:
+    """The methods that the study compares, the layers at which it measures distance, and its other concepts."""
+    names = {
+        what: () if (table := saved(study, name)) is None else table[column].unique()
+        for what, name, column in (
+            ("methods", "frontier", "method"),
+            ("layers", "claims/off_manifold-distance", "layer"),
+            ("concepts", "side_effects", "measured_on"),
+        )
     }
+    return {
+        "methods": _on_page(method_looks(names["methods"])),
+        "layers": page_shades(sorted(names["layers"])),
+        "concepts": page_shades(names["concepts"]),
+    }
+
+
+def page_shades(names: Iterable[Any]) -> dict[str, tuple[str, str]]:
+    """Of what has no colour of its own."""
+    return _on_page(shades(names))
+
+
+def _on_page(looks: dict[Any, Look]) -> dict[str, tuple[str, str]]:
+    """The colour, as a style sheet writes it, and the marker of each."""
+    return {
+        str(name): (_on_both_grounds(look.colour), MARKERS.get(look.marker, "circle")) for name, look in looks.items()
+    }
+
+
+def _on_both_grounds(colour: str) -> str:
+    return f"light-dark({to_hex(colour)}, {on_dark_ground(colour)})"
 
 
 def on_dark_ground(colour: str) -> str:

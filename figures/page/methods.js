@@ -1,8 +1,7 @@
 /* Methods and forms at an equal loss of utility; and studies beside each other. */
 
-const SERIES = ["blue", "vermilion", "green", "orange", "soft", "ink"];
 const SIGNS = {
-  square: "■", x: "×", triangle: "▲", diamond: "◆", circle: "●", inverted_triangle: "▼", star: "★", hex: "⬢", plus: "✚", cross: "+", asterisk: "✳",
+  square: "■", x: "×", triangle: "▲", diamond: "◆", circle: "●", inverted_triangle: "▼", star: "★", hex: "⬢", plus: "✚", cross: "+", asterisk: "✳", ring: "○",
 };
 
 /** A key of coloured signs and names. */
@@ -18,7 +17,7 @@ async function drawFrontier(study, container, tableContainer) {
   const get = (name, row) => table.get(name)[row];
   const rows = rowsWhere(table, "budget", (budget) => budget !== null);
   const forms = [...new Set(rows.map((row) => get("form", row)))];
-  const looks = new Map(Object.entries(study.looks));
+  const looks = new Map(Object.entries(study.looks.methods));
   const ends = ["low", "high"].map((name) => rows.map((row) => get(name, row)).filter((value) => value !== null));
   const [least, most] = [Math.min(0, ...ends[0]), Math.max(0, ...ends[1])], margin = 0.05 * (most - least);
   container.replaceChildren();
@@ -52,7 +51,7 @@ async function drawFrontier(study, container, tableContainer) {
 
 /** The first steer of every study over the relative shift, as changes from m = 0. */
 async function drawComparison(data, section) {
-  const steers = data.studies.map((study) => study.steers[0]);
+  const steers = data.studies.map((study) => study.steers[0]), shades = data.labels.map((label) => data.looks[label][0]);
   const away = (values, zero) => values.map((value) => (value === null ? null : value - zero));
   for (const quantity of ["preference", "utility"]) {
     const panel = part(section, `compare-${quantity}`);
@@ -62,10 +61,10 @@ async function drawComparison(data, section) {
     steers.forEach((steer, number) => {
       const zero = steer[quantity].mean[steer.zero], x = steer.multipliers.map((m, i) => Math.sign(m) * steer.relative_shift[i]);
       const [mean, low, high] = ["mean", "low", "high"].map((name) => away(steer[quantity][name], zero));
-      drawBand(figure, { x, mean, low, high }, SERIES[number % SERIES.length], { points: false });
+      drawBand(figure, { x, mean, low, high }, shades[number], { points: false });
     });
     panel.querySelector(".note")?.remove();
-    panel.append(legend(data.labels.map((label, number) => [label, SERIES[number % SERIES.length], "square"])));
+    panel.append(legend(data.labels.map((label, number) => [label, shades[number], "square"])));
     await put(panel, figure, `Change of ${quantity} against the relative shift, a line for each study. The table above gives the numbers.`);
   }
 }

@@ -68,7 +68,7 @@ function notJudged(view) {
 function shade(view, figure) {
   const [low, high] = view.places(view.steer.useful);
   figure.add_layout(new Bokeh.BoxAnnotation({
-    left: low, right: high, fill_color: colour("accent"), fill_alpha: 0.08, line_color: colour("accent"), line_alpha: 0.35, level: "underlay", propagate_hover: true,
+    left: low, right: high, fill_color: colour("soft"), fill_alpha: 0.1, line_color: colour("soft"), line_alpha: 0.35, level: "underlay", propagate_hover: true,
   }));
 }
 
@@ -80,7 +80,7 @@ function toldOf(steer, quantity) {
 }
 
 /** Preference or utility: measured, fitted, and predicted while held out. */
-function curvePanel(view, panel, quantity, name) {
+function curvePanel(view, panel, quantity) {
   let cursor = null;
   return {
     async draw() {
@@ -90,18 +90,19 @@ function curvePanel(view, panel, quantity, name) {
       shade(view, figure);
       if (beside) {
         const other = { ...beside[quantity], x: view.places(beside.multipliers, beside) };
-        drawBand(figure, other, "orange", { told: toldOf(beside, quantity) });
+        drawBand(figure, other, "soft", { hollow: true, told: toldOf(beside, quantity) });
       }
-      const source = drawBand(figure, { ...curve, x }, name, { told: toldOf(steer, quantity) });
+      // Below the points, as in the figures: seen as far as a prediction was not met.
+      if (curve.fit?.ok) figure.scatter(x, numbers(curve.fit.held_out), { marker: "dash", size: 10, line_width: 1.2, line_color: colour(quantity) });
+      const source = drawBand(figure, { ...curve, x }, quantity, { told: toldOf(steer, quantity) });
       let words = "no fit in this study";
       if (curve.fit?.ok) {
-        figure.line(view.places(curve.fit.x), numbers(curve.fit.y), { line_color: colour(name), line_width: 1.5 });
-        figure.scatter(x, numbers(curve.fit.held_out), { marker: "x", size: 6, line_color: colour("ink") });
+        figure.line(view.places(curve.fit.x), numbers(curve.fit.y), { line_color: colour(quantity), line_width: 1.5 });
         const { held_out_r_squared: inside, end_error: ends } = curve.fit.score;
-        words = `line: the paper's curve; ×: predicted while held out, R² ${shown(inside, 3)} but for both ends, which miss by ${shown(ends, 2)} nats`;
+        words = `line: the paper's curve; dashes: predicted while held out, R² ${shown(inside, 3)} but for both ends, which miss by ${shown(ends, 2)} nats`;
       } else if (curve.fit) words = `the fit ended as “${curve.fit.status}”`;
       note.textContent = `Points: mean over ${curve.n} pairs, band: 95 %; ${words}. Shaded: useful.`;
-      if (beside) note.prepend(...legend([[steer.name, name, "circle"], [beside.name, "orange", "circle"]]).childNodes, make("br"));
+      if (beside) note.prepend(...legend([[steer.name, quantity, "circle"], [beside.name, "soft", "ring"]]).childNodes, make("br"));
       cursor = drawCursor(figure);
       whenTapped(source, (index) => view.go(index));
       this.move();
@@ -122,25 +123,26 @@ function curvePanel(view, panel, quantity, name) {
 
 /** What the steer does to other concepts, over the multiplier. */
 function othersPanel(view, panel) {
-  const note = panel.querySelector(".note"), shades = ["blue", "green", "orange", "vermilion", "ink"];
+  const note = panel.querySelector(".note");
   return {
     async draw() {
       const found = view.rowsOf("side_effects");
       if (!found?.rows.length) return empty(panel, "No other concept was measured (mechsteer study --other-pairs).");
-      const { table, rows } = found, get = (name) => (row) => table.get(name)[row];
+      const { table, rows } = found, get = (name) => (row) => table.get(name)[row], looks = view.study.looks.concepts;
       const figure = overMultiplier(view, "change of preference (nats)");
       shade(view, figure);
       drawZero(figure);
       const names = [...new Set(rows.map(get("measured_on")))];
-      names.forEach((name, number) => {
+      names.forEach((name) => {
+        const [shade, marker] = looks[name];
         const own = rows.filter((row) => table.get("measured_on")[row] === name).sort((a, b) => get("multiplier")(a) - get("multiplier")(b));
         const x = view.places(own.map(get("multiplier"))), mean = own.map(get("preference_change"));
         const told = own.map((row) => `${name}: ${signed(get("preference_change")(row))} nats at m = ${shown(get("multiplier")(row))}`);
-        drawBand(figure, { x, mean, low: mean, high: mean }, shades[number % shades.length], { told });
-        figure.line(x, numbers(mean), { line_color: colour(shades[number % shades.length]) });
+        drawBand(figure, { x, mean, low: mean, high: mean }, shade, { marker, told });
+        figure.line(x, numbers(mean), { line_color: colour(shade) });
       });
       note.textContent = "Change of preference on pairs of each concept since m = 0.";
-      note.prepend(...legend(names.map((name, number) => [name, shades[number % shades.length], "circle"])).childNodes, make("br"));
+      note.prepend(...legend(names.map((name) => [name, ...looks[name]])).childNodes, make("br"));
       await put(panel, figure, note.textContent);
     },
     move() {},
@@ -150,8 +152,9 @@ function othersPanel(view, panel) {
 /** Growth of the distance to the manifold, by layer. */
 function distancePanel(view, panel) {
   const choice = panel.querySelector("select"), note = panel.querySelector(".note");
-  const shades = ["blue", "green", "orange", "vermilion", "ink"];
   let cursor = null, lines = [];
+  /** The distance in words, with its unit, as the figures have it. */
+  const measured = () => view.study.distances[choice.value] ?? choice.value;
   choice.addEventListener("change", () => panelOf.draw());
   const panelOf = {
     async draw() {
@@ -164,15 +167,16 @@ function distancePanel(view, panel) {
       if (choice.options.length !== kinds.length) choice.replaceChildren(...kinds.map((kind) => make("option", { value: kind }, kind)));
       const ofKind = rows.filter((row) => table.get("distance")[row] === choice.value);
       const layers = [...new Set(ofKind.map(get("layer")))].sort((a, b) => a - b);
-      const figure = overMultiplier(view, "growth of the distance");
-      lines = layers.map((layer, number) => {
+      const figure = overMultiplier(view, `growth ${measured()}`);
+      lines = layers.map((layer) => {
         const own = ofKind.filter((row) => table.get("layer")[row] === layer);
         const points = own.map((row) => ["multiplier", "growth", "low", "high"].map((name) => table.get(name)[row]));
         points.push([0, 0, 0, 0]);
         points.sort((a, b) => a[0] - b[0]);
         const [multipliers, mean, low, high] = [0, 1, 2, 3].map((column) => points.map((point) => point[column]));
-        drawBand(figure, { x: view.places(multipliers), mean, low, high }, shades[number % shades.length], { points: false });
-        return { layer, multipliers, mean, low, high, shade: shades[number % shades.length] };
+        const [shade] = view.study.looks.layers[layer];
+        drawBand(figure, { x: view.places(multipliers), mean, low, high }, shade, { points: false });
+        return { layer, multipliers, mean, low, high, shade };
       });
       cursor = drawCursor(figure);
       this.move();
@@ -193,7 +197,7 @@ function distancePanel(view, panel) {
         const i = line.multipliers.indexOf(at);
         return `layer ${line.layer} ${estimated(line.mean[i], line.low[i], line.high[i])}`;
       });
-      return `At m = ${shown(at)}, the nearest that was read: ${read.join("; ")}.`;
+      return `At m = ${shown(at)}, the nearest that was read, growth ${measured()}: ${read.join("; ")}.`;
     },
   };
   return panelOf;

@@ -35,7 +35,7 @@ function builtTables(study) {
       rows: steers.reduce((sum, steer) => sum + (steer.values ? steer.multipliers.length * pairs.id.length : 0), 0),
       build() {
         const names = ["steer", "multiplier", "relative_shift", "pair", "tokens_positive", "tokens_negative", "preference", "utility", "loss_positive", "loss_negative"];
-        const columns = names.map((name) => ({ name, values: [] }));
+        const columns = names.map((name) => ({ name, values: [], unit: /^(preference|utility|loss)/.test(name) && "nats" }));
         for (const steer of steers.filter((steer) => steer.values)) {
           steer.multipliers.forEach((m, i) => pairs.id.forEach((id, j) => {
             const preference = steer.values.preference[i][j], utility = steer.values.utility[i][j];
@@ -71,10 +71,10 @@ const pause = () => new Promise((resume) => setTimeout(resume));
 
 /** Everything of one study that moves; gives back how to draw it again. */
 function openStudy(study, article) {
-  const view = viewOf(study), steerChoice = part(article, "steer"), besideChoice = part(article, "beside"), slider = part(article, "slider"), readout = part(article, "readout");
+  const view = viewOf(study), steerChoice = part(article, "steer"), besideChoice = part(article, "beside"), axisChoice = part(article, "axis"), slider = part(article, "slider"), readout = part(article, "readout");
   const panels = [
-    curvePanel(view, part(article, "preference"), "preference", "blue"),
-    curvePanel(view, part(article, "utility"), "utility", "vermilion"),
+    curvePanel(view, part(article, "preference"), "preference"),
+    curvePanel(view, part(article, "utility"), "utility"),
     textsPanel(view, part(article, "texts")),
     othersPanel(view, part(article, "effects-on-others")),
     distancePanel(view, part(article, "distance")),
@@ -119,12 +119,18 @@ function openStudy(study, article) {
     view.pair = chosen;
     for (const panel of [effects, pair, pairsTable]) panel.move();
   };
+  let askedAxis = null;
+  /** Multipliers of two steers are not comparable, relative shifts are: these it is unless the reader asks otherwise. */
+  function chooseAxis() {
+    axisChoice.value = view.axis = askedAxis ?? (view.beside ? "shift" : "multiplier");
+  }
   function useSteer(steer, index = steer.start) {
     view.steer = steer;
     view.index = index;
     steerChoice.value = steer.slug;
     slider.max = String(steer.multipliers.length - 1);
     slider.value = String(index);
+    chooseAxis();
     showVerdict(part(article, "verdict"), steer);
     read();
   }
@@ -164,8 +170,9 @@ function openStudy(study, article) {
     });
   }
   slider.addEventListener("input", () => view.go(Number(slider.value)));
-  part(article, "axis").addEventListener("change", (event) => {
-    view.axis = event.target.value;
+  axisChoice.addEventListener("change", () => {
+    askedAxis = axisChoice.value;
+    chooseAxis();
     draw();
   });
   part(article, "copy").addEventListener("click", (event) => copy(article.querySelector(".command code"), event.target));
@@ -198,6 +205,13 @@ function filterClaims(article) {
   const outcome = part(article, "outcome"), find = part(article, "find-claim"), count = part(article, "claims-shown");
   if (!outcome) return;
   const claims = [...article.querySelectorAll("details.claim")];
+  /** Rows, for a claim has one for each steer: how many are shown, and of how many. */
+  const counted = (some, words) => {
+    const outcomesOf = (claim) => claim.dataset.outcomes.split(" "), is = (each) => !outcome.value || each === outcome.value;
+    const visible = some.filter((claim) => !claim.hidden).flatMap(outcomesOf).filter(is);
+    return some.length ? [`${visible.length} of ${some.flatMap(outcomesOf).length} ${words}`] : [];
+  };
+  const isCheck = (claim) => "check" in claim.dataset;
   const show = () => {
     const sought = find.value.trim().toLowerCase();
     for (const claim of claims) {
@@ -205,7 +219,7 @@ function filterClaims(article) {
       claim.hidden = !is || !claim.textContent.toLowerCase().includes(sought);
     }
     for (const theme of article.querySelectorAll(".theme")) theme.hidden = ![...theme.querySelectorAll("details.claim")].some((claim) => !claim.hidden);
-    count.textContent = `${claims.filter((claim) => !claim.hidden).length} of ${claims.length} claims`;
+    count.textContent = [...counted(claims.filter((claim) => !isCheck(claim)), "claims"), ...counted(claims.filter(isCheck), "checks of the software")].join(", ");
   };
   outcome.addEventListener("change", show);
   find.addEventListener("input", show);

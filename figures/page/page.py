@@ -18,6 +18,7 @@ from mechsteer.pairs.reading import label_of
 from mechsteer.store.atomic import write_atomically
 
 from .contents import study_data
+from .looks import page_shades
 from .side_by_side import compare
 from .templates import HERE, filled
 from .view import TERMS, study_view
@@ -62,7 +63,7 @@ def render(studies: Sequence[Study]) -> str:
         library=Markup(library),
         script=Markup(script),
         terms=TERMS,
-        data=Markup(embedded_json({"gzip": packed({"labels": labels, "studies": data})})),
+        data=Markup(embedded_json({"gzip": packed({"labels": labels, "looks": page_shades(labels), "studies": data})})),
         studies=views,
         comparison=compare(studies, labels, views) if len(studies) > 1 else None,
     )

@@ -47,7 +47,7 @@ function effectsPanel(view, panel) {
       if (!source) return;
       const rows = pairRows(view).filter((row) => row.change !== null).sort((one, other) => one.change - other.change);
       order = rows.map((row) => row.pair);
-      const [right, wrong, chosen] = ["blue", "vermilion", "ink"].map(colour);
+      const [right, wrong, chosen] = ["preference", "refuted", "ink"].map(colour);
       source.data = {
         x: rows.map((_, rank) => rank + 1),
         change: rows.map((row) => row.change),
@@ -80,7 +80,7 @@ function pairPanel(view, panel) {
       const x = view.places(steer.multipliers);
       drawBand(figure, { ...steer.preference, x }, "soft", { points: false });
       own = sourceOf({ x, y: x });
-      figure.line({ x: { field: "x" }, y: { field: "y" }, source: own, line_color: colour("blue"), line_width: 2 });
+      figure.line({ x: { field: "x" }, y: { field: "y" }, source: own, line_color: colour("preference"), line_width: 2 });
       cursor = drawCursor(figure);
       this.move();
       await put(panel, figure, this.words());

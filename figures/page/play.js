@@ -9,7 +9,7 @@ const FAR = 3; /* usual distances from ordinary text at which it is */
 
 /* Steers */
 
-const QUANTITIES = { preference: "blue", utility: "vermilion" };
+const QUANTITIES = ["preference", "utility"];
 /** What the sweep measured of a quantity, and the paper's curve where it was fitted. */
 const measuredOf = (curves, quantity) => ({ x: curves.multipliers, y: numbers(curves[quantity].mean) });
 const fittedOf = (curves, quantity) => (curves[quantity].fit?.ok ? curves[quantity].fit : null);
@@ -17,7 +17,7 @@ const fittedOf = (curves, quantity) => (curves[quantity].fit?.ok ? curves[quanti
 /** What the study knows of a multiplier, in a sentence; nothing beyond what was swept. */
 function inWords({ curves }, m) {
   if (m < curves.multipliers[0] || m > curves.multipliers.at(-1)) return "The study has not swept so far.";
-  const changes = (lineOf) => Object.keys(QUANTITIES).flatMap((quantity) => {
+  const changes = (lineOf) => QUANTITIES.flatMap((quantity) => {
     const line = lineOf(curves, quantity);
     return line ? [`${quantity} ${signed(interpolate(m, line.x, line.y) - interpolate(0, line.x, line.y))}`] : [];
   }).join(", ");
@@ -39,14 +39,14 @@ function drawCurves(steer) {
   const picture = svg("svg", { class: "curve", viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": "Preference and utility against the multiplier" });
   const clamp = (m) => Math.max(-furthest, Math.min(furthest, m));
   picture.append(svg("rect", { class: "useful", x: place(clamp(useful[0])), y: 0, width: place(clamp(useful[1])) - place(clamp(useful[0])), height: 100 }));
-  for (const [quantity, shade] of Object.entries(QUANTITIES)) {
+  for (const quantity of QUANTITIES) {
     const inside = ({ x, y }) => x.map((m, i) => [m, y[i]]).filter(([m, value]) => Math.abs(m) <= furthest && Number.isFinite(value));
     const measured = inside(measuredOf(curves, quantity)), fitted = fittedOf(curves, quantity), line = fitted ? inside(fitted) : measured;
     const values = [...measured, ...line].map(([, value]) => value), low = Math.min(...values), span = Math.max(...values) - low || 1;
     const places = (points) => points.map(([m, value]) => `${place(m).toFixed(2)},${(95 - (90 * (value - low)) / span).toFixed(2)}`);
     if (!measured.length) continue;
-    picture.append(svg("path", { class: "measured", d: places(measured).map((point) => `M${point}h0`).join(""), stroke: `var(--${shade})` }));
-    picture.append(svg("path", { d: `M${places(line).join("L")}`, stroke: `var(--${shade})` }));
+    picture.append(svg("path", { class: "measured", d: places(measured).map((point) => `M${point}h0`).join(""), stroke: `var(--${quantity})` }));
+    picture.append(svg("path", { d: `M${places(line).join("L")}`, stroke: `var(--${quantity})` }));
   }
   const line = svg("line", { class: "at", y1: 0, y2: 100 });
   picture.append(line);
@@ -118,7 +118,7 @@ function tint(spans = columns.querySelectorAll(".written span")) {
   const { number, bothWays, strengths } = chosen(), strength = strengths?.(number) ?? (() => 0);
   for (const span of spans) {
     const strong = Math.max(bothWays ? -1 : 0, Math.min(1, strength(span.token))), percent = Math.round(60 * Math.abs(strong));
-    const name = bothWays && strong > 0 ? "blue" : "vermilion";
+    const name = bothWays && strong > 0 ? "preference" : "utility";
     span.style.backgroundColor = percent ? `color-mix(in srgb, var(--${name}) ${percent}%, transparent)` : "";
   }
 }
@@ -128,8 +128,8 @@ function showLegend() {
   legend.hidden = !ends;
   if (!ends) return;
   [part(legend, "low").textContent, part(legend, "high").textContent] = ends;
-  const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`, least = bothWays ? `${full("vermilion")}, transparent` : "transparent";
-  legend.querySelector("i").style.background = `linear-gradient(to right, ${least}, ${full(bothWays ? "blue" : "vermilion")})`;
+  const full = (name) => `color-mix(in srgb, var(--${name}) 60%, transparent)`, least = bothWays ? `${full("utility")}, transparent` : "transparent";
+  legend.querySelector("i").style.background = `linear-gradient(to right, ${least}, ${full(bothWays ? "preference" : "utility")})`;
 }
 shade.addEventListener("change", () => {
   showLegend();

@@ -5,6 +5,7 @@ function decode(table) {
   const columns = table.columns.map((column) => ({
     name: column.name,
     number: Boolean(column.number),
+    unit: column.unit,
     values: column.levels ? column.codes.map((code) => column.levels[code]) : column.values,
   }));
   const byName = Object.fromEntries(columns.map((column) => [column.name, column.values]));
@@ -150,14 +151,14 @@ function sortable({ caption, columns, limit = 10, mark = () => null, tools = [] 
   };
 }
 
-/** A carried table as it is, or some rows of it. */
+/** A carried table as it is, or some rows of it; keys, by which rows are found, are for programs. */
 function showTable(table, rows = [...Array(table.rows).keys()], limit = 10) {
   const shownTable = sortable({
     caption: [table.name, table.about].filter(Boolean).join(": "),
     limit,
     tools: [saveButton(table)],
-    columns: table.columns.map((column) => ({
-      label: column.name.replaceAll("_", " "),
+    columns: table.columns.filter((column) => column.name !== "key").map((column) => ({
+      label: column.name.replaceAll("_", " ") + (column.unit ? ` (${column.unit})` : ""),
       number: column.number,
       value: (row) => column.values[row],
       show: (row) => (column.number ? shown(column.values[row], 4) : String(column.values[row])),

@@ -1,5 +1,6 @@
 """Every table of a study, column by column: what is shown and downloaded is the same."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -43,6 +44,18 @@ WITHOUT = ("sweeps", "samples", "scores")
 DIGITS = 4
 SHOWN = ("method", "form", "sites", "seed")
 """Of the fields of a key, those that differ within a study; the others stand among its facts."""
+UNITS = {
+    "nats": (
+        "preference", "utility", "loss", "gained", "lost", "budget", "asking", "preference_change", "utility_change",
+        "preference_gained", "utility_lost", "utility_loss", "neutral_lost", "useful_gain", "cost_of_2", "cost_of_4", "cost_of_8",
+    ),
+    "share": ("accuracy", "grammatical", "on_topic", "fitting", "agreeing", "ended"),
+}  # fmt: skip
+"""Of columns that mean the same in every table."""
+OF_COLUMN = re.compile(r"_(low|high|error|negative|positive|frozen)$")
+"""How a column ends that has another one's unit."""
+ENDS = ("low", "high")
+"""Columns that have the unit of what stands before them."""
 
 
 def all_tables(study: Study) -> list[dict[str, Any]]:
@@ -60,7 +73,19 @@ def all_tables(study: Study) -> list[dict[str, Any]]:
 
 
 def _columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{"name": str(name)} | _column(column) for name, column in frame.items()]
+    """Each with its unit, where that is known."""
+    columns, unit = [], ""
+    for name, column in frame.items():
+        unit = unit if name in ENDS else unit_of(str(name))
+        carried = {"name": str(name)} | _column(column)
+        columns.append(carried | ({"unit": unit} if unit and carried.get("number") else {}))
+    return columns
+
+
+def unit_of(column: str) -> str:
+    """Nats or a share; nothing where it depends on the table, or the name says it."""
+    name = OF_COLUMN.sub("", column)
+    return next((unit for unit, names in UNITS.items() if name in names), "")
 
 
 def _column(column: pd.Series) -> dict[str, Any]:

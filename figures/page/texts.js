@@ -56,11 +56,16 @@ function textsPanel(view, panel) {
     if (!rows.length) return null;
     const get = (name, row) => table.get(name)?.[row], multipliers = [...new Set(rows.map((row) => get("multiplier", row)))];
     const closest = (m) => multipliers.reduce((a, b) => (Math.abs(b - m) < Math.abs(a - m) ? b : a));
-    const here = closest(steer.multipliers[index]), base = closest(0), opposite = closest(-here);
+    // The verdict's own query comes first, and its multipliers, which are useful ones, stand beside the slider's.
+    const here = closest(steer.multipliers[index]), { query, multipliers: told } = steer.flip ?? { multipliers: [closest(0)] };
     const textsAt = (m) => new Map(rows.filter((row) => get("multiplier", row) === m).map((row) => [get("pair", row), get("text", row)]));
-    // Where it flips is seen by both directions; what is shown already is not told again.
-    const others = [["unsteered", base], [`m = ${shown(opposite)}`, opposite]].filter(([, m], i) => m !== here && (i === 0 || m !== base));
-    return { table, get, here, rows: rows.filter((row) => get("multiplier", row) === here), others: others.map(([words, m]) => [words, textsAt(m)]) };
+    // Where it flips is seen by both directions; what lies on the slider's side is not told again.
+    const others = told.filter((m) => Math.sign(m) !== Math.sign(here)).sort((one, other) => Math.abs(one) - Math.abs(other));
+    return {
+      table, get, here,
+      rows: rows.filter((row) => get("multiplier", row) === here).sort((one, other) => (get("query", other) === query) - (get("query", one) === query)),
+      others: others.map((m) => [m ? `m = ${shown(m)}` : "unsteered", textsAt(m)]),
+    };
   };
   return {
     async draw() {

@@ -81,6 +81,7 @@ def _group(study: Study, claims: Sequence[Claim]) -> dict[str, Any]:
         "title": title(first),
         "states": _paragraphs(member.doc) if member else [],
         "rows": rows,
+        "is_check": first.is_check,
         "theme": CHECKS if first.is_check else theme_of(first.claim),
         "counts": _counts([{"rows": rows}]),
         "picture": member.get("FIGURE", "") if member else "",
