@@ -167,8 +167,11 @@ def _refusal_direction(row: Row, path: Path) -> list[Held]:
 
 def _easyedit(row: Row, path: Path) -> list[Held]:
     held = torch.load(path, weights_only=True)
-    is_lora = isinstance(held, Mapping)
-    return [(LAYER, "mlp", (held["lora_A"], held["lora_B"])) if is_lora else (LAYER, "output", held)]
+    if isinstance(held, Tensor):
+        return [(LAYER, "output", held)]
+    if "lora_A" in held:
+        return [(LAYER, "mlp", (held["lora_A"], held["lora_B"]))]
+    return [(LAYER, "mlp", (held["weight"], torch.eye(len(held["bias"])))), (LAYER, "output", held["bias"])]
 
 
 def _axbench(row: Row, path: Path) -> list[Held]:

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -22,21 +23,21 @@ from mechsteer.formats.imported import for_study
 from mechsteer.formats.inspecting import inspect
 from mechsteer.formats.loading import check_model, tell_precision
 from mechsteer.formats.modules import module_of, sites_of_modules
-from mechsteer.formats.named import written_formats
+from mechsteer.formats.named import sayings, says_of, written_formats
 
 FORMS = ("vector", "lora", "local_weight")
 OUT = {
     "mechsteer": "steer.safetensors", "gguf-vector": "steer.gguf", "gguf-lora": "steer.gguf", "steering-vectors": "steer.pt",
-    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt", "easysteer": "steer.json",
+    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt", "easysteer": "steer.json", "easyedit": "layer_1.pt",
 }  # fmt: skip
 """What files are called; a folder is called "steer"."""
 
 
 def sayable(format: str) -> list[tuple[str, str]]:
     """Forms and places that a format has words for."""
-    says = FORMATS[format].get("SAYS")
-    places = says["places"] or ("resid_pre", "attn.o", "resid_mid", "mlp.out", "mlp.bypass", "resid_post")
-    return [(form, place) for form in says["forms"] or FORMS for place in places]
+    every = ("resid_pre", "attn.o", "resid_mid", "mlp.out", "mlp.bypass", "resid_post")
+    tables = sayings(FORMATS[format])
+    return [(form, at) for says in tables for form in says["forms"] or FORMS for at in says["places"] or every]
 
 
 CASES = [(format, *case) for format in written_formats() if format != "merged" for case in sayable(format)]
@@ -56,7 +57,7 @@ def steer_of(
 @pytest.mark.parametrize(("format", "form", "place"), CASES)
 def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, place):
     model = tiny("llama")
-    several = FORMATS[format].get("SAYS").get("several", True)
+    several = says_of(FORMATS[format], form).get("several", True)
     layers = (1, 2) if several else (1,)
     steer = steer_of(form, place, model, layers, bias=format != "gguf-lora")
     done = ms.export(steer, tmp_path / OUT.get(format, "steer"), format, model=model)
@@ -105,7 +106,12 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(
         ms.join([after], rule=ms.ProjectOut()), tmp_path, "mechsteer", "rule project_out a multiplier", multiplier=2.0
     )
-    refused(after, tmp_path, "easyedit", "only read")
+    refused(after, tmp_path, "axbench", "only read")
+    bypass = random_intervention("vector", ms.Site(1, "mlp.bypass"), model)
+    refused(
+        bypass, tmp_path, "easyedit", "place mlp.bypass; it holds vectors at resid_post, added at every but the first"
+    )
+    refused(random_intervention("vector", ms.Site(2, "resid_post"), model), tmp_path, "easyedit", "call it layer_2.pt")
     refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
 
 
@@ -491,6 +497,21 @@ def test_weights_of_easyedit_read_what_the_down_projection_reads_and_add_where_t
     torch.testing.assert_close(lora.shifts[lora.sites[0]].delta(h), h @ down @ up)
     local = ms.load_intervention(tmp_path / "b.pt", tiny("llama"), format="easyedit", layer=1, row=0)
     torch.testing.assert_close(local.shifts[local.sites[0]].delta(h), h @ down @ up + 1)
+
+
+def test_the_token_that_begins_a_text_is_told_where_a_format_steers_others_than_we_do(tiny, tmp_path):
+    """EasyEdit leaves it alone with a vector, and steers it with weights."""
+    every, weights = ms.Origin(positions="every"), random_intervention("lora", ms.Site(1, "mlp.bypass"), tiny("llama"))
+    vector = random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama"))
+    for steer, origin, said in (
+        (vector, vector.origin, ""), (vector, every, "leaves the token .* alone"),
+        (weights, weights.origin, "acts on the token"), (weights, every, ""),
+    ):  # fmt: skip
+        done = ms.export(dataclasses.replace(steer, origin=origin), tmp_path / "layer_1.pt", "easyedit")
+        (tmp_path / "layer_1.pt.mechsteer.json").unlink()
+        assert re.search(said, " ".join(done.notes)) and bool(said) is bool(done.notes)
+        again = ms.load_intervention(done.path, format="easyedit", layer=1)
+        assert again.origin.positions == ("all" if steer is vector else "every")
 
 
 def test_rows_layers_and_hooks_of_other_files(tmp_path):

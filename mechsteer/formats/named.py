@@ -1,7 +1,7 @@
 """A steer's file with what is said of it: "FILE#site=15:resid_post#scale=2", for what many formats leave open."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,18 @@ def read_formats() -> list[str]:
 def written_formats() -> list[str]:
     """The names of the formats that can be written."""
     return [name for name, member in FORMATS.members().items() if member.get("SAYS") is not None]
+
+
+def sayings(member: Member) -> Sequence[Mapping[str, Any]]:
+    """What a format can say of steers: in one table, or in one for each of several forms."""
+    says = member.get("SAYS") or {}
+    return says if isinstance(says, tuple) else (says,)
+
+
+def says_of(member: Member, form: str) -> Mapping[str, Any]:
+    """What it can say of steers of that form; of a form that it does not know, what it can say of others."""
+    tables = sayings(member)
+    return next((says for says in tables if form in (says.get("forms") or (form,))), tables[0])
 
 
 def format_to_write(name: str) -> Member:
