@@ -94,6 +94,9 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(after, tmp_path, "gguf-lora", "cannot express a vector.*gguf-vector", model=model)
     refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "cannot express a LoRA.*peft")
     refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "cannot express the rule project_out")
+    refused(middle, tmp_path, "peft", "no norm between 1:attn.o and the residual stream, name it")
+    reads = random_intervention("lora", ms.Site(1, "resid_mid"), model)
+    refused(reads, tmp_path, "peft", "place resid_mid.*read by no weight of a model: learn at 1:attn.o", model=model)
     only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
     refused(only, tmp_path, "gguf-vector", "cannot express the positions 'completion' .*#positions=every.*easysteer")
     answers = dataclasses.replace(steer_of("lora", "mlp.out", model), origin=ms.Origin(positions="completion"))
@@ -131,6 +134,48 @@ def test_what_enters_a_block_is_what_left_the_one_before_and_is_exported_so(tiny
     again = ms.load_intervention(done.path)
     assert again.sites == (ms.Site(2, "resid_pre"),)
     assert torch.equal(logits(model, first, TOKENS), logits(model, again, TOKENS))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("form", "place", "written"), [
+    ("vector", "resid_mid", "attn.o"), ("lora", "mlp.bypass", "mlp.out"), ("local_weight", "mlp.bypass", "mlp.out"),
+])  # fmt: skip
+def test_what_a_branch_adds_unchanged_is_exported_as_the_branchs_own(tiny, tmp_path, family, form, place, written):
+    model = tiny(family)
+    if family == "neox" and place == "resid_mid":
+        with pytest.raises(InputError, match="does not exist"):
+            random_intervention(form, ms.Site(1, place), model)
+        return
+    steer = random_intervention(form, ms.Site(1, place), model)
+    moved = dataclasses.replace(steer, site=ms.Site(1, written))
+    differs = (logits(model, steer, TOKENS) - logits(model, moved, TOKENS)).abs().max()
+    if family in ("gemma2", "gemma3"):
+        assert differs > 1e-2
+        refused(steer, tmp_path, "peft", f"the place {place}.* does not add what 1:{written} gives", model=model)
+        return
+    assert differs < 1e-5
+    done = ms.export(steer, tmp_path / "adapter", "peft", model=model)
+    assert done.difference is not None and done.difference < 1e-6
+    assert f"acts at 1:{place}, which is written as 1:{written}: what is added there arrives" in done.notes[0]
+    again = ms.load_intervention(done.path)
+    assert again.sites == (ms.Site(1, written),)
+    assert (logits(model, steer, TOKENS) - logits(model, again, TOKENS)).abs().max() < 1e-5
+
+
+def test_a_vector_behind_attention_goes_to_programs_that_know_its_output(tiny, tmp_path):
+    build_hf("gpt2").save_pretrained(tmp_path / "base")
+    model = ms.load_model(tmp_path / "base", device="cpu")
+    steer = random_intervention("vector", ms.Site(1, "resid_mid"), model)
+    merged = ms.export(steer, tmp_path / "merged", "merged", model=model)
+    with torch.no_grad():
+        plain = transformers.AutoModelForCausalLM.from_pretrained(merged.path)(torch.tensor([TOKENS])).logits[0]
+    assert (logits(model, steer, TOKENS) - plain).abs().max() < 1e-5
+    done = ms.export(steer, tmp_path / "a.pt", "steering-vectors", model=model)
+    assert ms.load_intervention(done.path).sites == (ms.Site(1, "attn.o"),)
+    # A LoRA of the down-projection is one of EasyEdit's, too.
+    down = random_intervention("lora", ms.Site(1, "mlp.out"), model)
+    done = ms.export(down, tmp_path / "layer_1.pt", "easyedit", model=model)
+    assert ms.load_intervention(done.path, format="easyedit").sites == (ms.Site(1, "mlp.bypass"),)
 
 
 def test_no_other_name_is_made_up(tiny, tmp_path):

@@ -21,7 +21,7 @@ from ..registry import Member
 from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
 from .named import format_to_write, sayings, says_of, written_formats
-from .stream import renamed
+from .stream import renamed, why_none
 
 TOKENS = {"all": "every but the first"}
 """How positions are called in a sentence."""
@@ -133,19 +133,20 @@ def _losses(one: Intervention, other: Intervention, model: Model, pairs: Pairs) 
 def _renamed(intervention: Intervention, member: Member, model: Model | None) -> Intervention:
     """The steer by the names that the format has for its sites."""
     places = says_of(member, intervention.form).get("places")
-    return renamed(intervention, places, None if model is None else model.n_layers)
+    return renamed(intervention, places, model)
 
 
 def _renaming(own: Intervention, written: Intervention) -> Iterator[str]:
     for site, other in zip(own.sites, written.sites, strict=True):
         if site != other:
-            yield f"It acts at {site}, which is written as {other}: the same point of the residual stream."
+            same = "what is added there arrives unchanged in" if site.layer == other.layer else "the same point of"
+            yield f"It acts at {site}, which is written as {other}: {same} the residual stream."
 
 
 def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> list[Path]:
     """The files that make up the steer."""
     intervention.check_finite()
-    _check_sayable(intervention, member)
+    _check_sayable(intervention, member, model)
     write = FORMATS.load(member.name).write
     if not member.get("NEEDS_MODEL"):
         return write(intervention, path)
@@ -157,15 +158,18 @@ def _write(intervention: Intervention, path: Path, member: Member, model: Model 
     return write(intervention, path, model)
 
 
-def _check_sayable(intervention: Intervention, member: Member) -> None:
+def _check_sayable(intervention: Intervention, member: Member, model: Model | None) -> None:
     """Raise one sentence that says what of the steer the format cannot express."""
     missing = list(_unsayable(intervention, member))
     if missing:
         others = (name for name in written_formats() if not list(_unsayable(intervention, FORMATS[name])))
         holds = ", and ".join(map(_words, sayings(member)))
+        places = says_of(member, intervention.form).get("places") or ()
+        unnamed = (shift for site, shift in intervention.shifts.items() if site.place not in places)
+        why = next((why for shift in unnamed if (why := why_none(shift, places, model))), "")
         raise InputError(
             f"The format {member.name} cannot express {missing[0]}; it holds {holds}. This steer can be written as "
-            f"{', '.join(others)}."
+            f"{', '.join(others)}.{why}"
         )
 
 
