@@ -1,4 +1,4 @@
-"""One point of the residual stream has several names: what enters a block left the one before; what a branch adds arrives there."""
+"""One point of the residual stream has several names: what enters a block left the one before, and a branch arrives in it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
