@@ -97,7 +97,8 @@ def repeng() -> tuple[Any, Any]:
 def by_steering_vectors(row: Row, path: Path, family: str) -> Tensor:
     from steering_vectors import SteeringVector
 
-    hf, held = build_hf(family), torch.load(path, weights_only=False)
+    with torch.serialization.safe_globals([SteeringVector]):
+        hf, held = build_hf(family), torch.load(path, weights_only=True)
     vector = held if isinstance(held, SteeringVector) else SteeringVector(**held)
     with vector.apply(hf, min_token_index=row.begin):
         return said(hf)

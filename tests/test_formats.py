@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 
+import llama_cpp
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
@@ -115,6 +117,9 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
         bypass, tmp_path, "easyedit", "place mlp.bypass; it holds vectors at resid_post, added at every but the first"
     )
     refused(random_intervention("vector", ms.Site(2, "resid_post"), model), tmp_path, "easyedit", "call it layer_2.pt")
+    refused(
+        after, tmp_path, "repeng", "'repeng' is unknown: gguf-vector is a control vector of llama.cpp and repeng. Write"
+    )
     refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
 
 
@@ -290,6 +295,8 @@ def test_what_a_file_leaves_open_is_asked_for_and_said_behind_its_name(tmp_path)
         ms.load_intervention(f"{path}#format=easyedit")
     with pytest.raises(InputError, match="'place' cannot be said .* Choose layer"):
         ms.load_intervention(f"{path}#format=easyedit#place=resid_post")
+    with pytest.raises(InputError, match="'repeng' is unknown: gguf-vector is a control vector.*Read one of mechsteer"):
+        ms.load_intervention(f"{path}#format=repeng")
     with pytest.raises(InputError, match="says nothing of"):
         ms.load_intervention(f"{path}#easyedit")
     steer = ms.load_intervention(f"{path}#format=easyedit#layer=15#scale=-2#positions=query")
@@ -315,7 +322,6 @@ TOKENS = [1, *random_batch(1).tokens[0].tolist()]
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "neox", "opt", "phi3"])
 @pytest.mark.parametrize("form", FORMS)
 def test_peft_says_what_we_say(tiny, tmp_path, family, form):
-    peft = pytest.importorskip("peft")
     model = tiny(family)
     steer = ms.join(
         [
@@ -338,7 +344,6 @@ def test_peft_says_what_we_say(tiny, tmp_path, family, form):
     {"lora_bias": True},
 ])  # fmt: skip
 def test_an_adapter_of_peft_is_read_as_peft_reads_it(tiny, tmp_path, settings):
-    peft = pytest.importorskip("peft")
     torch.manual_seed(0)
     config = peft.LoraConfig(
         r=4, lora_alpha=7, target_modules=["down_proj", "o_proj"], init_lora_weights=False, **settings
@@ -359,9 +364,6 @@ def test_an_adapter_of_peft_is_read_as_peft_reads_it(tiny, tmp_path, settings):
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "opt"])
 def test_llama_cpp_says_what_we_say(tmp_path, family):
     """In every family that it has, opt being none of them."""
-    pytest.importorskip("xllamacpp")
-    import llama_cpp
-
     model = ms.load_model(llama_cpp.with_its_gelu(build_hf(family)), device="cpu")
     file = llama_cpp.write_model(build_hf(family), tmp_path / "model.gguf")
     unsteered = llama_cpp.logits(file, TOKENS, model.d_vocab)

@@ -54,6 +54,8 @@ class SteerFile:
     def format(self, beside: Beside | None) -> str:
         """The name of its format: as it is said, as what lies beside it says, or the one that recognises it."""
         if (asked := self.said.get("format") or (beside and beside.format)) is not None:
+            if meant := _meant(asked):
+                raise InputError(f"The format {asked!r} is unknown{meant}. Read one of {', '.join(read_formats())}.")
             if FORMATS[asked].get("ASKS") is None:
                 raise InputError(f"The format {asked!r} is only written. Read one of {', '.join(read_formats())}.")
             return asked
@@ -129,9 +131,15 @@ def says_of(member: Member, form: str) -> Mapping[str, Any]:
 def format_to_write(name: str) -> Member:
     """The format of that name; one sentence that lists those there are if it cannot be written."""
     if name not in (known := written_formats()):
-        what = "is only read" if name in FORMATS.members() else "is unknown"
+        what = "is only read" if name in FORMATS.members() else f"is unknown{_meant(name)}"
         raise InputError(f"The format {name!r} {what}. Write one of {', '.join(known)}.")
     return FORMATS[name]
+
+
+def _meant(word: str) -> str:
+    """The format that a program's name stands for where it is none of a format, as the end of a clause; "" where none does."""
+    members = {} if word in FORMATS.members() else FORMATS.members()
+    return next((f": {name} is {one.title}" for name, one in members.items() if word in one.title.split()), "")
 
 
 def _of_pickles() -> list[str]:
