@@ -713,6 +713,23 @@ def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
     assert code == 2 and "--pairs came without --model" in error
 
 
+def test_a_factor_or_a_rule_that_a_file_leaves_open_is_told_once(tmp_path, capsys):
+    torch.save(torch.arange(12.0).view(3, 4), file := tmp_path / "DiffMean_weight.pt")
+    said = f"{file}#layer=2#row=1"
+    for more in ("#scale=4", "#norm=4"):
+        ms.load_intervention(f"{said}{more}")
+        assert not capsys.readouterr().err
+    told = [ms.load_intervention(said) and capsys.readouterr().err for _ in range(2)]
+    assert "DiffMean_weight.pt says no factor, so 1 is assumed" in told[0] and not told[1]
+    assert any("by which factor" in one and "#scale=" in one for one in inspect(said)["unknown"])
+    torch.save(torch.ones(4), file := tmp_path / "direction.pt")
+    assert any(
+        "added or projected out; --rule project_out" in one
+        for one in inspect(f"{file}#format=refusal-direction#layer=1")["unknown"]
+    )
+    assert not capsys.readouterr().err
+
+
 def test_what_a_file_hints_of_its_model_is_told(tmp_path, mechsteer):
     path = write_gguf(
         tmp_path / "a.gguf", "controlvector", {"controlvector.model_hint": "qwen2"}, {"direction.1": torch.ones(4)}
