@@ -31,7 +31,7 @@ from peers import ANSWER, JUDGES, TOKENS, Row  # noqa: E402
 
 import mechsteer as ms  # noqa: E402
 from mechsteer.families import FORMATS  # noqa: E402
-from mechsteer.formats.named import read_formats, written_formats  # noqa: E402
+from mechsteer.formats.named import read_formats, sayings, written_formats  # noqa: E402
 
 BOUND = 1e-5
 """Of logits and of nats, which float32 rounds by a tenth of that here."""
@@ -61,6 +61,8 @@ ROWS = (
     *_out("steering-vectors", "steering-vectors", ("vector",), STREAM, "steer.pt"),
     *_out("steering-vectors", "steering-vectors", ("vector",), STREAM, "steer.pt", True),
     *_out("steering-vectors", "steering-vectors", ("vector",), ("1:mlp.out", "2:mlp.out"), "steer.pt"),
+    *_out("easyedit", "a hook", ("vector",), ("1:resid_post",), "layer_1.pt"),
+    *_out("easyedit", "a hook", ("lora", "local_weight"), ("1:mlp.bypass",), "layer_1.pt"),
     *_out("persona-vectors", "a hook", ("vector",), STREAM, "steer.pt"),
     *_out("refusal-direction", "a hook", ("vector",), ("1:resid_pre",), "direction.pt"),
     *_out("easysteer", "a hook", ("vector",), STREAM, "steering.json"),
@@ -262,11 +264,12 @@ def _described(name: str) -> str:
     """A format's line: what it asks, and what it can say."""
     member = FORMATS[name]
     asks = [f"`{ask}`" for ask in member.get("ASKS") or {}] + [f"`{may}` if need be" for may in member.get("MAY") or {}]
-    says = member.get("SAYS") or {}
-    forms = ", ".join(says.get("forms") or ["any"]).replace("_", " ")
-    written = f"{forms} at {', '.join(says.get('places') or ['any'])}" if name in written_formats() else "only read"
+    written = "; ".join(
+        f"{', '.join(says.get('forms') or ['any']).replace('_', ' ')} at {', '.join(says.get('places') or ['any'])}"
+        for says in sayings(member)
+    )
     read = ", ".join(asks) or "nothing" if name in read_formats() else "only written"
-    return f"| `{name}` | {member.title} | {read} | {written} |"
+    return f"| `{name}` | {member.title} | {read} | {written if name in written_formats() else 'only read'} |"
 
 
 def _line(cells: Sequence[Cell], families: Sequence[str]) -> str:

@@ -97,7 +97,8 @@ def repeng() -> tuple[Any, Any]:
 def by_steering_vectors(row: Row, path: Path, family: str) -> Tensor:
     from steering_vectors import SteeringVector
 
-    hf, held = build_hf(family), torch.load(path, weights_only=False)
+    with torch.serialization.safe_globals([SteeringVector]):
+        hf, held = build_hf(family), torch.load(path, weights_only=True)
     vector = held if isinstance(held, SteeringVector) else SteeringVector(**held)
     with vector.apply(hf, min_token_index=row.begin):
         return said(hf)
@@ -167,8 +168,11 @@ def _refusal_direction(row: Row, path: Path) -> list[Held]:
 
 def _easyedit(row: Row, path: Path) -> list[Held]:
     held = torch.load(path, weights_only=True)
-    is_lora = isinstance(held, Mapping)
-    return [(LAYER, "mlp", (held["lora_A"], held["lora_B"])) if is_lora else (LAYER, "output", held)]
+    if isinstance(held, Tensor):
+        return [(LAYER, "output", held)]
+    if "lora_A" in held:
+        return [(LAYER, "mlp", (held["lora_A"], held["lora_B"]))]
+    return [(LAYER, "mlp", (held["weight"], torch.eye(len(held["bias"])))), (LAYER, "output", held["bias"])]
 
 
 def _axbench(row: Row, path: Path) -> list[Held]:

@@ -136,7 +136,7 @@ def _edit_tensors(path: Path, rng: random.Random) -> None:
         name = rng.choice([name for name in header if name != "__metadata__"])
         header[name][rng.choice(["dtype", "shape", "data_offsets"])] = rng.choice([*STRANGE[:-1], "F16", "I32", [1]])
     elif how == 2:
-        metadata = header["__metadata__"]
+        metadata = header.setdefault("__metadata__", {"format": "pt"})
         metadata[rng.choice(sorted(metadata))] = rng.choice(
             ["", "{}", "[]", "null", "9", '{"method": NaN}', "\x1b[31m"]
         )

@@ -3,9 +3,12 @@
 import base64
 import dataclasses
 import json
+import re
 import shutil
 
+import llama_cpp
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
@@ -22,21 +25,21 @@ from mechsteer.formats.imported import for_study
 from mechsteer.formats.inspecting import inspect
 from mechsteer.formats.loading import check_model, tell_precision
 from mechsteer.formats.modules import module_of, sites_of_modules
-from mechsteer.formats.named import written_formats
+from mechsteer.formats.named import sayings, says_of, written_formats
 
 FORMS = ("vector", "lora", "local_weight")
 OUT = {
     "mechsteer": "steer.safetensors", "gguf-vector": "steer.gguf", "gguf-lora": "steer.gguf", "steering-vectors": "steer.pt",
-    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt", "easysteer": "steer.json",
+    "persona-vectors": "steer.pt", "refusal-direction": "direction.pt", "easysteer": "steer.json", "easyedit": "layer_1.pt",
 }  # fmt: skip
 """What files are called; a folder is called "steer"."""
 
 
 def sayable(format: str) -> list[tuple[str, str]]:
     """Forms and places that a format has words for."""
-    says = FORMATS[format].get("SAYS")
-    places = says["places"] or ("resid_pre", "attn.o", "resid_mid", "mlp.out", "mlp.bypass", "resid_post")
-    return [(form, place) for form in says["forms"] or FORMS for place in places]
+    every = ("resid_pre", "attn.o", "resid_mid", "mlp.out", "mlp.bypass", "resid_post")
+    tables = sayings(FORMATS[format])
+    return [(form, at) for says in tables for form in says["forms"] or FORMS for at in says["places"] or every]
 
 
 CASES = [(format, *case) for format in written_formats() if format != "merged" for case in sayable(format)]
@@ -56,7 +59,7 @@ def steer_of(
 @pytest.mark.parametrize(("format", "form", "place"), CASES)
 def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, place):
     model = tiny("llama")
-    several = FORMATS[format].get("SAYS").get("several", True)
+    several = says_of(FORMATS[format], form).get("several", True)
     layers = (1, 2) if several else (1,)
     steer = steer_of(form, place, model, layers, bias=format != "gguf-lora")
     done = ms.export(steer, tmp_path / OUT.get(format, "steer"), format, model=model)
@@ -93,6 +96,9 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(after, tmp_path, "gguf-lora", "cannot express a vector.*gguf-vector", model=model)
     refused(steer_of("lora", "mlp.out", model), tmp_path, "gguf-vector", "cannot express a LoRA.*peft")
     refused(ms.join([after], rule=ms.ProjectOut()), tmp_path, "gguf-vector", "cannot express the rule project_out")
+    refused(middle, tmp_path, "peft", "no norm between 1:attn.o and the residual stream, name it")
+    reads = random_intervention("lora", ms.Site(1, "resid_mid"), model)
+    refused(reads, tmp_path, "peft", "place resid_mid.*read by no weight of a model: learn at 1:attn.o", model=model)
     only = ms.SteeringVector(after.site, after.direction, origin=ms.Origin(positions="completion"))
     refused(only, tmp_path, "gguf-vector", "cannot express the positions 'completion' .*#positions=every.*easysteer")
     answers = dataclasses.replace(steer_of("lora", "mlp.out", model), origin=ms.Origin(positions="completion"))
@@ -105,7 +111,15 @@ def test_what_a_format_cannot_express_is_refused_with_the_reason_and_what_is_not
     refused(
         ms.join([after], rule=ms.ProjectOut()), tmp_path, "mechsteer", "rule project_out a multiplier", multiplier=2.0
     )
-    refused(after, tmp_path, "easyedit", "only read")
+    refused(after, tmp_path, "axbench", "only read")
+    bypass = random_intervention("vector", ms.Site(1, "mlp.bypass"), model)
+    refused(
+        bypass, tmp_path, "easyedit", "place mlp.bypass; it holds vectors at resid_post, added at every but the first"
+    )
+    refused(random_intervention("vector", ms.Site(2, "resid_post"), model), tmp_path, "easyedit", "call it layer_2.pt")
+    refused(
+        after, tmp_path, "repeng", "'repeng' is unknown: gguf-vector is a control vector of llama.cpp and repeng. Write"
+    )
     refused(after, tmp_path, "word", "unknown. Write one of mechsteer, peft, gguf-lora, gguf-vector, .*easysteer.$")
 
 
@@ -125,6 +139,48 @@ def test_what_enters_a_block_is_what_left_the_one_before_and_is_exported_so(tiny
     again = ms.load_intervention(done.path)
     assert again.sites == (ms.Site(2, "resid_pre"),)
     assert torch.equal(logits(model, first, TOKENS), logits(model, again, TOKENS))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("form", "place", "written"), [
+    ("vector", "resid_mid", "attn.o"), ("lora", "mlp.bypass", "mlp.out"), ("local_weight", "mlp.bypass", "mlp.out"),
+])  # fmt: skip
+def test_what_a_branch_adds_unchanged_is_exported_as_the_branchs_own(tiny, tmp_path, family, form, place, written):
+    model = tiny(family)
+    if family == "neox" and place == "resid_mid":
+        with pytest.raises(InputError, match="does not exist"):
+            random_intervention(form, ms.Site(1, place), model)
+        return
+    steer = random_intervention(form, ms.Site(1, place), model)
+    moved = dataclasses.replace(steer, site=ms.Site(1, written))
+    differs = (logits(model, steer, TOKENS) - logits(model, moved, TOKENS)).abs().max()
+    if family in ("gemma2", "gemma3"):
+        assert differs > 1e-2
+        refused(steer, tmp_path, "peft", f"the place {place}.* does not add what 1:{written} gives", model=model)
+        return
+    assert differs < 1e-5
+    done = ms.export(steer, tmp_path / "adapter", "peft", model=model)
+    assert done.difference is not None and done.difference < 1e-6
+    assert f"acts at 1:{place}, which is written as 1:{written}: what is added there arrives" in done.notes[0]
+    again = ms.load_intervention(done.path)
+    assert again.sites == (ms.Site(1, written),)
+    assert (logits(model, steer, TOKENS) - logits(model, again, TOKENS)).abs().max() < 1e-5
+
+
+def test_a_vector_behind_attention_goes_to_programs_that_know_its_output(tiny, tmp_path):
+    build_hf("gpt2").save_pretrained(tmp_path / "base")
+    model = ms.load_model(tmp_path / "base", device="cpu")
+    steer = random_intervention("vector", ms.Site(1, "resid_mid"), model)
+    merged = ms.export(steer, tmp_path / "merged", "merged", model=model)
+    with torch.no_grad():
+        plain = transformers.AutoModelForCausalLM.from_pretrained(merged.path)(torch.tensor([TOKENS])).logits[0]
+    assert (logits(model, steer, TOKENS) - plain).abs().max() < 1e-5
+    done = ms.export(steer, tmp_path / "a.pt", "steering-vectors", model=model)
+    assert ms.load_intervention(done.path).sites == (ms.Site(1, "attn.o"),)
+    # A LoRA of the down-projection is one of EasyEdit's, too.
+    down = random_intervention("lora", ms.Site(1, "mlp.out"), model)
+    done = ms.export(down, tmp_path / "layer_1.pt", "easyedit", model=model)
+    assert ms.load_intervention(done.path, format="easyedit").sites == (ms.Site(1, "mlp.bypass"),)
 
 
 def test_no_other_name_is_made_up(tiny, tmp_path):
@@ -239,6 +295,8 @@ def test_what_a_file_leaves_open_is_asked_for_and_said_behind_its_name(tmp_path)
         ms.load_intervention(f"{path}#format=easyedit")
     with pytest.raises(InputError, match="'place' cannot be said .* Choose layer"):
         ms.load_intervention(f"{path}#format=easyedit#place=resid_post")
+    with pytest.raises(InputError, match="'repeng' is unknown: gguf-vector is a control vector.*Read one of mechsteer"):
+        ms.load_intervention(f"{path}#format=repeng")
     with pytest.raises(InputError, match="says nothing of"):
         ms.load_intervention(f"{path}#easyedit")
     steer = ms.load_intervention(f"{path}#format=easyedit#layer=15#scale=-2#positions=query")
@@ -264,7 +322,6 @@ TOKENS = [1, *random_batch(1).tokens[0].tolist()]
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "neox", "opt", "phi3"])
 @pytest.mark.parametrize("form", FORMS)
 def test_peft_says_what_we_say(tiny, tmp_path, family, form):
-    peft = pytest.importorskip("peft")
     model = tiny(family)
     steer = ms.join(
         [
@@ -287,7 +344,6 @@ def test_peft_says_what_we_say(tiny, tmp_path, family, form):
     {"lora_bias": True},
 ])  # fmt: skip
 def test_an_adapter_of_peft_is_read_as_peft_reads_it(tiny, tmp_path, settings):
-    peft = pytest.importorskip("peft")
     torch.manual_seed(0)
     config = peft.LoraConfig(
         r=4, lora_alpha=7, target_modules=["down_proj", "o_proj"], init_lora_weights=False, **settings
@@ -308,9 +364,6 @@ def test_an_adapter_of_peft_is_read_as_peft_reads_it(tiny, tmp_path, settings):
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "opt"])
 def test_llama_cpp_says_what_we_say(tmp_path, family):
     """In every family that it has, opt being none of them."""
-    pytest.importorskip("xllamacpp")
-    import llama_cpp
-
     model = ms.load_model(llama_cpp.with_its_gelu(build_hf(family)), device="cpu")
     file = llama_cpp.write_model(build_hf(family), tmp_path / "model.gguf")
     unsteered = llama_cpp.logits(file, TOKENS, model.d_vocab)
@@ -493,6 +546,21 @@ def test_weights_of_easyedit_read_what_the_down_projection_reads_and_add_where_t
     torch.testing.assert_close(local.shifts[local.sites[0]].delta(h), h @ down @ up + 1)
 
 
+def test_the_token_that_begins_a_text_is_told_where_a_format_steers_others_than_we_do(tiny, tmp_path):
+    """EasyEdit leaves it alone with a vector, and steers it with weights."""
+    every, weights = ms.Origin(positions="every"), random_intervention("lora", ms.Site(1, "mlp.bypass"), tiny("llama"))
+    vector = random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama"))
+    for steer, origin, said in (
+        (vector, vector.origin, ""), (vector, every, "leaves the token .* alone"),
+        (weights, weights.origin, "acts on the token"), (weights, every, ""),
+    ):  # fmt: skip
+        done = ms.export(dataclasses.replace(steer, origin=origin), tmp_path / "layer_1.pt", "easyedit")
+        (tmp_path / "layer_1.pt.mechsteer.json").unlink()
+        assert re.search(said, " ".join(done.notes)) and bool(said) is bool(done.notes)
+        again = ms.load_intervention(done.path, format="easyedit", layer=1)
+        assert again.origin.positions == ("all" if steer is vector else "every")
+
+
 def test_rows_layers_and_hooks_of_other_files(tmp_path):
     torch.save(torch.arange(12.0).view(3, 4), tmp_path / "DiffMean_weight.pt")
     concept = ms.load_intervention(tmp_path / "DiffMean_weight.pt", layer=20, row=2)
@@ -643,6 +711,23 @@ def test_inspect_says_what_it_must_be_told(tmp_path, mechsteer):
     assert code == 0 and "#layer=...: the block, counted from 0" in said
     code, _, error = mechsteer("inspect", tmp_path / "vector.pt", "--pairs", "guestbook/sentiment")
     assert code == 2 and "--pairs came without --model" in error
+
+
+def test_a_factor_or_a_rule_that_a_file_leaves_open_is_told_once(tmp_path, capsys):
+    torch.save(torch.arange(12.0).view(3, 4), file := tmp_path / "DiffMean_weight.pt")
+    said = f"{file}#layer=2#row=1"
+    for more in ("#scale=4", "#norm=4"):
+        ms.load_intervention(f"{said}{more}")
+        assert not capsys.readouterr().err
+    told = [ms.load_intervention(said) and capsys.readouterr().err for _ in range(2)]
+    assert "DiffMean_weight.pt says no factor, so 1 is assumed" in told[0] and not told[1]
+    assert any("by which factor" in one and "#scale=" in one for one in inspect(said)["unknown"])
+    torch.save(torch.ones(4), file := tmp_path / "direction.pt")
+    assert any(
+        "added or projected out; --rule project_out" in one
+        for one in inspect(f"{file}#format=refusal-direction#layer=1")["unknown"]
+    )
+    assert not capsys.readouterr().err
 
 
 def test_what_a_file_hints_of_its_model_is_told(tmp_path, mechsteer):

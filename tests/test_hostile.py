@@ -1,10 +1,12 @@
 """Files of steers from other programs that are damaged, or made to do harm: one sentence, and nothing of them is run."""
 
+import importlib.util
 import json
 import pickle
 import random
 import shutil
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,16 @@ from mechsteer.formats.modules import sites_of_modules, sites_of_tensors
 from mechsteer.formats.named import index, read_formats, written_formats
 from mechsteer.models.hooks import place_called
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import foreign
+from peers import JUDGES
+
+FOREIGN = [row for row in foreign.WRITERS if importlib.util.find_spec(JUDGES[row.judge][0])]
+"""What those programs write that are here."""
 FORMATS = [name for name in written_formats() if name in read_formats() and name not in ("mechsteer", "merged")]
 PLACES = {"peft": "mlp.out", "gguf-lora": "mlp.out", "refusal-direction": "resid_pre"}
+ASKED = {"persona-vectors": {"site": "1:resid_post"}, "easyedit": {"layer": 1}}
 N = 15
 
 
@@ -36,7 +46,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_or_is_a_steer(tiny, tmp_path, f
         rng = random.Random(number)
         path = ms.export(steer, tmp_path / str(number) / OUT.get(format, "steer"), format, model=tiny("llama")).path
         beside = path / "mechsteer.json" if path.is_dir() else path.with_name(f"{path.name}.mechsteer.json")
-        said = {} if has_beside or format != "persona-vectors" else {"site": "1:resid_post"}
+        said = {} if has_beside else ASKED.get(format, {})
         if not has_beside:
             beside.unlink()
         files = [file for file in (path if path.is_dir() else path.parent).iterdir() if file != beside]
@@ -51,6 +61,40 @@ def test_a_damaged_file_is_refused_in_a_sentence_or_is_a_steer(tiny, tmp_path, f
             assert is_whole or not has_beside
             assert isinstance(found, ms.Intervention)
         shutil.rmtree(tmp_path / str(number))
+
+
+@pytest.mark.parametrize("row", FOREIGN, ids=lambda row: f"{row.format}-{row.form}")
+def test_a_damaged_file_of_another_program_is_refused_in_a_sentence_or_is_a_steer(tmp_path, row):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    path, said = foreign.WRITERS[row]("llama", whole)
+    for number in range(N):
+        rng = random.Random(number)
+        copy = Path(shutil.copytree(whole, tmp_path / str(number)))
+        broken = copy / path.relative_to(whole)
+        damage(rng.choice(sorted((broken if broken.is_dir() else broken.parent).iterdir())), rng)
+        try:
+            assert isinstance(ms.load_intervention(broken, **said), ms.Intervention)
+        except InputError as error:
+            assert len(str(error)) < 1000 and "\n" not in str(error)
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize(("made", "message"), [
+    (lambda by: torch.tensor(by), r"changed and of shape \(\), where a weight of floats with 2 axes"),
+    (lambda by: torch.full((4, 4), by), r"changed and of shape \(4, 4\), where a bias of floats with 1 axes"),
+    (lambda by: torch.full((4, 4), int(by)), "changed and a tensor of torch.int64, where a weight"),
+    (lambda by: torch.full((4, 4), by).to(torch.float8_e4m3fn), "changed and a tensor of torch.float8_e4m3fn.*in float32"),
+    (lambda by: torch.full((4, 4), by).to(torch.float8_e8m0fnu), "changed and a tensor of torch.float8_e8m0fnu"),
+])  # fmt: skip
+def test_checkpoints_whose_weights_are_none_that_a_steer_changes_are_refused(tmp_path, made, message):
+    name = f"model.layers.1.mlp.down_proj.{'bias' if 'bias' in message else 'weight'}"
+    for folder, by in (("base", 1.0), ("after", 2.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text('{"model_type": "llama"}')
+        save_file({name: made(by), "same": torch.ones(2, dtype=torch.int8)}, tmp_path / folder / "model.safetensors")
+    with pytest.raises(InputError, match=message):
+        ms.load_intervention(tmp_path / "after", base=str(tmp_path / "base"))
 
 
 class Harm:

@@ -17,6 +17,7 @@ from rich.console import Console
 from stories import STORIES
 
 from analyses.studies.finished import Study
+from analyses.studies.measured import Measured
 from analyses.studies.settings import Settings, read_multipliers
 from analyses.verdict import verdicts_of
 from figures.page.page import render
@@ -180,6 +181,13 @@ def test_side_effects_are_told_largest_first(told, tmp_path):
     assert [effect.measured_on for effect in verdict.side_effects] == ["garden/old", "garden/calm"]
     low, high = verdict.useful.ends
     assert (verdict.side_effects[0].below, verdict.side_effects[0].above) == pytest.approx((-low, -high))
+    # On the card of the steer, too, whose range ends between two multipliers that were measured.
+    assert not {low, high} & {*stories.M}
+    measured = Measured.of(folder / "interventions" / f"{verdict.key.slug}.safetensors")
+    assert measured is not None
+    effects = measured.side_effects.set_index("measured_on").loc["garden/old"]
+    assert effects.multiplier.tolist() == [low, high]
+    assert effects.preference_change.tolist() == pytest.approx([-low, -high])
 
 
 def test_one_that_was_not_judged_cannot_be_told(small_study):

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.store.keys import rows_of
 
 from ..verdict.facts import Facts
 from ..verdict.reach import reach_of
@@ -58,14 +57,9 @@ class Measured:
 
     @property
     def side_effects(self) -> pd.DataFrame:
-        """What the steer does to other concepts, at the multipliers farthest from zero that are still useful."""
-        if not self.study.sums.has("side_effects.parquet"):
-            return pd.DataFrame()
-        table, (low, high) = rows_of(self.study.table("side_effects"), self.sweep.key), self.useful
-        multipliers = table["multiplier"].to_numpy()
-        useful = multipliers[(multipliers >= low) & (multipliers <= high) & (multipliers != 0)]
-        is_end = np.isin(multipliers, [useful.min(initial=0.0), useful.max(initial=0.0)]) & (multipliers != 0)
-        return table.loc[is_end & (table["measured_on"] != self.sweep.key.pairs).to_numpy()]
+        """What the steer does to other concepts at the ends of the useful range, as in the verdict."""
+        effects = Facts(self.study, self.sweep).side_effects(self.useful)
+        return effects[effects["multiplier"] != 0] if len(effects) else effects
 
     @property
     def picture(self) -> Path | None:

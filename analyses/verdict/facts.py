@@ -17,6 +17,8 @@ from ..studies.finished import Study
 
 WORTH = 1.0
 """Nats of preference, as in `settles`: a gain that is worth the name."""
+CHANGES = ("preference_change", "utility_change")
+"""What is told of another concept."""
 
 
 def nats(value: float) -> str:
@@ -79,6 +81,21 @@ class Facts:
     def gain_at(self, ends: tuple[float, float]) -> float:
         """The mean of what preference gains at a multiplier below zero and at one above (nats)."""
         return float(np.mean(np.interp(ends, self.sweep.multipliers, self.gains)))
+
+    def side_effects(self, ends: tuple[float, float]) -> pd.DataFrame:
+        """What the steer does to each other concept at two multipliers, on a line between those that were measured (nats)."""
+        rows = self.rows("side_effects")
+        if rows.empty:
+            return rows
+        own = (self.key.pairs, self.study.summary["pairs"]["testing"]["name"])
+        others = rows[~rows.measured_on.isin(own)].sort_values("multiplier").groupby("measured_on", sort=False)
+        effects = [
+            pd.DataFrame({"measured_on": str(name), "multiplier": ends}).assign(
+                **{change: np.interp(ends, some.multiplier, some[change]) for change in CHANGES}
+            )
+            for name, some in others
+        ]
+        return pd.concat(effects, ignore_index=True) if effects else pd.DataFrame()
 
     @cached_property
     def within(self) -> np.ndarray:

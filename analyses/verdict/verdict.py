@@ -192,15 +192,13 @@ def _gained(facts: Facts, reach: Reach) -> str:
 
 def _side_effects(facts: Facts, reach: Reach) -> list[SideEffect]:
     """The largest first."""
-    rows = facts.rows("side_effects")
+    rows = facts.side_effects(reach.ends)
     if rows.empty:
         return []
-    own = (facts.key.pairs, facts.study.summary["pairs"]["testing"]["name"])
-    found = []
-    for name, some in rows.loc[~rows.measured_on.isin(own)].groupby("measured_on", sort=False):
-        some = some.sort_values("multiplier")
-        below, above = np.interp(reach.ends, some.multiplier, some.preference_change)
-        found.append(SideEffect(str(name), float(below), float(above)))
+    found = [
+        SideEffect(str(name), *map(float, some.preference_change))
+        for name, some in rows.groupby("measured_on", sort=False)
+    ]
     return sorted(found, key=lambda effect: -max(abs(effect.below), abs(effect.above)))
 
 

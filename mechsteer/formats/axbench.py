@@ -17,6 +17,7 @@ ASKS = {
     "layer": "the block, counted from 0, at whose output the method was learned",
     "row": "the concept's number, counted from 0",
 }
+LEAVES = {"scale": "by which factor its maker multiplied it, and with which sign; say it as #scale=..."}
 END = "_weight.pt"
 
 

@@ -6,13 +6,13 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InputError
-from ..interventions.base import Origin, Shift
+from ..interventions.base import Intervention, Origin, Shift
 from ..interventions.local_weight import LocalWeight
 from ..interventions.lora import LoRA
 from ..interventions.vector import SteeringVector
 from ..models.sites import Site
 from .named import index
-from .pickles import read_pickle, tensor_in
+from .pickles import read_pickle, tensor_in, write_pickle
 
 NAME = "easyedit"
 TITLE = "layer_L.pt of EasyEdit"
@@ -20,7 +20,12 @@ ORDER = 50
 SUFFIXES = (".pt", ".pth", ".bin")
 ASKS = {"layer": "the block, counted from 0, that the file is called after (layer_14.pt)"}
 MAY = {"row": "of several concepts in one file, which; counted from 0"}
+SAYS = (
+    {"forms": ("vector",), "places": ("resid_post",), "several": False, "positions": ("all",)},
+    {"forms": ("lora", "local_weight"), "places": ("mlp.bypass",), "several": False},
+)
 COMPONENT = "mlp_mid"
+ACTS = {"intervention_components": COMPONENT}
 
 
 def recognises(path: Path) -> bool:
@@ -60,3 +65,19 @@ def _weights(value: dict[str, Any], path: Path, site: Site) -> Shift:
     raise InputError(
         f"{str(path)!r} holds neither a vector nor a LoRA nor a local weight of EasyEdit. Name its format."
     )
+
+
+def write(intervention: Intervention, path: Path) -> list[Path]:
+    """Under the name by which EasyEdit finds what acts at the layer."""
+    ((site, shift),) = intervention.shifts.items()
+    if path.name != (name := f"layer_{site.layer}.pt"):
+        raise InputError(
+            f"--out is {str(path)!r}. EasyEdit finds a steer at {site} by its file's name: call it {name}."
+        )
+    held = {name: tensor.detach().float().cpu() for name, tensor in shift.tensors.items()}
+    if isinstance(shift, LoRA):
+        rank, down, up = len(shift.down), held["down"].T.contiguous(), held["up"].T.contiguous()
+        return [write_pickle({"lora_A": down, "lora_B": up, "r": rank, "alpha": rank, **ACTS}, path)]
+    if isinstance(shift, LocalWeight):
+        return [write_pickle({"weight": held["weight"].T.contiguous(), "bias": held["bias"].clone(), **ACTS}, path)]
+    return [write_pickle(held["direction"].clone(), path)]

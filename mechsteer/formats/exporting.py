@@ -20,9 +20,11 @@ from ..pairs.polarity import Pairs
 from ..registry import Member
 from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
-from .named import format_to_write, written_formats
-from .stream import renamed
+from .named import format_to_write, sayings, says_of, written_formats
+from .stream import renamed, why_none
 
+TOKENS = {"all": "every but the first"}
+"""How positions are called in a sentence."""
 N_ACTIVATIONS, N_PAIRS = 16, 8
 """On how many random h deltas are compared, and on how many pairs losses."""
 
@@ -84,7 +86,7 @@ def export(
     if format == "mechsteer":
         place_of(path).unlink(missing_ok=True)
     else:
-        said = {"site": write_sites(intervention.sites)}
+        said = {"site": write_sites(intervention.sites), "layer": str(intervention.sites[0].layer)}
         if model is not None:
             said |= {"base": model.name, "revision": model.revision or ""}
         answers = {**(member.get("ASKS") or {}), **member.get("MAY", {})}
@@ -130,20 +132,21 @@ def _losses(one: Intervention, other: Intervention, model: Model, pairs: Pairs) 
 
 def _renamed(intervention: Intervention, member: Member, model: Model | None) -> Intervention:
     """The steer by the names that the format has for its sites."""
-    places = (member.get("SAYS") or {}).get("places")
-    return renamed(intervention, places, None if model is None else model.n_layers)
+    places = says_of(member, intervention.form).get("places")
+    return renamed(intervention, places, model)
 
 
 def _renaming(own: Intervention, written: Intervention) -> Iterator[str]:
     for site, other in zip(own.sites, written.sites, strict=True):
         if site != other:
-            yield f"It acts at {site}, which is written as {other}: the same point of the residual stream."
+            same = "what is added there arrives unchanged in" if site.layer == other.layer else "the same point of"
+            yield f"It acts at {site}, which is written as {other}: {same} the residual stream."
 
 
 def _write(intervention: Intervention, path: Path, member: Member, model: Model | None) -> list[Path]:
     """The files that make up the steer."""
     intervention.check_finite()
-    _check_sayable(intervention, member)
+    _check_sayable(intervention, member, model)
     write = FORMATS.load(member.name).write
     if not member.get("NEEDS_MODEL"):
         return write(intervention, path)
@@ -155,19 +158,24 @@ def _write(intervention: Intervention, path: Path, member: Member, model: Model 
     return write(intervention, path, model)
 
 
-def _check_sayable(intervention: Intervention, member: Member) -> None:
+def _check_sayable(intervention: Intervention, member: Member, model: Model | None) -> None:
     """Raise one sentence that says what of the steer the format cannot express."""
-    says = member.get("SAYS")
-    missing = list(_unsayable(intervention, says))
+    missing = list(_unsayable(intervention, member))
     if missing:
-        others = (name for name in written_formats() if not list(_unsayable(intervention, FORMATS[name].get("SAYS"))))
+        others = (name for name in written_formats() if not list(_unsayable(intervention, FORMATS[name])))
+        holds = ", and ".join(map(_words, sayings(member)))
+        places = says_of(member, intervention.form).get("places") or ()
+        unnamed = (shift for site, shift in intervention.shifts.items() if site.place not in places)
+        why = next((why for shift in unnamed if (why := why_none(shift, places, model))), "")
         raise InputError(
-            f"The format {member.name} cannot express {missing[0]}; it holds {_words(says)}. This steer can be written as "
-            f"{', '.join(others)}."
+            f"The format {member.name} cannot express {missing[0]}; it holds {holds}. This steer can be written as "
+            f"{', '.join(others)}.{why}"
         )
 
 
-def _unsayable(intervention: Intervention, says: Mapping[str, Any]) -> Iterator[str]:
+def _unsayable(intervention: Intervention, member: Member) -> Iterator[str]:
+    says = says_of(member, intervention.form)
+
     def knows(what: str, value: str, default: tuple[str, ...] | None = None) -> bool:
         known = says.get(what, default)
         return known is None or value in known
@@ -182,14 +190,16 @@ def _unsayable(intervention: Intervention, says: Mapping[str, Any]) -> Iterator[
     if len(intervention.sites) > 1 and not says.get("several", True):
         yield f"{len(intervention.sites)} sites"
     positions = intervention.origin.positions
-    if positions != "all" and not knows("positions", positions, ("every",)):
+    # These two differ by the token that begins a text, which a note tells.
+    if positions not in ("all", "every") and not knows("positions", positions, ("every",)):
         yield f"the positions {positions!r} (say #positions=every after the steer's name if every token is meant)"
 
 
 def _words(says: Mapping[str, Any]) -> str:
     forms = " or ".join(f"{_in_words(form)}s" for form in says.get("forms") or ["steer"])
     places = " or ".join(says.get("places") or ["any place"])
-    return f"{forms} at {places}, added at {' or '.join(says.get('positions', ('every',)) or ['any'])} token"
+    tokens = " or ".join(TOKENS.get(name, name) for name in says.get("positions", ("every",)) or ["any"])
+    return f"{forms} at {places}, added at {tokens} token"
 
 
 def _in_words(form: str) -> str:
@@ -197,11 +207,12 @@ def _in_words(form: str) -> str:
 
 
 def _notes(intervention: Intervention, member: Member, multiplier: float) -> Iterator[str]:
-    says = member.get("SAYS") or {}
     origin = intervention.origin
-    positions = says.get("positions", ("every",))
-    if origin.positions == "all" and positions is not None and "all" not in positions:
+    positions = says_of(member, intervention.form).get("positions", ("every",)) or (origin.positions,)
+    if origin.positions == "all" and "all" not in positions:
         yield "It acts on the token that begins a text, too, where mechsteer leaves BOS alone."
+    if origin.positions == "every" and "every" not in positions:
+        yield "It leaves the token that begins a text alone, where mechsteer acts on BOS, too."
     if multiplier != 1.0:
         yield f"The multiplier {multiplier:g} is part of it."
     if origin.dtype and member.name != "mechsteer":

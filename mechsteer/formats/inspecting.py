@@ -48,7 +48,7 @@ def inspect(source: str | Path, n_layers: int | None = None) -> dict[str, Any]:
         **{name: getattr(origin, name) for name in FROM if is_ours or name in ("model", "revision")},
         "settings": dict(origin.settings),
         "notes": list(beside.notes) if beside else [],
-        "unknown": list(_unknown(steer, is_ours)),
+        "unknown": list(_unknown(steer, format, is_ours)),
     }
 
 
@@ -102,7 +102,7 @@ def _site(site: Site, shift: Shift, n_layers: int | None) -> dict[str, Any]:
     }
 
 
-def _unknown(steer: Intervention, is_ours: bool) -> Iterator[str]:
+def _unknown(steer: Intervention, format: str, is_ours: bool) -> Iterator[str]:
     origin = steer.origin
     if not origin.model:
         hints = {name: value for name, value in origin.settings.items() if name in HINTS}
@@ -116,4 +116,4 @@ def _unknown(steer: Intervention, is_ours: bool) -> Iterator[str]:
         yield "from what it was learned"
     if not is_ours:
         yield f"which tokens its maker meant: {origin.positions!r} is what programs do that read the format"
-        yield "by which multiplier its maker used it"
+        yield from (FORMATS[format].get("LEAVES") or {"scale": "by which multiplier its maker used it"}).values()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def load_intervention(source: str | Path, model: "Model | None" = None, **said: 
     beside = file.beside()
     format = file.format(beside)
     intervention = FORMATS.load(format).read(file.path, **file.answers(format, beside))
+    if beside is None and "scale" in FORMATS[format].get("LEAVES", {}) and not {"scale", "norm"} & file.said.keys():
+        _tell_unscaled(file.path)
     if beside is not None:
         intervention = replace(intervention, origin=_origin(beside.origin, file.path))
     intervention = _as_said(intervention, file.said)
@@ -48,6 +51,12 @@ def load_intervention(source: str | Path, model: "Model | None" = None, **said: 
     if model is not None:
         check_model(intervention, model)
     return intervention
+
+
+@cache
+def _tell_unscaled(path: Path) -> None:
+    """Once, however often a verb reads the file."""
+    say(f"{path.name} says no factor, so 1 is assumed. Say another behind its name: {path.name}#scale=4.")
 
 
 def _origin(said: Mapping[str, Any], path: Path) -> Any:

@@ -22,6 +22,7 @@ from ..models.source import Source
 from ..store.atomic import write_atomically
 from ..store.reading import damaged, read_json
 from .modules import sites_of_modules
+from .pickles import FLOATS, strange
 
 NAME = "merged"
 TITLE = "a checkpoint with changed weights"
@@ -32,6 +33,7 @@ MAY = {"revision": "which branch, tag or commit of the base; by default the newe
 SAYS = {"forms": None, "places": ("mlp.out", "attn.o"), "several": True}
 NEEDS_MODEL = True
 CONFIG = "config.json"
+AXES = {"weight": 2, "bias": 1}
 TRANSPOSED = ("gpt2", "openai-gpt")
 """Types of models that keep these weights as [in, out]."""
 
@@ -63,7 +65,7 @@ def read(path: Path, base: str, revision: str = "") -> Intervention:
                 )
             if one.dtype != other.dtype:
                 dtypes.add((_called(one.dtype), _called(other.dtype)))
-            if not torch.equal(one.float(), other.float()):
+            if not _are_equal(one, other):
                 changed.append(name)
         if not changed:
             raise InputError(f"{str(path)!r} has the same weights as {base!r}, so that it holds no steer.")
@@ -78,9 +80,30 @@ def read(path: Path, base: str, revision: str = "") -> Intervention:
                 f"checkpoints of one dtype. ({error})"
             ) from error
         for name, (site, what) in sites.items():
-            changes.setdefault(site, {})[what] = new.get(name).float() - old.get(name).float()
+            one, other = old.get(name), new.get(name)
+            _check(name, one, what)
+            _check(name, other, what)
+            changes.setdefault(site, {})[what] = other.float() - one.float()
     origin = Origin(positions="every", model=base, revision=revision)
     return join([_shift(site, change, is_transposed, origin) for site, change in changes.items()])
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    if one.dtype in FLOATS and other.dtype in FLOATS:
+        return torch.equal(one.float(), other.float())
+    # Others have no arithmetic, or one in which numbers that differ are equal.
+    return one.dtype == other.dtype and torch.equal(*(tensor.flatten().view(torch.uint8) for tensor in (one, other)))
+
+
+def _check(name: str, tensor: Tensor, what: str) -> None:
+    """Raise one sentence if it is no weight or bias that a shift can be the change of."""
+    n_axes = AXES[what]
+    wrong = strange(tensor) or (f"of shape {tuple(tensor.shape)}" if tensor.ndim != n_axes else "")
+    if wrong:
+        raise InputError(
+            f"{name!r} is changed and {wrong}, where a {what} of floats with {n_axes} axes should be. Pass two checkpoints in "
+            "float32, bfloat16 or float16."
+        )
 
 
 def _called(dtype: torch.dtype) -> str:
@@ -97,7 +120,7 @@ def _shift(site: Site, change: Mapping[str, Tensor], is_transposed: bool, origin
 def _sites_of(names: Sequence[str]) -> dict[str, tuple[Site, str]]:
     """The sites of tensors that are changed, and whether each is a weight or a bias."""
     parts = {name: name.rpartition(".")[::2] for name in names}
-    if others := [name for name, (_, what) in parts.items() if what not in ("weight", "bias")]:
+    if others := [name for name, (_, what) in parts.items() if what not in AXES]:
         raise InputError(
             f"{others[0]!r} is changed, which is no weight or bias of a site. Steer by the merged model itself."
         )

@@ -1,7 +1,7 @@
 """A steer's file with what is said of it: "FILE#site=15:resid_post#scale=2", for what many formats leave open."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class SteerFile:
     def format(self, beside: Beside | None) -> str:
         """The name of its format: as it is said, as what lies beside it says, or the one that recognises it."""
         if (asked := self.said.get("format") or (beside and beside.format)) is not None:
+            if meant := _meant(asked):
+                raise InputError(f"The format {asked!r} is unknown{meant}. Read one of {', '.join(read_formats())}.")
             if FORMATS[asked].get("ASKS") is None:
                 raise InputError(f"The format {asked!r} is only written. Read one of {', '.join(read_formats())}.")
             return asked
@@ -114,12 +116,30 @@ def written_formats() -> list[str]:
     return [name for name, member in FORMATS.members().items() if member.get("SAYS") is not None]
 
 
+def sayings(member: Member) -> Sequence[Mapping[str, Any]]:
+    """What a format can say of steers: in one table, or in one for each of several forms."""
+    says = member.get("SAYS") or {}
+    return says if isinstance(says, tuple) else (says,)
+
+
+def says_of(member: Member, form: str) -> Mapping[str, Any]:
+    """What it can say of steers of that form; of a form that it does not know, what it can say of others."""
+    tables = sayings(member)
+    return next((says for says in tables if form in (says.get("forms") or (form,))), tables[0])
+
+
 def format_to_write(name: str) -> Member:
     """The format of that name; one sentence that lists those there are if it cannot be written."""
     if name not in (known := written_formats()):
-        what = "is only read" if name in FORMATS.members() else "is unknown"
+        what = "is only read" if name in FORMATS.members() else f"is unknown{_meant(name)}"
         raise InputError(f"The format {name!r} {what}. Write one of {', '.join(known)}.")
     return FORMATS[name]
+
+
+def _meant(word: str) -> str:
+    """The format that a program's name stands for where it is none of a format, as the end of a clause; "" where none does."""
+    members = {} if word in FORMATS.members() else FORMATS.members()
+    return next((f": {name} is {one.title}" for name, one in members.items() if word in one.title.split()), "")
 
 
 def _of_pickles() -> list[str]:

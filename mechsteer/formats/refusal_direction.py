@@ -22,6 +22,7 @@ MAY = {
     "position": "of several, which: 0 is the first that the tensor has",
 }
 SAYS = {"forms": ("vector",), "places": ("resid_pre",), "several": False}
+LEAVES = {"rule": "whether it is added or projected out; --rule project_out does the latter"}
 METADATA = "direction_metadata.json"
 
 

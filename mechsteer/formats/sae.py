@@ -19,6 +19,7 @@ ORDER = 100
 SUFFIXES = ()
 ASKS = {"row": "the feature's number, counted from 0"}
 MAY = {"site": "where its SAE stands, if it stands elsewhere than at a residual stream that its settings name"}
+LEAVES = {"scale": "how far the feature is to be turned up or down, which no SAE says; say it as #scale=..."}
 CONFIG, WEIGHTS, DECODER = "cfg.json", "sae_weights.safetensors", "W_dec"
 
 

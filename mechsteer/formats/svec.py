@@ -17,6 +17,7 @@ TITLE = "of IBM's activation-steering"
 ORDER = 90
 SUFFIXES = (".svec",)
 ASKS = {"layers": "which act, such as 15-22 or 15+17: the behaviour layers, counted from 0"}
+LEAVES = {"scale": "by which factor its maker multiplied it, and with which sign; say it as #scale=..."}
 
 
 def recognises(path: Path) -> bool:

@@ -58,6 +58,20 @@ def all_sites(model: Model, places: tuple[str, ...] = tuple(PLACES)) -> list[Sit
     return [site for site in _survey(model) if site.place in places]
 
 
+def adds_plainly(model: Model, layer: int) -> bool:
+    """Whether a block adds what the last maps of attention and MLP give as it is: no norm and no factor comes after them."""
+    sites = [Site(layer, place) for place in ("resid_pre", "attn.o", "mlp.out", "resid_post")]
+    if not {*sites} <= _survey(model).keys():
+        return False
+    seen: dict[Site, Tensor] = {}
+    looks = (site.hooks(lambda h, value, site=site: seen.update({site: value})) for site in sites)
+    _probe(model, [hook for some in looks for hook in some])
+    *parts, left = (seen[site].double() for site in sites)
+    # No more than what two sums round by.
+    largest = torch.stack([*parts, left]).abs().amax(0)
+    return bool(((left - sum(parts)).abs() <= 4 * torch.finfo(seen[sites[-1]].dtype).eps * largest).all())
+
+
 def _survey(model: Model) -> dict[Site, tuple[int, int]]:
     """The sites that a model has, with their widths.
 
