@@ -59,7 +59,7 @@ class Measured:
     def side_effects(self) -> pd.DataFrame:
         """What the steer does to other concepts at the ends of the useful range, as in the verdict."""
         effects = Facts(self.study, self.sweep).side_effects(self.useful)
-        return effects[effects["multiplier"] != 0] if len(effects) else effects
+        return effects.query("multiplier != 0") if len(effects) else effects
 
     @property
     def picture(self) -> Path | None:

@@ -87,8 +87,9 @@ class Facts:
         rows = self.rows("side_effects")
         if rows.empty:
             return rows
+        rows = rows.sort_values("multiplier")
         own = (self.key.pairs, self.study.summary["pairs"]["testing"]["name"])
-        others = rows[~rows.measured_on.isin(own)].sort_values("multiplier").groupby("measured_on", sort=False)
+        others = rows.loc[~rows.measured_on.isin(own)].groupby("measured_on", sort=False)
         effects = [
             pd.DataFrame({"measured_on": str(name), "multiplier": ends}).assign(
                 **{change: np.interp(ends, some.multiplier, some[change]) for change in CHANGES}
