@@ -49,7 +49,7 @@ MISTAKES = {
     "study --intervention V.safetensors#layer=3": "'layer' cannot be said of a file of the format mechsteer",
     "inspect nowhere": "There is no intervention at 'nowhere'",
     "export V --to word --out w": "The format 'word' is unknown. Write one of mechsteer, peft",
-    "export V --to peft --out w": "The format peft cannot express the place resid_mid",
+    "export V --to gguf-lora --out w": "The format gguf-lora cannot express",
     "export V --to mechsteer --out w.safetensors --pairs nowhere.csv": "There is no file nowhere.csv",
     "report study --out page.pdf": "Name a file that ends in .html",
 }
