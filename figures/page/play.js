@@ -58,8 +58,8 @@ const sliders = data.steers.map((steer, number) => {
   const slider = make("input", { type: "range", id, min: -STEPS, max: STEPS, step: 1 });
   const value = make("output", { for: id }), note = make("p", { class: "note" }), curve = steer.curves ? drawCurves(steer) : null;
   const key = curve && make("p", { class: "note key" }, make("b", { class: "p" }, "preference"), " and ", make("b", { class: "u" }, "utility"),
-    " in the study, each on its own scale: points as measured, lines the paper's curve where it could be fitted; shaded where the steer is useful",
-    steer.refuted.length ? make("strong", {}, `. The study refutes the paper's curve of ${steer.refuted.join(" and of ")} there: go by what was measured`) : null, ".");
+    " in the study, each on its own scale: points as measured, lines the paper's curve where it could be fitted; shaded where the steer is useful. ",
+    steer.refuted.length ? make("strong", {}, `The study refutes the paper's curve of ${steer.refuted.join(" and of ")} there: go by what was measured.`) : null);
   slider.value = number ? 0 : Math.round((STEPS * start) / steer.furthest);
   const multiplier = () => (steer.furthest * Number(slider.value)) / STEPS;
   const show = () => {
