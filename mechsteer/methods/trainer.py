@@ -206,13 +206,14 @@ def _mean_where_defined(values: Float[np.ndarray, " pairs"]) -> float:
 @torch.no_grad()
 def _validate(held_out: Teaching, objective: Objective, intervention: Intervention, positions: str) -> float:
     """The objective over all held-out pairs, at the median multiplier in the directions that are taught."""
-    recipe, scores = held_out.recipe, []
-    median = float(np.median(recipe.multipliers))
-    for pairs in torch.arange(len(held_out.pairs)).split(recipe.batch_size):
+    recipe, scores, weights = held_out.recipe, [], []
+    median, everything = float(np.median(recipe.multipliers)), torch.arange(len(held_out.pairs))
+    for some in held_out.batches(everything):
         for m in (median,) if recipe.directions == "add" else (median, -median):
-            with held_out.losses(intervention, pairs, torch.full((2, len(pairs)), m), positions) as losses:
-                scores += [float(objective(losses))] * len(pairs)
-    return float(np.mean(scores))
+            with held_out.losses(intervention, everything[some], torch.full((2, len(some)), m), positions) as losses:
+                scores.append(float(objective(losses)))
+            weights.append(len(some))
+    return float(np.average(scores, weights=weights))
 
 
 @contextmanager
