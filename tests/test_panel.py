@@ -140,6 +140,30 @@ def test_repetition_is_the_share_of_runs_that_have_stood_before():
     assert _repetition(list("abababab")) == pytest.approx(3 / 5)
 
 
+@pytest.mark.slow
+def test_an_interrupted_panel_goes_on_with_the_next_direction(guestbook, measured, tmp_path, monkeypatch):
+    learning, testing = house.pairs("sentiment", 80).split(0.5, seed=0)
+    asked, of_steer = [], Coherence.of_steer
+
+    def until_the_fifth(self, *given):
+        asked.append(given)
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return of_steer(self, *given)
+
+    def again() -> pd.DataFrame:
+        return evidence.measure(
+            guestbook, ms.Site.of("1:attn.o"), learning, testing, [house.pairs("tense", 30)], concept="sentiment",
+            n_directions=8, parts=tmp_path,
+        )  # fmt: skip
+
+    monkeypatch.setattr(Coherence, "of_steer", until_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    pd.testing.assert_frame_equal(again(), measured)
+    assert len(asked) == 1 + measured.direction.nunique()
+
+
 def test_candidates_are_confirmed_on_other_pairs(measured):
     named = measured.loc[measured[list(evidence.CANDIDATES)].any(axis=1)]
     assert named["harmless displacement"].sum() == 1

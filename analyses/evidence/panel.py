@@ -5,9 +5,10 @@ are what can tell whether it is the distance from the manifold that costs (arXiv
 at which the *median* direction costs `BUDGETS` nats of utility, and two shorter ones.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from mechsteer.manifolds import Gaussian, LocalTangent, Neighbours, Subspace
 from mechsteer.manifolds.metrics import RAW, WHITENED, metrics
 from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.models.hooks import FINAL_NORM, FIRST_NORM, RESIDUAL, SECOND_NORM
+from mechsteer.models.prompts import EncodedPair
+from mechsteer.progress import progress_bar
+from mechsteer.store.sums import read_sealed, write_sealed
 
 from .coherence import Coherence
 from .directions import N_DRAWN, families
@@ -59,6 +63,7 @@ def measure(
     concept: str = "",
     n_directions: int = 64,
     seed: int = 0,
+    parts: Path | None = None,
 ) -> pd.DataFrame:
     """A row for each direction and length: what it does to pairs, to what is written and to neutral text, and how far it leads.
 
@@ -66,6 +71,9 @@ def measure(
     standard error. A distance is called by its name and metric, and stands for all tokens and for each half of them. Two
     directions that could settle the matter (columns called so) are measured again on pairs and answers by which they were
     not chosen (`confirmed_...`).
+
+    Args:
+        parts: a folder in which each direction is kept once it is measured, so that an interruption loses one of them.
     """
     site = ms.Site(site.layer, RESIDUAL.get(site.place, site.place))
     rng = np.random.default_rng([seed, 6])
@@ -83,12 +91,11 @@ def measure(
     seen = {pair.id for pair in chosen}
     fresh = replace(testing, items=tuple(pair for pair in testing if pair.id not in seen)[:N_CONFIRMED])
     size = float(np.median(np.linalg.norm(h, axis=1)))
-    sweep = partial(sweep_encoded, model, pairs=encoded[:N_LOOKED_AT])
-    lengths = _lengths(sweep, steers, size)
+    lengths = _kept(parts, "lengths", lambda: _lengths(model, encoded[:N_LOOKED_AT], steers, size)).length.to_numpy()
     outcome = Coherence.of(model, [pair.query for pair in testing], prompt_format, concept, seed)
     manifold = _Distances.of(model, site, h, _activations(model, testing, site, prompt_format)[0], rng)
-    rows = []
-    for number, (kind, steer) in enumerate(zip(kinds, steers, strict=True)):
+
+    def measured(number: int, kind: str, steer: ms.SteeringVector) -> pd.DataFrame:
         found = sweep_encoded(model, steer, encoded, [0.0, *lengths])
         at = pd.DataFrame(
             {"family": kind, "direction": number, "length": lengths, "relative_shift": lengths / size,
@@ -102,7 +109,13 @@ def measure(
         led = manifold.of_direction(np.asarray(steer.direction.double()), lengths[judged])
         for name, values in (outcome.of_steer(steer, lengths[judged]) | led).items():
             at.loc[judged, name] = values
-        rows.append(at)
+        return at
+
+    rows = []
+    with progress_bar("directions", len(steers)) as bar:
+        for number, (kind, steer) in enumerate(zip(kinds, steers, strict=True)):
+            rows.append(_kept(parts, f"direction {number}", lambda of=(number, kind, steer): measured(*of)))
+            bar.advance()
     table = pd.concat(rows, ignore_index=True).assign(n_pairs=len(fresh), harm_unit=outcome.unit)
     table = table.assign(**dict.fromkeys(CANDIDATES, False))
     for name, row in candidates(table).items():
@@ -152,15 +165,27 @@ def _activations(
     return h[kept], pair[kept], is_positive[kept]
 
 
+def _kept(parts: Path | None, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """What an interrupted panel has left under this name, or what is computed now."""
+    path = None if parts is None else parts / f"{name}.parquet"
+    if path is not None and (content := read_sealed(path)) is not None:
+        return pd.read_parquet(io.BytesIO(content))
+    table = compute()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(table.to_parquet(index=False), path)
+    return table
+
+
 def _lengths(
-    sweep: Callable[..., ms.Sweep], steers: Sequence[ms.SteeringVector], size: float
-) -> Float[ndarray, " lengths"]:
+    model: ms.Model, pairs: Sequence[EncodedPair], steers: Sequence[ms.SteeringVector], size: float
+) -> pd.DataFrame:
     """At which the median direction costs each budget; the last that was looked at where it never does."""
     grid = size * np.array([0.0, *LOOKED_AT])
-    lost = np.median([sweep(intervention=steer, multipliers=grid).lost.mean(axis=1) for steer in steers], axis=0)
+    lost = np.median([sweep_encoded(model, steer, pairs, grid).lost.mean(axis=1) for steer in steers], axis=0)
     risen = np.maximum.accumulate(lost) + 1e-9 * np.arange(len(lost))
     found = np.interp(BUDGETS, risen, grid)
-    return np.array([*(share * found[0] for share in SHORTER), *found])
+    return pd.DataFrame({"length": [*(share * found[0] for share in SHORTER), *found]})
 
 
 def reader(model: ms.Model, site: ms.Site) -> Callable[[ndarray], ndarray] | None:

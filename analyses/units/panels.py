@@ -44,6 +44,6 @@ class Panel(TablesUnit):
         found = measure(
             at.model(steer.model), Site.of(steer.sites), at.get(self.learning), at.get(self.sweep.pairs),
             [at.get(other) for other in self.others], prompt_format=steer.prompt_format, concept=self.concept,
-            n_directions=self.n_directions, seed=self.seed,
+            n_directions=self.n_directions, seed=self.seed, parts=at.parts(self),
         )  # fmt: skip
         return {"panel": labelled(found, self.result)}
