@@ -565,7 +565,7 @@ def test_a_steer_of_which_no_token_was_followed_says_why(tmp_path):
     assert of().startswith("Not measured: too few tokens")
     assert of(seed=1) == "Not measured of this training seed. Choose the same steer of the first seed."
     assert "acts at 1:resid_post by the rule rotate" in of(rule="rotate")
-    assert "acts at 1:resid_post, 2:resid_post" in of(sites="1:resid_post,2:resid_post")
+    assert "acts at 1:resid_post,2:resid_post by the rule add" in of(sites="1:resid_post,2:resid_post")
 
 
 def test_an_interval_says_how_many_digits_mean_something(visit, page):
