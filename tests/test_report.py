@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 import figures.page
+from analyses.studies.finished import Study
 from analyses.studies.folder import FORMAT
 from figures.drawing.style import OUTCOMES, QUANTITIES, method_looks, shades
 from figures.page import write_report
+from figures.page.contents import not_followed
 from figures.page.looks import on_dark_ground
 from figures.page.numbers import estimated
 from figures.page.tables import unit_of
@@ -141,6 +144,9 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         for token in (-1, 1, 2)
         for m in (MULTIPLIERS if token > 0 else [0.0])
     )
+    # Of the other steer no claims were asked; some of its tokens were followed.
+    labelled(distance.assign(n_tokens=300, n_pairs=40), sweeps[1].key).to_parquet(folder / "distance.parquet")
+    labelled(place, sweeps[1].key).to_parquet(folder / "places.parquet")
     frontier = pd.DataFrame(
         {
             "of": method,
@@ -541,11 +547,25 @@ def test_the_first_screen_shows_the_verdicts_texts_within_the_useful_range(visit
 def test_no_panel_is_an_empty_box_whatever_the_steer(visit, page, size):
     tab = visit(page, size)
     tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
-    tab.locator('[data-part="distance"] .note', has_text="Not measured of this steer").wait_for()
+    tab.locator('[data-part="distance"] .note', has_text="From where 300 tokens of 40 pairs are unsteered").wait_for()
+    tab.locator('[data-part="map"] .note', has_text="2 tokens at m = ").wait_for()
     tab.wait_for_timeout(500)
+    for part in ("distance", "map"):
+        assert tab.locator(f'[data-part="{part}"] canvas').count()
     for panel in tab.locator(".panel").all():
         is_drawn = panel.locator("canvas").count() > 0
         assert is_drawn or panel.inner_text().strip().count(" ") > 5 and panel.bounding_box()["height"] < 400
+
+
+def test_a_steer_of_which_no_token_was_followed_says_why(tmp_path):
+    folder = make_study(tmp_path / "study")
+    study = Study.load(folder)
+    steer = study.sweeps[1]
+    of = lambda **changed: not_followed(study, replace(steer, key=replace(steer.key, **changed)))  # noqa: E731
+    assert of().startswith("Not measured: too few tokens")
+    assert of(seed=1) == "Not measured of this training seed. Choose the same steer of the first seed."
+    assert "acts at 1:resid_post by the rule rotate" in of(rule="rotate")
+    assert "acts at 1:resid_post,2:resid_post by the rule add" in of(sites="1:resid_post,2:resid_post")
 
 
 def test_an_interval_says_how_many_digits_mean_something(visit, page):
@@ -672,5 +692,5 @@ def test_another_steer_and_another_axis_draw_every_panel_again(visit, page):
     tab.wait_for_timeout(300)
     assert chart.screenshot() != before
     tab.locator('[data-part="steer"]').select_option(label="SPLIT vector 1:resid_post seed 0")
-    tab.locator('[data-part="distance"] .note', has_text="Not measured of this steer").wait_for()
+    tab.locator('[data-part="distance"] .note', has_text="300 tokens of 40 pairs").wait_for()
     assert "Nothing was written under this steer" in tab.locator('[data-part="texts"]').inner_text()

@@ -81,10 +81,10 @@ def run(evidence: Evidence) -> Result:
     for layer, read in evidence.layers.items():
         tangent = _tangent(read, evidence.seed)
         # A tangent for each token costs most of the time: at the steered site alone.
-        manifolds = _manifolds(read) | ({TANGENT: tangent} if layer == evidence.site_layer else {})
-        grown = _growth(read, manifolds)
+        manifolds = manifolds_of(read.learning) | ({TANGENT: tangent} if layer == evidence.site_layer else {})
+        grown = growth_of(read, manifolds)
         growth = {name: by_pair(values, evidence.token_pair) for name, values in grown.items()}
-        distances.append(_distance_table(evidence.multipliers, growth, evidence.seed).assign(layer=layer))
+        distances.append(distance_table(evidence.multipliers, growth, evidence.seed).assign(layer=layer))
         splits.append(_split_table(evidence, read, tangent).assign(layer=layer))
         growth = {name: values[:, defined] for name, values in growth.items()}
         if defined.sum() > 1:
@@ -108,10 +108,10 @@ def run(evidence: Evidence) -> Result:
     return Result(tuple(if_enough(int(defined.sum()), claim) for claim in claims), tables)
 
 
-def _manifolds(read: LayerActivations) -> dict[str, Manifold]:
+def manifolds_of(learning: Float[ndarray, "points d"]) -> dict[str, Manifold]:
     """Every manifold of the family but the tangent, by its distance's name."""
     return {
-        member.get("DISTANCE", name.lower()): MANIFOLDS.load(name).fit(read.learning)
+        member.get("DISTANCE", name.lower()): MANIFOLDS.load(name).fit(learning)
         for name, member in MANIFOLDS.members().items()
         if member.get("DISTANCE") != TANGENT
     }
@@ -125,7 +125,7 @@ def _tangent(read: LayerActivations, seed: int) -> LocalTangent:
     return LocalTangent.fit(read.learning, dimension=dimension, n_neighbours=n_neighbours, seed=seed)
 
 
-def _growth(read: LayerActivations, manifolds: Mapping[str, Manifold]) -> dict[str, Float[ndarray, "k tokens"]]:
+def growth_of(read: LayerActivations, manifolds: Mapping[str, Manifold]) -> dict[str, Float[ndarray, "k tokens"]]:
     """How much further out each multiplier takes each token."""
     return {
         name: np.array([manifold.distance(h) for h in read.steered]) - manifold.distance(read.base)
@@ -133,7 +133,7 @@ def _growth(read: LayerActivations, manifolds: Mapping[str, Manifold]) -> dict[s
     }
 
 
-def _distance_table(
+def distance_table(
     multipliers: Float[ndarray, " k"], growth: Mapping[str, Float[ndarray, "k pairs"]], seed: int
 ) -> pd.DataFrame:
     """Means over pairs with intervals, by distance and multiplier."""

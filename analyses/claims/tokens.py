@@ -18,11 +18,16 @@ MIN_POINTS = 50
 
 def too_sparse(evidence: Evidence, claim: str, parts: Sequence[str]) -> Result | None:
     """That these parts of a claim are undecided, where the learning tokens are too few for a manifold."""
-    n_points = len(np.unique(evidence.layers[evidence.site_layer].learning, axis=0))
+    because = why_sparse(evidence.layers[evidence.site_layer].learning)
+    return Result(tuple(undecided(claim, part, evidence.key, "", because) for part in parts)) if because else None
+
+
+def why_sparse(learning: Float[ndarray, "points d"]) -> str:
+    """Why these learning tokens show no manifold; "" where they do."""
+    n_points = len(np.unique(learning, axis=0))
     if n_points >= MIN_POINTS:
-        return None
-    because = f"{n_points} distinct tokens of learning pairs were read; {MIN_POINTS} are needed. Learn from more pairs."
-    return Result(tuple(undecided(claim, part, evidence.key, "", because) for part in parts))
+        return ""
+    return f"{n_points} distinct tokens of learning pairs were read; {MIN_POINTS} are needed. Learn from more pairs."
 
 
 def by_pair(

@@ -12,7 +12,7 @@ What is chosen here, and stated for every claim that rests on it:
   activations and from Δh.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,9 @@ from .side_effects import on_the_guestbook
 AROUND = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
 """Shares of the useful range at which answers are read too: near enough for a line between two to miss by little."""
 
+N_LEARNING_TOKENS = 4000
+"""At most so many stand for the manifold."""
+
 Texts = list[tuple[tuple[int, ...], int]]
 
 
@@ -53,7 +56,7 @@ def collect(
     *,
     concept: str = "",
     n_multipliers: int = 8,
-    n_learning_tokens: int = 4000,
+    n_learning_tokens: int = N_LEARNING_TOKENS,
     n_test_tokens: int = 1500,
     n_later_layers: int = 8,
     n_queries: int = 64,
@@ -78,19 +81,19 @@ def collect(
     )
 
     multipliers = spread(sweep.multipliers, n_multipliers)
-    sites = [site, *(ms.Site(layer, "resid_post") for layer in _later_layers(model, site.layer, n_later_layers))]
+    sites = [site, *(ms.Site(layer, "resid_post") for layer in later_layers(model, site.layer, n_later_layers))]
     rng = np.random.default_rng(seed)
     learning_texts, texts = pair_texts(encoded_learning), pair_texts(encoded)
-    learning_tokens = _draw_tokens(learning_texts, handled_well(unsteered), n_learning_tokens, rng)
-    tokens = _draw_tokens(texts, np.ones(len(texts), dtype=bool), n_test_tokens, rng)
+    learning_tokens = draw_tokens(learning_texts, handled_well(unsteered), n_learning_tokens, rng)
+    tokens = draw_tokens(texts, np.ones(len(texts), dtype=bool), n_test_tokens, rng)
     read = [
-        _read(model, intervention, positions, pairs, chosen, at, sites)
+        read_activations(model, intervention, positions, pairs, chosen, at, sites)
         for pairs, chosen, at in (
             (encoded_learning, learning_tokens, np.zeros(1)),
             (encoded, tokens, np.append(0.0, multipliers)),
         )
     ]
-    seen = _remove_ones if model.has_layer_norm else np.asarray
+    seen = seen_by(model)
     slopes = _slopes(model, intervention, positions, encoded)
     answers = pd.DataFrame()
     if concept:
@@ -123,6 +126,11 @@ def collect(
     )
 
 
+def seen_by(model: ms.Model) -> Callable[[ndarray], ndarray]:
+    """What the model's norms leave of activations: where they subtract the mean, all but the part along (1, …, 1)."""
+    return _remove_ones if model.has_layer_norm else np.asarray
+
+
 def _remove_ones(h: ndarray) -> ndarray:
     return remove_ones(h.astype(np.float64)).astype(np.float32)
 
@@ -152,14 +160,14 @@ def handled_well(sweep: Sweep) -> Bool[ndarray, " texts"]:
     return per_token <= np.nanmedian(per_token)
 
 
-def _later_layers(model: ms.Model, layer: int, n: int) -> list[int]:
+def later_layers(model: ms.Model, layer: int, n: int) -> list[int]:
     """At most n layers above this one, evenly spread, with the last."""
     later = np.arange(layer + 1, model.n_layers)
     steps = np.linspace(0, len(later), min(n, len(later)) + 1)[1:]
     return later[np.round(steps).astype(int) - 1].tolist()
 
 
-def _draw_tokens(
+def draw_tokens(
     texts: Texts, allowed: Bool[ndarray, " texts"], n: int, rng: np.random.Generator
 ) -> Int[ndarray, "tokens 2"]:
     """(text, position) of at most n completion tokens, in order.
@@ -180,7 +188,7 @@ def _ids(texts: Texts, tokens: Int[ndarray, "tokens 2"]) -> Int[ndarray, " token
     return np.array([texts[row][0][position] for row, position in tokens])
 
 
-def _read(
+def read_activations(
     model: ms.Model,
     intervention: Shift,
     positions: str,

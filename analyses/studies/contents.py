@@ -35,7 +35,8 @@ def fill(work: Path, plan: Plan, bench: Bench, chosen: Chosen) -> None:
     write_json(fits, work / "fits.json")
     for name, units in (
         ("pairs_steered", plan.single_pairs), ("steerability", plan.single_pairs), ("two_options", plan.two_options),
-        ("second_utility", plan.second_utility), ("side_effects", plan.side_effects), ("answers", plan.answers),
+        ("second_utility", plan.second_utility), ("distance", plan.followed), ("places", plan.followed),
+        ("side_effects", plan.side_effects), ("answers", plan.answers),
         ("texts", plan.texts), ("samples", [unit.samples for unit in plan.scores[: len(plan.sweeps)]]),
         ("scores", plan.scores), ("judged", plan.scores), ("reliability", plan.reliability),
     ):  # fmt: skip
@@ -105,6 +106,7 @@ def tables_of(plan: Plan) -> Sequence[TablesUnit]:
         *plan.single_pairs,
         *plan.two_options,
         *plan.second_utility,
+        *plan.followed,
         *plan.side_effects,
         *plan.by_layer,
         *plan.answers,

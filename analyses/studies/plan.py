@@ -21,6 +21,7 @@ from ..claims import CLAIMS
 from ..evidence.evidence import why_none
 from ..units.comparing import Ask, Compare
 from ..units.evidence import Chance, Collect, Cover, EditWeights, FreezeNorms
+from ..units.followed import Follow
 from ..units.judged import Differences, Reliability, Score
 from ..units.looks import Answer, LayerEffects, SecondUtility, SideEffects, SteerPairs, Write
 from ..units.panels import Panel
@@ -72,6 +73,8 @@ class Plan:
     comparison: Compare
     single_pairs: tuple[SteerPairs, ...]
     two_options: tuple[TwoOptions, ...]
+    followed: tuple[Follow, ...]
+    """Of steers whose evidence does not say where tokens go."""
     second_utility: tuple[SecondUtility, ...]
     side_effects: tuple[SideEffects, ...]
     by_layer: tuple[LayerEffects, ...]
@@ -111,6 +114,7 @@ class Plan:
         yield "frontier", (*self.asked, self.comparison)
         yield "single pairs", (*dict.fromkeys(unit.forecast for unit in self.single_pairs), *self.single_pairs)
         yield "second", self.second_utility
+        yield "manifold", (*dict.fromkeys(unit.map for unit in self.followed), *self.followed)
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
         yield "texts", (*self.texts, *dict.fromkeys(unit.samples for unit in self.scores))
         yield ASKING, tuple(unit for unit in self.judging if unit.bar.asks)
@@ -161,7 +165,8 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
     judged = tuple(s for s in first_seeds if f"{s.steer.method}-{s.steer.form}" in settings.claims)
     concept = checked_concept(settings)
     taught = PairSet.of(some_of(subjects.learning, seed))
-    has_evidence = [sweep for sweep in judged if not why_none(parse_sites(sweep.steer.sites), sweep.steer.rule)]
+    may_have = [s for s in first_seeds if not why_none(parse_sites(s.steer.sites), s.steer.rule)]
+    has_evidence = [sweep for sweep in may_have if sweep in judged]
     evidence = tuple(
         Collect(sweep, Measure(sweep.steer, taught, sweep.multipliers), learning, concept, seed)
         for sweep in has_evidence
@@ -198,6 +203,8 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         two_options=tuple(
             TwoOptions(sweep, seed) for sweep in (first_seeds if any(pair.key for pair in subjects.testing) else ())
         ),
+        # The map of evidence is drawn of its first steer alone.
+        followed=tuple(Follow.of(sweep, learning, seed) for sweep in may_have if sweep not in has_evidence[:1]),
         second_utility=tuple(SecondUtility(sweep, concept, seed) for sweep in first_seeds),
         side_effects=tuple(SideEffects(sweep, tuple(others)) for sweep in first_seeds),
         by_layer=by_layer,

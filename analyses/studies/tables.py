@@ -72,6 +72,11 @@ COLUMNS_OF: dict[str, Columns] = {
         "multiplier": finite, "utility_lost": finite, "second_utility": finite, "second_lost": finite, "low": numbers,
         "high": numbers, "read_from": words,
     },
+    "distance": {
+        "distance": words, "layer": finite, "multiplier": finite, "growth": numbers, **_INTERVAL,
+        "n_tokens": finite, "n_pairs": finite,
+    },
+    "places": {"x": numbers, "y": numbers, "token": finite, "multiplier": numbers, "utility_loss": numbers},
     "side_effects_by_layer": {
         "layer": finite, "measured_on": words, "useful_gain": finite, "preference_change": numbers, "utility_change": numbers,
     },

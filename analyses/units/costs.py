@@ -42,6 +42,8 @@ PASSES: dict[str, Callable[[Any], float]] = {
     "prompting": lambda unit: 2 * unit.sweep.pairs.n,
     "forecast": lambda unit: ALONE * (unit.learning.n + unit.testing.n),
     "second utility": lambda unit: 16 * _n_multipliers(unit.sweep),
+    "map": lambda unit: 2 * ALONE * unit.learning.n,
+    "followed tokens": lambda unit: ALONE * unit.map.learning.n + 9 * min(40, unit.sweep.pairs.n),
     # Three completions of each query are written, half as long, and swept; two are a pair.
     "coverage": lambda unit: (
         3 * (WRITTEN / 2 + 13 / 2) * min(160, unit.sweep.pairs.n) + 13 * sum(pairs.n for pairs in unit.second)
@@ -71,6 +73,8 @@ BESIDES = {
     "frontier": 3.0,
     "pairs steered": 0.3,
     "two options": 0.3,
+    "map": 6.0,
+    "followed tokens": 1.5,
     "scores": 5.0,
     "reliability": 1.0,
     "corrected differences": 1.0,

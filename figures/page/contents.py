@@ -7,15 +7,18 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from analyses.evidence.evidence import Evidence, why_none
 from analyses.studies.finished import Study
 from analyses.verdict import Verdict, verdict_of
 from analyses.verdict.verdict import judged_sweeps
 from mechsteer.curves.reading import read_curve
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.models.sites import parse_sites
+from mechsteer.store.keys import rows_of
 from mechsteer.store.reading import json_of, read_bytes
 
 from ..distance import DISTANCES
-from ..drawing.saved import means
+from ..drawing.saved import means, saved
 from .looks import page_looks
 from .numbers import rounded
 from .pictures import pictures
@@ -38,7 +41,6 @@ def study_data(study: Study, max_values: int) -> dict[str, Any]:
     return {
         "looks": page_looks(study),
         "distances": {name: words.replace("$", "") for name, words in DISTANCES.items()},
-        "judged": [key.steer for key in study.judged],
         "steers": [_steer(study, sweep, carried[sweep.key]) for sweep in steers_of(study)],
         "pairs": _pairs(study),
         "concept": _concept(study),
@@ -117,9 +119,36 @@ def _steer(study: Study, sweep: Sweep, with_pairs: bool) -> dict[str, Any]:
         "flip": verdict.flip
         and {"query": verdict.flip.query, "multipliers": rounded([*verdict.flip.texts], TABLE_DIGITS)},
         "useful": rounded(verdict.useful.ends, DIGITS),
+        "followed": _followed(study, sweep),
+        "not_followed": not_followed(study, sweep),
         "valid": {name: rounded(verdict.useful.checked[name], DIGITS) for name in ("multiplier", "share", "n")},
         "verdict": verdict_view(verdict),
     }
+
+
+def _followed(study: Study, sweep: Sweep) -> dict[str, int] | None:
+    """From how many tokens of how many pairs it is known how far the steer leads; None where that is not told."""
+    evidence = f"evidence/{sweep.key.slug}.npz"
+    if study.sums.has(evidence):
+        pair = Evidence.load(study.sums.path(evidence)).token_pair
+        return {"tokens": len(pair), "pairs": len(np.unique(pair))}
+    table = saved(study, "distance")
+    rows = None if table is None else rows_of(table, sweep.key)
+    if rows is None or rows.empty:
+        return None
+    return {"tokens": int(rows.n_tokens.iloc[0]), "pairs": int(rows.n_pairs.iloc[0])}
+
+
+def not_followed(study: Study, sweep: Sweep) -> str:
+    """What stands where distances and the map would, of a steer without them."""
+    if because := why_none(parse_sites(sweep.key.sites), sweep.key.rule):
+        return because
+    if study.fits and sweep.key not in study.fits:
+        return "Not measured of this training seed. Choose the same steer of the first seed."
+    return (
+        "Not measured: too few tokens of the learning pairs were read, or an earlier version did this study. Learn from more "
+        "pairs, or run it again."
+    )
 
 
 def _values(sweep: Sweep) -> dict[str, Any]:

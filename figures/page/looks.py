@@ -27,11 +27,11 @@ def palette() -> str:
 def page_looks(study: Study) -> dict[str, dict[str, tuple[str, str]]]:
     """The methods that the study compares, the layers at which it measures distance, and its other concepts."""
     names = {
-        what: () if (table := saved(study, name)) is None else table[column].unique()
-        for what, name, column in (
-            ("methods", "frontier", "method"),
-            ("layers", "claims/off_manifold-distance", "layer"),
-            ("concepts", "side_effects", "measured_on"),
+        what: list(dict.fromkeys(value for name in tables for value in _column(study, name, column)))
+        for what, tables, column in (
+            ("methods", ["frontier"], "method"),
+            ("layers", ["claims/off_manifold-distance", "distance"], "layer"),
+            ("concepts", ["side_effects"], "measured_on"),
         )
     }
     return {
@@ -39,6 +39,12 @@ def page_looks(study: Study) -> dict[str, dict[str, tuple[str, str]]]:
         "layers": page_shades(sorted(names["layers"])),
         "concepts": page_shades(names["concepts"]),
     }
+
+
+def _column(study: Study, name: str, column: str) -> Iterable[Any]:
+    """What stands in a column of a table; nothing where the study has no such table."""
+    table = saved(study, name)
+    return () if table is None else table[column].unique()
 
 
 def page_shades(names: Iterable[Any]) -> dict[str, tuple[str, str]]:

@@ -35,10 +35,13 @@ function viewOf(study) {
       const away = multipliers.map((m) => Math.abs(interpolate(m, this.steer.multipliers, steps) - this.index));
       return multipliers[away.indexOf(Math.min(...away))];
     },
-    /** The rows of a claim's table that are of this steer. */
-    rowsOf(name) {
-      const table = tableOf(this.study, name);
-      return table && { table, rows: rowsWhere(table, "key", (key) => key === this.steer.key) };
+    /** The rows that are of this steer in the first of these tables that has any; null where none has. */
+    rowsOf(...names) {
+      for (const table of names.map((name) => tableOf(this.study, name)).filter(Boolean)) {
+        const rows = rowsWhere(table, "key", (key) => key === this.steer.key);
+        if (rows.length) return { table, rows };
+      }
+      return null;
     },
   };
 }
@@ -54,14 +57,6 @@ function overMultiplier(view, y) {
   }
   drawZero(figure, "height", view.place(0));
   return figure;
-}
-
-/** Why a steer has none of what only steers have that claims were asked of. */
-function notJudged(view) {
-  const judged = view.study.judged;
-  return judged.length
-    ? `Not measured of this steer: claims were asked of ${judged.join(", ")} alone (mechsteer study --claims).`
-    : "Not measured: no claims were asked (mechsteer study --claims).";
 }
 
 /** The useful range, shaded. */
@@ -127,7 +122,7 @@ function othersPanel(view, panel) {
   return {
     async draw() {
       const found = view.rowsOf("side_effects");
-      if (!found?.rows.length) return empty(panel, "No other concept was measured (mechsteer study --other-pairs).");
+      if (!found) return empty(panel, "No other concept was measured (mechsteer study --other-pairs).");
       const { table, rows } = found, get = (name) => (row) => table.get(name)[row], looks = view.study.looks.concepts;
       const figure = overMultiplier(view, "change of preference (nats)");
       shade(view, figure);
@@ -158,13 +153,15 @@ function distancePanel(view, panel) {
   choice.addEventListener("change", () => panelOf.draw());
   const panelOf = {
     async draw() {
-      const found = view.rowsOf("claims/off_manifold-distance");
+      const found = view.rowsOf("claims/off_manifold-distance", "distance");
       cursor = null;
-      choice.hidden = !found?.rows.length;
-      if (!found?.rows.length) return empty(panel, notJudged(view));
+      choice.hidden = !found;
+      if (!found) return empty(panel, view.steer.not_followed);
       const { table, rows } = found, get = (name) => (row) => table.get(name)[row];
       const kinds = [...new Set(rows.map(get("distance")))];
-      if (choice.options.length !== kinds.length) choice.replaceChildren(...kinds.map((kind) => make("option", { value: kind }, kind)));
+      const before = choice.value;
+      choice.replaceChildren(...kinds.map((kind) => make("option", { value: kind }, kind)));
+      if (kinds.includes(before)) choice.value = before;
       const ofKind = rows.filter((row) => table.get("distance")[row] === choice.value);
       const layers = [...new Set(ofKind.map(get("layer")))].sort((a, b) => a - b);
       const figure = overMultiplier(view, `growth ${measured()}`);
@@ -186,7 +183,8 @@ function distancePanel(view, panel) {
       if (!cursor) return;
       const at = view.nearest(lines[0].multipliers);
       cursor.to(view.place(at), lines.map((line) => line.mean[line.multipliers.indexOf(at)]));
-      note.textContent = `${this.words()} From the unsteered token, mean over pairs with 95 % intervals.`;
+      const read = view.steer.followed, from = read ? `${read.tokens} tokens of ${read.pairs} pairs` : "tokens";
+      note.textContent = `${this.words()} From where ${from} are unsteered, mean over pairs with 95 % intervals.`;
       note.prepend(...legend(lines.map((line) => [`layer ${line.layer}`, line.shade, "square"])).childNodes, make("br"));
       describe(panel, this.words());
     },
@@ -209,9 +207,9 @@ function mapPanel(view, panel) {
   let ways = null, paths = null, ends = null;
   return {
     async draw() {
-      const found = view.rowsOf("claims/activation_map-place");
+      const found = view.rowsOf("claims/activation_map-place", "places");
       ways = null;
-      if (!found?.rows.length) return empty(panel, notJudged(view));
+      if (!found) return empty(panel, view.steer.not_followed);
       const { table, rows } = found, background = { x: [], y: [] };
       const [tokens, xs, ys, ms, losses] = ["token", "x", "y", "multiplier", "utility_loss"].map(table.get);
       ways = new Map();

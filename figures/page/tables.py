@@ -26,6 +26,8 @@ ABOUT = {
     "steerability": "what was predicted of steers, the share of pairs that it steers the wrong way, and was it predicted",
     "two_options": "answers to choose from: accuracy over both keys, and what is gained for the concept and for an answer",
     "second_utility": "a utility that does not come from the pairs: mass on valid next words, or likelihood of neutral text",
+    "distance": "how far a steer takes some tokens from the manifold, by layer and multiplier",
+    "places": "where some steered tokens lie on a map of activations, and its points (token -1)",
     "side_effects": "what one nat of lost utility does to other concepts, as log-odds",
     "side_effects_by_layer": "what half a nat of lost utility does to other concepts, by the layer that is steered",
     "judged": "what judges say of texts under every steer, by aspect and multiplier",
