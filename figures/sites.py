@@ -1,4 +1,4 @@
-"""Where to steer: what is gained in the useful range, layer by place."""
+"""Where to steer: what is gained in the useful range by log-odds, layer by place."""
 
 from pathlib import Path
 
