@@ -48,7 +48,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             wide_axis(panel.yaxis, 1.0, [rows.value, rows.frozen, *ends])
             panel.set_ylabel(f"change of {name} (nats)")
             zero_lines(panel, y=True)
-        shown.x_label("multiplier, as a share of the useful range by log-odds")
+        shown.x_label("multiplier / useful range by log-odds")
         handles = [key(f"{name}, norms as they are", look, linestyle=look.line) for name, look in QUANTITIES.items()]
         shown.legend([*handles, key("denominators frozen", FROZEN, linestyle=FROZEN.line)])
         shown.caption(
