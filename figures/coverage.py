@@ -53,6 +53,6 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
             f"{table.subject.iloc[0]}, means over {table.n_queries.max()} queries with 95 % intervals.",
-            "Grey: the useful range.",
+            "Grey: the useful range by log-odds.",
         )
     return shown.figure

@@ -8,7 +8,7 @@ from analyses.studies.finished import Study
 from mechsteer.families import form_title
 
 from .drawing.panels import Place, key, panels, plain_numbers, with_intervals
-from .drawing.saved import saved
+from .drawing.saved import measured_on, saved
 from .drawing.style import GREY, Look, method_looks
 
 NAME = "frontier"
@@ -61,6 +61,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         seeds = int(table.n_seeds.max())
         over = "pairs" if seeds == 1 else f"pairs and {seeds} training seeds"
         shown.caption(
+            measured_on(study),
             f"Left: preference gained, mean of both directions, with 95 % intervals over {over}.",
             "Right: the relative shift ‖shift‖/‖h‖ that it takes.",
             ""

@@ -1,4 +1,4 @@
-"""Norms as they are and with denominators frozen: preference and utility over the useful range."""
+"""Norms as they are and with denominators frozen: preference and utility over the useful range by log-odds."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -48,11 +48,12 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             wide_axis(panel.yaxis, 1.0, [rows.value, rows.frozen, *ends])
             panel.set_ylabel(f"change of {name} (nats)")
             zero_lines(panel, y=True)
-        shown.x_label("multiplier, as a share of the useful range")
+        shown.x_label("multiplier / useful range by log-odds")
         handles = [key(f"{name}, norms as they are", look, linestyle=look.line) for name, look in QUANTITIES.items()]
         shown.legend([*handles, key("denominators frozen", FROZEN, linestyle=FROZEN.line)])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "Dotted: every norm's denominator frozen at m = 0, with 95 % intervals of what that changes. Grey: the useful range.",
+            "Dotted: every norm's denominator frozen at m = 0, with 95 % intervals of what that changes.",
+            "Grey: the useful range by log-odds.",
         )
     return shown.figure

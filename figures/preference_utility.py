@@ -73,4 +73,4 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 def _scores(table: pd.DataFrame, quantity: object) -> str:
     found = table.groupby("form", sort=False).held_out_r_squared.first().dropna()
     told = ", ".join(f"{form_title(str(form))} {score:.3f}" for form, score in found.items())
-    return f"R² of {quantity} there, but for both ends of the sweep: {told}." if told else ""
+    return f"R² of {quantity} at held-out multipliers, both ends of the sweep left out: {told}." if told else ""

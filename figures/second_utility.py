@@ -9,7 +9,7 @@ from mechsteer.measuring.useful import USEFUL
 from mechsteer.store.keys import keys_in, rows_of
 
 from .drawing.panels import Place, key, panels, steer_line, wide_axis
-from .drawing.saved import saved
+from .drawing.saved import measured_on, saved
 from .drawing.style import GREY, form_order, method_looks
 
 NAME = "second_utility"
@@ -46,5 +46,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         shown.x_label(f"utility lost on pairs (nats; dotted: {USEFUL:g})")
         shown.y_label("second utility lost (nats / token)")
         shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()])
-        shown.caption(f"The second utility is the {table.read_from.iloc[0]}.", "A line for each method and direction.")
+        shown.caption(
+            measured_on(study),
+            f"The second utility is the {table.read_from.iloc[0]}.",
+            "A line for each method and direction.",
+        )
     return shown.figure

@@ -1,4 +1,6 @@
-"""Where to steer: what is gained in the useful range, layer by place."""
+"""Where to steer: what is gained in the useful range by log-odds, layer by place."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -49,8 +51,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             ]
         )
         shown.caption(
-            f"What a DiffMean vector gains at each place where {USEFUL:g} nats of utility are lost. A cross marks a place "
-            "whose gain is below the best one's (95 % interval)."
+            f"What a DiffMean vector of {Path(study.summary['model']['name']).name} gains at each place where {USEFUL:g} nats "
+            f"of utility are lost, on pairs of {study.summary['pairs']['learning']['name']}.",
+            "A cross marks a place whose gain is below the best one's (95 % interval).",
         )
     return shown.figure
 

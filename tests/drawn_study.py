@@ -51,7 +51,7 @@ def write(folder: Path) -> Path:
         "format": FORMAT,
         "files": [],
         "model": {"name": "folder/garden"},
-        "pairs": {"testing": {"name": "garden-rest"}},
+        "pairs": {"learning": {"name": "garden-first"}, "testing": {"name": "garden-rest"}},
         "site": {"site": "1:resid_post"},
         "judged": [key.columns() for key in JUDGED],
     }

@@ -393,11 +393,25 @@ def test_a_caption_says_the_figures_idea_and_what_it_is_of(study, tmp_path):
     assert str(JUDGED[1]) in second.read_text()
 
 
-def test_a_caption_in_tex_holds_no_sign_that_tex_would_obey(tmp_path):
+def test_a_caption_in_tex_holds_no_sign_that_tex_would_obey_and_breaks_no_line_before_a_per_cent(tmp_path):
     write_caption("5 % of a_b & #1 {x} ~ 2^3 \\ $", tmp_path / "figure")
     shown = re.search(r"\\caption\{(.*)\}\n", (tmp_path / "figure.tex").read_text())
     assert shown is not None
-    assert shown.group(1) == (r"5 \% of a\_b \& \#1 \{x\} \textasciitilde{} 2\textasciicircum{}3 \textbackslash{} \$")
+    assert shown.group(1) == (r"5~\% of a\_b \& \#1 \{x\} \textasciitilde{} 2\textasciicircum{}3 \textbackslash{} \$")
+
+
+@pytest.mark.parametrize("name", ["frontier", "second_utility", "preference_utility", "sites"])
+def test_a_caption_names_the_model_and_the_pairs(name, study, drawn):
+    of = study.summary
+    pairs = of["pairs"]["learning" if name == "sites" else "testing"]
+    words = drawn(name)[0].get_label()
+    assert Path(of["model"]["name"]).name in words and pairs["name"] in words
+
+
+def test_the_words_beside_panels_in_one_column_are_in_one_line(drawn):
+    figure = drawn("preference_utility")[0]
+    figure.canvas.draw()
+    assert len({round(panel.yaxis.label.get_window_extent().x1) for panel in figure.axes}) == 1
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from contextlib import redirect_stdout
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,10 @@ def told(tmp_path_factory):
     return folder
 
 
-def at_a_terminal(content: dict) -> list[str]:
-    """The lines of a summary, 100 columns wide."""
+def at_a_terminal(content: dict, width: int = 100) -> list[str]:
+    """The lines of a summary."""
     page = io.StringIO()
-    console = Console(file=page, width=100, force_terminal=True, color_system=None, highlight=False)
+    console = Console(file=page, width=width, force_terminal=True, color_system=None, highlight=False)
     for block in summary.told(content):
         printing._print(console, block)
     return page.getvalue().splitlines()
@@ -64,6 +65,20 @@ def test_each_story_is_told_rightly_in_the_first_twelve_lines_and_the_whole_fits
         else True
     )
     assert verdict["next"]["words"]
+
+
+def test_ten_steers_fit_two_screens_of_80_columns(told):
+    content = summary.read(told("it works by a checker too"))
+    steers = [("DiffMean", "vector"), *product(("SFT", "RePS", "SPLIT"), ("vector", "lora", "local_weight"))]
+    first = [row for row in content["frontier"] if row["form"] == "vector"]
+    content["frontier"] = [row | {"method": method, "form": form} for method, form in steers for row in first]
+    themes = ("control", "measurement", "preference_curve", "one_mechanism", "split_wins")
+    content["claims"] = [
+        content["claims"][0] | {"claim": claim, "is_check": check} for claim in themes for check in (0, 1)
+    ]
+    lines = at_a_terminal(content, 80)
+    assert sum("local weight" in line for line in lines) == 3 and "split" in " ".join(lines).lower()
+    assert len(lines) <= 48 and max(map(len, lines)) <= 80
 
 
 def test_a_steer_that_does_not_pass_the_control_says_so_before_anything_else(told):
@@ -204,6 +219,34 @@ def test_each_story_is_told_rightly_on_the_first_screen_of_its_page(name, told):
     # Before the first chart, and before any script has run.
     first = re.sub("<[^>]*>", " ", page.partition('data-part="verdict"')[2].partition('class="bar"')[0])
     assert story.ended.upper() in first and story.chief in html.unescape(first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "size", [{"width": 1440, "height": 900}, {"width": 390, "height": 844}], ids=["laptop", "phone"]
+)
+@pytest.mark.parametrize("name", STORIES)
+def test_each_story_is_in_sight_when_its_page_opens(name, size, told, browser, tmp_path):
+    page, story = tmp_path / "report.html", STORIES[name]
+    page.write_text(render([Study.load(told(name))]), encoding="utf-8")
+    context = browser.new_context(viewport=size)
+    tab = context.new_page()
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("html[data-drawn]", state="attached")
+    verdict = tab.locator('[data-part="verdict"]')
+    headline, reasons = (
+        verdict.locator("h2"),
+        verdict.locator("dt", has_text=re.compile("against chance|because|limit")),
+    )
+    said = headline.inner_text()
+    assert said.startswith(story.ended.upper()) and story.chief in said
+    # A phone shows the headline at least; a laptop, why, too.
+    for part in [headline, *(reasons.locator("..").all() if size["width"] > 1000 else [])]:
+        box = part.bounding_box()
+        assert part.is_visible() and box["y"] >= 0 and box["x"] >= 0
+        assert box["y"] + box["height"] <= size["height"] and box["x"] + box["width"] <= size["width"]
+    assert reasons.count()
+    context.close()
 
 
 def test_a_page_says_the_same_wherever_its_study_lies(told, tmp_path):

@@ -175,7 +175,9 @@ def _judge(
     if (n := min(len(pairs.queries), len(others.queries))) < MIN_PAIRS:
         because = too_few(n)
     elif not is_gain and not (AS_WIDE[1] * np.abs(ends) <= np.abs(m[[0, -1]])).all():
-        because = f"The sweep ends before {AS_WIDE[1]:.2f} times the useful range on one side. Sweep further."
+        because = (
+            f"The sweep ends before {AS_WIDE[1]:.2f} times the useful range by log-odds on one side. Sweep further."
+        )
     elif quantity == ODDS and (worth := _worth(others, m, within)) < MIN_PAIRS:
         because = (
             f"On one side the effective number of queries is {worth:.0f}; {MIN_PAIRS} are needed. Measure more pairs."
@@ -241,7 +243,7 @@ def _of_losses(
     measures = [Measure(MORE_LOST, lost[1] / lost[0], LOST, 1.0)]
     if of_utility:
         widths = [_width(m, curves) for curves in (one, two)]
-        measures.append(Measure("ratio of useful ranges", widths[1] / widths[0], AS_WIDE, 1.0))
+        measures.append(Measure("ratio of useful ranges by log-odds", widths[1] / widths[0], AS_WIDE, 1.0))
     return measures
 
 

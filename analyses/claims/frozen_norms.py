@@ -73,7 +73,7 @@ def _judge(
     interval, outcome = percentile_interval(share[1:]), _judged(share)
     because = (
         f"With every norm's denominator frozen at its unsteered value, {part} differs by {share[0]:.2g} times what steering "
-        f"changes over the useful range; up to {NEGLIGIBLE:g} is negligible."
+        f"changes over the useful range by log-odds; up to {NEGLIGIBLE:g} is negligible."
     )
     p = p_value(share[1:], ALLOWED, outcome)
     claim = Claim(NAME, part, key, float(share[0]), UNIT, interval, CONTROL, outcome, because, p)

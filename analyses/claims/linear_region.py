@@ -29,8 +29,8 @@ ORDER = 80
 THEME = "curves"
 VERSION = 2
 TITLES = {
-    "line": "Preference is a straight line where steering is useful",
-    "tangent": "Preference follows its tangent at zero where steering is useful",
+    "line": "Preference is a straight line in the useful range by log-odds",
+    "tangent": "Preference follows its tangent at zero in the useful range by log-odds",
 }
 FIGURE = "linear_region"
 DEPARTURE = 0.10
@@ -77,7 +77,7 @@ def run(evidence: Evidence) -> Result:
     whole = np.polyfit(multipliers, mean, 1)
     miss = np.abs(mean - np.polyval(whole, multipliers)).max() / (abs(whole[0]) * np.ptp(multipliers))
     controls = (
-        f"a straight line over the whole useful range, which misses by up to {miss:.0%} of its rise",
+        f"a straight line over the whole useful range by log-odds, which misses by up to {miss:.0%} of its rise",
         f"the straight line around zero, whose slope is {line.slope[0]:.3g}",
     )
     claims, tables = [], []

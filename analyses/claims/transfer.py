@@ -29,6 +29,7 @@ TITLES = {
     "utility, shape": "Utility curves transfer in shape",
 }
 CHECKS = ("preference", "preference, shape", "utility", "utility, shape")
+"""All predict means: of random parts of one set these agree but for chance, and a shape agrees wherever the means do."""
 FIGURE = "transfer"
 GOOD, POOR = 0.9, 0.5
 """R² above which a reader would use the learning pairs' curve for others, and below which nobody would."""

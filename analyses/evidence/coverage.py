@@ -141,5 +141,5 @@ def sentence(sweep: Sweep) -> str:
     return (
         f"Unsteered, the two completions of a pair hold {np.exp(median):.2g} of the model's probability (the median of "
         f"{len(sweep.pairs)} pairs, {median:.1f} nats; quartiles {np.exp(lower):.2g} and {np.exp(upper):.2g}); at the ends of "
-        f"the useful range {low:.2g} (m < 0) and {high:.2g} (m > 0)."
+        f"the useful range by log-odds {low:.2g} (m < 0) and {high:.2g} (m > 0)."
     )

@@ -178,7 +178,7 @@ def sentences(told: pd.DataFrame, steer: str, site: str) -> list[str]:
     wrong = found.loc[WRONG_WAY]
     some = f"{wrong.estimate:.0%} [{wrong.low:.0%}, {wrong.high:.0%}] of {n} pairs"
     share = some if wrong.estimate > 0 else f"none of {n} pairs ({wrong.high:.1%} at most)"
-    words = f"{steer} steers {share} the wrong way within its useful range"
+    words = f"{steer} steers {share} the wrong way within its useful range by log-odds"
     if np.isfinite(found.estimate[RANKS]):
         words += f"; the rank correlation of a pair's agreement and its slope is {said(RANKS)}"
     return [

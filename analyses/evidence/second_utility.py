@@ -117,6 +117,6 @@ def sentence(table: pd.DataFrame, steer: str, ends: tuple[float, float]) -> str:
     at = [np.interp(ends, table.multiplier, table[column]) for column in ("second_lost", "low", "high")]
     low, high = (f"{estimate:.3f} [{least:.3f}, {most:.3f}]" for estimate, least, most in zip(*at, strict=True))
     return (
-        f"At the ends of the useful range, {steer} loses {low} (m < 0) and {high} (m > 0) nats per token of a "
+        f"At the ends of the useful range by log-odds, {steer} loses {low} (m < 0) and {high} (m > 0) nats per token of a "
         f"second utility, the {table.read_from.iloc[0]}."
     )

@@ -163,8 +163,8 @@ def _against_chance(facts: Facts) -> str:
     if facts.chance is not Outcome.SUPPORTED:
         return f"{PASSED[facts.chance]} {facts.key.steer}: {against_chance(facts)}"
     interval = f"[{claim.interval.low:.2g}, {claim.interval.high:.2g}]"
-    words = f"it gains {claim.estimate:.2g} {interval} times the upper end of the 95% prediction interval for chance."
-    return f"passed by {facts.key.steer}: {words}"
+    words = f"which gains {claim.estimate:.2g} {interval} times the upper 95% prediction limit of chance."
+    return f"passed by {facts.key.steer}, {words}"
 
 
 def _gained(facts: Facts, reach: Reach) -> str:

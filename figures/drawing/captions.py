@@ -1,5 +1,6 @@
 """Captions: what a figure says below itself, as text and as a figure of a LaTeX document."""
 
+import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -9,8 +10,8 @@ from mechsteer.store.atomic import write_atomically
 TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "−": "$-$", "≥": r"$\geq$",
-    "≤": r"$\leq$", "‖": r"$\|$", "²": "$^2$", "τ": r"$\tau$", "ω": r"$\omega$", "Δ": r"$\Delta$", "ε": r"$\varepsilon$",
-    "δ": r"$\delta$", "ᵀ": r"$^\top$", "ₚ": "$_p$", "ᵤ": "$_u$",
+    "≤": r"$\leq$", "‖": r"$\|$", "τ": r"$\tau$", "ω": r"$\omega$", "Δ": r"$\Delta$", "ε": r"$\varepsilon$",
+    "δ": r"$\delta$", "ᵀ": r"$^\top$", "²": r"\textsuperscript{2}", "ₚ": r"\textsubscript{p}", "ᵤ": r"\textsubscript{u}",
 }  # fmt: skip
 """What TeX takes for a command, and signs that its fonts for text lack."""
 
@@ -20,12 +21,17 @@ def caption_of(figure: Figure, idea: str) -> str:
     return f"{idea.removesuffix('.')}. {figure.get_label()}".strip()
 
 
+def in_tex(words: str) -> str:
+    """The same for TeX, which must not break a line between a number and its per cent."""
+    return re.sub(r"(?<=\d) \\%", r"~\\%", words.translate(str.maketrans(TEX)))
+
+
 def write_caption(caption: str, path: Path) -> list[Path]:
     """Beside the figure `path`, which has no suffix: as text, and as a figure that a LaTeX document can \\input."""
     figure = (
         "\\begin{figure}\n  \\centering\n"
         f"  \\includegraphics{{{path.name}.pdf}}\n"
-        f"  \\caption{{{caption.translate(str.maketrans(TEX))}}}\n  \\label{{fig:{path.name}}}\n"
+        f"  \\caption{{{in_tex(caption)}}}\n  \\label{{fig:{path.name}}}\n"
         "\\end{figure}\n"
     )
     return [

@@ -150,7 +150,11 @@ def _own(
 
 
 def _settle(figure: Figure) -> None:
-    """Lay out once and keep the ticks: a number more or less would change a panel's room, and that the numbers, without end."""
+    """Lay out once and keep the ticks: a number more or less would change a panel's room, and that the numbers, without end.
+
+    Words beside panels that stand one below the other are in one line, however wide the numbers are.
+    """
+    figure.align_ylabels()
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
     for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):

@@ -1,5 +1,7 @@
 """A study's saved tables, as figures read them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -34,6 +36,13 @@ def of_steer(study: Study, name: str, key: Key | None) -> pd.DataFrame | None:
 def steer_of(study: Study, key: Key | None) -> Key | None:
     """The steer that was asked for, by default the first; None where no claims were asked of it."""
     return next((known for known in study.judged if key in (None, known)), None)
+
+
+def measured_on(study: Study) -> str:
+    """A caption's words for the model, the site and the pairs that every steer was measured on."""
+    of = study.summary
+    model, pairs = Path(of["model"]["name"]).name, of["pairs"]["testing"]["name"]
+    return f"Measured on {model} at {of['site']['site']}, {len(study.sweeps[0].pairs)} pairs of {pairs}."
 
 
 def claims(study: Study) -> pd.DataFrame:

@@ -25,7 +25,8 @@ TERMS = {
     "relative shift": "How much is added to an activation, as a share of its own length: ‖shift‖ / ‖h‖.",
     "multiplier": "m: how many times the steer is added. At m = 0 the model is as it was; m < 0 steers against the concept.",
     "useful range": "The multipliers around zero at which at most half a nat of utility is lost. Where texts were judged, they "
-    "also stay about as good as unsteered. The charts shade this range.",
+    "also stay about as good as unsteered. The charts shade this range. Claims use the range by log-odds, which looks at "
+    "utility alone.",
     "gained": "The change of preference where half a nat of utility is lost, averaged over both signs of m.",
 }
 """Words of the field that the page explains in place."""

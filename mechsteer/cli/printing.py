@@ -157,7 +157,7 @@ def _print_box(console: "Console", block: Box) -> None:
     else:
         console.print(title)
         console.print(table)
-    console.print()
+        console.print()
 
 
 def _drawn(console: "Console", block: Table, rows: Sequence[Row], *, header: bool) -> "rich.table.Table":

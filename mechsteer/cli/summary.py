@@ -45,7 +45,7 @@ def told(content: dict[str, Any]) -> Iterator[Block]:
     first, *others = content["verdicts"]
     yield _box(first)
     yield from (f"{item['steer']}: {item['headline']}" for item in others)
-    yield from _what(content)
+    yield " ".join(_what(content))
     known = [reason["told"] for reason in first["reasons"]]
     yield from [f"- {finding['found']}" for finding in content["findings"] if finding["found"] not in known][
         :MOST_FINDINGS
@@ -56,8 +56,8 @@ def told(content: dict[str, Any]) -> Iterator[Block]:
     if content["claims"]:
         yield f"Claims supported / refuted / inconclusive: {_by_theme(content['claims'])}."
     folder = content["folder"]
-    page = f"; the page: {content['report']}" if content["report"] else ""
-    yield f"All of it: mechsteer show {folder} --details; one claim: --claim NAME{page}."
+    page = f"; page: {content['report']}" if content["report"] else ""
+    yield f"More: mechsteer show {folder} --details, or --claim NAME{page}"
 
 
 def details(content: dict[str, Any]) -> Iterator[Block]:
@@ -196,7 +196,7 @@ def _frontier(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         gained.setdefault(f"{row['method']} {row['form'].replace('_', ' ')}", {})[row["budget"]] = row
     return Table.of(
-        "Preference gained (nats) at a loss of utility of ... nats, and the mean up to a half",
+        "Preference gained (nats) at each loss of utility (nats); mean up to a half",
         ("steer", *(f"{budget:g}" for budget in budgets), "mean [95 %]"),
         [
             (steer, *(f"{by_budget[budget]['gained']:.1f}" for budget in budgets), _gained(by_budget[None]))
