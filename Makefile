@@ -65,7 +65,7 @@ docs: .venv/docs  ## the documentation in site/, without a network; ends where a
 	$(BIN)/$(INSTALL) --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
-wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network
+wheel: .venv/ready  ## the wheel: installed with its dependencies into a fresh environment, and used from an empty folder
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	OMP_NUM_THREADS=1 tests/newcomer.sh dist/*.whl $(BIN)/python
