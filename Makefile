@@ -58,8 +58,9 @@ interop: .venv/interop/ready  ## every format in the programs that read it; writ
 	$(BIN)/$(INSTALL) --no-deps --upgrade --target .venv/interop --requirement benchmarks/interop.txt
 	touch $@
 
-docs: .venv/docs  ## the documentation in site/, without a network; ends where a link leads nowhere
+docs: .venv/docs  ## the documentation in site/, with the notebooks' outputs, without a network; ends where a link leads nowhere
 	$(BIN)/zensical build --clean --strict
+	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py site
 
 .venv/docs: .venv/ready
 	$(BIN)/$(INSTALL) --constraint constraints.txt --editable '.[dev,docs]'
