@@ -28,7 +28,7 @@ def main(site: Path) -> None:
         if NEEDS.get(name, True):
             NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
             for cell in notebook.cells:
-                # Warnings of other packages, with paths of this machine.
+                # Warnings of other packages, with local paths.
                 if cell.cell_type == "code":
                     cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         else:
