@@ -58,14 +58,15 @@ interop: .venv/interop/ready  ## every format in the programs that read it; writ
 	$(BIN)/$(INSTALL) --no-deps --upgrade --target .venv/interop --requirement benchmarks/interop.txt
 	touch $@
 
-docs: .venv/docs  ## the documentation in site/, without a network; ends where a link leads nowhere
+docs: .venv/docs  ## the documentation in site/, with the notebooks' outputs, without a network; ends where a link leads nowhere
 	$(BIN)/zensical build --clean --strict
+	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py site
 
 .venv/docs: .venv/ready
 	$(BIN)/$(INSTALL) --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
-wheel: .venv/ready  ## the wheel, and a newcomer's path with it from an empty folder, without a network
+wheel: .venv/ready  ## the wheel: installed with its dependencies into a fresh environment, and used from an empty folder
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	OMP_NUM_THREADS=1 tests/newcomer.sh dist/*.whl $(BIN)/python

@@ -125,7 +125,7 @@ def test_what_is_known_of_texts_is_read_and_tells_of_the_judge(tmp_path):
     assert whole.not_corrected == "" and whole.rate == 0.5
     assert whole.corrected == pytest.approx((0.5 + 0.8 - 1) / 0.8)
     without = pd.DataFrame([vars(item) for item in known]).drop(columns="multiplier")
-    assert "not known under which" in reliability(of_known(without, Odd(), scores), "gold").not_corrected[0]
+    assert "labelled texts are unknown" in reliability(of_known(without, Odd(), scores), "gold").not_corrected[0]
     (tmp_path / "bad.jsonl").write_text('{"query": "Why?", "text": "So.", "gold": "perhaps"}\n')
     with pytest.raises(ms.InputError, match="gold"):
         known_texts(str(tmp_path / "bad.jsonl"))

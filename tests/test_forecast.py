@@ -140,7 +140,7 @@ def test_sentences_read_right_at_none_at_some_and_where_nothing_varies():
         return sentences(summarise(steered(before(cosine), after(slope))), "DiffMean vector", "1:mlp.out")
 
     none, some, even = told(np.linspace(1, 2, 50)), told(np.linspace(-1, 9, 50)), told(np.ones(50), np.full(50, 0.5))
-    assert "agree by 0.55 [" in none[0] and "at 1:mlp.out" in none[0] and "AUROC 0.9" in none[0]
+    assert "is 0.55 [" in none[0] and "at 1:mlp.out" in none[0] and "AUROC 0.9" in none[0]
     assert none[1].startswith("DiffMean vector steers none of 50 pairs (7.1% at most) the wrong way")
     assert some[1].startswith("DiffMean vector steers 10% [4%, 21%] of 50 pairs the wrong way")
     assert "is 1.00 [1.00, 1.00]" in some[1] and "correlation" not in even[1]

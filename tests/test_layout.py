@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,20 @@ def test_claims_know_no_units_and_units_know_no_studies(rooms, later):
         assert not {name for name in imports(path) if name.startswith(tuple(f"analyses.{room}" for room in later))}, (
             path
         )
+
+
+def test_every_package_that_is_imported_is_declared():
+    """Also those that another dependency happens to bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(one for extra in ("ray", "serve", "judge") for one in extras[extra])]
+    declared = {re.match(r"[\w.-]+", one)[0].lower() for one in wanted}
+    brought_by = packages_distributions()
+    for path in files(*PACKAGES):
+        names = {name.split(".")[0] for name in imports(path)} - {*PACKAGES, "", *sys.stdlib_module_names}
+        for name in names:
+            packages = {package.lower().replace("_", "-") for package in brought_by.get(name, [name])}
+            assert packages & declared, f"{path} imports {name}"
 
 
 def test_nothing_imports_the_command_line():

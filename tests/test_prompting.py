@@ -68,7 +68,7 @@ def test_a_steer_is_set_against_asking_at_the_same_loss(slope, wins):
     said = prompting.sentence(
         prompting.summarise(asked, Asking("no {query}", "yes {query}")), pd.DataFrame([row._asdict()])
     )
-    assert ("1 of 1 steers gain more" if wins else "no steer surely gains more") in said
+    assert ("1 of 1 steers gain more" if wins else "no steer gains significantly more") in said
 
 
 def test_asking_says_where_the_query_stands(mechsteer, tmp_path):

@@ -128,7 +128,7 @@ def test_noise_in_a_readout_does_not_make_a_steer_look_special():
 def test_small_without_special_is_told_as_true_of_every_direction():
     everywhere = orthogonality.run(readouts(utility=0.4, within=0.1, n_filled=8, noise=0.05))
     assert (
-        "as is that of nearly every direction, but not shown to be special: 100% of random"
+        "as it is for nearly every direction, but not shown to be special: for 100% of random"
         in claim_of(everywhere, "special").because
     )
     not_small = orthogonality.run(readouts(utility=0.3))

@@ -1,9 +1,9 @@
-"""Preference and utility measure what they are meant to, rather than nuisance features of the texts.
+"""Preference and utility measure more than nuisance features of the texts.
 
-Both come from the same two losses (arXiv 2602.02343, eqs. 7-8), so what is easy or long may masquerade as either. The
-claim is that completion length, position in the file and, for preference, base loss per token explain little of them at
-m = 0, by linear regression judged on pairs that it has not seen. Utility is the log-odds of a whole completion: length
-should explain it.
+Both come from the same two losses (arXiv 2602.02343, eqs. 7-8), so either may merely reflect how long or how easy a text is.
+The claim is that completion length, position in the file and, for preference, base loss per token explain little of their
+variance at m = 0. The test is a linear regression judged on held-out pairs. Utility is the log-odds of a whole completion,
+so length is expected to explain it.
 """
 
 import numpy as np
@@ -33,19 +33,19 @@ TITLES = {
 }
 FIGURE = "measurement"
 MOST = 0.25
-"""Share of the variance between pairs: a correlation of one half, which is called large."""
+"""Largest share of the variance between pairs: that of a correlation of one half, conventionally called large."""
 N_FOLDS = 10
-"""Each regression learns from nine tenths of the pairs: of the fewest, from 18 for at most four features."""
+"""Each regression is fitted to nine tenths of the pairs: with the fewest pairs, 18 of them for at most four features."""
 UNIT = "R² on unseen pairs"
 
 
 def run(evidence: Evidence) -> Result:
-    """A claim for each log-odds; the tables hold single correlations, and how balanced the two completions are."""
+    """A claim for each log-odds, with tables of single correlations and of the balance between the two completions."""
     sweep = evidence.sweep
     zero = sweep.zero
     lengths = np.stack([sweep.tokens_positive, sweep.tokens_negative]).astype(np.float64)
     per_token = np.stack([sweep.loss_positive[zero], sweep.loss_negative[zero]]) / lengths
-    # Not the difference of the losses per token: that is preference itself, by another name.
+    # Not the difference of the losses per token, which is preference by another name.
     nuisances = {
         "length": lengths.mean(axis=0),
         "length_difference": lengths[0] - lengths[1],
@@ -53,7 +53,7 @@ def run(evidence: Evidence) -> Result:
         "position_in_file": np.arange(len(sweep.pairs), dtype=np.float64),
     }
     measured = {"preference": sweep.preference[zero], "utility": sweep.utility[zero]}
-    # Length times loss per token is the loss of a completion, and so utility itself.
+    # Length times loss per token is the loss of a completion, which is utility by another name.
     of_utility = {name: feature for name, feature in nuisances.items() if name != "loss_per_token"}
     claims = (
         _explained("preference", measured["preference"], nuisances, evidence),
@@ -107,7 +107,7 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
 def _predict_unseen(
     features: Float[ndarray, "pairs features"], values: Float[ndarray, " pairs"], rng: np.random.Generator
 ) -> tuple[Float[ndarray, " pairs"], Float[ndarray, " pairs"]]:
-    """For each pair, what least squares on the other folds predicts, and those folds' mean."""
+    """For each pair, the prediction of least squares on the other folds, and those folds' mean."""
     folds = rng.permutation(np.arange(len(values)) % N_FOLDS)
     columns = np.column_stack([features, np.ones(len(values))])
     columns /= np.linalg.norm(columns, axis=0).clip(min=1e-30)
@@ -120,7 +120,7 @@ def _predict_unseen(
 
 
 def _correlation(values: Float[ndarray, " pairs"], feature: Float[ndarray, " pairs"]) -> float:
-    """Pearson's r over defined pairs; NaN where one of them does not vary."""
+    """Pearson's r over defined pairs; NaN where either side does not vary."""
     defined = np.isfinite(values) & np.isfinite(feature)
     if defined.sum() < 2 or not np.ptp(values[defined]) or not np.ptp(feature[defined]):
         return float("nan")

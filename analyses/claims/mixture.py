@@ -1,9 +1,9 @@
-"""A mixture by token: points that know which token stands where and how such tokens scatter, and nothing else.
+"""A mixture by token: a null for the manifold that has token identity, position and scatter, and no other structure.
 
-Activations of one token of the vocabulary lie together, so clusters by token are nearer to each other than one Gaussian of their
-covariance is, whatever their shape. These points have that and no more: each is drawn around the learning tokens of the
-same id and, where enough of them are there, of the same stretch of positions. What lies nearer than they do has structure
-within a token's own cloud.
+Activations of one vocabulary token cluster, so real activations lie nearer to each other than draws from one Gaussian with their
+covariance, even without a manifold. The mixture reproduces that clustering alone: each point is drawn around the learning tokens
+of the same id and, where there are enough, of the same stretch of positions. Activations that lie nearer than the mixture does
+have structure within a token's own cloud.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 N_STRETCHES = 4
-"""Of positions, by quartiles of the learning tokens."""
+"""Stretches of positions, by quartiles of the learning tokens."""
 ENOUGH = 10
-"""Learning tokens of one id and stretch, to be a cloud of their own: the mean of fewer is uncertain by a third of the scatter."""
+"""Fewest learning tokens of one id and stretch for a cloud of their own: of fewer, the mean errs by a third of the scatter."""
 LEAST = 3
-"""Learning tokens of one id, below which nothing is known of how it scatters."""
+"""Fewest learning tokens of one id from which its scatter is estimated."""
 PRIOR = 5
-"""Learning tokens that the scatter common to all clouds counts for in the size of one."""
+"""Weight of the scatter common to all clouds in the size of one cloud, as a number of learning tokens."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Which token of the vocabulary, and where in its text."""
+    """The vocabulary id of each token and its position in its text."""
 
     id: Int[ndarray, " n"]
     position: Int[ndarray, " n"]
@@ -35,7 +35,7 @@ class Tokens:
 def mixture(
     learning: Float[ndarray, "points d"], learnt: Tokens, tokens: Tokens, rng: np.random.Generator
 ) -> tuple[Float[ndarray, "known d"], Bool[ndarray, " tokens"]]:
-    """A point for each token whose id was learnt from, and which tokens these are."""
+    """A point for each token whose id is among the learning tokens, and a mask of these tokens."""
     learning = learning.astype(np.float64)
     edges = np.quantile(learnt.position, np.arange(1, N_STRETCHES) / N_STRETCHES)
     clouds = {key: rows for key, rows in _rows(_keys(learnt, edges)).items() if len(rows) >= ENOUGH}
@@ -52,7 +52,7 @@ def mixture(
 
 
 def _keys(tokens: Tokens, edges: Float[ndarray, " edges"]) -> list[tuple[int, int]]:
-    """Id and stretch of each."""
+    """Id and stretch of each token."""
     return list(zip(tokens.id.tolist(), np.digitize(tokens.position, edges).tolist(), strict=True))
 
 
@@ -64,27 +64,27 @@ def _rows(keys: Sequence[Any]) -> dict[Any, list[int]]:
 
 
 def _residual(learning: Float[ndarray, "points d"], row: int, cloud: list[int]) -> Float[ndarray, " d"]:
-    """From the mean of its cloud, as wide as it would be from the true one."""
+    """The deviation from the mean of its cloud, scaled up to what it would be from the true mean."""
     n = len(cloud)
     return (learning[row] - learning[cloud].mean(axis=0)) * np.sqrt(n / (n - 1))
 
 
 @dataclass(frozen=True, eq=False)
 class _Cloud:
-    """What is known of one token's cloud: its mean, and a covariance between its own and one that is common to all."""
+    """One token's cloud: its mean, and a covariance shrunk from its own towards the one common to all clouds."""
 
     mean: Float[ndarray, " d"]
     centred: Float[ndarray, "n d"]
-    """Whose squares add up to its own covariance."""
+    """Scaled deviations, whose outer products add up to the cloud's own covariance."""
     own: float
-    """The share of that in the covariance."""
+    """Weight of the own covariance."""
     size: float
-    """By which the common one's deviations are multiplied, so that it is as wide as this cloud."""
+    """Factor of the common deviations that makes them as wide as this cloud."""
 
     @classmethod
     def of(cls, cloud: Float[ndarray, "n d"], common: Float[ndarray, "points d"]) -> "_Cloud":
-        """The common covariance, as large as the cloud, is the target of Ledoit and Wolf's shrinkage (2004): the fewer the tokens
-        and the less their shape differs from it, the more it counts."""
+        """Ledoit and Wolf's shrinkage (2004) towards the common covariance, scaled to the cloud. The target weighs more the fewer
+        the tokens are and the less their shape differs from it."""
         n, tiny = len(cloud), np.finfo(float).tiny
         mean = cloud.mean(axis=0)
         centred = (cloud - mean) / np.sqrt(n - 1)
@@ -98,13 +98,13 @@ class _Cloud:
         return cls(mean, centred, 1 - min(1, error / max(own - 2 * shared + target, tiny)), np.sqrt(size))
 
     def draw(self, noise: Float[ndarray, " d"], rng: np.random.Generator) -> Float[ndarray, " d"]:
-        """One more point: the mean is that of n, and uncertain by an nth of the variance."""
+        """One more point. The mean of n tokens is itself uncertain, which adds an nth of the variance."""
         n = len(self.centred)
         scatter = np.sqrt(self.own) * rng.normal(size=n) @ self.centred + np.sqrt(1 - self.own) * self.size * noise
         return self.mean + np.sqrt(1 + 1 / n) * scatter
 
 
 def _squared_norm(points: Float[ndarray, "n d"]) -> float:
-    """Of the sum of their squares, as a matrix, whichever of its two forms is smaller."""
+    """Squared Frobenius norm of the points' second moments, by whichever Gram matrix is smaller."""
     product = points.T @ points if points.shape[1] < len(points) else points @ points.T
     return float(np.sum(product**2))

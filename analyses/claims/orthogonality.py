@@ -1,23 +1,23 @@
-"""Steering moves preference and hardly utility: ω_uᵀΔh ≈ 0 (arXiv 2602.02343, eqs. 13-17).
+"""Steering moves preference and hardly moves utility: ω_uᵀΔh ≈ 0 (arXiv 2602.02343, eqs. 13-17).
 
-Two things are asked of a steer at m = 0, and only both together support the paper:
+A steer is tested in two ways at m = 0, and the paper is supported only by both together:
 
 - `small`: utility changes by at most a tenth of what preference does, by the steer's own slopes. This is a test of
-  equivalence: a steer of which little is known is not thereby small.
-- `special`: its effect on utility is smaller than that of nearly all directions of equal norm with the activations'
-  covariance. In many dimensions any two directions are nearly orthogonal, and a model trained to convergence has a mean
-  gradient near zero: where every direction hardly moves utility, that the steer hardly does says nothing of steering.
+  equivalence, so an effect that is merely uncertain does not count as small.
+- `special`: the steer's effect on utility is smaller than that of nearly all directions of equal norm, drawn from the
+  activations' covariance. In many dimensions any two directions are nearly orthogonal, and a model trained to convergence
+  has a mean gradient near zero. Where every direction hardly moves utility, a steer that hardly moves it shows nothing.
 
-ω_u is the mean over pairs of the gradients of utility by a shift at the site, and the doubt is that of pairs drawn
-again, each time with their own ω_u and Δh. Noise in ω_u lengthens what random directions do to utility, so that any
-steer would seem special beside them: they are brought down to the part of it that is no noise, and nothing is
-concluded where noise is most of it. Whether a study could find either is tried on its own pairs: *small*, when their slopes
-of utility are moved so that their mean is zero; *special*, when ω_u is turned across the mean shift.
+ω_u is the mean over pairs of the gradient of utility with respect to a shift at the site. Intervals come from resampled
+pairs, each resample with its own ω_u and Δh. Noise in ω_u inflates the effect of random directions on utility, and any steer
+would look special beside them. Their effects are therefore shrunk to the part that is signal, and where noise is the larger
+part nothing is concluded. Power is measured on the study's own pairs: for *small*, their slopes of utility are moved so that
+the mean is zero; for *special*, ω_u is made orthogonal to the mean shift.
 
-A regression of the unsteered log-odds on activations is no second readout. Even with the two texts of a pair apart it
-reads what texts say, not what a shift does. On 1,600 pairs of the guestbook it predicts pairs left out better than length
-does (by an R² of 0.68 for the likelier text, 0.28 for the difference of two), but an effect on preference of 0.02 nats per
-unit of m where 0.16 are measured, and on utility of 0.15 where none is.
+A regression of the unsteered log-odds on activations is not a second readout of ω_u. Even with the two texts of a pair
+taken separately, it reads what texts say, not what a shift does. On 1,600 pairs of the guestbook it predicts held-out pairs
+better than length does (by an R² of 0.68 for the likelier text, 0.28 for the difference of the two). But it predicts an
+effect on preference of 0.02 nats per unit of m where 0.16 are measured, and one on utility of 0.15 where there is none.
 """
 
 from dataclasses import dataclass
@@ -48,42 +48,42 @@ FIGURE = "orthogonality"
 UNITS = {"small": "nats of utility / nat of preference", "special": "rank among random directions"}
 
 SMALL = 0.1
-"""Largest effect on utility, as a share of that on preference, that is neglected beside it: at the end of a linear region
-that gains five nats it makes half a nat, all that the useful range allows to be lost."""
+"""Largest effect on utility, as a share of that on preference, that counts as small. At the end of a linear region that
+gains five nats it amounts to half a nat, which is all that the useful range allows."""
 SPECIAL = 0.05
-"""Rank below which an effect is smaller than that of nearly all directions; one direction in twenty has it by luck."""
+"""Rank below which an effect counts as smaller than that of nearly all directions: chance takes one in twenty there."""
 EQUIVALENCE = 0.9
-"""Of the interval by which a ratio is found small: two one-sided tests at 5 %. A refutation may come from both sides, and so
-takes the interval of 95 %; and so does all that is said of a rank, whose null is drawn itself, from a sample of tokens."""
+"""Level of the interval that shows a ratio to be small: two one-sided tests at 5 %. A refutation may come from either side,
+so it takes the 95 % interval. A rank always does, because its null is itself drawn from a sample of tokens."""
 SURE = 0.99
-"""Of the interval of preference's slope, which must leave out zero: otherwise resamples divide by nothing."""
+"""Level of the interval of preference's slope, which must exclude zero: otherwise resampled ratios divide by zero."""
 LEAST_SIGNAL = 0.5
-"""Least share of what random directions do to utility (squared) that is no noise; with less, how much is hardly known."""
+"""Least share of the squared effect of random directions on utility that is signal. With less, the share itself is uncertain."""
 COMMON = 0.95
-"""Share of directions of which what is true is said of nearly every direction."""
+"""Share of directions that counts as nearly every direction."""
 N_RANDOM = 10_000
-"""Of which 500 lie below the rank that decides, so that it is known to within 0.002."""
+"""500 of them lie below the deciding rank, which is then known to within 0.002."""
 N_RESAMPLES = 2000
-"""Twice as many as for an interval: ratios and ranks are skewed, so p-values down to 0.01 are counted."""
+"""Twice as many as for an interval: ratios and ranks are skewed, so p-values are counted, down to 0.01."""
 N_PLANTED_RANDOM = 1000
-"""For planted truths, which are judged a hundred times: a rank of `SPECIAL` is then known to within 0.007."""
+"""For simulations of known truth, which are judged a hundred times: a rank of `SPECIAL` is then known to within 0.007."""
 
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """What the steer and random directions do at m = 0 (nats per unit of m); first of all pairs, then of pairs drawn again."""
+    """What the steer and random directions do at m = 0 (nats per unit of m): first over all pairs, then over resampled pairs."""
 
     utility: Float[ndarray, " draws"]
     preference: Float[ndarray, " draws"]
     projection: Float[ndarray, " draws"]
-    """ω_uᵀΔh of the means: the slope of utility itself where the shift is the same for all tokens."""
+    """ω_uᵀΔh of the means. Where the shift is the same for all tokens, this is the slope of utility itself."""
     rank: Float[ndarray, " draws"]
-    """Share of random directions that move utility at most as much; with the projection's sign, for what may be either way
-    by noise alone is not thereby more than nothing."""
+    """Share of random directions that move utility at most as much, with the projection's sign. Without the sign, noise around
+    zero would read as an effect."""
     random: Float[ndarray, " random"]
-    """By how much random directions of the steer's norm move utility, noise taken off."""
+    """How much random directions of the steer's norm move utility, after noise is removed."""
     signal: float
-    """Share of the square of what random directions do to utility that is no noise."""
+    """Share of the squared effect of random directions on utility that is signal."""
     n_pairs: int
 
     @property
@@ -92,12 +92,12 @@ class Effects:
 
     @property
     def as_small(self) -> float:
-        """Share of random directions that move utility by less than a small part of what the steer moves preference."""
+        """Share of random directions whose effect on utility is small beside the steer's effect on preference."""
         return float(np.mean(self.random <= SMALL * abs(self.preference[0])))
 
 
 def run(evidence: Evidence) -> Result:
-    """Two claims: the effect on utility beside that on preference, and beside that of random directions."""
+    """Two claims: the effect on utility against the effect on preference, and against that of random directions."""
     found = effects(evidence)
     if found is None:
         nothing = "No two pairs have a utility, so ω_u is undefined. Use losses summed over tokens."
@@ -109,7 +109,7 @@ def run(evidence: Evidence) -> Result:
 
 
 def effects(evidence: Evidence) -> Effects | None:
-    """From the gradients and slopes that automatic differentiation finds; None of fewer than two pairs with a utility."""
+    """From gradients and slopes by automatic differentiation; None where fewer than two pairs have a utility."""
     parts = _by_pair(evidence)
     if (n_pairs := len(parts)) < 2:
         return None
@@ -119,7 +119,7 @@ def effects(evidence: Evidence) -> Effects | None:
 
 
 def _by_pair(evidence: Evidence) -> Float[ndarray, "pairs parts"]:
-    """Of each pair whose utility is defined: the gradient of utility, Δh, and the slopes of utility and preference."""
+    """For each pair whose utility is defined: the gradient of utility, Δh, and the slopes of utility and preference."""
     parts = np.concatenate([evidence.gradient_utility, evidence.delta], axis=1)
     parts = np.column_stack([parts, evidence.slope_utility, evidence.slope_preference]).astype(np.float64)
     return parts[np.isfinite(parts).all(axis=1)]
@@ -134,20 +134,20 @@ def _random_directions(evidence: Evidence, n: int, rng: np.random.Generator) -> 
 def _effects(
     parts: Float[ndarray, "pairs parts"], drawn: Int[ndarray, "draws pairs"], random: Float[ndarray, "n d"]
 ) -> Effects:
-    """Of all pairs, and of pairs each taken as often as it was drawn."""
+    """Over all pairs, and over each resample, whose counts say how often a pair was drawn."""
     n_pairs = len(parts)
     means = np.concatenate([np.ones((1, n_pairs), dtype=drawn.dtype), drawn]) @ parts / n_pairs
     omega, delta = np.split(means[:, :-2], 2, axis=1)
-    # In float32: it is counted how many are larger, and there are millions.
+    # float32 is enough: these millions of numbers are only compared and counted.
     along = random.astype(np.float32) @ omega.T.astype(np.float32)
     square = float(np.mean(along[:, 0] ** 2, dtype=np.float64))
     noise = float(np.mean((along[:, 1:] - along[:, :1]) ** 2, dtype=np.float64))
     signal = max(1 - noise / square, 0.0) if square > 0 else 0.0
     projection, lengths = np.sum(omega * delta, axis=1), np.linalg.norm(delta, axis=1)
-    # Pairs drawn again bring their noise once more. Of what is mostly noise, nothing is concluded and none taken off.
+    # A resample adds the noise of pairs a second time. Where noise dominates, nothing is concluded, so none is removed.
     if signal >= LEAST_SIGNAL:
         lengths *= np.sqrt(signal * square / np.append(square, np.full(len(drawn), square + noise)))
-    # At most as much, not less: a shift of nothing is no special one.
+    # At most as much, not strictly less: otherwise a shift of zero would be special.
     rank = np.mean(np.abs(along) * lengths.astype(np.float32) <= np.abs(projection), axis=0)
     rank *= np.where(projection < 0, -1, 1)
     return Effects(
@@ -162,7 +162,7 @@ def _effects(
 
 
 def _ratio(utility: Float[ndarray, " draws"], preference: Float[ndarray, " draws"]) -> Float[ndarray, " draws"]:
-    """Nats of utility per nat of preference; NaN throughout where preference may not change at all."""
+    """Nats of utility per nat of preference; all NaN where preference may not change at all."""
     if 0 in percentile_interval(preference[1:], SURE):
         return np.full_like(utility, np.nan)
     return utility / preference
@@ -248,25 +248,25 @@ def _special(evidence: Evidence, found: Effects, is_small: bool) -> Claim:
 
 
 def _common(found: Effects, is_small: bool) -> str:
-    """What a small effect that is not shown to be special amounts to."""
+    """How a small effect that is not shown to be special compares with random directions."""
     if not is_small:
         return ""
-    of_all = ", as is that of nearly every direction," if found.as_small >= COMMON else ""
+    of_all = ", as it is for nearly every direction," if found.as_small >= COMMON else ""
     return (
-        f" The effect is small{of_all} but not shown to be special: {found.as_small:.0%} of random directions change utility by "
-        "as little, beside what the steer does to preference."
+        f" The effect is small{of_all} but not shown to be special: for {found.as_small:.0%} of random directions, the change of "
+        "utility is also small beside the steer's effect on preference."
     )
 
 
 def _size(draws: Float[ndarray, " draws"], level: float = ConfidenceInterval.level) -> ConfidenceInterval:
-    """Of what is known with its sign: the sizes that its interval holds, from zero if it holds that."""
+    """The absolute values that a signed quantity's interval covers, from zero if it covers zero."""
     found = percentile_interval(draws[1:], level)
     low, high = sorted((abs(found.low), abs(found.high)))
     return ConfidenceInterval(0.0 if 0 in found else low, high, level)
 
 
 def _table(found: Effects) -> pd.DataFrame:
-    """Each quantity with its intervals of 95 % and of equivalence; the projection and its rank without their sign."""
+    """Each quantity with its 95 % and its equivalence interval; the projection and its rank without their sign."""
     rows = []
     for name in ("utility", "preference", "ratio"):
         draws = getattr(found, name)

@@ -1,7 +1,7 @@
 """Preference follows (α m + β) D(m) + b, and has three regions: near-linear, transition, convergence.
 
-ArXiv 2602.02343, eq. 15 with the decay of eq. 12. Nine parameters on a few dozen points explain any smooth curve in
-sample, so the curve is judged on multipliers that it has not seen, and against rivals with as many parameters.
+ArXiv 2602.02343, eq. 15 with the decay of eq. 12. Nine parameters fit any smooth curve through a few dozen points in
+sample, so the curve is judged on held-out multipliers, and against rivals with as many parameters.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ SIDE = "share of the swept side"
 
 
 def run(evidence: Evidence) -> Result:
-    """Four claims: the curve is adequate, over the whole too, beats its rivals, and has its three regions on both sides."""
+    """Four claims: the curve is adequate, also over the whole sweep; it beats its rivals; it has three regions on both sides."""
     sweep = evidence.sweep
     if because := too_few_defined(sweep.preference, sweep.utility):
         units = UNITS | {"regions": SIDE}
@@ -43,7 +43,7 @@ def run(evidence: Evidence) -> Result:
 
 
 def _three_regions(fit: CurveFit, sweep: Sweep, key: Key) -> Claim:
-    """As measured, convergence must begin within the sweep, after the near-linear region has ended, on the worse side too."""
+    """On both sides, measured convergence must begin within the sweep and after the near-linear region has ended."""
     if fit.status is FitStatus.NO_SIGNAL or not fit.properties:
         return undecided(NAME, "regions", key, SIDE, fit.status.value)
     sides = {}

@@ -1,8 +1,8 @@
 """SPLIT gains more preference than every rival at an equal loss of utility (arXiv 2602.02343, its section on SPLIT).
 
-Judged on the area under the frontier over the useful range, in nats, with pairs, training steps, seeds and validation split held
-fixed; one claim for each form and rival. It is a claim about a whole study, so it reads sweeps rather than one steer's
-evidence. One training of each says nothing of two methods, so with one seed neither wins.
+It is judged on the area under the frontier over the useful range, in nats. Pairs, training steps, seeds and validation split are
+held fixed, and each form and rival gets a claim. The claim is about a whole study, so it reads sweeps rather than one steer's
+evidence. One training run per method cannot rank two methods, so with one seed neither wins.
 """
 
 from collections.abc import Sequence

@@ -24,11 +24,11 @@ TITLES = {
 FIGURE = "utility_curve"
 SHIFT = "relative shift"
 NEAR = 0.1
-"""Relative shift ‖shift‖/‖h‖ within which a peak lies near zero: less than what changes an activation noticeably."""
+"""Relative shift ‖shift‖/‖h‖ within which a peak counts as near zero: less than changes an activation noticeably."""
 
 
 def run(evidence: Evidence) -> Result:
-    """Four claims: the curve is adequate, over the whole too, beats its rivals, and the measured peak lies near zero."""
+    """Four claims: the curve is adequate, also over the whole sweep; it beats its rivals; measured utility peaks near zero."""
     sweep = evidence.sweep
     if because := too_few_defined(sweep.utility):
         units = UNITS | {"peak": SHIFT}

@@ -1,12 +1,11 @@
-"""The log-odds measure what they claim to: D_u(m) is the validity, and preference the concept, of generated answers.
+"""The log-odds measure what they claim to: D_u(m) tracks the validity, and preference the concept, of generated answers.
 
-On the guestbook an exact checker says which sampled answers are valid and which side of the concept they take, with no
-probability involved. `utility` sets the validity decay fitted to utility log-odds (arXiv 2602.02343, eqs. 12 and 17)
-against the share of valid answers at the same multipliers, `preference` the mean preference against the concept's
-value. Agreement is Kendall's τ over those comparisons of two multipliers whose answers differ beyond the luck of the
-sample: where all answers are valid, their order is luck. `level` asks more: a steer is called useful up to half a nat of lost
-utility, so that far, and not further, should answers stay about as valid as unsteered. This tests the instrument, not the
-theory.
+On the guestbook an exact checker says which sampled answers are valid and which side of the concept they take, without any
+model's judgement. `utility` compares the validity decay fitted to utility log-odds (arXiv 2602.02343, eqs. 12 and 17) with
+the share of valid answers at the same multipliers. `preference` compares mean preference with the concept's value. Agreement
+is Kendall's τ over those pairs of multipliers whose answers differ beyond sampling noise: where all answers are valid, their
+order is noise. `level` asks more. A steer counts as useful up to half a nat of lost utility, so answers should stay about as
+valid as unsteered ones up to there, and no further. This tests the instrument, not the theory.
 """
 
 import numpy as np
@@ -41,26 +40,27 @@ AGREES = 0.5
 """Least τ that counts as agreement: three comparisons of four."""
 AGREEMENT = (AGREES, np.inf)
 MARGIN = 0.1
-"""Largest loss of the share of valid answers at m = 0 in the range that the checker allows: one answer in ten, three times the
-luck of 64 answers."""
+"""How far the share of valid answers may fall below that at m = 0 within the range of valid answers: one answer in ten, three
+standard errors of a share over 64 answers."""
 AS_WIDE = (0.8, 1.25)
-"""Ratios of two ranges that count as one: a fifth either way is less than multipliers of a sweep are apart."""
+"""Ratios of two ranges that count as equal: a fifth either way is less than the spacing of a sweep's multipliers."""
 BEYOND_LUCK = 2.0
-"""Standard errors by which two shares differ that are worth comparing."""
+"""Standard errors by which two shares must differ to be compared."""
 MIN_COMPARISONS = 5
-"""The fewest of which one may be out of order with τ still above `AGREES`."""
+"""The fewest for which τ stays above `AGREES` with one of them out of order."""
 N_RESAMPLES = 2000
-"""Twice as many as for an interval: τ has few values and shares have bounds, so p-values down to 0.01 are counted."""
+"""Twice as many as for an interval: τ takes few values and shares are bounded, so p-values are counted, down to 0.01."""
 
 
 def run(evidence: Evidence) -> Result:
-    """Both instruments against the checker; nothing for pairs that no checker knows."""
+    """Both instruments against the checker; no claims for pairs without a checker."""
     if evidence.answers.empty:
         return Result(())
     answers = evidence.answers.sort_values("multiplier")
     multipliers, n = answers["multiplier"].to_numpy(np.float64), answers["n_answers"].to_numpy(np.int64)
     concept = concept_steered(evidence)
-    # A value in [-1, 1] as a share of positive words, which is as spread out as a share can be: no doubt is hidden.
+    # A value in [-1, 1] is treated as a share of positive answers. No other variable of that mean has more variance, so the
+    # uncertainty is not understated.
     valid, positive = answers["valid"].to_numpy(np.float64), (1 + answers[concept].to_numpy(np.float64)) / 2
 
     fit = fit_utility(evidence.sweep, with_rivals=False, n_resamples=0, seed=evidence.seed)
@@ -76,7 +76,7 @@ def run(evidence: Evidence) -> Result:
     if isinstance(fit.curve, UtilityCurve) and fit.ok:
         decay = fit.curve.validity(multipliers)
         utility = _means(evidence, "utility", multipliers)
-        # Other pairs would have moved the decay by as much as they move utility.
+        # Resampled pairs move the decay by as much as they move utility.
         moved = decay + (utility - utility[0]) / fit.curve.offset
         found.append(_judge(evidence, "utility", moved, valid, n, "the fitted validity and the share of valid answers"))
         checked["validity_fitted"] = decay
@@ -90,12 +90,12 @@ def run(evidence: Evidence) -> Result:
 
 
 def concept_steered(evidence: Evidence) -> str:
-    """The concept of the pairs; where they name none, that whose value changes most."""
+    """The concept of the pairs; where they name none, the one whose value changes most."""
     return evidence.concept or str(np.ptp(evidence.answers[list(CONCEPTS)], axis=0).idxmax())
 
 
 def _means(evidence: Evidence, quantity: str, multipliers: Float[ndarray, " k"]) -> Float[ndarray, "draws k"]:
-    """Means over pairs at these multipliers, of all pairs and of pairs drawn again, on a line between those swept."""
+    """Means over all pairs and over resampled pairs, interpolated between the swept multipliers."""
     values = getattr(evidence.sweep, quantity)
     values = values[:, np.isfinite(values).all(axis=0)]
     means = np.concatenate([values.mean(axis=1)[None], resampled_means(values, N_RESAMPLES, evidence.seed)])
@@ -105,7 +105,7 @@ def _means(evidence: Evidence, quantity: str, multipliers: Float[ndarray, " k"])
 def _agreement(
     measured: Float[ndarray, "draws k"], checked: Float[ndarray, "draws k"], compared: Bool[ndarray, "k k"]
 ) -> dict[str, Float[ndarray, " draws"]]:
-    """Kendall's τ over the comparisons, and the linear correlation; zero where one side does not vary."""
+    """Kendall's τ over the comparisons, and the linear correlation, which is zero where one side does not vary."""
     first, second = np.nonzero(compared)
     orders = [np.sign(values[:, first] - values[:, second]) for values in (measured, checked)]
     x, y = (values - values.mean(axis=1, keepdims=True) for values in (measured, checked))
@@ -115,8 +115,8 @@ def _agreement(
 
 
 def _beyond_luck(share: Float[ndarray, " k"], n: Int[ndarray, " k"]) -> Bool[ndarray, "k k"]:
-    """Which two shares differ by more than luck; each comparison once."""
-    # Two more of each kind, as Agresti and Coull: an observed share of one has doubt too.
+    """Which pairs of shares differ by more than sampling noise; each comparison once."""
+    # Two more of each kind, as Agresti and Coull: even an observed share of one is uncertain.
     smoothed = (share * n + 2) / (n + 4)
     variance = smoothed * (1 - smoothed) / (n + 4)
     error = np.sqrt(variance[:, None] + variance)
@@ -131,11 +131,11 @@ def _judge(
     n: Int[ndarray, " k"],
     what: str,
 ) -> tuple[Claim, pd.DataFrame]:
-    """Doubt is of both sides: pairs drawn again on one, answers on the other."""
+    """Both sides are resampled: pairs for the log-odds, answers for the checker."""
     compared = _beyond_luck(share, n)
     if compared.sum() < MIN_COMPARISONS:
         because = (
-            f"Answers differ beyond chance in {compared.sum()} comparisons; {MIN_COMPARISONS} are needed. Sample more of them, "
+            f"Answers differ beyond chance in {compared.sum()} comparisons; {MIN_COMPARISONS} are needed. Sample more answers, "
             "or steer further."
         )
         return undecided(NAME, quantity, evidence.key, "τ", because), pd.DataFrame()
@@ -164,7 +164,7 @@ def _judge(
 def _power_to_agree(
     measured: Float[ndarray, "draws k"], share: Float[ndarray, " k"], n: Int[ndarray, " k"], seed: int
 ) -> Power:
-    """Of the order of multipliers."""
+    """Power to find that both sides order the multipliers alike."""
     true = np.sort(share)[np.argsort(np.argsort(measured[0]))]
     luck = measured[1:] - measured[0]
 
@@ -182,7 +182,7 @@ def _power_to_agree(
 def _level(
     evidence: Evidence, multipliers: Float[ndarray, " k"], valid: Float[ndarray, " k"], n: Int[ndarray, " k"]
 ) -> tuple[Claim, pd.DataFrame]:
-    """The range that log-odds promise, as a share of the one that the checker allows."""
+    """The useful range by log-odds, as a ratio to the range of valid answers."""
     unit = "useful range by log-odds / range of valid answers"
     if not np.isfinite(evidence.sweep.utility).all(axis=0).any():
         return undecided(NAME, "level", evidence.key, unit, "Utility is undefined for every pair."), pd.DataFrame()
@@ -207,7 +207,7 @@ def _level(
         f"{MARGIN:g} of that at m = 0 from m = {told[1]}. The first range is {ratio.estimate:.2f} times as wide as the second; "
         f"{AS_WIDE[0]:g} to {AS_WIDE[1]:g} counts as equal.",
     )
-    # Of a range that goes on beyond what was measured it can only be seen that the other is narrower.
+    # Where a range goes on beyond the sweep, all that can be seen is that the other one is narrower.
     if np.isfinite([promised.found[:, 0], checked.found[:, 0]]).all():
         stretched = np.where(multipliers < 0, *(checked.found[:, 0] / promised.found[:, 0])) * multipliers
         true = np.interp(stretched, multipliers, valid)
@@ -220,7 +220,7 @@ def _level(
 def _power_of_level(
     promised: Ends, multipliers: Float[ndarray, " k"], true: Float[ndarray, " k"], n: Int[ndarray, " k"], seed: int
 ) -> Power:
-    """Of the range, where these are the true shares of valid answers."""
+    """Power to find equal ranges, where these are the true shares of valid answers."""
     luck = promised.at_least[:, 1:] / promised.at_least[:, :1]
 
     def planted(rng: np.random.Generator) -> Outcome:
@@ -236,5 +236,5 @@ def _power_of_level(
 def _drawn_again(
     share: Float[ndarray, " k"], n: Int[ndarray, " k"], n_draws: int, rng: np.random.Generator
 ) -> Float[ndarray, "draws k"]:
-    """The shares, and shares that as many answers would have had by luck."""
+    """The shares, followed by binomial resamples of as many answers."""
     return np.concatenate([share[None], rng.binomial(n, share, size=(n_draws, len(n))) / n])

@@ -1,1 +1,1 @@
-"""What claims are judged by, collected while the model is there."""
+"""The evidence that claims are judged on, collected while the model is loaded."""

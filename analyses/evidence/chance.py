@@ -1,4 +1,4 @@
-"""What chance gains at the shifts of a steer: directions drawn from the activations' covariance, and from shuffled labels."""
+"""Chance levels: what directions from the activations' covariance, or learned from shuffled labels, gain at a steer's shifts."""
 
 import numpy as np
 import pandas as pd
@@ -17,22 +17,22 @@ from mechsteer.measuring.useful import useful_range
 from ..claims.control import COVARIANCE, SHUFFLED, STEER
 
 BUDGETS = (0.1, 0.25, 0.5)
-"""Nats of utility that the steer itself loses at the three shifts, mean of both directions."""
+"""Nats of utility that the steer itself loses at the three shifts, averaged over both directions."""
 N_DIRECTIONS = 24
-"""Of each kind: with fewer than twenty a prediction interval is wide for the want of them."""
+"""Directions of each kind: with fewer than twenty, their number alone makes a prediction interval wide."""
 N_PAIRS = 32
-"""Test pairs: their mean is known to 0.18 of their spread."""
+"""Test pairs: the standard error of their mean is 0.18 standard deviations."""
 
 
 def against_chance(
     model: ms.Model, steer: ms.Intervention, learning: ms.Pairs, testing: ms.Pairs, sweep: Sweep, *, seed: int = 0
 ) -> pd.DataFrame:
-    """A row for each direction, shift and test pair: half of what preference differs by between both ways (nats).
+    """A row for each direction, shift and test pair: half the difference in preference between +m and -m (nats).
 
-    Directions are added at the steer's own site, at three relative shifts at which the steer loses a tenth, a quarter and half a
-    nat; `gained` of the steer is measured on the same pairs. Labels are shuffled pair by pair: which completion counts as
-    positive is drawn, and DiffMean learns from that. What it finds is shorter than DiffMean of the true labels, and is shifted by
-    so much less: were it drawn out to the same length, the little that luck leaves of the concept would be all of it.
+    Directions are added at the steer's own site, at the three relative shifts where the steer loses a tenth, a quarter and half a
+    nat. `gained` of the steer is measured on the same pairs. Labels are shuffled pair by pair: a coin decides which completion
+    counts as positive, and DiffMean learns from that. The result is shorter than DiffMean of the true labels, and its shift is
+    kept proportionally smaller. Rescaled to full length, a chance remnant of the concept would make up the whole shift.
     """
     if len(steer.sites) != 1:
         raise InputError("Chance is drawn at one site, and this steer acts at several. Judge each of its sites alone.")
@@ -48,7 +48,7 @@ def against_chance(
         )
     ]
     one = ms.SteeringVector(site, directions[COVARIANCE][0], origin=steer.origin)
-    # Directions by covariance are of length one, and so would DiffMean of the true labels be.
+    # Directions from the covariance have length one. Those from shuffled labels are in units of DiffMean's length.
     per_unit = sweep_encoded(model, one, encoded, [1.0], positions=steer.origin.positions).relative_shift.mean()
     for kind, vectors in directions.items():
         for draw, vector in enumerate(vectors):
@@ -74,7 +74,7 @@ def _gains(
 def _directions(
     model: ms.Model, pairs: ms.Pairs, site: ms.Site, prompt_format: str, rng: np.random.Generator
 ) -> dict[str, list[Tensor]]:
-    """Directions of each kind, in units of what is added for it, from the activations of all completion tokens at the site."""
+    """Directions of each kind, from the activations of all completion tokens at the site, scaled to their relative size."""
     parts = list(read_activations(model, ms.encode_pairs(model, pairs, prompt_format), [site]))
     h = np.concatenate([part.at[site].double().cpu().numpy() for part in parts])
     pair = np.concatenate([part.pair.cpu().numpy() for part in parts])

@@ -1,8 +1,8 @@
-"""Coherence of what is written under a steer, and what it does to neutral text and to the output's distribution.
+"""Coherence of texts written under a steer, and the steer's effect on neutral text and on the output distribution.
 
-The loss of fixed text cannot tell damage from a change of content. So texts are written, all of one length and temperature, and
-judged without the steer: on the guestbook by its exact checker, elsewhere by the model's own loss on them, per token, against
-that of texts it writes unsteered. Both ways count: gibberish is unlikely, and repetition is too likely.
+The loss on fixed text cannot separate damage from a change of content. So the steered model writes texts, all of one length and
+temperature, and these are judged without the steer: on the guestbook by its exact checker, elsewhere by the unsteered model's
+loss per token against that on its own unsteered texts. Deviations both ways count: gibberish is unlikely, repetition too likely.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ from mechsteer.models.prompts import encode_prompt
 from .neutral import log_probabilities, loss_per_token, neutral_texts, readable
 
 N_QUERIES, N_NEUTRAL, MAX_NEW_TOKENS = 16, 12, 32
-"""Queries that are answered under each direction, neutral texts, and tokens of an answer."""
+"""Queries answered under each direction, neutral texts, and tokens of an answer."""
 GRAM = 4
 TINY = 1 / 32
-"""Of a length: where the divergence of the output is the Fisher form still."""
+"""Fraction of the longest length, small enough for the divergence of the output to equal its Fisher form."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coherence:
-    """Queries and neutral texts, and what is known of them without a steer."""
+    """Queries and neutral texts, with their unsteered baselines."""
 
     model: ms.Model
     queries: tuple[str, ...]
@@ -41,12 +41,12 @@ class Coherence:
     plain: Float[Tensor, "rows pos d_vocab"]
     """Log-probabilities of the next token in the neutral texts."""
     usual: Float[ndarray, " queries"]
-    """Of what is written to each query unsteered: loss per token (nats); on the guestbook whether it is invalid."""
+    """Baseline for the unsteered answer to each query: its loss per token (nats), or on the guestbook whether it is invalid."""
 
     @classmethod
     def of(cls, model: ms.Model, queries: Sequence[str], prompt_format: str, concept: str, seed: int) -> "Coherence":
-        """`concept` says that this is a guestbook, whose checker is exact. A model that reads none of our neutral texts gets
-        the queries in their place."""
+        """`concept` says that this is a guestbook, whose checker is exact. A model that can read none of our neutral texts is
+        measured on the queries instead."""
         chosen = tuple(dict.fromkeys(queries))
         texts = _of_the_language(concept, seed) if concept else neutral_texts(N_NEUTRAL)
         rows = readable(model, texts) or readable(model, chosen[:N_NEUTRAL])
@@ -73,7 +73,7 @@ class Coherence:
     def written_under(
         self, steer: ms.SteeringVector, lengths: Float[ndarray, " lengths"], n: int
     ) -> tuple[Float[ndarray, " lengths"], Float[ndarray, " lengths"], Float[ndarray, " lengths"]]:
-        """How incoherent answers to the first n queries are, its standard error, and how much is said twice."""
+        """Incoherence of answers to the first n queries, its standard error, and the share of repetition."""
         n = self.n_of(n)
         many, queries = np.repeat(lengths, n), self.queries[:n] * len(lengths)
         with ms.steer(self.model, steer, torch.tensor(many, dtype=torch.float32)):
@@ -81,17 +81,17 @@ class Coherence:
         off = self._judged(texts, queries).reshape(len(lengths), n) - self.usual[:n]
         repeated = np.array([_repetition(text.split()) for text in texts]).reshape(len(lengths), n)
         mean = off.mean(axis=1)
-        # Of a single answer nothing is known of the scatter.
+        # A single answer has no standard error.
         error = off.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(lengths), np.nan)
         return mean if self.concept else np.abs(mean), error, repeated.mean(axis=1)
 
     def n_of(self, n: int) -> int:
-        """As many of so many queries as there are."""
+        """n, or as many queries as there are."""
         return min(n, len(self.queries))
 
     @property
     def unit(self) -> str:
-        """Of incoherence."""
+        """The unit of incoherence."""
         return "share" if self.concept else "nats per token"
 
     def _written(self, queries: Sequence[str]) -> list[str]:
@@ -101,7 +101,7 @@ class Coherence:
         )  # fmt: skip
 
     def _judged(self, texts: Sequence[str], queries: Sequence[str]) -> Float[ndarray, " texts"]:
-        """For each text: whether it is invalid, or its loss per token without a steer (nats)."""
+        """For each text: whether it is invalid, or its unsteered loss per token (nats)."""
         if self.concept:
             check = guestbook.language_of(self.concept).check
             checks = [check(query, text) for query, text in zip(queries, texts, strict=True)]
@@ -115,7 +115,7 @@ class Coherence:
         return loss_per_token(log_probabilities(self.model, batch), batch).cpu().numpy()
 
     def _neutral_under(self, steer: ms.SteeringVector, length: float) -> tuple[float, float]:
-        """Loss per token that neutral text gains, and the divergence of the output from what it was (nats, per token)."""
+        """The rise in neutral text's loss, and the divergence of the output from the unsteered one (both in nats per token)."""
         with ms.steer(self.model, steer, float(length)):
             now = log_probabilities(self.model, self.neutral)
         here = self.neutral.completion_mask[:, 1:]
@@ -125,11 +125,11 @@ class Coherence:
 
 
 def _of_the_language(concept: str, seed: int) -> list[str]:
-    """Pages of the guestbook that has the concept."""
+    """Texts in the language of the guestbook that has the concept."""
     return [str(text) for text in guestbook.language_of(concept).sample(N_NEUTRAL, seed)]
 
 
 def _repetition(words: Sequence[str]) -> float:
-    """Share of runs of four words that have stood before."""
+    """Share of four-word runs that repeat an earlier one."""
     runs = [tuple(words[begin : begin + GRAM]) for begin in range(len(words) - GRAM + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0

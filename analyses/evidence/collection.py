@@ -1,15 +1,15 @@
-"""Collection: one steer's evidence from the model. Judging needs the model no more.
+"""Collection: one steer's evidence from the model. After this, judging no longer needs the model.
 
-What is chosen here, and stated for every claim that rests on it:
+These choices are made here, and hold for every claim that rests on them:
 
 - A text is *handled well* (assumption 4.1 of arXiv 2602.02343) if its loss per token, unsteered, is at most the median
-  of the learning texts. Only tokens of such texts stand for the manifold; test tokens are of all texts.
-- Tokens are completion tokens, drawn uniformly without replacement and by the seed, so memory is bounded.
-- Activations are read at multipliers spread over both sides of the sweep, its ends among them, and at the site and
-  resid_post of later layers: all of them, or some evenly spread with the last among them.
-- On the guestbook, answers are read at these multipliers and at some around the ends of the useful range.
-- Where a LayerNorm reads the residual stream, the part along (1, …, 1), which it subtracts, is removed from
-  activations and from Δh.
+  of the learning texts. Only tokens of such texts define the manifold; test tokens come from all texts.
+- Tokens are completion tokens, sampled uniformly without replacement under the seed, which bounds memory.
+- Activations are read at multipliers spread over both sides of the sweep, including its ends. They are read at the site and
+  at resid_post of later layers: all of them, or an evenly spread subset that includes the last.
+- On the guestbook, answers are sampled at these multipliers and at some around the ends of the useful range.
+- Where a LayerNorm reads the residual stream, it subtracts the component along (1, …, 1). That component is therefore removed
+  from activations and from Δh.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ from .evidence import Evidence, LayerActivations, why_none
 from .side_effects import on_the_guestbook
 
 AROUND = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
-"""Shares of the useful range at which answers are read too: near enough for a line between two to miss by little."""
+"""Shares of the useful range at which answers are also sampled: close enough that interpolation between two errs little."""
 
 N_LEARNING_TOKENS = 4000
 """At most so many stand for the manifold."""
@@ -62,15 +62,17 @@ def collect(
     n_queries: int = 64,
     seed: int = 0,
 ) -> Evidence:
-    """Everything that claims about this steer are judged by; `sweep` is of the test pairs, format and positions too.
+    """Everything that claims about this steer are judged on; `sweep` is of the test pairs and says format and positions.
 
     Args:
-        learning_sweep: of some of the learning pairs, at the same multipliers.
-        concept: on a guestbook, that of the pairs: some queries are then answered for its exact checker.
-        n_queries: how many, at each of the multipliers.
+        learning_sweep: a sweep of some of the learning pairs, at the same multipliers.
+        concept: on a guestbook, the concept of the pairs; its exact checker then reads answers to some queries.
+        n_queries: queries answered at each of the multipliers.
     """
     if sweep.pairs != tuple(pair.id for pair in testing):
-        raise ms.InputError("The sweep is of other pairs than the test pairs that came. Pass those that it measured.")
+        raise ms.InputError(
+            "The sweep measured other pairs than the test pairs given. Pass the pairs that it measured."
+        )
     because = why_none(intervention.sites, str(intervention.rule))
     if because or not isinstance(intervention, Shift):
         raise ms.InputError(because)
@@ -136,7 +138,7 @@ def _remove_ones(h: ndarray) -> ndarray:
 
 
 def spread(multipliers: Float[ndarray, " m"], n: int) -> Float[ndarray, " k"]:
-    """About n of the multipliers without zero, half on each side, evenly among those swept; the ends are among them."""
+    """About n nonzero multipliers, half on each side, evenly spread over those swept and including the ends."""
     chosen = []
     for side in (multipliers[multipliers < 0][::-1], multipliers[multipliers > 0]):
         steps = np.linspace(0, len(side), min(n // 2, len(side)) + 1)[1:]
@@ -145,14 +147,14 @@ def spread(multipliers: Float[ndarray, " m"], n: int) -> Float[ndarray, " k"]:
 
 
 def answered_at(sweep: Sweep, multipliers: Float[ndarray, " k"]) -> Float[ndarray, " n"]:
-    """These multipliers, and those around the ends of the useful range, where it is decided how far answers stay valid."""
+    """These multipliers and some around the ends of the useful range, which decide how far answers stay valid."""
     around = np.outer(useful_range(sweep), AROUND).ravel()
     inside = (around >= sweep.multipliers.min()) & (around <= sweep.multipliers.max())
     return np.union1d(multipliers, around[inside])
 
 
 def handled_well(sweep: Sweep) -> Bool[ndarray, " texts"]:
-    """Which texts, positive ones first, have a loss per token of at most the median, unsteered."""
+    """A mask of texts, positive ones first, whose unsteered loss per token is at most the median."""
     zero = sweep.zero
     per_token = np.concatenate(
         [sweep.loss_positive[zero] / sweep.tokens_positive, sweep.loss_negative[zero] / sweep.tokens_negative]
@@ -161,7 +163,7 @@ def handled_well(sweep: Sweep) -> Bool[ndarray, " texts"]:
 
 
 def later_layers(model: ms.Model, layer: int, n: int) -> list[int]:
-    """At most n layers above this one, evenly spread, with the last."""
+    """At most n later layers, evenly spread and including the last."""
     later = np.arange(layer + 1, model.n_layers)
     steps = np.linspace(0, len(later), min(n, len(later)) + 1)[1:]
     return later[np.round(steps).astype(int) - 1].tolist()
@@ -172,7 +174,7 @@ def draw_tokens(
 ) -> Int[ndarray, "tokens 2"]:
     """(text, position) of at most n completion tokens, in order.
 
-    A pair's texts may begin alike: what has read the same tokens is one activation, and counts once.
+    A pair's two texts may share a prefix. The same prefix gives the same activation, which counts once.
     """
     places = {
         ids[: position + 1]: (row, position)
@@ -197,7 +199,7 @@ def read_activations(
     multipliers: Float[ndarray, " k"],
     sites: Sequence[ms.Site],
 ) -> list[Float[ndarray, "k tokens _"]]:
-    """What stands at each site, the shift included, at these tokens of the pairs' texts under each multiplier."""
+    """Activations at each site, shift included, for these tokens of the pairs' texts under each multiplier."""
     engine = engine_for(model, intervention, pairs)
     found = [np.zeros((len(multipliers), len(tokens), site.widths(model)[1]), np.float32) for site in sites]
     text, pair = np.divmod(tokens[:, 0], len(pairs))
@@ -241,7 +243,7 @@ def _mean_shifts(
 
 @dataclass(frozen=True, eq=False)
 class _FromZero(Wrapped):
-    """A shift of each pair's own, plus the steer at each pair's own multiplier; both are zero, and have gradients."""
+    """A separate shift and a separate multiplier of the steer for each pair: all zero, and differentiable."""
 
     shift: Float[Tensor, "pairs d_out"]
     multiplier: Float[Tensor, " pairs"]
@@ -255,7 +257,7 @@ class _FromZero(Wrapped):
 
 @dataclass(frozen=True, eq=False)
 class _Slopes:
-    """How preference and utility of each pair leave m = 0."""
+    """Derivatives of each pair's preference and utility at m = 0."""
 
     gradient_preference: Float[ndarray, "pairs d"]
     gradient_utility: Float[ndarray, "pairs d"]

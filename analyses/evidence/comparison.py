@@ -1,8 +1,8 @@
 """Methods and forms on the preference-utility plane: what each gains at an equal loss of utility, and whether SPLIT gains more.
 
-The comparison holds pairs, training steps and validation split fixed: DiffMean, which has no steps, learns from all learning
-pairs, the others from four fifths of them. Training seeds are paired: seed 3 of every method begins alike and sees pairs in
-the same order. arXiv 2602.02343 leaves the scale of m free, so multipliers themselves are not compared.
+Pairs, training steps and validation split are held fixed. DiffMean has no steps and learns from all learning pairs; the other
+methods learn from four fifths of them. Training seeds are paired: under seed 3, every method has the same initialisation and sees
+pairs in the same order. arXiv 2602.02343 leaves the scale of m free, so multipliers themselves are not compared.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from mechsteer.store.keys import COLUMNS, Key, labelled
 
 SIDES = ("negative", "positive")
 METHOD = "SPLIT"
-"""The paper's own, which is set against all others."""
+"""The paper's own method, which is compared with every other."""
 ONE_SEED = " With one training seed per method, trained methods are not ranked against each other."
 MORE = {Outcome.SUPPORTED: "it gains more", Outcome.REFUTED: "it gains less", Outcome.INCONCLUSIVE: "inconclusive"}
-"""What an outcome of the claim that SPLIT gains more says of it."""
+"""How an outcome of the claim that SPLIT gains more is put in words."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Compared:
 
 
 def winner(split: Compared, rival: Compared) -> Outcome:
-    """Whether SPLIT gains more: supported, refuted, or inconclusive, as with one training of each it always is."""
+    """Whether SPLIT gains more: supported, refuted or inconclusive, and always the last with one training run per method."""
     interval = split.frontier.area_difference(rival.frontier).interval()
     if split.frontier.n_seeds == 1 and rival.is_trained or 0 in interval:
         return Outcome.INCONCLUSIVE
@@ -54,14 +54,14 @@ def told(difference: SeedsEstimate) -> str:
 
 
 def over_seeds(sweep: Sweep) -> Key:
-    """What sweeps of one method and form have in common, whatever their seeds."""
+    """The key that sweeps of one method and form share across seeds."""
     return sweep.key.without("seed", "settings")
 
 
 def frontiers(
     sweeps: Sequence[Sweep], seed: int = 0, budgets: Sequence[float] = BUDGETS
 ) -> dict[tuple[str, str], Compared]:
-    """By (method, form), over the sweeps of all its training seeds."""
+    """A frontier for each (method, form), over the sweeps of all its training seeds."""
     groups: dict[tuple[str, str], list[Sweep]] = {}
     for sweep in sweeps:
         groups.setdefault((sweep.method, sweep.form), []).append(sweep)
@@ -77,7 +77,7 @@ def frontiers(
 
 
 def table(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
-    """A row for each method, form and budget (nats of utility); the area, and what gains cost, is the row without a budget."""
+    """A row for each method, form and budget (nats of utility). The row without a budget holds the area and the cost of gains."""
     parts = []
     for compared in found.values():
         item, rows = compared.frontier, []
@@ -107,8 +107,7 @@ def table(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
 
 
 def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
-    """SPLIT's area minus that of every other method of the same form, with paired intervals; the outcome says whether it is
-    more."""
+    """SPLIT's area minus that of every other method of the same form, with paired intervals and whether SPLIT gains more."""
     parts = []
     for (method, form), other in found.items():
         split = found.get((METHOD, form))
@@ -130,9 +129,9 @@ def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
 
 
 def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
-    """The differences with the intervals and outcomes of the claims about them, which are corrected for many tests.
+    """The differences with the intervals and outcomes of their claims, which are corrected for multiple tests.
 
-    A claim that was not judged, for lack of pairs, has no interval; the difference keeps its own.
+    A claim with too few pairs has no interval, so the difference keeps its own.
     """
     judged = {(claim.key, claim.against): claim for claim in claims if claim.claim == "split_wins"}
     rows = rows.copy()
@@ -147,7 +146,7 @@ def as_judged(rows: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
 
 
 def sentences(rows: pd.DataFrame, n_tried: int) -> list[str]:
-    """For each form: how much more SPLIT gains than every rival, and what that comes to."""
+    """For each form: how much more SPLIT gains than every rival, and the outcome."""
     found, tuned = [], "untuned" if n_tried == 1 else f"each the best of {n_tried} settings"
     words = {outcome.value: word for outcome, word in MORE.items()}
     for form in dict.fromkeys(rows.form):

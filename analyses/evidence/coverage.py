@@ -1,9 +1,9 @@
-"""Coverage: what a steer does to other completions than a pair's two, those that the model writes and those of a second pair set.
+"""Coverage: what a steer does to completions other than a pair's two: the model's own samples, and a second set of pairs.
 
-Sampled are completions of the pairs' queries by the unsteered model at temperature 1. Losses are sums over tokens, so that longer
-texts lose more whatever they say: what has not ended where the longest completion of all pairs does is cut at the length of its
-own pair's. To cut what does end would leave it shorter than pairs in the mean. On a guestbook the exact checker tells which
-side of the concept each of them takes.
+The unsteered model answers the pairs' queries at temperature 1. Losses are sums over tokens, so longer texts lose more whatever
+they say. A sample that has not ended by the length of the longest completion is therefore cut at the length of its own pair's
+completions. Samples that do end are kept whole: cutting them too would leave samples shorter than pairs on average. On a
+guestbook the exact checker says which side of the concept each sample takes.
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ from mechsteer.models.prompts import EncodedPair, encode_prompt
 from ..claims.coverage import PAIRS, SAMPLED, SECOND
 
 SHARES = (0.1, 0.5, 0.85, 1.0, 1.4, 2.0)
-"""Of the useful range on each side: the multipliers nearest to these are compared, beyond it as far as one twice as wide goes."""
+"""Shares of the useful range on each side, up to twice its width: the swept multipliers nearest to these are compared."""
 N_QUERIES, N_EACH = 160, 3
-"""Queries, and completions that are sampled to each."""
+"""Queries, and completions sampled for each."""
 AT_ONCE = 64
-"""Completions that are written beside each other."""
+"""Completions written in one batch."""
 
 
 def measure(
@@ -40,12 +40,12 @@ def measure(
     concept: str = "",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """A row for each completion and multiplier: its loss (nats), whose it is, and its side of the concept (1, -1; 0 if unknown).
+    """A row for each completion and multiplier: its loss (nats), its source, and its side of the concept (1, -1; 0 if unknown).
 
     Args:
-        sweep: of the pairs; format and positions are its own.
+        sweep: the sweep of the pairs, which also says format and positions.
         second: more pairs of the same concept.
-        concept: on a guestbook whose own model this is, that of the pairs.
+        concept: the concept of the pairs, on a guestbook with its own model.
     """
     multipliers = compared_at(sweep)
     parts = [_of_sweep(PAIRS, sweep, multipliers)]
@@ -101,8 +101,8 @@ def _of_sampled(
 
 
 def sample(model: ms.Model, pairs: ms.Pairs, prompt_format: str, seed: int) -> list[tuple[EncodedPair, str]]:
-    """What the model as it is now writes to each pair's query, `N_EACH` times, as an engine reads it, and the query; where both
-    completions have one of their own, to either in turn."""
+    """`N_EACH` answers of the model to each pair's query, in the form that an engine reads, each with its query. Where the two
+    completions have different queries, the answers alternate between them."""
     lengths = {pair.id: max(pair.counts) for pair in ms.encode_pairs(model, pairs, prompt_format)}
     longest = max(lengths.values())
     asked = [(own, pair.queries[turn % 2]) for own, pair in zip(lengths, pairs, strict=True) for turn in range(N_EACH)]
@@ -119,7 +119,7 @@ def sample(model: ms.Model, pairs: ms.Pairs, prompt_format: str, seed: int) -> l
 
 
 def _as_pair(name: str, prompt: list[int], completion: list[int], d_vocab: int) -> EncodedPair:
-    """A single text, as an engine reads texts: the other text of its pair has another last token, and costs nothing."""
+    """A single text as an engine reads it: a pair whose other text differs in the last token alone, which costs nothing."""
     whole = (*prompt, *completion)
     return EncodedPair(name, len(prompt), whole, (*whole[:-1], (whole[-1] + 1) % d_vocab))
 
@@ -134,7 +134,7 @@ def _rows(
 
 
 def sentence(sweep: Sweep) -> str:
-    """How much of the model's probability a pair's two completions hold."""
+    """The share of the model's probability that a pair's two completions hold."""
     held = log_useful_probability(sweep.loss_positive, sweep.loss_negative)
     lower, median, upper = np.quantile(held[sweep.zero], (0.25, 0.5, 0.75))
     low, high = np.exp(np.interp(useful_range(sweep), sweep.multipliers, np.median(held, axis=1)))

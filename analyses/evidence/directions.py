@@ -1,4 +1,4 @@
-"""Directions in declared families, at one place: what can be added there, besides what is learned to steer."""
+"""Families of directions at one place: what can be added there besides a learned steer."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,11 +11,11 @@ from mechsteer.manifolds import Subspace
 Vectors = Float[ndarray, "n d"]
 
 N_DRAWN = 7
-"""Families of which as many are drawn as are asked for; the steer and other concepts come beside them."""
+"""Families with as many directions as are asked for; the steer and other concepts come in addition."""
 LEADING = 0.9
-"""Share of the variance that the leading components hold onto which the steer is projected."""
+"""Share of the variance in the leading components, onto which the steer is projected."""
 LIKE = 2
-"""Tokens of a pair's two texts are in like contexts where they stand as far from the completion's beginning, within so many."""
+"""Least distance, in tokens, of like contexts from the completion's beginning: by then a pair's texts have parted."""
 
 
 def families(
@@ -26,10 +26,10 @@ def families(
     n_of_a_family: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, Vectors]]:
-    """Each family's name and its directions, of length one and of either sign.
+    """Each family's name and its directions, of length one and with either sign.
 
     Args:
-        h: activations at completion tokens of the learning pairs, in order, and whose text each belongs to.
+        h: activations at completion tokens of the learning pairs, in order; `pair` and `is_positive` say which text each is from.
         others: DiffMean of other concepts.
     """
     principal = Subspace.fit(h, n_components=h.shape[1])
@@ -71,7 +71,7 @@ def _any_two(n_tokens: int, n: int, rng: np.random.Generator) -> tuple[Int[ndarr
 def _in_like_contexts(
     pair: Int[ndarray, " tokens"], is_positive: Bool[ndarray, " tokens"], n: int, rng: np.random.Generator
 ) -> tuple[Int[ndarray, " n"], Int[ndarray, " n"]]:
-    """Of the two texts of one pair, at about the same place, where they have parted."""
+    """Tokens from the two texts of one pair, equally far from the completion's beginning, after the texts have parted."""
     found = []
     for chosen in rng.permutation(np.unique(pair)):
         first, second = (np.flatnonzero((pair == chosen) & (is_positive == side)) for side in (True, False))

@@ -1,4 +1,4 @@
-"""Logits under a steer's hooks against those of the model whose own weight and bias are edited: what one_operation judges.
+"""Logits under a steer's hooks against those of the model with its own weight and bias edited, as one_operation judges.
 
 At a residual site W is the identity, and plain PyTorch hooks put the edited map in its place.
 """
@@ -23,7 +23,7 @@ from ..claims.one_operation import COLUMNS, TOLERANCE
 
 N_TEXTS = 24
 RELATIVE_SHIFT = 0.5
-"""At which both are compared: the model is changed much, and not broken."""
+"""The relative shift of the comparison: large enough to change the model, too small to break it."""
 
 
 def compare(
@@ -61,10 +61,10 @@ def compare(
 
 @contextmanager
 def edited(model: ms.Model, intervention: Intervention, multiplier: float) -> Iterator[None]:
-    """The model with m ΔW and m Δb added to the own map of every site; its weights come back bit for bit."""
+    """The model with m ΔW and m Δb added to the map at every site; afterwards its weights are restored bit for bit."""
     if intervention.rule != ms.Add():
         raise ms.InputError(
-            f"The steer acts by the rule {intervention.rule}, which no edit of weights does. Pass one that adds m·Δh."
+            f"The steer acts by the rule {intervention.rule}, which no edit of weights can express. Pass one that adds m·Δh."
         )
     with ExitStack() as stack:
         for site, shift in intervention.shifts.items():
@@ -74,7 +74,7 @@ def edited(model: ms.Model, intervention: Intervention, multiplier: float) -> It
 
 
 def _edited(block: Any, place: str, weight: Tensor, bias: Tensor) -> AbstractContextManager[None]:
-    """A block whose map at this place is another."""
+    """Edits the map at one place of a block."""
     if place in ("mlp.out", "attn.o"):
         projection = block.mlp.out if place == "mlp.out" else block.attn.o
         return _edited_linear(projection.original_component, weight, bias)
@@ -85,7 +85,7 @@ def _edited(block: Any, place: str, weight: Tensor, bias: Tensor) -> AbstractCon
 
 @contextmanager
 def _beside(block: Any, weight: Tensor, bias: Tensor) -> Iterator[None]:
-    """A map of its own from what the down-projection reads to what leaves the block."""
+    """Adds a new map from the down-projection's input to the block's output."""
     read: list[Tensor] = []
 
     def leave(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
@@ -108,7 +108,7 @@ def _beside(block: Any, weight: Tensor, bias: Tensor) -> Iterator[None]:
 
 @contextmanager
 def _edited_residual(block: Any, place: str, weight: Tensor, bias: Tensor) -> Iterator[None]:
-    """W = I becomes I + m ΔW. Between attention and MLP there is no module, but the second norm reads what stands there."""
+    """W = I becomes I + m ΔW. Between attention and MLP there is no module, but the second norm reads the stream there."""
     between: list[Tensor] = []
 
     def affine(h: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Evidence: everything that the claims about one steer are judged by, as arrays, so that judging needs no model."""
+"""Evidence: everything that the claims about one steer are judged on, as arrays, so that judging needs no model."""
 
 import json
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from mechsteer.store.keys import Key, canonical
 
 @dataclass(frozen=True, eq=False)
 class LayerActivations:
-    """Residual activations at one place, at completion tokens: unsteered, and under each of k multipliers.
+    """Residual activations at completion tokens, at one place: unsteered, and under each of k multipliers.
 
-    `learning` are tokens of the learning pairs (what the manifold is estimated from), `base` and `steered` the same
+    `learning` holds tokens of the learning pairs, from which the manifold is estimated. `base` and `steered` hold the same
     tokens of the test pairs, without and with the steer.
     """
 
@@ -32,43 +32,43 @@ class LayerActivations:
 
 
 def why_none(sites: Sequence[Site], rule: str) -> str:
-    """Why there is no evidence of such a steer; "" where there is."""
+    """Why no evidence can be collected for a steer with these sites and this rule; "" where it can."""
     if len(sites) == 1 and rule == "add":
         return ""
     return (
-        f"Evidence is of m·Δh added at one site, and this steer acts at {write_sites(sites)} by the rule {rule}. "
-        "Study one that adds at one site."
+        f"Evidence needs a steer that adds m·Δh at one site, and this one acts at {write_sites(sites)} by the rule {rule}. "
+        "Study a steer that adds at one site."
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of one steer, its pairs and its site."""
+    """The evidence on one steer, with its pairs and its site."""
 
     sweep: Sweep
-    """Test pairs; its key says which steer, pairs and site this is evidence of."""
+    """The sweep of the test pairs. Its key says which steer, pairs and site the evidence is about."""
     learning_sweep: Sweep
-    """Learning pairs at the same multipliers."""
+    """The sweep of learning pairs at the same multipliers."""
     multipliers: Float[ndarray, " k"]
-    """At which activations were read: a few of the sweep's, zero left out."""
+    """Multipliers at which activations were read: a few of the sweep's, without zero."""
     token_pair: Int[ndarray, " tokens"]
     """Index of each test token's pair in the sweep."""
     token_id: Int[ndarray, " tokens"]
-    """Which token of the vocabulary each test token is."""
+    """The vocabulary id of each test token."""
     token_position: Int[ndarray, " tokens"]
-    """Where in its text it stands, from zero."""
+    """Its position in its text, from zero."""
     learning_token_id: Int[ndarray, " points"]
     learning_token_position: Int[ndarray, " points"]
-    """The same of the learning tokens."""
+    """Id and position of the learning tokens."""
     layers: dict[int, LayerActivations]
-    """By layer: the steered site, with its shift, under its own layer, and resid_post of later layers."""
+    """By layer: the steered site, shift included, and resid_post of later layers."""
     site_layer: int
     delta: Float[ndarray, "pairs d"]
     """Δh at multiplier one, mean over the steered positions of a test pair."""
     gradient_preference: Float[ndarray, "pairs d"]
-    """Per test pair at m = 0: change of preference (nats) per unit of a shift added at all steered positions alike."""
+    """Per test pair at m = 0: change of preference (nats) per unit of a shift added equally at all steered positions."""
     gradient_utility: Float[ndarray, "pairs d"]
-    """The same of utility."""
+    """The same for utility."""
     slope_preference: Float[ndarray, " pairs"]
     """dPreference/dm at m = 0 of the steer itself, by automatic differentiation (nats per unit of multiplier)."""
     slope_utility: Float[ndarray, " pairs"]
@@ -81,7 +81,7 @@ class Evidence:
 
     @property
     def key(self) -> Key:
-        """What it is evidence of."""
+        """What the evidence is about."""
         return self.sweep.key
 
     def of(self, key: Key) -> "Evidence":

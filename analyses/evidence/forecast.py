@@ -1,9 +1,9 @@
-"""What pairs say of a steer before it is swept, and what it does to each of them afterwards.
+"""What activations predict about a steer before it is swept, and what the steer then does to each pair.
 
-Before: whether pairs agree on a direction at the site (the cosine of each one's difference of activations with the DiffMean of
-all others), and whether DiffMean of the pairs that teach tells the texts of other pairs apart. After: the slope of each pair's
-preference in the useful range. A steer that works on average turns some pairs the wrong way (arXiv 2407.12404): their share is
-told, and whether a pair's agreement predicted its slope.
+Before the sweep: whether pairs agree on a direction at the site (the cosine of each pair's difference of activations with the
+DiffMean of all others), and whether the learning pairs' DiffMean separates the texts of other pairs. After it: the slope of each
+pair's preference in the useful range. A steer that works on average turns some pairs the wrong way (arXiv 2407.12404). A study
+reports their share, and whether a pair's agreement predicted its slope.
 """
 
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from mechsteer.models.model import Model
 
 MIN_MULTIPLIERS = 3
-"""In the useful range, for a slope: through two points every line goes."""
+"""Fewest multipliers in the useful range for a slope: two points fit any line."""
 AGREEMENT, AUROC, D_PRIME = "agreement", "AUROC", "d'"
 WRONG_WAY, RANKS = "share steered the wrong way", "rank correlation of agreement and slope"
-"""Quantities that are told."""
+"""The quantities reported."""
 
 
 def forecast(
     model: "Model", learning: Pairs, testing: Pairs, site: Site, *, prompt_format: str = "raw"
 ) -> pd.DataFrame:
-    """A row for each test pair: `cosine` with the DiffMean of the other test pairs, and the projections of both its texts on the
-    direction of the learning pairs' DiffMean, mean over completion tokens."""
+    """A row for each test pair: its `cosine` with the DiffMean of the other test pairs, and the projections of both its texts on
+    the learning pairs' DiffMean direction, averaged over completion tokens."""
     sums, counts = activation_sums(model, testing, site, prompt_format)
     taught = activation_sums(model, learning, site, prompt_format)
     means = sums / counts[..., None]
@@ -60,7 +60,7 @@ def forecast(
 def activation_sums(
     model: "Model", pairs: Pairs, site: Site, prompt_format: str
 ) -> tuple[Float[ndarray, "2 pairs d"], Int[ndarray, "2 pairs"]]:
-    """Over the completion tokens of each pair's negative and positive text, and how many they are."""
+    """Sums over the completion tokens of each pair's negative and positive text, and the number of these tokens."""
     from mechsteer.engine.activations import read_activations
     from mechsteer.models.prompts import encode_pairs
 
@@ -77,10 +77,10 @@ def activation_sums(
 def agreement(
     sums: Float[ndarray, "2 pairs d"], counts: Int[ndarray, "2 pairs"], keys: Sequence[str] = ()
 ) -> Float[ndarray, " pairs"]:
-    """The cosine of each pair's difference of means with the DiffMean of all other pairs; of a single pair, NaN.
+    """The cosine of each pair's difference of means with the DiffMean of all other pairs; NaN for a single pair.
 
-    Each key counts alike, whoever is left out: where answers are balanced, the others of a pair lean to the other answer, and
-    all pairs would seem to disagree.
+    Each answer key has equal weight, whichever pair is left out. Otherwise, with balanced answers, leaving a pair out would tilt
+    the rest towards the other answer, and all pairs would seem to disagree.
     """
     own = np.diff(sums / counts[..., None], axis=0)[0]
     of_key = np.array(list(keys) or [""] * len(own))
@@ -98,7 +98,7 @@ def agreement(
 def steered(before: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     """The same rows with each pair's slope of preference."""
     if before.pair.tolist() != list(sweep.pairs):
-        raise InputError("The sweep is of other pairs than the forecast. Forecast those that it measured.")
+        raise InputError("The sweep measured other pairs than the forecast. Forecast the pairs that it measured.")
     return before.assign(slope=slopes(sweep), n_multipliers=int(is_useful(sweep).sum()))
 
 
@@ -114,7 +114,7 @@ def slopes(sweep: Sweep) -> Float[ndarray, " pairs"]:
 
 
 def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """A row for each quantity, with its interval over pairs. The directions that pairs are held against count as known."""
+    """A row for each quantity, with its interval over pairs. The directions that pairs are compared with are taken as fixed."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(rows), size=(N_RESAMPLES, len(rows)))
     draws = np.concatenate([np.arange(len(rows))[None], drawn])
@@ -131,20 +131,20 @@ def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 def auroc(positive: Float[ndarray, "draws n"], negative: Float[ndarray, "draws n"]) -> Float[ndarray, " draws"]:
-    """How often a positive text lies above a negative one; half of the ties count."""
+    """The probability that a positive text projects higher than a negative one; a tie counts half."""
     n = positive.shape[1]
     ranks = rankdata(np.concatenate([positive, negative], axis=1), axis=1)[:, :n].sum(axis=1)
     return (ranks - n * (n + 1) / 2) / n**2
 
 
 def d_prime(positive: Float[ndarray, "draws n"], negative: Float[ndarray, "draws n"]) -> Float[ndarray, " draws"]:
-    """How far the means are apart, in standard deviations within a side."""
+    """The distance between the means, in within-side standard deviations."""
     within = np.sqrt((positive.var(axis=1) + negative.var(axis=1)) / 2)
     return _ratio(positive.mean(axis=1) - negative.mean(axis=1), within)
 
 
 def spearman(one: Float[ndarray, "draws n"], other: Float[ndarray, "draws n"]) -> Float[ndarray, " draws"]:
-    """The correlation of ranks; NaN where one side does not vary."""
+    """Rank correlation; NaN where one side does not vary."""
     x, y = (rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (one, other))
     return _ratio(np.sum(x * y, axis=1), np.sqrt(np.sum(x**2, axis=1) * np.sum(y**2, axis=1)))
 
@@ -154,21 +154,21 @@ def _ratio(over: Float[ndarray, " n"], under: Float[ndarray, " n"]) -> Float[nda
 
 
 def share_of(pairs: Bool[ndarray, " pairs"]) -> tuple[float, float, float]:
-    """The share of such pairs, with Wilson's interval, which does not call a share of none certain."""
+    """The share of true entries, with Wilson's interval, which keeps some width even at a share of zero."""
     share = float(np.mean(pairs))
     low, high = wilson_interval(np.array([share]), np.array([len(pairs)]))[0]
     return share, float(low), float(high)
 
 
 def _with_interval(values: Float[ndarray, " draws"]) -> tuple[float, float, float]:
-    """The first is the estimate, the others are of pairs drawn again; what is undefined in some of them is left out there."""
+    """The first draw is the estimate, the others are resamples; undefined resamples are dropped."""
     drawn = values[1:]
     interval = percentile_interval(drawn[np.isfinite(drawn)])
     return float(values[0]), interval.low, interval.high
 
 
 def sentences(told: pd.DataFrame, steer: str, site: str) -> list[str]:
-    """What was predicted of a steer, and what it does to single pairs."""
+    """What was predicted about a steer, and what it does to single pairs."""
     found, n = told.set_index("quantity"), int(told.n_pairs.iloc[0])
 
     def said(name: str) -> str:
@@ -182,7 +182,7 @@ def sentences(told: pd.DataFrame, steer: str, site: str) -> list[str]:
     if np.isfinite(found.estimate[RANKS]):
         words += f"; the rank correlation of a pair's agreement and its slope is {said(RANKS)}"
     return [
-        f"Before any sweep, pairs agree by {said(AGREEMENT)} on a direction at {site} (cosine with the others' DiffMean), and "
-        f"DiffMean tells the texts of unseen pairs apart with AUROC {said(AUROC)}.",
+        f"Before any sweep, a pair's agreement with the others on a direction at {site} is {said(AGREEMENT)} (mean cosine with "
+        f"their DiffMean), and DiffMean separates the texts of unseen pairs with AUROC {said(AUROC)}.",
         f"{words}.",
     ]

@@ -1,9 +1,8 @@
-"""Norms frozen: what a steer does where every norm divides by what it divides by unsteered.
+"""Frozen norms: a steer's effect when every norm keeps its unsteered denominator.
 
-The paper's account is of a residual stream to which a shift is added (arXiv 2602.02343, eqs. 10-17); that norms divide by
-the size of what they read, which the shift changes, is left out of it. Here it is left out of the model: each norm's
-denominator, token by token, is taken from the unsteered forward of the same text, whatever stands there now. The mean
-that a LayerNorm takes off is linear, and stays.
+The paper's account adds a shift to a residual stream (arXiv 2602.02343, eqs. 10-17). It leaves out that norms divide by the size
+of their input, which the shift changes. Here the model leaves it out too: each norm's denominator is taken, token by token, from
+the unsteered forward of the same text. The mean that a LayerNorm subtracts is linear, so it stays as it is.
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from mechsteer.measuring.useful import useful_range
 from mechsteer.models.native import is_centred, native_norms
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
-"""Of the useful range on each side, at which both are measured; what lies beyond it is to look at."""
+"""Shares of the useful range on each side at which both are measured; the one beyond it is for inspection only."""
 N_PAIRS = 48
 BATCH = 32
 
@@ -35,7 +34,7 @@ BATCH = 32
 def measure(
     model: ms.Model, intervention: Intervention, testing: ms.Pairs, sweep: Sweep, *, prompt_format: str | None = None
 ) -> pd.DataFrame:
-    """A row for each of some pairs and multipliers: log-odds as they are, and with norms frozen."""
+    """A row for each pair and multiplier of a sample: log-odds as they are, and with norms frozen."""
     pairs = ms.encode_pairs(model, testing[:N_PAIRS], prompt_format or sweep.key.prompt_format)
     shares = np.array([0.0, *(sign * share for share in SHARES for sign in (-1, 1))])
     low, high = useful_range(sweep)
@@ -67,7 +66,7 @@ def measure(
 
 @dataclass(frozen=True, eq=False)
 class Norms:
-    """The norms of a model, and by what each divides the tokens of one batch, call by call."""
+    """The norms of a model, and the denominators of each for the tokens of one batch, call by call."""
 
     modules: tuple[Any, ...]
     denominators: dict[Any, list[Tensor]] = field(default_factory=dict)
@@ -81,7 +80,7 @@ class Norms:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Inside, denominators are taken down."""
+        """Inside, denominators are recorded."""
         self.denominators.clear()
 
         def note(module: Any, args: tuple[Any, ...], output: Tensor) -> None:
@@ -92,10 +91,10 @@ class Norms:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Inside, norms divide by what was taken down."""
+        """Inside, norms divide by the recorded denominators."""
 
         def freeze(calls: Iterator[Tensor], module: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
-            # All that a norm does after dividing is linear, but for its bias.
+            # After dividing, a norm is linear except for its bias.
             bias = getattr(module, "bias", None)
             bias = torch.zeros(()) if bias is None else bias
             scaled = (output - bias.to(output)).float() * _denominator(module, args[0]) / next(calls)

@@ -1,4 +1,4 @@
-"""Neutral text: plain sentences of ours about nothing that anybody steers to, and what a model makes of text."""
+"""Neutral text: plain sentences on topics that nobody steers towards, and a model's loss on text."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,13 +16,13 @@ FILE = Path(__file__).with_name("neutral.txt")
 
 
 def neutral_texts(n: int | None = None) -> list[str]:
-    """The first so many, or all."""
+    """The first n texts, or all."""
     return FILE.read_text(encoding="utf-8").splitlines()[:n]
 
 
 def readable(model: ms.Model, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """The texts as tokens, without those of a single token and those that have words which the model does not know; a small
-    language knows none of ours."""
+    """The texts as tokens, without single-token texts and texts with words that the model does not know. A small language may
+    leave none."""
     found = []
     for text in texts:
         with suppress(ms.InputError):
@@ -32,7 +32,7 @@ def readable(model: ms.Model, texts: Sequence[str]) -> list[tuple[int, ...]]:
 
 @torch.no_grad()
 def log_probabilities(model: ms.Model, batch: TokenBatch) -> Float[Tensor, "rows pos d_vocab"]:
-    """Of the token after each, as the model is steered now."""
+    """Log-probabilities of the next token at each position, under the current steer."""
     return model.logits(batch).double().log_softmax(dim=-1)
 
 

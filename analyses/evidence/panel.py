@@ -1,8 +1,8 @@
-"""The panel: many directions added at one place, all by the same length, so that only where they lead differs.
+"""The panel: many directions added at one place, all with the same length, so that they differ only in where they lead.
 
-Under one steer every pair moves alike, and of two multipliers the larger is worse whatever the reason; directions of equal length
-are what can tell whether it is the distance from the manifold that costs (arXiv 2602.02343, assumption 4.2). Lengths are those
-at which the *median* direction costs `BUDGETS` nats of utility, and two shorter ones.
+One steer cannot show what causes the loss: it moves every pair alike, and a larger multiplier is worse whatever the reason.
+Directions of equal length can show whether distance from the manifold is what costs utility (arXiv 2602.02343, assumption 4.2).
+The lengths are those at which the *median* direction costs `BUDGETS` nats of utility, and two shorter ones.
 """
 
 import io
@@ -30,26 +30,26 @@ from .coherence import Coherence
 from .directions import N_DRAWN, families
 
 BUDGETS = (0.25, 0.5, 1.0)
-"""Nats of utility that the median direction loses at the three lengths by which claims are judged."""
+"""Nats of utility that the median direction loses at the three lengths on which claims are judged."""
 SHORTER = (0.25, 0.5)
-"""Of the first of these: lengths at which something may be gained for nothing."""
+"""Shares of the first of these lengths: shorter ones, at which preference may be gained at no cost."""
 LOOKED_AT = (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
-"""Lengths, as shares of the median activation's, by which those are found."""
+"""Trial lengths, in units of the median activation norm, from which the others are interpolated."""
 N_LOOKED_AT, N_PAIRS, N_TOKENS, N_LEARNING = 8, 24, 192, 3000
 CANDIDATES = ("harmless displacement", "free preference")
-"""What would settle the matter, if a direction did it."""
+"""Either would settle the matter if a direction showed it."""
 N_CONFIRMED = 96
-"""Queries that are answered under the two directions that could settle the matter."""
+"""Queries answered under the two directions that could settle the matter."""
 FAR, FREE = 0.75, 0.05
-"""Far is beyond so large a share of the directions; free is a loss of at most so many nats."""
+"""A far direction lies beyond this quantile of the directions' distances; a free one loses at most this many nats."""
 SINK = 5.0
-"""A token whose norm is so many times the median is a sink, and left out."""
+"""A token whose norm exceeds the median by this factor is a sink, and is left out."""
 N_TANGENT, TANGENT = 24, 4
 """Neighbours and dimension of a local tangent."""
 FIRST_DISTANCE = f"neighbours, {RAW}"
-"""By which claims are judged, fixed beforehand: it assumes least, and is the paper's d(h, M) as it stands."""
+"""The distance on which claims are judged, fixed in advance: it assumes least, and is the paper's d(h, M) as printed."""
 N_MASSIVE = 3
-"""Coordinates with the most variance, without which the first distance is measured again."""
+"""The first distance is measured again without this many coordinates of largest variance."""
 
 
 def measure(
@@ -65,15 +65,15 @@ def measure(
     seed: int = 0,
     parts: Path | None = None,
 ) -> pd.DataFrame:
-    """A row for each direction and length: what it does to pairs, to what is written and to neutral text, and how far it leads.
+    """A row for each direction and length: its effect on pairs, on written text and on neutral text, and its distance.
 
-    `lost` and `gained` are means over pairs (nats); `incoherence` is what `coherence.py` says of written texts, with its
-    standard error. A distance is called by its name and metric, and stands for all tokens and for each half of them. Two
-    directions that could settle the matter (columns called so) are measured again on pairs and answers by which they were
-    not chosen (`confirmed_...`).
+    `lost` and `gained` are means over pairs (nats). `incoherence` comes from `coherence.py`, with its standard error. A
+    distance's column is named by shape and metric, and is given for all tokens and for each half of them. The two directions that
+    could settle the matter (`CANDIDATES`, marked in columns of these names) are measured again on pairs and answers that did
+    not select them (`confirmed_...`).
 
     Args:
-        parts: a folder in which each direction is kept once it is measured, so that an interruption loses one of them.
+        parts: a folder in which each direction is kept once measured, so that an interruption loses one of them.
     """
     site = ms.Site(site.layer, RESIDUAL.get(site.place, site.place))
     rng = np.random.default_rng([seed, 6])
@@ -104,7 +104,7 @@ def measure(
         at["lost"] = found.lost[1:].mean(axis=1)
         at["lost_error"] = found.lost[1:].std(axis=1, ddof=1) / np.sqrt(len(encoded))
         at["gained"] = (found.preference[1:] - found.preference[0]).mean(axis=1)
-        # How far it leads and what is written is asked where claims are judged; the shorter lengths are for pairs alone.
+        # Distances and written texts are measured only at the lengths on which claims are judged, pairs at the shorter ones too.
         judged = at.budget.notna().to_numpy()
         led = manifold.of_direction(np.asarray(steer.direction.double()), lengths[judged])
         for name, values in (outcome.of_steer(steer, lengths[judged]) | led).items():
@@ -130,7 +130,7 @@ def _confirmed(
     model: ms.Model, steer: ms.SteeringVector, length: Float[ndarray, " 1"], fresh: ms.Pairs, prompt_format: str,
     outcome: Coherence,
 ) -> dict[str, float]:  # fmt: skip
-    """The same again of one direction, on pairs and answers by which it was not chosen, with standard errors."""
+    """One direction measured again, on pairs and answers that did not select it, with standard errors."""
     harm, error, _ = outcome.written_under(steer, length, N_CONFIRMED)
     found = sweep_encoded(model, steer, ms.encode_pairs(model, fresh, prompt_format), [0.0, *length])
     values = {"lost": found.lost[1], "gained": found.preference[1] - found.preference[0]}
@@ -144,8 +144,8 @@ def _confirmed(
 
 
 def candidates(table: pd.DataFrame) -> dict[str, int]:
-    """Rows that could settle the matter: the one that loses least of those that go far at the length where the median direction
-    loses most, and the one that gains most among those that lose as good as nothing."""
+    """Rows that could settle the matter: among far directions at the greatest length, the one that loses least; and among rows
+    that lose next to nothing, the one that gains most."""
     longest = table.loc[table.budget == BUDGETS[-1]]
     far = longest.loc[longest[FIRST_DISTANCE] >= longest[FIRST_DISTANCE].quantile(FAR)]
     free = table.loc[table.lost.abs() <= FREE]
@@ -156,7 +156,7 @@ def candidates(table: pd.DataFrame) -> dict[str, int]:
 def _activations(
     model: ms.Model, pairs: ms.Pairs, site: ms.Site, prompt_format: str
 ) -> tuple[Float[ndarray, "tokens d"], ndarray, ndarray]:
-    """At completion tokens that are no sinks; which pair and side each is of. Tokens that begin texts are of no completion."""
+    """Activations at completion tokens without sinks, with each token's pair and side. A text's first token is never one."""
     parts = list(read_activations(model, ms.encode_pairs(model, pairs, prompt_format), [site]))
     h = torch.cat([part.at[site].float() for part in parts]).cpu().numpy()
     norms = np.linalg.norm(h, axis=1)
@@ -181,6 +181,7 @@ def _lengths(
     model: ms.Model, pairs: Sequence[EncodedPair], steers: Sequence[ms.SteeringVector], size: float
 ) -> pd.DataFrame:
     """At which the median direction costs each budget; the last that was looked at where it never does."""
+    """Lengths at which the median direction costs each budget; the longest trial length where it never does."""
     grid = size * np.array([0.0, *LOOKED_AT])
     lost = np.median([sweep_encoded(model, steer, pairs, grid).lost.mean(axis=1) for steer in steers], axis=0)
     risen = np.maximum.accumulate(lost) + 1e-9 * np.arange(len(lost))
@@ -189,7 +190,7 @@ def _lengths(
 
 
 def reader(model: ms.Model, site: ms.Site) -> Callable[[ndarray], ndarray] | None:
-    """The norm that reads the residual stream there next, with its weights; None where no norm does."""
+    """The norm, with its weights, that next reads the residual stream at this site; None where there is none."""
     bridge = model.bridge
     if site.place == "resid_post" and site.layer + 1 == model.n_layers:
         norm = getattr(bridge, FINAL_NORM, None)
@@ -209,16 +210,16 @@ def reader(model: ms.Model, site: ms.Site) -> Callable[[ndarray], ndarray] | Non
 
 @dataclass(frozen=True, eq=False)
 class _Distances:
-    """How far a shift leads from the manifold, by every distance in every metric, at some tokens of the test pairs."""
+    """How far a shift moves some test tokens from the manifold, by every distance in every metric."""
 
     views: dict[str, Callable]
     base: Float[ndarray, "tokens d"]
     moments: Float[ndarray, "d d"]
-    """Second moments, about zero (arXiv 2605.01167)."""
+    """Second moments about zero (arXiv 2605.01167)."""
     precision: Float[ndarray, " d"]
-    """Of each coordinate, given all others."""
+    """Conditional precision of each coordinate, given all others."""
     massive_share: float
-    """Of the variance, in the few coordinates that have most of it."""
+    """Share of the variance in the few coordinates that have most of it."""
 
     @classmethod
     def of(
@@ -263,12 +264,12 @@ class _Distances:
 
 
 def _views(name: str, metric: Callable, learnt: ndarray, base: ndarray) -> dict[str, Callable]:
-    """By distance and metric: what a steered activation has gained of it, and how much of its shift is normal to the tangent."""
+    """By distance and metric: how much a shift adds to an activation's distance, and how much of it is normal to the tangent."""
     points, at = metric(learnt), np.asarray(metric(base), np.float64)
     found: dict[str, Callable] = {}
     kinds = {"neighbours": Neighbours.fit(points), "subspace": Subspace.fit(points)}
     if name != WHITENED:
-        # Where all directions are made alike there is no other distance from the mean.
+        # After whitening, the Gaussian distance is the plain distance from the mean.
         kinds["gaussian"] = Gaussian.fit(points)
     for kind, manifold in kinds.items():
         before = manifold.distance(at)

@@ -1,7 +1,7 @@
 """Prompting: asking for the concept in words, measured on the same pairs as the steers and set beside them.
 
-arXiv 2602.02343 compares steers with each other alone; a steer that gains less than a line of text at the same loss is hard to
-recommend, so every study with such a line says which it is.
+arXiv 2602.02343 compares steers only with each other. A steer that gains less than a line of text at the same loss is hard to
+recommend, so a study that has such a line compares every steer with it.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def ask(model: "Model", steer: "Intervention", pairs: Pairs, sweep: Sweep, asking: Asking) -> pd.DataFrame:
     """A row for each side and pair: preference gained towards that side, and utility lost (nats), by asking alone.
 
-    The steer is there to be left out: at m = 0 it is the model itself, bit for bit.
+    The steer only selects the engine: at m = 0 the model is unsteered, bit for bit.
     """
     rows = []
     for sign, side in zip((-1, 1), SIDES, strict=True):
@@ -42,7 +42,7 @@ def ask(model: "Model", steer: "Intervention", pairs: Pairs, sweep: Sweep, askin
 
 
 def summarise(asked: pd.DataFrame, asking: Asking, seed: int = 0) -> pd.DataFrame:
-    """A row for each side, and one for the mean of both: what asking gains and loses, with intervals over pairs (nats)."""
+    """A row for each side and one for their mean: what asking gains and loses, with intervals over pairs (nats)."""
     by_side = {side: asked.loc[asked.side == side] for side in SIDES}
     both = by_side[SIDES[0]].copy()
     for name in ("gained", "lost"):
@@ -60,8 +60,8 @@ def summarise(asked: pd.DataFrame, asking: Asking, seed: int = 0) -> pd.DataFram
 
 
 def against_steers(sweeps: Sequence[Sweep], asked: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """A row for each method and form: what it gains where it has lost as much as asking has, mean of both directions, and the
-    difference, with an interval over pairs and seeds. Where asking loses nothing, neither may the steer."""
+    """A row for each method and form: its gain at the loss that asking has, averaged over both directions, and the difference,
+    with an interval over pairs and seeds. Where asking loses nothing, the steer is compared at no loss."""
     loss = max(float(asked.lost.mean()), 0.0)
     gained = np.mean([asked.loc[asked.side == side, "gained"].to_numpy() for side in SIDES], axis=0)
     parts = []
@@ -71,7 +71,8 @@ def against_steers(sweeps: Sequence[Sweep], asked: pd.DataFrame, seed: int = 0) 
 
 
 def _row(compared: Compared, gained: np.ndarray, loss: float, seed: int) -> pd.DataFrame:
-    """Pairs without utility somewhere are left out of the steer, and not of asking; draws are shared where there are none."""
+    """Pairs whose utility is undefined somewhere are left out for the steer but not for asking. Without such pairs, both sides
+    share their resamples."""
     item = compared.frontier
     drawn = pair_weights(len(gained), seed=seed)[1:] @ gained
     difference = SeedsEstimate.of(
@@ -86,17 +87,20 @@ def _row(compared: Compared, gained: np.ndarray, loss: float, seed: int) -> pd.D
 
 
 def sentence(asked: pd.DataFrame, steers: pd.DataFrame) -> str:
-    """What asking does, and which steers gain more or less at the same loss."""
+    """What asking does, and how many steers gain more or less at the same loss."""
     both = asked.loc[asked.side == "both"].iloc[0]
     words = (
         f"Asking in words gains {_told(both, 'gained')} nats of preference and costs {_told(both, 'lost')} of utility; "
     )
     more, less = steers.loc[steers.low > 0], steers.loc[steers.high < 0]
     if not len(more):
-        return words + f"at that loss no steer surely gains more, and {len(less)} of {len(steers)} surely gain less."
+        return (
+            words
+            + f"at that loss no steer gains significantly more, and {len(less)} of {len(steers)} gain significantly less."
+        )
     best = more.sort_values("difference").iloc[-1]
     return words + (
-        f"at that loss {len(more)} of {len(steers)} steers gain more, most of them {best.method} as a "
+        f"at that loss {len(more)} of {len(steers)} steers gain more; the largest lead is that of {best.method} as a "
         f"{best.form.replace('_', ' ')} ({best.difference:+.1f} [{best.low:.1f}, {best.high:.1f}])."
     )
 

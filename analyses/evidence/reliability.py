@@ -1,7 +1,8 @@
-"""How good a judge is: its verdicts beside what is known of the same texts, multiplier by multiplier.
+"""How reliable a judge is: its verdicts against known labels of the same texts, multiplier by multiplier.
 
-A guestbook's checker knows of every text whether it shows the concept and is valid; a user may know it of some. A judge that errs
-otherwise on degenerate text than on good text cannot be corrected by one pair of error rates, so that is tested first.
+A guestbook's checker labels every text: whether it shows the concept, and whether it is valid. Elsewhere a user may label some.
+One pair of error rates cannot correct a judge that errs differently on degenerate text than on good text, so this is tested
+first.
 """
 
 from collections.abc import Sequence
@@ -17,24 +18,24 @@ from mechsteer.statistics.agreement import LEAST_WORTH, Confusion, carries_over,
 from mechsteer.store.keys import Key
 
 LEAST_KNOWN = 30
-"""Texts of either kind that must be known for a rate to be corrected."""
+"""Fewest labelled texts of either kind for a rate to be corrected."""
 RATE = 0.05
 YES = 0.5
-"""Above it, a value between zero and one says yes."""
+"""A value between zero and one counts as yes above this."""
 TEXT = ["multiplier", "pair", "sample"]
 LEAST_QUERIES = 10
-"""That must be known under both steers for their difference to be corrected: of fewer, a variance says little."""
+"""Fewest queries labelled under both steers for their difference to be corrected: with fewer, a variance is too uncertain."""
 
 
 def of_checker(samples: pd.DataFrame, scores: pd.DataFrame, concept: str) -> pd.DataFrame:
-    """A row for each text and aspect that the guestbook's checker knows: what the judge says, and what is true. Every other query
-    tells how good the judge is, and the rest how good it is then."""
+    """A row for each text and aspect that the guestbook's checker labels: the judge's verdict and the truth. Every other query
+    measures the judge's errors, and the rest test the correction."""
     language = language_of(concept)
     checks = [
         language.check(query, f"{text} {EOS}" if ended else text)
         for query, text, ended in zip(samples["query"], samples.text, samples.ended, strict=True)
     ]
-    # What takes no side shows neither.
+    # A text that takes no side shows neither.
     true = {
         CONCEPT: [np.sign(check.values[concept]) or np.nan for check in checks],
         COHERENCE: [1.0 if check.valid else -1.0 for check in checks],
@@ -51,8 +52,8 @@ def of_checker(samples: pd.DataFrame, scores: pd.DataFrame, concept: str) -> pd.
 
 
 def of_known(known: pd.DataFrame, judge: Judge, scores: pd.DataFrame) -> pd.DataFrame:
-    """The same from texts of which somebody knows whether they show the concept (`query`, `text`, `gold`, and where they were
-    written under a steer, `multiplier`), followed by what is to be corrected: the judge's verdicts on the study's texts."""
+    """The same from texts that a user has labelled for the concept (`query`, `text`, `gold`, and `multiplier` if written under a
+    steer), followed by the verdicts to correct: the judge's on the study's texts."""
     found = judge.judge([Written(*row) for row in zip(known["query"], known.text, strict=True)])
     (aspect,) = [item for item in judge.aspects if item.role == CONCEPT]
     value = aspect.share(np.array([row.score for row in found[aspect.name]], np.float64))
@@ -66,8 +67,8 @@ def of_known(known: pd.DataFrame, judge: Judge, scores: pd.DataFrame) -> pd.Data
 
 
 def reliability(rows: pd.DataFrame, source: str) -> pd.DataFrame:
-    """A row for each aspect and multiplier, and one for all: the judge's errors where it is tried, and its rates elsewhere,
-    corrected if that may be done."""
+    """A row for each aspect and multiplier, and one for all: the judge's errors on labelled texts, and its rates on the others,
+    corrected where that is valid."""
     parts = []
     for aspect, of_aspect in rows.groupby("aspect", sort=False):
         tried, used = (of_aspect.loc[of_aspect.tries == which] for which in (True, False))
@@ -89,19 +90,19 @@ def reliability(rows: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def why_not(judge: Confusion, p: float) -> str:
-    """Why a judge's rates may not be corrected by its errors; "" where they may."""
+    """Why a judge's rates cannot be corrected by its errors; "" where they can."""
     if min(judge.n) < LEAST_KNOWN:
-        return f"only {min(judge.n)} texts of one kind are known; {LEAST_KNOWN} are needed"
+        return f"only {min(judge.n)} texts of one kind are labelled; {LEAST_KNOWN} are needed"
     if judge.worth < LEAST_WORTH:
-        return f"sensitivity and specificity are {1 + judge.worth:.2f} together, and {1 + LEAST_WORTH:g} are needed"
+        return f"sensitivity and specificity add up to {1 + judge.worth:.2f}, and {1 + LEAST_WORTH:g} is needed"
     if np.isnan(p):
-        return "it is not known under which multipliers the texts were written, so its errors may change with them"
+        return "the multipliers of the labelled texts are unknown, so its errors may change with them"
     return f"its errors change with the multiplier (p = {p:.2g})" if p < RATE else ""
 
 
 def gold_of_checker(samples: pd.DataFrame, concept: str) -> pd.DataFrame:
-    """What the guestbook's checker says of every other query's texts, between zero and one by role; the rest is left to show how
-    good a correction is."""
+    """The checker's labels, between zero and one for each role, on every other query's texts. The rest is held out to test the
+    correction."""
     language = language_of(concept)
     order = {name: number for number, name in enumerate(pd.unique(samples.pair))}
     some = samples.loc[samples.pair.map(order) % 2 == 0]
@@ -117,7 +118,7 @@ def gold_of_checker(samples: pd.DataFrame, concept: str) -> pd.DataFrame:
 
 
 def gold_of_known(samples: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """The same of texts that somebody knows (`query`, `text`, `gold`), wherever a steer wrote them."""
+    """The same from a user's labels (`query`, `text`, `gold`), for every sample with that query and text."""
     gold = pd.DataFrame(known.groupby(["query", "text"])["gold"].mean()).reset_index()
     return samples.merge(gold, on=["query", "text"])[[*TEXT, "gold"]].assign(role=CONCEPT)
 

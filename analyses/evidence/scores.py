@@ -1,4 +1,4 @@
-"""Scores: what a judge says of every text under a steer, by query and multiplier, with what it could not say left open."""
+"""Scores: a judge's verdict on every text under a steer, by query and multiplier; failed judgements stay missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from mechsteer.statistics.intervals import N_RESAMPLES
 from mechsteer.store.keys import Key
 
 OVERALL = "overall"
-"""The harmonic mean of all aspects that have a role, each between zero and one: none where one is none (as in AxBench)."""
+"""The harmonic mean of all aspects with a role, each between zero and one. It is zero where any of them is (as in AxBench)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +34,12 @@ class Judged:
         return str(self.scores.judge.iloc[0])
 
     def aspect(self, role: str) -> str:
-        """The aspect that stands for the concept or for coherence; "" where the judge knows none."""
+        """The aspect with this role, the concept or coherence; "" where the judge has none."""
         found = self.scores.loc[self.scores.role == role, "aspect"]
         return "" if found.empty else str(found.iloc[0])
 
     def curves(self, aspect: str) -> "Curves":
-        """Of one aspect, or of all together."""
+        """Curves of one aspect, or of the overall score."""
         return Curves.of(overall(self.scores) if aspect == OVERALL else self.scores.loc[self.scores.aspect == aspect])
 
 
@@ -57,7 +57,7 @@ class Curves:
         return cls(table.index.to_numpy(np.float64), tuple(map(str, table.columns)), table.to_numpy(np.float64))
 
     def only(self, queries: Int[ndarray, " some"]) -> "Curves":
-        """Of these queries alone, by their place."""
+        """The curves of these queries alone, by index."""
         return Curves(self.multipliers, tuple(self.queries[at] for at in queries), self.values[:, queries])
 
     @property
@@ -70,12 +70,12 @@ class Curves:
         return int(np.flatnonzero(self.multipliers == 0)[0])
 
     def at(self, multiplier: float) -> Float[ndarray, " queries"]:
-        """Between those that were swept, on a line."""
+        """Linearly interpolated between the swept multipliers."""
         rows = [np.interp(multiplier, self.multipliers, query) for query in self.values.T]
         return np.array(rows)
 
     def draws(self, seed: int = 0, n: int = N_RESAMPLES) -> Float[ndarray, "draws m"]:
-        """Means over all queries, then over queries drawn again, each over those that have a score."""
+        """Means over all queries, then over resampled queries; queries without a score are skipped."""
         n_queries = len(self.queries)
         times = np.random.default_rng(seed).multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=n)
         times = np.concatenate([np.ones((1, n_queries), np.int64), times])
@@ -104,7 +104,7 @@ def scored(table: pd.DataFrame, texts: Sequence[Written], judge: Judge, label: s
 
 
 def overall(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row for each text: the harmonic mean; missing where a part of it is."""
+    """A row for each text with its overall score, missing where any part is."""
     texts = ["multiplier", "pair", "sample"]
     rows = scores.loc[scores.role != ""]
     parts = rows.pivot(index=texts, columns="aspect", values="value")
@@ -116,9 +116,9 @@ def overall(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(scores: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """A row for each aspect and multiplier: the mean over queries with its interval, how many texts have no score, and the means
-    had all of those been the worst, or the best; beside preference and lost utility (nats). `named` is the share of all
-    `n_texts`, those without a score too, that hold a word of the concept's description."""
+    """A row for each aspect and multiplier: the mean over queries with its interval, the number of texts without a score, and the
+    means if all of those were the worst or the best; beside preference and lost utility (nats). `named` is the share of all
+    `n_texts`, with or without a score, that contain a word of the concept's description."""
     parts = []
     for aspect, rows in {**dict(tuple(scores.groupby("aspect", sort=False))), OVERALL: overall(scores)}.items():
         curves = Curves.of(rows)
@@ -146,7 +146,7 @@ def summarise(scores: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def sentence(judged: pd.DataFrame, steer: str, multiplier: float) -> str:
-    """What a judge says of one steer, unsteered and where log-odds would have it."""
+    """A judge's scores unsteered and under one steer at a multiplier."""
 
     def at(aspect: str, m: float) -> str:
         rows = judged.loc[judged.aspect == aspect]

@@ -1,9 +1,9 @@
 """A second utility, which does not come from the pairs.
 
-The utility of a pair is its better text's log-likelihood, and a steer towards the concept moves it as well as preference. So
-another stands beside it: on the guestbook, the mass that the model gives to the words that may come next, whatever side of a
-concept they take; on other models, the likelihood of neutral text, or of the pairs' queries where a model reads none of it. Both
-are mean logarithms for each token, in nats.
+A pair's utility is dominated by the log-likelihood of its likelier text, so a steer towards the concept can move it along with
+preference. A second measure does not depend on the pairs. On the guestbook it is the probability mass on grammatical next words,
+whatever side of a concept they take. On other models it is the likelihood of neutral text, or of the pairs' queries if the model
+cannot read neutral text. Both are mean logarithms per token, in nats.
 """
 
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ from .neutral import log_probabilities, neutral_texts, readable
 N_TEXTS = 16
 VALID, PAGES = "mass on valid next words", "likelihood of its language's pages"
 NEUTRAL, OWN = "likelihood of neutral text", "likelihood of the pairs' own text"
-"""What it is read from."""
+"""The kinds of second utility."""
 
 
 @dataclass(frozen=True, eq=False)
 class ValidNext:
-    """Texts of the guestbook, and which tokens may stand in the place of each of theirs."""
+    """Texts of the guestbook, with the tokens that would be valid at each position."""
 
     model: ms.Model
     batch: TokenBatch
@@ -48,13 +48,13 @@ class ValidNext:
         batch = pad_batch(rows, model.padding_token)
         right = torch.zeros(*batch.tokens[:, 1:].shape, model.d_vocab, dtype=torch.bool)
         for row, (text, begin) in enumerate(zip(texts, begins, strict=True)):
-            # A token for each word, of which the last ends the text: nothing follows it.
+            # One token per word. The last one ends the text, so nothing follows it.
             for place, words in enumerate(next_words(text.query, text.answer.split())[:-1]):
                 right[row, begin + place - 1, tokenizer.convert_tokens_to_ids(sorted(words))] = True
         return cls(model, batch.to(model.device), right.to(model.device))
 
     def mass(self) -> Float[ndarray, " texts"]:
-        """Mean logarithm of what the model gives to right tokens (nats per token), as it is steered now."""
+        """Mean log-probability of the valid tokens together (nats per token), under the current steer."""
         asked = self.batch.completion_mask[:, 1:]
         mass = log_probabilities(self.model, self.batch)[:, :-1].masked_fill(~self.right, -torch.inf).logsumexp(dim=-1)
         return (mass.masked_fill(~asked, 0.0).sum(dim=1) / asked.sum(dim=1)).cpu().numpy()
@@ -63,8 +63,8 @@ class ValidNext:
 def likelihoods(
     model: ms.Model, steer: ms.Intervention, multipliers: Float[ndarray, " m"], texts: Sequence[tuple[int, ...]]
 ) -> Float[ndarray, "m texts"]:
-    """Mean log-likelihood of each text (nats per token) without its first token, as a sweep measures it: as pairs, whose other
-    side is a single wrong token that nobody reads."""
+    """Mean log-likelihood of each text without its first token (nats per token). A sweep measures it, so each text is made a
+    pair whose other side is one dummy token."""
     pairs = [EncodedPair(str(n), 1, ids, (ids[0], (ids[1] + 1) % model.d_vocab)) for n, ids in enumerate(texts)]
     sweep = sweep_encoded(model, steer, pairs, multipliers, positions=steer.origin.positions)
     return -sweep.loss_positive / [len(ids) - 1 for ids in texts]
@@ -77,8 +77,8 @@ def under(
     """A row for each multiplier and for zero: `second_utility` (nats per token), and by how much it is below that at zero
     (`second_lost`), with an interval of 95 % over texts.
 
-    `concept` says which guestbook this is, if any; the rich one's next words are not known. A model that reads none of our
-    neutral texts gets the queries instead, each once.
+    `concept` says which guestbook this is, if any. Valid next words are known only for the plain one. A model that can read
+    none of our neutral texts is measured on the queries instead, each once.
     """
     swept = np.union1d(multipliers, [0.0])
     if concept in guestbook.CONCEPTS:
@@ -113,7 +113,7 @@ def under(
 
 
 def sentence(table: pd.DataFrame, steer: str, ends: tuple[float, float]) -> str:
-    """What is lost at the ends of the useful range; the steer's rows of a table."""
+    """The loss at the ends of the useful range, from the steer's rows of a table."""
     at = [np.interp(ends, table.multiplier, table[column]) for column in ("second_lost", "low", "high")]
     low, high = (f"{estimate:.3f} [{least:.3f}, {most:.3f}]" for estimate, least, most in zip(*at, strict=True))
     return (

@@ -1,4 +1,4 @@
-"""What steering one concept does to others: exactly on the guestbook, as log-odds on other pairs on any model."""
+"""What steering one concept does to others: by log-odds on any model, and by an exact checker on the guestbook."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from mechsteer import guestbook
 from mechsteer.measuring.recommended_site import learning_and_judging
 
 AT_ONCE = 512
-"""Answers of the guestbook's small model that are written side by side, each under its own multiplier."""
+"""Answers of the guestbook's small model written in one batch, each under its own multiplier."""
 
 
 def on_other_pairs(
@@ -23,7 +23,7 @@ def on_other_pairs(
     prompt_format: str = "raw",
     max_pairs: int = 64,
 ) -> pd.DataFrame:
-    """Change of preference and utility (nats, means over pairs) on pairs of other concepts."""
+    """Changes of preference and utility (nats, means over pairs) on pairs of other concepts."""
     grid = np.union1d(multipliers, [0.0])
     rows = []
     for pairs in others:
@@ -47,8 +47,8 @@ def by_layer(
     max_pairs: int = 32,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The same for DiffMean at every layer of one place, at the two multipliers that the table of sites has found to cost half
-    a nat of utility: a row for each layer, direction and other concept, beside what the concept itself gains there (nats)."""
+    """The same for DiffMean at every layer of one place, at the two multipliers that cost half a nat of utility by the table of
+    sites. A row for each layer, direction and other concept, beside the gain of the concept itself there (nats)."""
     learning, _ = learning_and_judging(pairs, seed)
     rows = sites.loc[sites.place == place].drop_duplicates("layer").set_index("layer")
     at = [ms.Site(int(layer), place) for layer in rows.index]

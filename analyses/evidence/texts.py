@@ -1,4 +1,4 @@
-"""Texts: what the model writes under a steer at every multiplier of its sweep; a guestbook's are marked word by word."""
+"""Texts: what the model writes under a steer at every multiplier of its sweep. Texts of a guestbook are marked word by word."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ def write_texts(
     """A few queries, continued greedily under each multiplier: a row for each text.
 
     Args:
-        pairs: whose queries; `n_queries` of them, evenly spread over those that differ.
-        batch_size: texts that are written at once, each under its own multiplier.
-        concept: on a guestbook whose own model this is, that of the pairs: its checker marks the texts.
+        pairs: the source of queries; `n_queries` are taken, evenly spread over the distinct ones.
+        batch_size: texts written at once, each under its own multiplier.
+        concept: the concept of the pairs, on a guestbook with its own model, whose checker then marks the texts.
     """
     asked = some_that_differ(pairs, n_queries)
     language = guestbook.language_of(concept) if concept else None
@@ -70,15 +70,15 @@ def write_samples(
     seed: int = 0,
     batch_size: int = 64,
 ) -> pd.DataFrame:
-    """Queries, each continued several times at temperature 1 under every multiplier: a row for each text, with whether the model
-    ended it.
+    """Queries, each continued several times at temperature 1 under every multiplier: a row for each text, which says whether the
+    model ended it.
 
-    Multipliers stand side by side in a batch, queries of like length together. What is written is kept batch by batch, so that an
-    interrupted run goes on.
+    A batch mixes multipliers and holds queries of similar length. Texts are saved batch by batch, so that an interrupted run
+    resumes.
 
     Args:
-        queries: by what they are called.
-        kept: of this steer, these queries and these settings alone.
+        queries: by name.
+        kept: answers saved earlier for exactly this steer, these queries and these settings.
     """
     tokenizer, ends = model.require_tokenizer(), end_tokens(model)
     in_order = sorted(queries, key=lambda name: len(queries[name]))
@@ -111,24 +111,24 @@ def some_that_differ(pairs: ms.Pairs, n: int) -> list[ms.PolarityPair]:
 
 
 def _judged(language: Language, query: str, text: str) -> dict[str, bool | float | str]:
-    """What the exact checker says of a text: its parts, the value of each concept, and a mark for each word."""
+    """The exact checker's result for a text: its parts, the value of each concept, and a mark for each word."""
     check = language.check(query, text)
     marks = word_marks(query, text, language)
     return {part: getattr(check, part) for part in PARTS} | dict(check.values) | {"marks": marks}
 
 
 def word_marks(query: str, text: str, language: Language = guestbook.PLAIN) -> str:
-    """For each word, parted by spaces, what the checker sees in it, joined by commas; a dot for nothing.
+    """The checker's marks for each word: words are separated by spaces, marks of one word by commas; a dot means none.
 
-    `sentiment+` bears a concept's positive side; `off_topic` is a noun other than the one asked about; `unfitting` and
-    `disagreeing` are of another kind or number than the noun that the word speaks of, the last one named before it.
+    `sentiment+` carries a concept's positive side. `off_topic` is a noun other than the one asked about. `unfitting` and
+    `disagreeing` words differ in kind or number from the noun they describe, which is the last one named before them.
     """
     asked = spoken_of = language.noun_asked(query).word
     marks: list[str] = []
     before = ""
     for word in text.split():
         spoken_of = word if word in NOUNS else spoken_of
-        # What a word means may hang on the one before it.
+        # A word's meaning may depend on the word before it.
         found = _marks_of(language, query, spoken_of, f"{before} {word}" if marks[-1:] == [NO_MARK] else word)
         before = word
         if word in NOUNS and word != asked:

@@ -1,8 +1,8 @@
-"""Pairs of two answers to choose from: what a steer does for the concept, and what for an answer, whatever it stands for.
+"""Two-option pairs: a steer's effect on the concept, separated from its bias towards one answer.
 
 The concept's answer is "Yes" in some pairs and "No" in others. A steer that makes "Yes" likelier raises preference in the first
-and lowers it in the second; what it does alike in both is of the concept. So the concept is the mean of both keys' mean
-preferences, and the answer bias half of their difference.
+and lowers it in the second. An effect that both share belongs to the concept. So the concept's effect is the mean of the two
+keys' mean preferences, and the answer bias is half their difference.
 """
 
 from collections import Counter
@@ -20,25 +20,25 @@ from mechsteer.statistics.intervals import N_RESAMPLES, percentile_interval, res
 from .forecast import share_of, slopes
 
 LEAST = 4
-"""Pairs of each key: of fewer, drawing them again says little of how far their mean may be off."""
+"""Fewest pairs of each key: resampling fewer says little about the error of their mean."""
 ACCURACY, CONCEPT, BIAS, BIAS_GAINED = "accuracy", "concept gained", "answer bias", "answer bias gained"
-"""What is told at each multiplier: a share, and nats."""
+"""Quantities at each multiplier: accuracy is a share, the others are in nats."""
 WRONG_WAY, BIAS_APART = "share steered the wrong way", "share steered the wrong way, answer bias apart"
-"""And once for a steer."""
+"""Quantities with one value per steer."""
 
 
 def told_apart(sweep: Sweep, keys: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """A row for each quantity and multiplier, with an interval of 95 % over pairs drawn again within their keys.
+    """A row for each quantity and multiplier, with a 95 % interval over pairs resampled within their keys.
 
-    Accuracy is the mean of both keys' shares of pairs that prefer the concept, as arXiv 2602.02343 has it of Psychopathy; the
-    bias is towards the answer `answer`. Of more than two keys, the two most common count.
+    Accuracy is the mean over the two keys of the share of pairs that prefer the concept, as arXiv 2602.02343 reports it for
+    Psychopathy. The bias is towards the answer `answer`. If there are more than two keys, the two most common count.
     """
     known = [key for key in keys if key]
     common = Counter(known).most_common(2)
     if len(common) < 2 or common[-1][1] < LEAST:
         found = ", ".join(f"{n} with {key}" for key, n in common) or "none"
         raise InputError(
-            f"To separate concept from answer, {LEAST} pairs are needed with each of two keys. Of {len(keys)} pairs there are "
+            f"Separating concept from answer takes {LEAST} pairs with each of two keys. Of {len(keys)} pairs there are "
             f"{found}. Give pairs in which either answer stands for the concept."
         )
     answer, other = sorted((key for key, _ in common), reverse=True)
@@ -64,13 +64,13 @@ def told_apart(sweep: Sweep, keys: Sequence[str], seed: int = 0) -> pd.DataFrame
 
 
 def prefers(sweep: Sweep) -> Float[ndarray, "m pairs"]:
-    """Whether a pair prefers the concept's answer: one, none, or half where it likes both alike."""
+    """Whether a pair prefers the concept's answer: one, zero, or a half where both answers are equally likely."""
     return (sweep.preference > 0) + 0.5 * (sweep.preference == 0)
 
 
 def _accuracy(sweep: Sweep, sides: list[ndarray]) -> Float[ndarray, "m 3"]:
-    """The mean of both keys' shares at each multiplier, and its interval from Wilson's of each (Newcombe's square-and-add,
-    Statistics in Medicine 17, 1998): pairs drawn again would call a model certain that gives one answer to all."""
+    """The mean of both keys' shares at each multiplier. Its interval combines Wilson's intervals of both (Newcombe's
+    square-and-add, Statistics in Medicine 17, 1998). A bootstrap would have no width for a model that always gives one answer."""
     shares = np.array([prefers(sweep)[:, side].mean(axis=1) for side in sides])
     ends = np.array(
         [wilson_interval(share, np.full(len(share), len(side))) for share, side in zip(shares, sides, strict=True)]
@@ -80,7 +80,7 @@ def _accuracy(sweep: Sweep, sides: list[ndarray]) -> Float[ndarray, "m 3"]:
 
 
 def _wrong_ways(sweep: Sweep, sides: list[ndarray]) -> list[tuple[str, float, float, float, float]]:
-    """How many pairs have a preference that falls in the useful range: as it is, and without the answer's own slope."""
+    """The share of pairs whose preference falls with m in the useful range: as measured, and without the answer bias's slope."""
     try:
         slope = slopes(sweep)
     except InputError:
@@ -94,13 +94,13 @@ def _wrong_ways(sweep: Sweep, sides: list[ndarray]) -> list[tuple[str, float, fl
 
 
 def _with_interval(draws: Float[ndarray, " draws"]) -> tuple[float, float, float]:
-    """The first is of all pairs."""
+    """The first draw is over all pairs."""
     interval = percentile_interval(draws[1:])
     return float(draws[0]), interval.low, interval.high
 
 
 def sentence(table: pd.DataFrame, steer: str, multiplier: float) -> str:
-    """What a steer does at a multiplier; its rows of a table."""
+    """What a steer does at a multiplier, from its rows of a table."""
     first = table.iloc[0]
 
     def at(quantity: str, m: float) -> str:
@@ -109,11 +109,12 @@ def sentence(table: pd.DataFrame, steer: str, multiplier: float) -> str:
         return f"{row.estimate:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
     told = (
-        f"{first.n_answer} pairs have the key {first.answer} and {first.n_other} {first.other_answer}: at m = {multiplier:.3g}, "
-        f"{steer} takes accuracy, the mean of both keys, from {at(ACCURACY, 0.0)} to {at(ACCURACY, multiplier)}, gains "
-        f"{at(CONCEPT, multiplier)} nats for the concept and {at(BIAS_GAINED, multiplier)} nats for the answer {first.answer}, "
-        "whatever it stands for"
+        f"{first.n_answer} pairs have the key {first.answer} and {first.n_other} the key {first.other_answer}. "
+        f"At m = {multiplier:.3g}, {steer} takes accuracy, the mean of both keys, from {at(ACCURACY, 0.0)} to "
+        f"{at(ACCURACY, multiplier)}. "
+        f"It gains {at(CONCEPT, multiplier)} nats for the concept, and {at(BIAS_GAINED, multiplier)} nats for the answer "
+        f"{first.answer} whichever side that stands for"
     )
     for share, low, high in table.loc[table.quantity == BIAS_APART, ["estimate", "low", "high"]].to_numpy():
-        told += f". Without the latter, {share:.0%} [{low:.0%}, {high:.0%}] of them are steered the wrong way"
+        told += f". With this answer bias removed, {share:.0%} [{low:.0%}, {high:.0%}] of the pairs are steered the wrong way"
     return f"{told}."

@@ -1,4 +1,4 @@
-"""A steer's card: how it was learned and how to use it, and what a study measured of it."""
+"""A steer's card: how it was learned, how to use it, and what a study measured."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from mechsteer.models.sites import write_sites
 from .measured import PICTURE, Measured
 
 N_ROWS = 9
-"""Multipliers that the card's table shows of a curve."""
+"""Multipliers of a curve that the card's table shows."""
 _ON_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -37,7 +37,7 @@ def card(steer: Intervention, file: str, repository: str, measured: Measured | N
         *(
             _measured(measured)
             if measured is not None
-            else ["It lies in no study's folder, so that no curve is told here."]
+            else ["The steer is not in a study's folder, so this card has no measurements."]
         ),
     ]
     return "\n\n".join(parts) + "\n"
@@ -79,15 +79,15 @@ def _measured(measured: Measured) -> list[str]:
     ]
     parts = [
         "## What it does",
-        f"Measured on {len(sweep.pairs)} pairs of {sweep.key.pairs}, from which it was not learned. In its useful range, from "
-        f"m = {low:.3g} to {high:.3g}, they lose no more than {USEFUL:g} nats of utility on average. Preference and utility are "
-        "log-odds in nats (arXiv 2602.02343), means over the pairs.",
+        f"Measured on {len(sweep.pairs)} pairs of {sweep.key.pairs}, none of which it was learned from. In its useful range, "
+        f"from m = {low:.3g} to {high:.3g}, a pair loses at most {USEFUL:g} nats of utility on average. Preference and "
+        "utility are log-odds in nats (arXiv 2602.02343), means over the pairs.",
         _table(("m", "‖shift‖/‖h‖", "preference", "utility", "utility lost"), rows),
     ]
     if measured.picture is not None:
         parts.append(f"![Preference and utility against the relative shift]({PICTURE})")
     if scores:
-        parts.append(f"R² of the paper's curves on multipliers that they had not seen: {', '.join(scores)}.")
+        parts.append(f"R² of the paper's curves on held-out multipliers: {', '.join(scores)}.")
     effects = measured.side_effects
     if len(effects):
         told = [
