@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OF_HOW = ("seconds", "command", "plan")
-"""What study.json says of the run, not of what it found."""
+OF_HOW = ("seconds", "command", "campaign")
+"""What study.json says of the run, not of what it found; a cell names its campaign."""
 TOLD_OF_HOW = ("report.html", "SHA256SUMS")
 """A page says how long its study took, and the checksums are of both."""
 

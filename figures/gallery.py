@@ -21,18 +21,22 @@ DPI, COLOURS = 220, 96
 
 
 def write_gallery(studies: Sequence[Study], folder: Path) -> Path:
-    """README.md in the folder, with a picture for each figure; each is of the first study that has results for it."""
+    """README.md in the folder, with a picture for each figure. Each is of the first study that has results for it; where none has,
+    the figure that the folder holds already stays."""
+    before = _sections(folder / "README.md")
     parts, lacking = [], []
     for name, member in all_figures().items():
         drawn = ((study, figure) for study in studies if (figure := member.module().draw(study)) is not None)
-        if (found := next(drawn, None)) is None:
+        if (found := next(drawn, None)) is not None:
+            study, figure = found
+            _write_small(figure, folder / f"{name}.png")
+            model, pairs = study.summary["model"]["name"], study.summary["pairs"]["testing"]["name"]
+            caption = caption_of(figure, member.doc.splitlines()[0])
+            parts.append(f"## {name}\n\n![{name}]({name}.png)\n\n{caption} ({Path(model).stem}, {pairs})\n")
+        elif name in before:
+            parts.append(before[name])
+        else:
             lacking.append(name)
-            continue
-        study, figure = found
-        _write_small(figure, folder / f"{name}.png")
-        model, pairs = study.summary["model"]["name"], study.summary["pairs"]["testing"]["name"]
-        caption = caption_of(figure, member.doc.splitlines()[0])
-        parts.append(f"## {name}\n\n![{name}]({name}.png)\n\n{caption} ({Path(model).stem}, {pairs})\n")
     head = (
         "# Gallery\n\nFigures that studies leave, with their captions. `python -m figures.gallery` wrote this page.\n"
     )
@@ -40,6 +44,13 @@ def write_gallery(studies: Sequence[Study], folder: Path) -> Path:
         head += f"\nThese studies have no results for {', '.join(lacking)}.\n"
     text = "\n".join((head, *parts))
     return write_atomically(folder / "README.md", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """What a page that was written before says of each figure, by the figure's name."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    parts = [f"## {part.strip()}\n" for part in text.split("\n## ")[1:]]
+    return {part.split("\n")[0].removeprefix("## "): part for part in parts}
 
 
 def _write_small(figure: Figure, path: Path) -> None:

@@ -446,6 +446,8 @@ def test_a_gallery_shows_each_figure_of_the_first_study_that_has_it_and_says_wha
     assert all(f"![{name}]({name}.png)" in page and (tmp_path / f"both/{name}.png").is_file() for name in shown)
     page = gallery.write_gallery([lacking], tmp_path / "one").read_text()
     assert "no results for sites, two_options." in page and "![validity](validity.png)" in page
+    before = (tmp_path / "both/README.md").read_text()
+    assert gallery.write_gallery([lacking], tmp_path / "both").read_text() == before, "what it lacks stays"
 
 
 def test_the_gallery_shows_every_figure_and_no_other():
