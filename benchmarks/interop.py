@@ -204,10 +204,11 @@ def page(cells: Sequence[Cell], families: Sequence[str]) -> str:
         "# Formats of steers",
         "",
         _wrapped(
-            """`make interop` writes this page. Layers count from 0. The output of block *b*, `b:resid_post`, is the input of
-            the block after it, index *b* + 1 of Hugging Face's `hidden_states`, row *b* + 1 of persona_vectors and
-            `direction.b` of llama.cpp. Two ends differ: what leaves the last block has no index in `hidden_states`, whose
-            last entry is after the final norm, and llama.cpp adds nothing to the output of block 0."""
+            """`make interop` writes this page. Layers count from 0. The output of block *b*, `b:resid_post`, is the
+            input of block *b* + 1. It is index *b* + 1 of Hugging Face's `hidden_states`, row *b* + 1 of
+            persona_vectors and `direction.b` of llama.cpp. The first and the last block are exceptions: llama.cpp adds
+            nothing to the output of block 0, and the output of the last block has no index in `hidden_states`, whose
+            last entry comes after the final norm."""
         ),
         "",
         "| format | what it is | needed after the file's name (`FILE#NAME=VALUE`) | written: forms at places |",
@@ -217,27 +218,29 @@ def page(cells: Sequence[Cell], families: Sequence[str]) -> str:
         "## How far programs differ",
         "",
         _wrapped(
-            f"""Largest difference of logits between us and another program, on tiny random models in float32, where every token
-            is steered; of an *answer* whose tokens alone are steered, the difference of its loss in nats. The steers change
-            either by {min(effects):.1g} to {max(effects):.2g}. *out* is a file of ours that the program reads, *in* one of
-            the program's that we read. A difference above {BOUND:.0e} is bold, but for what is said of GELU, and so is an
-            error, by its name."""
+            f"""Each cell is the largest difference between our logits and another program's, on tiny random models in
+            float32, with every token steered. Where only the tokens of an *answer* are steered, the cell is the
+            difference in the answer's loss, in nats. The steers themselves change logits or loss by {min(effects):.1g}
+            to {max(effects):.2g}. *out* means that the program reads a file of ours, *in* that we read a file of the
+            program's. Differences above {BOUND:.0e} are bold, except those explained by GELU below. An error is bold
+            too, and is given by its name."""
         ),
         "",
         _wrapped(
-            """Where a program cannot be installed beside ours, a hook on plain Hugging Face stands for it, which adds what the
-            file holds where the program's code adds it. PEFT steers every token, so that a steer of an answer alone is
-            refused."""
+            """Some programs cannot be installed beside ours. For these, the judge is a hook on plain Hugging Face that
+            adds what the file holds where the program's code adds it. PEFT steers every token, so a steer of the answer
+            alone is refused."""
         ),
         "",
         _wrapped(
-            f"""llama.cpp takes GELU from a table in half precision. So do we where it is the judge: otherwise logits differ by
-            7e-4 without any steer. Even so a nudge of {NUDGE:.0e} before the table, as large as rounding in float32, takes
-            another entry now and then, and moves our own logits by up to {max(moved):.0e}. In each cell llama.cpp is
-            allowed twice what it moves."""
+            f"""llama.cpp takes GELU from a table in half precision, which alone changes logits by 7e-4 without any
+            steer. When llama.cpp is the judge, we therefore use the same table. Even then, a nudge of {NUDGE:.0e}
+            before the table, as large as rounding in float32, sometimes selects another entry and changes our own
+            logits by up to {max(moved):.0e}. In each cell llama.cpp is allowed twice the change that this nudge makes
+            there."""
         ),
         "",
-        f"A dash: {'; '.join(dict.fromkeys(LACKS.values()))}.",
+        f"A dash marks what a program cannot open: {'; '.join(dict.fromkeys(LACKS.values()))}.",
         "",
         "| format | judge | | form | at | tokens | " + " | ".join(families) + " |",
         "|---|---|---|---|---|---|" + "---|" * len(families),
@@ -247,10 +250,10 @@ def page(cells: Sequence[Cell], families: Sequence[str]) -> str:
         ),
         "",
         _wrapped(
-            """An adapter that changes q, k, v, gate or up projections is refused, by the names of its modules. A steer is a Δh
-            = ΔW h + Δb that is added to the residual stream, or to what attention or an MLP writes into it. What those
-            modules change passes the softmax or the nonlinearity first, and so is no such Δh of one token at any site.
-            Merge the adapter into its model, and open that."""
+            """An adapter that changes q, k, v, gate or up projections is refused, with the names of its modules. A
+            steer is a Δh = ΔW h + Δb that is added to the residual stream, or to what attention or an MLP writes into
+            it. A change to those modules first passes through the softmax or the nonlinearity, so it is not such a Δh
+            of one token at any site. Merge the adapter into its model instead, and open the merged model."""
         ),
     ]
     return "\n".join(lines) + "\n"
