@@ -21,8 +21,8 @@ DPI, COLOURS = 220, 96
 
 
 def write_gallery(studies: Sequence[Study], folder: Path) -> Path:
-    """README.md in the folder, with a picture for each figure, drawn from the first study that has results for it. Where none has,
-    a figure that the folder already holds stays."""
+    """README.md in the folder, with a picture for each figure, drawn from the first study that has results for it. Where
+    none has, a figure that the folder already holds stays."""
     before = _sections(folder / "README.md")
     parts, lacking = [], []
     for name, member in all_figures().items():
