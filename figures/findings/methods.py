@@ -27,13 +27,13 @@ def write(found: Found) -> str:
         for cell in found.cells for row in as_judged(cell.study.table("differences"), cell.study.claims).to_dict("records")
     ]  # fmt: skip
     about = (
-        f"Nats of preference, the mean of both directions, with 95 % intervals over pairs and seeds, where {BUDGET:g} nats of "
-        "utility are lost; and at m = 1, as the paper steers, with the utility lost there. Asking in words has no multiplier: "
-        "it stands in those columns."
+        f"Preference gained (nats, the mean of both directions, with 95 % intervals over pairs and seeds) where {BUDGET:g} nats "
+        "of utility are lost, and at m = 1, as the paper steers, with the utility lost there. Asking in words has no multiplier; "
+        "its gain and loss are in the columns for m = 1."
     )
     about_split = (
-        "The mean gain over losses up to half a nat, seed by seed. Outcomes are those of the claims, corrected for many tests; "
-        "where none was asked, each interval's own."
+        "Differences are in the mean gain over losses up to half a nat, paired by seed. Outcomes are the claims', corrected for "
+        "multiple tests; where no claim was asked, each follows from its own interval."
     )
     return "\n\n".join((table(rows), about, table(against), about_split))
 

@@ -15,8 +15,8 @@ TITLE = "Two options"
 ORDER = 35
 
 PAPER = (
-    "The paper reports, of Psychopathy on Gemma-2-9B-it at m = 1: 50 % unsteered; as a vector 53 % by DiffMean, 97 % by SFT and "
-    "99 % by SPLIT; as a LoRA 100 % by SFT and by SPLIT."
+    "For Psychopathy on Gemma-2-9B-it at m = 1, the paper reports 50 % unsteered; with vectors 53 % for DiffMean, 97 % for SFT "
+    "and 99 % for SPLIT; with LoRAs 100 % for SFT and for SPLIT."
 )
 
 
@@ -27,10 +27,10 @@ def write(found: Found) -> str:
         for cell in found.cells if cell.study.sums.has("two_options.parquet") for key in first_seeds(cell)
     ]  # fmt: skip
     about = (
-        "Accuracy is the share of pairs that prefer the concept's answer, the mean over training seeds, with 95 % "
-        "intervals over pairs and seeds. Where as many pairs have either answer as the concept's, that is how the paper counts. "
-        "What makes one answer likelier in pairs of both kinds is bias, and none of the concept. Concept and bias "
-        f"(nats) are of the first seed, over pairs. {PAPER}"
+        "Accuracy is the share of pairs that prefer the concept's answer: the mean over training seeds, with 95 % intervals "
+        "over pairs and seeds. Where each answer is the concept's in half of the pairs, this is the paper's accuracy. An answer that "
+        "becomes likelier in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) are means over pairs, "
+        f"for the first seed. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
