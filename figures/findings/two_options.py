@@ -28,9 +28,9 @@ def write(found: Found) -> str:
     ]  # fmt: skip
     about = (
         "Accuracy is the share of pairs that prefer the concept's answer: the mean over training seeds, with 95 % intervals "
-        "over pairs and seeds. Where each answer is the concept's in half of the pairs, this is the paper's accuracy. An answer that "
-        "becomes likelier in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) are means over pairs, "
-        f"for the first seed. {PAPER}"
+        "over pairs and seeds. Where each answer is the concept's in half of the pairs, this is the paper's accuracy. An "
+        "answer that becomes likelier in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) are "
+        f"means over pairs, for the first seed. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
