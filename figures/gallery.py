@@ -20,13 +20,14 @@ DPI, COLOURS = 220, 96
 """Sharp enough for a page, and few colours: all figures together stay below two megabytes."""
 
 
-def write_gallery(studies: Sequence[Study], folder: Path) -> Path:
+def write_gallery(studies: Sequence[Study], folder: Path, kept: Sequence[str] = ()) -> Path:
     """README.md in the folder, with a picture for each figure, drawn from the first study that has results for it. Where
-    none has, a figure that the folder already holds stays."""
+    none has, a figure that the folder already holds stays; so do those that are to be `kept`."""
     before = _sections(folder / "README.md")
     parts, lacking = [], []
     for name, member in all_figures().items():
-        drawn = ((study, figure) for study in studies if (figure := member.module().draw(study)) is not None)
+        asked = () if name in kept else studies
+        drawn = ((study, figure) for study in asked if (figure := member.module().draw(study)) is not None)
         if (found := next(drawn, None)) is not None:
             study, figure = found
             _write_small(figure, folder / f"{name}.png")
@@ -64,8 +65,9 @@ def _write_small(figure: Figure, path: Path) -> None:
 def main(
     studies: Annotated[list[Path], typer.Argument(help="Finished studies; a figure is of the first that has it.")],
     out: Annotated[Path, typer.Option(help="The folder of the page.")] = Path("docs/gallery"),
+    keep: Annotated[str, typer.Option(help="Figures that stay as the folder has them, separated by commas.")] = "",
 ) -> None:
-    print(write_gallery([Study.load(study) for study in studies], out))
+    print(write_gallery([Study.load(study) for study in studies], out, keep.split(",")))
 
 
 if __name__ == "__main__":

@@ -216,6 +216,10 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
 
 
+LEAST_APART = 0.12
+"""Of a wide axis that lies, between zero and the first tick beside it."""
+
+
 def wide_axis(axis: Axis, even_up_to: float, values: ArrayLike, steps: Sequence[float] = (1,)) -> None:
     """For values over decades on both sides of zero: even near zero, by decades beyond, and smooth where these meet.
 
@@ -229,6 +233,10 @@ def wide_axis(axis: Axis, even_up_to: float, values: ArrayLike, steps: Sequence[
     first, last = (np.floor(np.log10(size)) for size in (even_up_to, largest))
     sizes = [step * 10.0**power for power in np.arange(first, last + 1) for step in steps]
     sizes = [size for size in sizes if size >= even_up_to / 2]
+    low, high = np.arcsinh(np.array([found.min(), found.max()]) / even_up_to)
+    if isinstance(axis, XAxis):
+        # Side by side, the first of them would lie on zero's.
+        sizes = [size for size in sizes if np.arcsinh(size / even_up_to) > LEAST_APART * (high - low)]
     ticks = [tick for tick in (*(-size for size in reversed(sizes)), 0, *sizes) if found.min() <= tick <= found.max()]
     (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("asinh", linear_width=even_up_to)
     axis.set_ticks(ticks)
