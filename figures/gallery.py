@@ -1,5 +1,6 @@
 """The gallery: every figure with its caption on a page in Markdown, `python -m figures.gallery STUDY ... --out FOLDER`."""
 
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,9 @@ from .drawing.style import style
 
 DPI, COLOURS = 220, 96
 """Sharp enough for a page, and few colours: all figures together stay below two megabytes."""
+
+
+SECTION = re.compile(r"^## (?P<name>\w+)\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def write_gallery(studies: Sequence[Study], folder: Path, kept: Sequence[str] = ()) -> Path:
@@ -50,8 +54,7 @@ def write_gallery(studies: Sequence[Study], folder: Path, kept: Sequence[str] = 
 def _sections(page: Path) -> dict[str, str]:
     """What a page that was written before says of each figure, by the figure's name."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    parts = [f"## {part.strip()}\n" for part in text.split("\n## ")[1:]]
-    return {part.split("\n")[0].removeprefix("## "): part for part in parts}
+    return {found["name"]: f"{found[0].strip()}\n" for found in SECTION.finditer(text)}
 
 
 def _write_small(figure: Figure, path: Path) -> None:
@@ -65,9 +68,9 @@ def _write_small(figure: Figure, path: Path) -> None:
 def main(
     studies: Annotated[list[Path], typer.Argument(help="Finished studies; a figure is of the first that has it.")],
     out: Annotated[Path, typer.Option(help="The folder of the page.")] = Path("docs/gallery"),
-    keep: Annotated[str, typer.Option(help="Figures that stay as the folder has them, separated by commas.")] = "",
+    keep: Annotated[list[str] | None, typer.Option(help="A figure that stays as the folder has it.")] = None,
 ) -> None:
-    print(write_gallery([Study.load(study) for study in studies], out, keep.split(",")))
+    print(write_gallery([Study.load(study) for study in studies], out, keep or ()))
 
 
 if __name__ == "__main__":
