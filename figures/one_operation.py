@@ -13,6 +13,8 @@ from .drawing.style import GREY, Look, form_looks
 
 NAME = "one_operation"
 ORDER = 60
+LEAST = 1e-7
+"""Logits: below this a difference is drawn between here and zero."""
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
@@ -36,7 +38,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             )
         ends = np.array([0.9 * table.change.min(), 1.1 * table.change.max()])
         panel.plot(ends, table.tolerance.max() * ends, color=GREY, linestyle=":")
-        panel.set_yscale("log")
+        # Logits that are equal to the bit have no place on a logarithmic axis.
+        some_are_equal = table.difference.min() == 0
+        panel.set_yscale(**({"value": "symlog", "linthresh": LEAST} if some_are_equal else {"value": "log"}))
         panel.set_xlabel("largest change by the steer (logits)")
         panel.set_ylabel("largest difference (logits)")
         shown.legend(
@@ -49,6 +53,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         n_texts = table.groupby(["method", "form"]).size().max()
         shown.caption(
             f"A point for each of {n_texts} texts under each form at {table.sites.iloc[0]}; "
-            "open points have the edit's sign reversed."
+            "open points have the edit's sign reversed.",
+            f"At zero, logits are equal to the bit; the scale is logarithmic above {LEAST:g}."
+            if some_are_equal
+            else "",
         )
     return shown.figure
