@@ -179,6 +179,8 @@ def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer)
     assert dry["seconds_left"] > 0 and not (tmp_path / "out").exists() and not (tmp_path / ".store").exists()
     code, said, _ = mechsteer(*asked, "--status")
     assert code == 0 and "1 missing" in said and "--dry-run opens it" in said
+    share = json.loads(mechsteer(*asked, "--status", "--shard=1/2", "--json")[1])
+    assert share["plan"] == dry["plan"] == read_plan(tmp_path / "plan.toml").id, "a share has fewer cells, by the same plan"
     (tmp_path / "plan.toml").write_text(PLAN_FILE.replace("1:resid_post", "9:resid_post"))
     code, said, _ = mechsteer(*asked, "--dry-run")
     assert code == 1 and "1 failed" in said

@@ -7,6 +7,7 @@ import pytest
 
 import mechsteer as ms
 from analyses.campaigns.plan import read_plan
+from analyses.claims.result import MIN_PAIRS
 from analyses.studies.configuration import read_settings
 from mechsteer import InputError, guestbook
 from mechsteer.pairs.reading import label_of
@@ -73,3 +74,14 @@ def test_the_plan_of_real_models_holds_what_it_says_and_its_slice_is_one_of_its_
         assert said.format.partition(" ")[0] == ("raw" if is_story else "chat" if has_template else "cued")
     part = read_settings(ROOT / "docs/slice.toml")
     assert any((said.model, said.pairs, said.site) == (part["model"], part["pairs"], part["site"]) for said in core)
+
+
+def test_the_plan_of_judged_texts_asks_the_papers_methods_of_two_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("MECHSTEER_MODELS", str(tmp_path))
+    (tmp_path / "all-MiniLM-L6-v2").mkdir()
+    plan = read_plan(ROOT / "docs/judged.toml")
+    assert len({cell.settings.model for cell in plan.cells}) == len(plan.cells) == 2
+    for said in (cell.settings for cell in plan.cells):
+        assert set(said.methods) == {"DiffMean", "SFT", "RePS", "SPLIT"} and said.seeds > 1 and said.tune > 1
+        # A claim about text needs a judge of coherence, twenty queries and both multipliers of its comparison.
+        assert said.judge[0] == "rules" and said.queries >= MIN_PAIRS and {"0", "1"} <= set(said.multipliers.split(","))

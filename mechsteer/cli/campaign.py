@@ -79,7 +79,7 @@ def campaign(
         measured = Estimate.of(states, kept)
         if models is not None:
             measured.measured(states, models)
-        content = _so_far(asked, out, states, measured)
+        content = _so_far(read.id, out, states, measured)
         _print(content, _told_so_far(content), as_json)
         if models is not None and any(state.units is None for state in states):
             raise typer.Exit(1)
@@ -117,7 +117,7 @@ def _shard(text: str) -> tuple[int, int]:
     return int(number), int(n)
 
 
-def _so_far(plan: Any, out: Path, states: Any, estimate: Any) -> dict[str, Any]:
+def _so_far(plan: str, out: Path, states: Any, estimate: Any) -> dict[str, Any]:
     """What is done and what is left, cell by cell and kind by kind; what cells share is done once."""
     cells = [
         {
@@ -137,7 +137,7 @@ def _so_far(plan: Any, out: Path, states: Any, estimate: Any) -> dict[str, Any]:
         seconds = {"seconds_spent": sum(estimate.by_key[key] for key in done), "seconds_left": estimate.seconds(left)}
         kinds.append({"kind": kind, "present": len(done), "missing": len(left)} | seconds)
     return {
-        "plan": plan.id, "out": str(out), "cells": cells, "kinds": kinds,
+        "plan": plan, "out": str(out), "cells": cells, "kinds": kinds,
         "units_present": len(present), "units_missing": len(missing),
         "cells_unknown": sum(state.units is None and state.state == "missing" for state in states),
         "seconds_left": estimate.seconds(missing) + estimate.unknown(states) if units else None,
