@@ -18,7 +18,7 @@ from analyses.campaigns import in_process
 from analyses.campaigns.campaign import put_together
 from analyses.campaigns.cell import Workplace
 from analyses.campaigns.judging import corrected
-from analyses.campaigns.plan import CampaignPlan, Cell
+from analyses.campaigns.plan import CampaignPlan, Cell, read_plan
 from analyses.campaigns.survey import survey
 from analyses.studies.opening import Models
 from analyses.studies.settings import Settings
@@ -180,7 +180,9 @@ def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer)
     code, said, _ = mechsteer(*asked, "--status")
     assert code == 0 and "1 missing" in said and "--dry-run opens it" in said
     share = json.loads(mechsteer(*asked, "--status", "--shard=1/2", "--json")[1])
-    assert share["plan"] == dry["plan"] == read_plan(tmp_path / "plan.toml").id, "a share has fewer cells, by the same plan"
+    assert share["plan"] == dry["plan"] == read_plan(tmp_path / "plan.toml").id, (
+        "a share has fewer cells, by the same plan"
+    )
     (tmp_path / "plan.toml").write_text(PLAN_FILE.replace("1:resid_post", "9:resid_post"))
     code, said, _ = mechsteer(*asked, "--dry-run")
     assert code == 1 and "1 failed" in said
