@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import drawn_campaign
+import drawn_study
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,11 +16,12 @@ from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.numbers import keep_numbers
 from analyses.studies.finished import Study
 from figures.campaigns import short
-from figures.findings import MARKED, SECTIONS, write_findings
+from figures.findings import MARKED, SECTIONS, judged, write_findings
 from figures.findings.curves import _r_squared, _where
-from figures.findings.found import interval, table
+from figures.findings.found import Cell, interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
+from mechsteer.store.keys import labelled
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -51,6 +53,49 @@ def test_what_stands_outside_the_marks_stays_and_what_stands_inside_is_written_a
     assert text.startswith("Ours.\n") and text.endswith("Ours too.\n") and "stale" not in text and "R²" in text
     before = page.read_bytes()
     assert write_findings(campaign, page).read_bytes() == before
+
+
+def test_sections_that_are_named_are_written_and_others_are_left(campaign, tmp_path, mechsteer):
+    page = tmp_path / "found.md"
+    page.write_text(
+        "<!-- curves -->\nof another campaign\n<!-- end of curves -->\n<!-- methods -->\nstale\n<!-- end of methods -->\n"
+    )
+    code, _, error = mechsteer("findings", campaign.folder, "--page", page, "--sections", "methods")
+    assert code == 0, error
+    assert "of another campaign" in page.read_text() and "stale" not in page.read_text()
+    for name, said in (("claims", "has no section 'claims'. Add <!-- claims -->"), ("cats", "'cats' is unknown")):
+        with pytest.raises(InputError, match=said):
+            write_findings(campaign, page, [name])
+    new = write_findings(campaign, tmp_path / "new.md", ["methods"]).read_text()
+    assert {match["name"] for match in MARKED.finditer(new)} == {"methods"}
+
+
+def test_judged_texts_are_told_by_method_by_rival_and_by_judge(tmp_path):
+    study = Study.load(drawn_study.write(tmp_path / "study"))
+    key = drawn_study.STEERS[-1].without("seed")
+    scores = pd.DataFrame({
+        "place": ["m = 0", "m = 1", "equal utility"], "multiplier": [0.0, 1.0, 0.4], "n_seeds": 3, "value": [0.25, 0.5, 0.375],
+        "low": [0.2, 0.4, 0.3], "high": [0.3, 0.6, 0.4], "n_queries": 24,
+    })  # fmt: skip
+    labelled(scores, key).to_parquet(study.folder / "claims/judged_wins-scores.parquet")
+    rows = [
+        {"judge": "rules", "about": "", "aspect": role, "role": role, "multiplier": m, "mean": mean, "n_texts": 24, "n_failed": 6,
+         "named": 0.125 * m, **dict.fromkeys(("preference", "utility_lost", "low", "high", "worst", "best"), 0.0)}
+        for role, means in (("concept", {0.0: 0.25, 2.0: 0.75}), ("coherence", {0.0: 1.0, 2.0: 0.5})) for m, mean in means.items()
+    ]  # fmt: skip
+    labelled(pd.DataFrame(rows), drawn_study.STEERS[-1]).to_parquet(study.folder / "judged.parquet")
+    study.wrote([study.folder / "judged.parquet", study.folder / "claims/judged_wins-scores.parquet"])
+    cell = Cell("cell", "garden", "tulips", "", Study.load(study.folder))
+    assert judged._scores(cell) == [{
+        "model": "garden", "pairs": "tulips", "method": "SPLIT", "form": "LoRA", "m = 0": "0.25 [0.20, 0.30]",
+        "m = 1": "0.50 [0.40, 0.60]", "equal utility": "0.38 [0.30, 0.40]", "which is m": "0.40", "seeds": "3",
+    }]  # fmt: skip
+    (row,) = judged._judges(cell)
+    assert (row["concept at m = 0"], row["concept at m = 1"], row["coherence at m = 1"]) == ("0.25", "0.50", "0.75")
+    assert (row["names it at m = 1"], row["no score"]) == ("0.12", "0.25")
+    (tmp_path / "bare").mkdir()
+    bare = Cell("cell", "garden", "tulips", "", Study.load(drawn_study.write(tmp_path / "bare/study")))
+    assert judged._judges(bare) == judged._scores(bare) == []
 
 
 def test_a_page_without_marks_and_one_with_unknown_marks_are_left_as_they_are(campaign, tmp_path):

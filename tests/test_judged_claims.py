@@ -9,7 +9,7 @@ import pytest
 
 from analyses.claims import judged_text, judged_wins, operating_point
 from analyses.claims.power import Power
-from analyses.evidence.scores import Curves, Judged
+from analyses.evidence.scores import OVERALL, Curves, Judged
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.judging import Outcome
 
@@ -177,6 +177,14 @@ def test_split_wins_by_text_where_it_writes_better_and_one_training_decides_noth
     }  # fmt: skip
     assert set(outcomes(judged_wins.run(steers[::3])).values()) == {Outcome.INCONCLUSIVE}
     assert judged_wins.run(steers[:3]).claims == ()
+    scores = found.tables["scores"].set_index(["method", "place"])
+    for (method, place), row in scores.iterrows():
+        of_seeds = [item.curves(OVERALL).at(row.multiplier).mean() for item in steers if item.key.method == method]
+        assert row.value == pytest.approx(np.mean(of_seeds)) and row.low < row.value < row.high, place
+    assert set(scores.index) == {
+        (method, place) for method in ("SPLIT", "SFT") for place in ("m = 0", "m = 1", "equal utility")
+    }
+    assert scores.multiplier[:, "equal utility"].tolist() == pytest.approx([4.0, 4.0], abs=0.1)
     # A classifier knows the concept alone, and may not win by it.
     concept = [replace(item, scores=item.scores.loc[item.scores.role == "concept"]) for item in steers]
     for claim in judged_wins.run(concept).claims:

@@ -20,11 +20,12 @@ from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
 
 from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, told
-from ..evidence.scores import OVERALL, Judged
+from ..evidence.scores import OVERALL, Curves, Judged
 from .result import MIN_PAIRS, Result, undecided
 
 NAME = "judged_wins"
 ORDER = 132
+VERSION = 2
 THEME = "methods"
 SCOPE = "study"
 NEEDS = "all_scores"
@@ -35,6 +36,8 @@ TITLES = {
 }
 FIGURE = "judged_wins"
 UNIT = "of the harmonic mean"
+UNSTEERED, UNSTEERED_AT = "m = 0", {"m = 0": 0.0}
+"""Scores stand there as well, of which nothing is claimed."""
 NO_COHERENCE = "says nothing of coherence, so its harmonic mean is the concept alone. Let another judge come first."
 
 
@@ -61,14 +64,37 @@ def run(judged: Sequence[Judged], seed: int = 0) -> Result:
         for part in TITLES
         if part in parts
     ]
-    rows = [
-        labelled(
-            pd.DataFrame({"place": [part], "value": [float(np.nanmean(values))], "n_seeds": [len(values)]}), keys[name]
-        )
-        for name, parts in found.items()
-        for part, values in parts.items()
-    ]
-    return Result(tuple(claims), {"scores": pd.concat(rows, ignore_index=True)} if claims else {})
+    return Result(tuple(claims), {"scores": _scores(judged, seed)})
+
+
+def _scores(judged: Sequence[Judged], seed: int) -> pd.DataFrame:
+    """A row for each steer and place: the harmonic mean over its seeds (of 1) with a 95 % interval over queries and seeds, and
+    the multiplier there, which differs between seeds where utility is held equal."""
+    curves: dict[Key, list[tuple[Sweep, Curves]]] = {}
+    for item in judged:
+        curves.setdefault(over_seeds(item.sweep), []).append((item.sweep, item.curves(OVERALL)))
+    rows = []
+    for key, of_seeds in curves.items():
+        for place in (UNSTEERED, *TITLES):
+            at = [(UNSTEERED_AT | places(sweep)).get(place) for sweep, _ in of_seeds]
+            values = [curve.at(m) for (_, curve), m in zip(of_seeds, at, strict=True) if m is not None]
+            if len(values) < len(of_seeds):
+                continue
+            row = {"place": place, "multiplier": float(np.mean(at)), "n_seeds": len(values)}
+            rows.append(labelled(pd.DataFrame([row | _mean(np.array(values), seed)]), key))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _mean(values: Float[ndarray, "seeds queries"], seed: int) -> dict[str, float]:
+    """Over queries with a score in every seed."""
+    values = values[:, np.isfinite(values).all(axis=0)]
+    n = values.shape[1]
+    if n < 2:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n_queries": n}
+    again = resampled_means(values.mean(axis=0)[None], N_RESAMPLES, seed)[:, 0]
+    found = SeedsEstimate.of(values.mean(axis=1), again, n)
+    ends = found.interval()
+    return {"value": found.estimate, "low": max(0.0, ends.low), "high": min(1.0, ends.high), "n_queries": n}
 
 
 def places(sweep: Sweep) -> dict[str, float]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .options import split_list
 from .printing import echo
 
 
@@ -16,6 +17,12 @@ def findings(
             help="A page in Markdown whose marked sections are written anew; or a new one.", metavar="FILE.md"
         ),
     ] = Path("findings.md"),
+    sections: Annotated[
+        str,
+        typer.Option(
+            help="Write only these marked sections; others of the page may be of another campaign.", metavar="NAME,..."
+        ),
+    ] = "",
     numbers: Annotated[
         Path | None,
         typer.Option(
@@ -38,4 +45,4 @@ def findings(
     read = Campaign.load(campaign)
     if numbers is not None:
         echo(f"Its numbers are in {keep_numbers(read, numbers)}.")
-    echo(f"Written into {write_findings(read, page)}.")
+    echo(f"Written into {write_findings(read, page, split_list(sections))}.")

@@ -1,0 +1,88 @@
+"""Judged texts: the harmonic mean of what each method writes, SPLIT against the others by it, and what each judge says."""
+
+import numpy as np
+import pandas as pd
+
+from analyses.claims.judged_wins import TITLES, UNSTEERED
+from mechsteer.families import form_title
+from mechsteer.judges.scale import COHERENCE, CONCEPT
+
+from ..drawing.saved import saved
+from .found import Cell, Found, interval, number, table
+
+NAME = "judged"
+TITLE = "What steers write, judged"
+ORDER = 37
+
+ABOUT_SCORES = (
+    "The harmonic mean (0 to 1) of the first judge's aspects, as AxBench and the paper report it, with 95 % intervals over "
+    "queries and training seeds. Utility is held equal where a steer with m > 0 has lost half a nat of it."
+)
+ABOUT_SPLIT = (
+    "SPLIT's harmonic mean less the other method's, on the same queries and paired by seed; outcomes are corrected for multiple "
+    "tests."
+)
+ABOUT_JUDGES = (
+    "Means of a judge's aspects (0 to 1) over queries and training seeds. *Names it* is the share of texts that contain a word "
+    "of the concept's description, and *no score* the share of judgements that failed at any multiplier."
+)
+
+
+def write(found: Found) -> str:
+    """Three tables: scores by method, SPLIT against each of the others, and every judge."""
+    scores = [row for cell in found.cells for row in _scores(cell)]
+    against = [
+        _where(row) | {
+            "place": row["part"], "form": form_title(row["form"]), "SPLIT against": row["against"],
+            "scores more": interval(row["estimate"], row["low"], row["high"]), "p": number(row["p_value"], 3),
+            "outcome": row["outcome"],
+        }
+        for row in found.claims.loc[found.claims["claim"] == "judged_wins"].to_dict("records")
+    ]  # fmt: skip
+    judges = [row for cell in found.cells for row in _judges(cell)]
+    return "\n\n".join((table(scores), ABOUT_SCORES, table(against), ABOUT_SPLIT, table(judges), ABOUT_JUDGES))
+
+
+def _where(row: dict) -> dict[str, str]:
+    return {"model": row["model"], "pairs": row["concept"]} | ({"but": row["condition"]} if row["condition"] else {})
+
+
+def _scores(cell: Cell) -> list[dict[str, str]]:
+    scores = saved(cell.study, "claims/judged_wins-scores")
+    if scores is None:
+        return []
+    rows = []
+    for (method, form), of_steer in scores.groupby(["method", "form"], sort=False):
+        at = of_steer.set_index("place")
+        rows.append(
+            cell.place | {"method": method, "form": form_title(form)}
+            | {place: interval(*at.loc[place, ["value", "low", "high"]]) if place in at.index else "–"
+               for place in (UNSTEERED, *TITLES)}
+            | {"which is m": number(at.multiplier.get("equal utility")), "seeds": str(of_steer.n_seeds.max())}
+        )  # fmt: skip
+    return rows
+
+
+def _judges(cell: Cell) -> list[dict[str, str]]:
+    judged = saved(cell.study, "judged")
+    if judged is None:
+        return []
+    rows = []
+    for (judge, about, method, form), said in judged.groupby(["judge", "about", "method", "form"], sort=False):
+        aspects = said.loc[said["role"] != ""]
+        rows.append(
+            cell.place | {"judge": f"{judge}: {about}" if about else judge, "method": method, "form": form_title(form)}
+            | {f"{role} at m = {m:g}": _mean(said.loc[said["role"] == role], "mean", m)
+               for role in (CONCEPT, COHERENCE) for m in (0, 1)}
+            | {"names it at m = 1": _mean(aspects, "named", 1),
+               "no score": number(aspects.n_failed.sum() / aspects.n_texts.sum())}
+        )  # fmt: skip
+    return rows
+
+
+def _mean(rows: pd.DataFrame, column: str, multiplier: float) -> str:
+    """Over seeds, between swept multipliers; a dash where it was not judged or not swept so far."""
+    if rows.empty or not rows.multiplier.min() <= multiplier <= rows.multiplier.max():
+        return "–"
+    at = rows.groupby("multiplier")[column].mean()
+    return number(float(np.interp(multiplier, at.index, at)))
