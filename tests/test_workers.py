@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 import mechsteer as ms
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
-from analyses.studies.workers import jobs_for, sent
+from analyses.studies.workers import _pool, jobs_for, sent
 from mechsteer.models.identity import identify
+from mechsteer.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,6 +39,21 @@ def test_several_processes_give_the_bytes_of_one(settings, tmp_path):
     assert any(line.startswith("tuning") and "2 computed" in line for line in told)
     for name in ("sweeps.parquet", "fits.json", "frontier.parquet", "tuning.parquet", "side_effects.parquet"):
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
+
+
+def test_ctrl_c_waits_until_a_pool_is_made(monkeypatch, tmp_path):
+    made = []
+
+    def interrupted(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+        made.append(ThreadPoolExecutor(1))
+        return made[0]
+
+    monkeypatch.setattr("analyses.studies.workers.ProcessPoolExecutor", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _pool(Store(tmp_path), Settings(), 2):
+        raise AssertionError("nothing is begun")
+    assert made and signal.getsignal(signal.SIGINT) is before
 
 
 BROKEN = """

@@ -103,9 +103,11 @@ def _pool(store: Store, settings: Settings, n_jobs: int):
     kept = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(kept, "1"))
     try:
-        with ProcessPoolExecutor(
-            n_jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(settings, str(store.folder))
-        ) as pool:
+        with _interrupted_afterwards():
+            pool = ProcessPoolExecutor(
+                n_jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(settings, str(store.folder))
+            )
+        with pool:
             try:
                 yield pool
             except BaseException:
@@ -115,6 +117,23 @@ def _pool(store: Store, settings: Settings, n_jobs: int):
     finally:
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def _interrupted_afterwards():
+    """Ctrl-C waits for the end of the block: a pool that is half made leaves semaphores, of which Python warns at its end."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *given: came.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
 
 
 def _start(settings: Settings, folder: str) -> None:
