@@ -269,9 +269,8 @@ def verdicts(
     tables: Mapping[str, Sequence[Given]],
     seed: int,
 ) -> Iterator[Judge]:
-    """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps."""
-    if not evidence:
-        return
+    """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps. Where
+    claims are asked of no steer, those that compare all steers stay."""
     for name, member in CLAIMS.members().items():
         needs = member.get("NEEDS", "evidence")
         # What speaks of the model, its pairs and the site is the same whatever is added there.
