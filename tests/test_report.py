@@ -653,7 +653,11 @@ def test_numbers_say_their_units(visit, page):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")], ids=["laptop", "phone"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [({"width": 1440, "height": 900}, "light"), ({"width": 1024, "height": 900}, "dark"), (PHONE, "dark")],
+    ids=["laptop", "tablet", "phone"],
+)
 def test_the_page_fits_its_window_and_its_links_lead_somewhere(visit, page, several, size, scheme):
     many = visit(several, size, color_scheme=scheme)
     for choice in many.get_by_role("tab").all():
