@@ -26,9 +26,11 @@ def all_figures() -> dict[str, Member]:
     return FIGURES.members() | own
 
 
-def write_one(member: Member, results: object, subjects: Mapping[str, object], folder: Path, width: str) -> list[Path]:
+def write_one(
+    member: Member, results: object, subjects: Mapping[str, object], folder: Path, width: str, model: str = ""
+) -> list[Path]:
     """A figure of each of these subjects, under its name: PDF and PNG, the caption as text and TeX, the numbers as CSV. `width`
-    is a venue's, or millimetres (`analyses/studies/widths.py`)."""
+    is a venue's, or millimetres (`analyses/studies/widths.py`); a caption names the `model`, if there is one."""
     from mechsteer.store.atomic import write_atomically
 
     from .drawing.captions import caption_of, write_caption
@@ -43,7 +45,7 @@ def write_one(member: Member, results: object, subjects: Mapping[str, object], f
         if figure is not None:
             numbers = module.numbers(results, **which)
             written += save(figure, folder / stem)
-            written += write_caption(caption_of(figure, member.doc.splitlines()[0]), folder / stem)
+            written += write_caption(caption_of(figure, member.doc.splitlines()[0], model), folder / stem)
             written.append(
                 write_atomically(folder / f"{stem}.csv", lambda path, table=numbers: table.to_csv(path, index=False))
             )
@@ -55,7 +57,8 @@ def draw_one(study: "Study", name: str, folder: Path, width: str | None = None) 
     member = all_figures()[name]
     further = study.judged[1:] if member.get("SCOPE") == "steer" else ()
     subjects = {name: None} | {f"{name}-{key.slug}": key for key in further}
-    written = write_one(member, study, subjects, folder, study.width if width is None else width)
+    model = Path(study.summary["model"]["name"]).name
+    written = write_one(member, study, subjects, folder, study.width if width is None else width, model)
     study.wrote(written)
     return written
 

@@ -27,7 +27,7 @@ def numbers(study: Study) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """Two panels, a direction each; a path begins at a white square, and each point on it is a multiplier further out."""
+    """Two panels, a direction each; a path begins at an open square, and each point on it is a multiplier further out."""
     table = numbers(study)
     if table is None:
         return None
@@ -53,7 +53,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             [
                 key("unsteered tokens", Look(LIGHT, "o")),
                 key("a steered token", Look(to_hex(SHADES(0.5)), "o")),
-                key("a path begins", START, markerfacecolor="white", markersize=4.5, markeredgewidth=0.9),
+                key("a path begins", START, fillstyle="none", markersize=4.5, markeredgewidth=0.9),
             ]
         )
         n_tokens = paths.token.nunique()
@@ -67,9 +67,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 
 def _draw_path(ax: Axes, path: pd.DataFrame, colours: ScalarMappable) -> None:
     ax.plot(path.x, path.y, color=BLACK, linewidth=0.6)
-    # On top of all points: many paths come back to where another begins.
+    # On top of all points, for many paths come back to where another begins; and open, or it would hide them.
     ax.plot(
-        path.x.iloc[0], path.y.iloc[0], START.marker, color=START.colour, markerfacecolor="white", markersize=4.5,
+        path.x.iloc[0], path.y.iloc[0], START.marker, color=START.colour, fillstyle="none", markersize=4.5,
         markeredgewidth=0.9, zorder=4,
     )  # fmt: skip
     steered = path.iloc[1:]

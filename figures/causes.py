@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, zero_lines
-from .drawing.saved import saved
+from .drawing.saved import saved, site_of
 from .drawing.style import BLACK, GREY, Look, shades
 
 NAME = "causes"
@@ -26,11 +26,12 @@ ABOUT = (
     "(b) Rank correlations with incoherence, as they are and given the Fisher form. Distances to neighbours, to a subspace, from "
     "a Gaussian's centre and off the tangent are of activations as they are (raw), whitened, as the next norm passes them on, or "
     "without the three coordinates of most variance. Second moment and conditional: the size of the shift by the activations' "
-    "second moments, and by the variance of each coordinate given all others; fisher: the Fisher form of the output; "
+    "second moments, and by the variance of each coordinate given all others; Fisher: the Fisher form of the output; "
     "divergence: of the output on neutral text.",
 )
 """What a caption says of families and predictors, whose names in the tables are short."""
 SHORT = {"within the leading components": "within leading"}
+FISHER = "fisher"
 PLAIN, GIVEN = Look(GREY, "o"), Look(BLACK, "D")
 
 
@@ -45,7 +46,11 @@ def numbers(study: Study) -> pd.DataFrame | None:
         unit="units of h", incoherence_unit="share" if study.summary.get("concept") else "nats / token"
     )
     names = ["predictor", "estimate", "low", "high", "given_fisher_estimate", "given_fisher_low", "given_fisher_high"]
-    return pd.concat([shown, predictors.loc[:, names].assign(unit="correlation")], ignore_index=True)
+    predictors = predictors.loc[:, names].assign(unit="correlation")
+    # Given itself it predicts nothing, by construction.
+    given = [name for name in names if name.startswith("given_fisher")]
+    predictors[given] = predictors[given].astype(np.float64).mask(predictors.predictor == FISHER)
+    return pd.concat([shown, predictors], ignore_index=True)
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
@@ -68,7 +73,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             estimate, low, high = (predictors[f"{prefix}{name}"] for name in ("estimate", "low", "high"))
             scores.hlines(at + offset, low, high, color=look.colour, linewidth=0.8)
             scores.plot(estimate, at + offset, color=look.colour, marker=look.marker, linestyle="", markersize=2.5)
-        scores.set_yticks(at, predictors.predictor)
+        scores.set_yticks(at, [_named(name) for name in predictors.predictor])
         scores.tick_params(axis="y", labelsize=6.5, length=0)
         scores.set_xlim(-1, 1)
         scores.set_xticks(np.linspace(-1, 1, 5))
@@ -81,8 +86,10 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             key("(b) given Fisher", GIVEN, linestyle="-"),
         ]
         shown.legend(handles)
-        shown.caption(
-            INCOHERENCE[unit],
-            *ABOUT,
-        )
+        shown.caption(f"Directions at {site_of(study)}.", INCOHERENCE[unit], *ABOUT)
     return shown.figure
+
+
+def _named(predictor: str) -> str:
+    """With the capitals of those whose names they are."""
+    return predictor.replace("gaussian", "Gaussian").replace("fisher", "Fisher")

@@ -64,7 +64,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.caption(
             *(f"{steer}." for steer in table.subject.dropna().unique()),
             "Estimates with 95 % intervals; outcomes are corrected for multiple tests.",
-            f"claims.json has {left_out} more." if left_out else "",
+            f"Not shown for want of room: {left_out} more of claims.json." if left_out else "",
         )
     return shown.figure
 

@@ -53,6 +53,8 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
             f"{table.subject.iloc[0]}, means over {table.n_queries.max()} queries with 95 % intervals.",
+            "(c) By how much the loss of a completion grows, each weighted by how likely it is unsteered.",
+            "The odds are those that a sampled completion is on the concept's side." if len(odds) else "",
             "Grey: the useful range by log-odds.",
         )
     return shown.figure

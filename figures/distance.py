@@ -49,9 +49,11 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 rows = table.loc[(table.distance == name) & (table.layer == layer)]
                 panel.fill_between(rows.multiplier, rows.low, rows.high, color=look.colour, alpha=0.3, linewidth=0)
                 panel.plot(rows.multiplier, rows.value, color=look.colour, marker=look.marker, linestyle=look.line)
-            panel.set_ylabel(DISTANCES.get(name) or str(name))
+            # At its head: beside the panel it would run into its neighbour's.
+            panel.set_title(DISTANCES.get(name) or str(name))
             plain_numbers(panel.yaxis)
         shown.x_label("multiplier $m$")
+        shown.y_label("distance gained")
         plain_numbers(shown.axes[-1].xaxis)
         shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
         shown.caption(

@@ -9,7 +9,7 @@ from mechsteer.families import form_title
 
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, zero_lines
-from .drawing.saved import claims, saved
+from .drawing.saved import claims, measured_on, saved
 from .drawing.style import OUTCOMES, form_order
 
 NAME = "judged_wins"
@@ -50,6 +50,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         seeds = int(table.n_seeds.max())
         over = "queries" if seeds == 1 else f"queries and {seeds} seeds"
         shown.caption(
+            measured_on(study),
             "A score is the harmonic mean of a judge's aspects.",
             f"With 95 % intervals over {over}; outcomes are corrected for multiple tests.",
             ONE_SEED.strip() if seeds == 1 else "",

@@ -71,7 +71,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
     table = numbers(study, subject)
     if table is None:
         return None
-    with panels(ax, 2, height=4.4) as shown:
+    with panels(ax, 2, height=4.6) as shown:
         whole, near = shown.axes
         for panel in shown.axes:
             _draw_lines(panel, table)
@@ -85,7 +85,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         near.set_ylim(inside.low.min() - margin, inside.high.max() + margin)
         near.set_title("around zero")
         whole.set_title("the whole sweep")
-        shown.x_label(SHIFT)
+        shown.x_label(SHIFT, each=True)
         ends = table.loc[table.kind == "line"].groupby("name")
         slopes, lengths = ends.slope.first(), ends.multiplier.agg(np.ptp)
         drawn = [name for name in LOOKS if lengths.get(name, 0) > 0]

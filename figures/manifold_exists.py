@@ -70,13 +70,15 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         _draw_within(within, table.loc[table.kind == "share within distance"])
         _draw_dimensions(dimension, table.loc[table.kind == "dimension"])
         _draw_scale(scale, table.loc[table.kind == "scale"])
+        left_out = [words for name, words in POINTS.items() if name not in set(table.points[table.kind == "scale"])]
         shown.legend([key(words, LOOKS[name], linestyle=LOOKS[name].line) for name, words in POINTS.items()])
         shown.caption(
             f"{table.subject.iloc[0]}.",
-            "(a) Shares with 95 % intervals.",
+            "(a) Shares of tokens; bands of 95 % for a whole curve, with pairs as units (Dvoretzky, Kiefer, Wolfowitz).",
             "(b) Dimensions by three estimators with 95 % intervals, "
             "and (c) by maximum likelihood from more neighbours, or fewer points; "
             "the grey line is the width of the model.",
+            f"Not estimated in (c): {', '.join(left_out)}." if left_out else "",
         )
     return shown.figure
 

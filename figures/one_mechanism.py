@@ -8,7 +8,7 @@ from analyses.studies.finished import Study
 from mechsteer.families import form_title
 
 from .drawing.panels import Place, key, panels, steer_line, zero_lines
-from .drawing.saved import saved
+from .drawing.saved import measured_on, saved
 from .drawing.steer_curves import SHIFT
 from .drawing.style import BLACK, Look, form_order, method_looks
 
@@ -53,7 +53,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         handles = [key(method, look, linestyle=look.line) for method, look in looks.items()]
         shown.legend([*handles, key("vectors' mean", PREDICTED, line=True)])
         shown.caption(
+            measured_on(study),
             "Relative shifts with 95 % intervals; the dashed line is the mean of the vectors. Were there one "
-            "mechanism, it would predict the other forms."
+            "mechanism, it would predict the other forms.",
         )
     return shown.figure

@@ -8,7 +8,7 @@ from analyses.studies.finished import Study
 from mechsteer.families import form_title
 
 from .drawing.panels import Place, key, panels
-from .drawing.saved import saved
+from .drawing.saved import measured_on, saved
 from .drawing.style import GREY, Look, form_looks
 
 NAME = "one_operation"
@@ -52,8 +52,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         )
         n_texts = table.groupby(["method", "form"]).size().max()
         shown.caption(
-            f"A point for each of {n_texts} texts under each form at {table.sites.iloc[0]}; "
-            "open points have the edit's sign reversed.",
+            measured_on(study),
+            f"A point for each of {n_texts} texts under each form; open points have the edit's sign reversed.",
             f"At zero, logits are equal to the bit; the scale is logarithmic above {LEAST:g}."
             if some_are_equal
             else "",

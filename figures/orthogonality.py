@@ -47,7 +47,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         _draw_ratio(shown.axes[1], table.loc[table["name"] == "ratio"])
         shown.caption(
             f"{table.subject.iloc[0]}, with 95 % intervals over pairs.",
-            f"(a) Grey: random directions of its norm, {SPECIAL:.0%} of which are left of the dashes.",
+            f"(a) Grey: random directions of its norm, {100 * SPECIAL:.0f} % of which are left of the dashes.",
             f"(b) Grey: small, within {SMALL:g}.",
         )
     return shown.figure

@@ -8,7 +8,7 @@ from mechsteer.families import form_title
 from mechsteer.measuring.useful import USEFUL
 from mechsteer.store.keys import keys_in, rows_of
 
-from .drawing.panels import Place, key, panels, steer_line, wide_axis
+from .drawing.panels import Place, key, panels, side_keys, side_lines, wide_axis
 from .drawing.saved import measured_on, saved
 from .drawing.style import GREY, form_order, method_looks
 
@@ -36,8 +36,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     with panels(ax, len(forms), height=0.8 + 1.45 * len(forms), sharex=True, sharey=True) as shown:
         for panel, form in zip(shown.axes, forms, strict=True):
             for _, rows in table.loc[table.form == form].groupby("steer", sort=False):
-                for side in (rows[rows.multiplier <= 0], rows[rows.multiplier >= 0]):
-                    steer_line(panel, side.utility_lost, side.value, looks[rows.method.iloc[0]])
+                side_lines(panel, rows, "utility_lost", "value", looks[rows.method.iloc[0]])
             panel.axvline(USEFUL, color=GREY, linewidth=0.6, linestyle=":")
             panel.axhline(0, color=GREY, linewidth=0.6)
             wide_axis(panel.xaxis, 0.1, table.utility_lost)
@@ -45,7 +44,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             panel.set_title(form_title(form))
         shown.x_label(f"utility lost on pairs (nats; dotted: {USEFUL:g})")
         shown.y_label("second utility lost (nats / token)")
-        shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()])
+        shown.legend([*(key(method, look, linestyle=look.line) for method, look in looks.items()), *side_keys()])
         shown.caption(
             measured_on(study),
             f"The second utility is the {table.read_from.iloc[0]}.",

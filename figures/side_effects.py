@@ -8,7 +8,7 @@ from analyses.studies.finished import Study
 from mechsteer.measuring.useful import USEFUL
 
 from .drawing.panels import Place, key, panels, zero_lines
-from .drawing.saved import saved
+from .drawing.saved import model_of, saved
 from .drawing.style import shades
 
 NAME = "side_effects"
@@ -46,7 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         zero_lines(panel, x=False, y=True)
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
-            f"DiffMean where {USEFUL:g} nats of utility are lost, mean size over both directions, {table.n_pairs.max()} pairs of "
-            "each other concept."
+            f"DiffMean vectors of {model_of(study)} where {USEFUL:g} nats of utility are lost, mean size over both directions, "
+            f"on pairs of {study.summary['pairs']['learning']['name']}, and on {table.n_pairs.max()} pairs of each other concept."
         )
     return shown.figure

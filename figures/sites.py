@@ -1,7 +1,5 @@
 """Where to steer: what is gained in the useful range by log-odds, layer by place."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +12,7 @@ from analyses.studies.finished import Study
 from mechsteer.measuring.useful import USEFUL
 
 from .drawing.panels import Place, key, panels
-from .drawing.saved import saved
+from .drawing.saved import model_of, saved
 from .drawing.style import BLACK, SHADES, Look
 
 NAME = "sites"
@@ -51,7 +49,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             ]
         )
         shown.caption(
-            f"What a DiffMean vector of {Path(study.summary['model']['name']).name} gains at each place where {USEFUL:g} nats "
+            f"What a DiffMean vector of {model_of(study)} gains at each place where {USEFUL:g} nats "
             f"of utility are lost, on pairs of {study.summary['pairs']['learning']['name']}.",
             "A cross marks a place whose gain is below the best one's (95 % interval).",
         )

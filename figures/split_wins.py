@@ -9,7 +9,7 @@ from mechsteer.families import form_title
 
 from .drawing.forest import forest
 from .drawing.panels import Place, key, panels, wide_axis, zero_lines
-from .drawing.saved import claims, saved
+from .drawing.saved import claims, measured_on, saved
 from .drawing.style import OUTCOMES, form_order
 
 NAME = "split_wins"
@@ -46,6 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         found = [name for name in OUTCOMES if name in set(table.outcome)]
         shown.legend([key(WORDS[name], OUTCOMES[name], linestyle="-") for name in found])
         shown.caption(
+            measured_on(study),
             f"Means over losses up to half a nat, with 95 % intervals over {over}; outcomes are corrected for multiple tests.",
             ONE_SEED.strip() if seeds == 1 else "",
         )

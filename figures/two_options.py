@@ -8,8 +8,8 @@ from analyses.studies.finished import Study
 from mechsteer.families import form_title
 from mechsteer.store.keys import keys_in, rows_of
 
-from .drawing.panels import Place, key, panels, steer_line, zero_lines
-from .drawing.saved import saved
+from .drawing.panels import Place, key, panels, side_keys, side_lines, zero_lines
+from .drawing.saved import measured_on, saved
 from .drawing.style import GREY, form_order, method_looks
 
 NAME = "two_options"
@@ -44,7 +44,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     with panels(ax, len(forms), height=0.8 + 1.9 * len(forms), sharex=True, sharey=True) as shown:
         for panel, form in zip(shown.axes, forms, strict=True):
             for _, rows in table.loc[table.form == form].groupby("steer", sort=False):
-                steer_line(panel, rows.concept, rows.value, looks[rows.method.iloc[0]])
+                side_lines(panel, rows, "concept", "value", looks[rows.method.iloc[0]])
             zero_lines(panel, y=True)
             for slope in (-1, 1):
                 panel.axline((0, 0), slope=slope, color=GREY, linewidth=0.6, linestyle=":")
@@ -52,6 +52,6 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             panel.set_title(form_title(form))
         shown.x_label("gained for the concept (nats)")
         shown.y_label(f"gained for the answer {table.answer.iloc[0]} (nats)")
-        shown.legend([key(method, look, linestyle=look.line) for method, look in looks.items()])
-        shown.caption("A line for each method; dotted: equal gains.")
+        shown.legend([*(key(method, look, linestyle=look.line) for method, look in looks.items()), *side_keys()])
+        shown.caption(measured_on(study), "A line for each method; dotted: equal gains.")
     return shown.figure

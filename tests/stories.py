@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,7 @@ def _about(story: Story, sweep: Sweep, fits: dict[str, Any], checked: Any) -> di
         "pairs": pairs | {"others": [], "second": []},
         "site": {"site": "1:resid_post", "hook": "a.hook", "because": "as asked"},
         "judged": [STEER.columns()] if story.judged else [],
-        "findings": [asdict(finding) for finding in checked.findings],
+        "findings": [finding.to_dict() for finding in checked.findings],
         "summary": summary | sentences,
     }  # fmt: skip
 
@@ -280,6 +280,9 @@ STORIES = {
     "Yes tells the side": Story("cannot tell", "an answer tells the side", pairs=_answered()),
     "half of the pairs are copies": Story("worked", "copies", pairs=_copied(100, 2)),
     "all are copies of a few": Story("cannot tell", "too few pairs", pairs=_copied(24, 5)),
+    "a column that nobody named says which pairs are alike": Story(
+        "worked", "no groups", pairs=replace(written(), group_columns=("theme",))
+    ),
     "there are few pairs": Story("cannot tell", "too few pairs", pairs=written(24)),
     "nobody asked for chance": Story("cannot tell", "no control", judged=False),
 }  # fmt: skip

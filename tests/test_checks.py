@@ -236,7 +236,9 @@ def test_what_a_study_found_of_its_pairs_is_told_and_kept(tmp_path, mechsteer):
     study = run(study_of(path), tmp_path / "out", report=told.append)
     kept = {finding["kind"] for finding in study.summary["findings"]}
     assert kept >= {"copies", "few"} and study.summary["pairs"]["learning"]["n"] + len(study.sweeps[0].pairs) == 40
-    sentence = "4 of 44 pairs of twice are copies of others. Each counts once."
+    sentence = (
+        "4 of 44 pairs of twice are copies of others. Each counts once: give distinct pairs in the place of copies."
+    )
     assert f"check        {sentence}" in told
     assert f"- {sentence}" in mechsteer("show", tmp_path / "out", "--details")[1].splitlines()
 
@@ -253,7 +255,7 @@ def test_pairs_are_checked_alone(tmp_path, mechsteer):
     code, printed, error = mechsteer("pairs", path)
     assert (code, error) == (0, "") and printed.splitlines() == [
         "40 distinct pairs to learn from, 40 to measure.",
-        "- 5 of 85 pairs of copied are copies of others. Each counts once.",
+        "- 5 of 85 pairs of copied are copies of others. Each counts once: give distinct pairs in the place of copies.",
     ]
     content = json.loads(mechsteer("pairs", path, "--json")[1])
     assert content["testing"]["n"] == 40 and [found["kind"] for found in content["findings"]] == ["copies"]

@@ -115,7 +115,9 @@ def test_an_axis_with_numbers_says_their_unit_or_that_they_have_none(name, drawn
     for ax in figure.axes:
         for axis, shared in ((ax.xaxis, ""), (ax.yaxis, figure.get_supylabel())):
             if ax.axison and has_numbers(axis):
-                said = axis.label.get_text() or shared or ax._left_title.get_text()
+                # Units that differ from panel to panel stand at their heads, after a letter.
+                head = ax._left_title.get_text()[4:] if axis is ax.yaxis else ""
+                said = " ".join((axis.label.get_text() or shared, head))
                 assert re.search(r"\(.+\)|nats", said) or any(word in said for word in PURE), (name, said)
 
 
@@ -333,7 +335,7 @@ def test_the_claims_of_a_steer_stand_on_a_page_without_checks_and_comparisons_an
     shown = [claim for claim in of_first if claim.claim not in ("split_wins", "judged_wins")]
     assert len(shown) == len(table) + table.left_out.iloc[0] and set(table.claim) & {"measurement", "control"}
     assert not set(table.part) & {"growth", "m = 1"} and table.left_out.iloc[0] > 0
-    assert f"{table.left_out.iloc[0]} more." in figure.get_label()
+    assert f"Not shown for want of room: {table.left_out.iloc[0]} more of claims.json." in figure.get_label()
     pixels(figure)
     pixels(figure)
     labels = [label.get_window_extent() for ax in figure.axes for label in ax.get_yticklabels()]
@@ -400,18 +402,43 @@ def test_a_caption_in_tex_holds_no_sign_that_tex_would_obey_and_breaks_no_line_b
     assert shown.group(1) == (r"5~\% of a\_b \& \#1 \{x\} \textasciitilde{} 2\textasciicircum{}3 \textbackslash{} \$")
 
 
-@pytest.mark.parametrize("name", ["frontier", "second_utility", "preference_utility", "sites"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_caption_names_the_model_and_the_pairs(name, study, drawn):
     of = study.summary
-    pairs = of["pairs"]["learning" if name == "sites" else "testing"]
-    words = drawn(name)[0].get_label()
-    assert Path(of["model"]["name"]).name in words and pairs["name"] in words
+    words = caption_of(drawn(name)[0], "An idea", Path(of["model"]["name"]).name)
+    assert len(re.findall(r"(?<![\w/-])garden(?![\w/-])", words)) == 1
+    pairs = of["pairs"]["learning" if name in ("sites", "side_effects") else "testing"]["name"]
+    # Reliability is a judge's, and causes are of directions, whatever the pairs.
+    assert pairs in words or name in ("causes", "reliability")
 
 
 def test_the_words_beside_panels_in_one_column_are_in_one_line(drawn):
     figure = drawn("preference_utility")[0]
     figure.canvas.draw()
     assert len({round(panel.yaxis.label.get_window_extent().x1) for panel in figure.axes}) == 1
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_words_beside_a_panel_are_no_longer_than_it_or_they_run_into_those_of_the_next(name, drawn):
+    figure = drawn(name)[0]
+    figure.canvas.draw()
+    for ax in figure.axes:
+        if ax.get_ylabel():
+            assert ax.yaxis.label.get_window_extent().height < 1.2 * ax.bbox.height, (name, ax.get_ylabel())
+
+
+@pytest.mark.parametrize("name", ["second_utility", "two_options"])
+def test_marks_are_open_where_a_steer_is_subtracted(name, study, drawn):
+    lines = [line for ax in drawn(name)[0].axes for line in ax.lines if line.get_marker() not in ("", "None")]
+    one = next(rows for _, rows in MODULES[name].numbers(study).groupby("steer", sort=False))
+    for fill, rows in (("none", one[one.multiplier <= 0]), ("full", one[one.multiplier >= 0])):
+        ys = rows.sort_values("multiplier").value.tolist()
+        assert [line.get_ydata().tolist() for line in lines if line.get_fillstyle() == fill].count(ys) == 1
+
+
+def test_what_is_measured_given_itself_is_not_drawn_as_nothing(study):
+    table = MODULES["causes"].numbers(study).dropna(subset="predictor").set_index("predictor")
+    assert table.given_fisher_estimate.isna().to_dict() == {name: name == "fisher" for name in table.index}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -497,6 +524,14 @@ def test_a_wide_axis_has_ticks_within_what_it_shows(values):
         wide_axis(ax.xaxis, 1.0, values)
         low, high = ax.get_xlim()
         assert sum(low <= tick <= high for tick in ax.get_xticks()) >= 2
+
+
+@pytest.mark.parametrize("values", [[-2.6, 4.0], [-1.9, 5.5], [0, 6], [-300, 2]])
+def test_a_wide_axis_that_stands_can_be_read(values):
+    with panels(None, height=2) as shown:
+        ax = shown.axes[0]
+        wide_axis(ax.yaxis, 1.0, values)
+        assert sum(min(values) <= tick <= max(values) for tick in ax.get_yticks()) >= 4
 
 
 # The command line.

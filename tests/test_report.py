@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 import figures.page
 from analyses.studies.finished import Study
 from analyses.studies.folder import FORMAT
-from figures.drawing.style import OUTCOMES, QUANTITIES, method_looks, shades
+from figures.drawing.style import OUTCOMES, QUANTITIES, SHADES, method_looks, shades
 from figures.page import write_report
 from figures.page.contents import not_followed
 from figures.page.looks import on_dark_ground
@@ -358,7 +358,7 @@ def test_the_slider_moves_every_panel(visit, page):
     after = look()
     assert "m = 2" in tab.locator('[data-part="readout"]').inner_text() and "wrote 2" in after["texts"][0]
     assert (
-        "Judged by rules: concept 0.25 [0.00, 0.50] (1 missing), fluency 0.25 [0.00, 0.50] (1 missing)."
+        "Judged by rules, from 0 to 1: concept 0.25 [0.00, 0.50] (1 missing), fluency 0.25 [0.00, 0.50] (1 missing)."
         in after["texts"][0]
     )
     assert slider.get_attribute("aria-valuetext") == "m = 2, relative shift 0.4"
@@ -405,6 +405,14 @@ def test_a_colour_means_the_same_on_the_page_as_in_figures(visit, page):
         assert tab.evaluate("colour", name) == f"rgb{tuple(bytes.fromhex(look.colour[1:]))}"
 
 
+def test_numbers_are_shaded_as_in_figures_and_stand_out_from_either_ground(page):
+    scale = [re.findall(r"#[0-9a-f]{6}", step) for step in data_of(page)["studies"][0]["looks"]["scale"]]
+    assert scale[0][0] == to_hex(SHADES(0.0)) and scale[-1][0] == to_hex(SHADES(1.0))
+    light, dark = ([sum(to_rgb(step[ground])) for step in scale] for ground in (0, 1))
+    assert light == sorted(light, reverse=True) and dark == sorted(dark)
+    assert all(on_ground(step[1]) > 3 for step in scale)
+
+
 def test_what_the_style_sheet_colours_itself_is_grey():
     style = (Path(figures.page.__file__).parent / "style.css").read_text(encoding="utf-8")
     found = re.findall(r"#[0-9a-f]{6}\b", style)
@@ -416,11 +424,13 @@ LOOKS = QUANTITIES | OUTCOMES | shades("abcd") | method_looks([*methods(), *"efg
 
 @pytest.mark.parametrize("look", LOOKS.items(), ids=lambda item: item[0])
 def test_what_has_a_colour_stands_out_from_dark_ground(look):
-    light = [
-        (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4) for c in to_rgb(on_dark_ground(look[1].colour))
-    ]
-    ground = 0.0085  # of the page's #15171a
-    assert (np.dot(light, (0.2126, 0.7152, 0.0722)) + 0.05) / (ground + 0.05) > 3  # WCAG 1.4.11
+    assert on_ground(on_dark_ground(look[1].colour)) > 3  # WCAG 1.4.11
+
+
+def on_ground(colour: str) -> float:
+    """The contrast of a colour to the page's dark ground, #15171a."""
+    light = [(c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4) for c in to_rgb(colour)]
+    return float((np.dot(light, (0.2126, 0.7152, 0.0722)) + 0.05) / (0.0085 + 0.05))
 
 
 def test_tables_sort_by_their_headers(visit, page):
@@ -576,6 +586,7 @@ def test_an_interval_says_how_many_digits_mean_something(visit, page):
     }.items():  # fmt: skip
         assert estimated(*given) == said
         assert tab.evaluate("given => estimated(...given)", list(given)) == said
+    assert tab.evaluate("estimated(3e-5, 2e-5, 4e-5)") == "0.00003 [0.00002, 0.00004]"
     assert estimated(float("nan"), 0.0, 1.0) == "–" and estimated(2e-6, 6.6e-7, 2.1e-6) == "2e−06 [6.6e−07, 2.1e−06]"
 
 
@@ -632,12 +643,21 @@ def test_numbers_say_their_units(visit, page):
     assert "growth to neighbours (units of h): layer 1" in distance.inner_text()
     tab.get_by_label("Which distance").select_option("gaussian")
     distance.get_by_text("growth from Gaussian's centre (s.d.): layer 1").wait_for()
+    assert re.search(
+        r"Preference\s+[+−][\d.]+ nats at zero, [+−][\d.]+ nats at m = ", tab.locator(".card").inner_text()
+    )
+    told = tab.locator('[data-part="preference"] .plot').first.get_attribute("aria-label")
+    assert re.search(r"\] nats\.$", told), told
     assert [unit_of(name) for name in ("loss_positive", "lost_error", "accuracy", "multiplier", "low")] == [
         "nats", "nats", "share", "", "",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")], ids=["laptop", "phone"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [({"width": 1440, "height": 900}, "light"), ({"width": 1024, "height": 900}, "dark"), (PHONE, "dark")],
+    ids=["laptop", "tablet", "phone"],
+)
 def test_the_page_fits_its_window_and_its_links_lead_somewhere(visit, page, several, size, scheme):
     many = visit(several, size, color_scheme=scheme)
     for choice in many.get_by_role("tab").all():

@@ -156,6 +156,13 @@ def test_a_steer_that_gains_on_one_side_is_written_with_on_that_side(told):
     assert zero == 0 < high
 
 
+def test_a_column_that_groups_pairs_is_named_in_the_next_command(told):
+    (verdict,) = verdicts_of(Study.load(told("a column that nobody named says which pairs are alike")))
+    words = shlex.split(verdict.next_command)
+    assert words[:2] == ["mechsteer", "study"] and "--group theme" in verdict.next_command.replace("=", " ")
+    assert "--group theme" in verdict.next_words
+
+
 @pytest.mark.parametrize("name", [name for name, story in STORIES.items() if story.ended != "worked"])
 def test_what_did_not_work_has_a_command_that_parses(name, told):
     (verdict,) = verdicts_of(Study.load(told(name)))

@@ -93,9 +93,15 @@ class Study:
     def findings(self) -> list[Finding]:
         """What was found of its pairs."""
         findings = self.summary.get("findings", [])
-        if wrong := misfit(findings, FINDINGS, "'findings'"):
+        wrong = misfit(findings, FINDINGS, "'findings'")
+        wrong = wrong or next(
+            (bad for each in findings if (bad := misfit(each.get("groups", []), [str], "'groups'"))), ""
+        )
+        if wrong:
             raise damaged(self.folder / "study.json", wrong)
-        return [Finding(**{name: finding[name] for name in FINDINGS[0]}) for finding in findings]
+        known = [{name: finding[name] for name in FINDINGS[0]} for finding in findings]
+        groups = [tuple(finding.get("groups", ())) for finding in findings]
+        return [Finding(**of, groups=columns) for of, columns in zip(known, groups, strict=True)]
 
     @property
     def judged(self) -> list[Key]:

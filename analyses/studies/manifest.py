@@ -1,7 +1,6 @@
 """What `study.json` says: what was studied and how, what is missing, and what a reader wants first, in figures and sentences."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def describe(
             "second": [_about(pairs) for pairs in subjects.second],
         },
         "findings": [
-            asdict(finding) for finding in (*findings, *_unsteered(first, are_answers=bool(plan.two_options)))
+            finding.to_dict() for finding in (*findings, *_unsteered(first, are_answers=bool(plan.two_options)))
         ],
         "pairs_with_moved_boundary": sum(bench.get(unit)["moved"] for unit in plan.tokens),
         "site": {"site": str(chosen), "hook": chosen.hooks, "because": chosen.because},

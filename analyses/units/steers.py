@@ -2,7 +2,7 @@
 
 import json
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ class Tokens(Unit[dict]):
         from mechsteer.models.token_checks import check_tokens
 
         model, pairs = at.model(self.model), at.get(self.pairs)
-        findings = [asdict(finding) for finding in check_tokens(model, pairs, self.prompt_format)]
+        findings = [finding.to_dict() for finding in check_tokens(model, pairs, self.prompt_format)]
         if any(finding["refused"] for finding in findings):
             return {"moved": 0, "findings": findings}
         encoded = ms.encode_pairs(model, pairs, self.prompt_format)

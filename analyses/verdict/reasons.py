@@ -258,7 +258,8 @@ def _does_not_transfer(facts: Facts, reach: Reach) -> Iterator[Reason]:
 def _of_pairs(facts: Facts, reach: Reach) -> Iterator[Reason]:
     for finding in facts.study.findings:
         if finding.kind in LIMITS and not (finding.kind == "few" and len(facts.sweep.pairs) < MIN_PAIRS):
-            yield Reason(LIMITS[finding.kind], finding.found, None, finding.advice)
+            change = {"group": finding.groups[0]} if finding.groups else {}
+            yield Reason(LIMITS[finding.kind], finding.found, None, finding.advice, change)
 
 
 def _another_site(facts: Facts) -> tuple[str, dict[str, str]]:

@@ -16,9 +16,13 @@ TEX = {
 """What TeX takes for a command, and signs that its fonts for text lack."""
 
 
-def caption_of(figure: Figure, idea: str) -> str:
-    """The figure's idea, in a sentence, and then what the figure says of itself: its label."""
-    return f"{idea.removesuffix('.')}. {figure.get_label()}".strip()
+def caption_of(figure: Figure, idea: str, model: str = "") -> str:
+    """The figure's idea, in a sentence, then what the figure says of itself, its label, and the model where that names none."""
+    label = figure.get_label()
+    # Of "garden", pairs that are called "garden-rest" or "garden/tense" say nothing.
+    is_told = re.search(rf"(?<![\w/-]){re.escape(model)}(?![\w/-])", label)
+    named = f"Model: {model}." if model and not is_told else ""
+    return " ".join(filter(None, (f"{idea.removesuffix('.')}.", label, named)))
 
 
 def in_tex(words: str) -> str:

@@ -15,18 +15,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis, XAxis
+from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoLocator, FixedLocator
+from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from analyses.studies.widths import COLUMN, inches
 from mechsteer.errors import InputError
 
-from .style import LIGHT, Look, style
+from .style import GREY, LIGHT, Look, style
 
 Place = Axes | Iterable[Axes] | None
 
@@ -65,15 +66,17 @@ class Panels:
         if self.is_whole:
             self.figure.set_label(" ".join(filter(None, sentences)))
 
-    def x_label(self, words: str) -> None:
-        """Of the axis that panels share: under each panel that has no other below it, in two lines where one is too wide."""
+    def x_label(self, words: str, *, each: bool = False) -> None:
+        """Of the axis that panels share: under each panel that has no other below it, in two lines where one is too wide; under
+        `each` where it goes further in one than in another."""
         if not self.is_whole:
-            self.axes[-1].set_xlabel(words)
+            for panel in self.axes if each else self.axes[-1:]:
+                panel.set_xlabel(words)
             return
         renderer = cast(FigureCanvasAgg, self.figure.canvas).get_renderer()
         for panel in self.axes:
             place = panel.get_subplotspec()
-            if place is None or place.is_last_row():
+            if each or place is None or place.is_last_row():
                 label = panel.xaxis.label
                 label.set_text(words)
                 columns = 1 if place is None else place.get_gridspec().ncols
@@ -154,7 +157,8 @@ def _settle(figure: Figure) -> None:
 
     Words beside panels that stand one below the other are in one line, however wide the numbers are.
     """
-    figure.align_ylabels()
+    # Of panels that have words there: one without them, but with long names at its ticks, would push those of others away.
+    figure.align_ylabels([panel for panel in figure.axes if panel.get_ylabel()])
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
     for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
@@ -183,11 +187,26 @@ def key(label: str, look: Look, *, line: bool = False, **settings) -> Line2D:
     return Line2D([], [], color=look.colour, label=label, **(shown | settings))
 
 
-def steer_line(ax: Axes, x, y, look: Look) -> None:
+def steer_line(ax: Axes, x, y, look: Look, *, fill: str = "full") -> None:
     """One steer among many: thin and see-through, where their lines cross."""
     ax.plot(
-        x, y, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2.6, linewidth=0.8, alpha=0.8
+        x, y, color=look.colour, marker=look.marker, linestyle=look.line, markersize=2.6, linewidth=0.8, alpha=0.8,
+        fillstyle=fill, markeredgewidth=0.6,
     )  # fmt: skip
+
+
+def side_lines(ax: Axes, rows: pd.DataFrame, x: str, y: str, look: Look) -> None:
+    """A steer's two columns against each other, where no axis is the multiplier: both directions begin at zero, and marks are
+    open where the steer is subtracted."""
+    rows = rows.sort_values("multiplier")
+    for side, fill in ((rows[rows.multiplier <= 0], "none"), (rows[rows.multiplier >= 0], "full")):
+        steer_line(ax, side[x], side[y], look, fill=fill)
+
+
+def side_keys() -> list[Line2D]:
+    """What the marks of `side_lines` mean."""
+    grey = Look(GREY, "o")
+    return [key("$m > 0$", grey), key("$m < 0$", grey, fillstyle="none", markeredgewidth=0.6)]
 
 
 def with_intervals(ax: Axes, x, rows: pd.DataFrame, look: Look, **settings) -> None:
@@ -218,26 +237,34 @@ def plain_numbers(axis: Axis) -> None:
 
 LEAST_APART = 0.12
 """Of a wide axis that lies, between zero and the first tick beside it."""
+FEWEST_TICKS = 4
+"""Of a wide axis that stands, where there is room for them: between two numbers alone, nothing on such a scale can be read."""
 
 
 def wide_axis(axis: Axis, even_up_to: float, values: ArrayLike, steps: Sequence[float] = (1,)) -> None:
     """For values over decades on both sides of zero: even near zero, by decades beyond, and smooth where these meet.
 
-    Ticks stand at zero and at ±`steps` of every decade that the values reach.
+    Ticks stand at zero and at ±`steps` of every decade that the values reach; on an upright axis closer, where those are few.
     """
     found = np.asarray(values, dtype=np.float64)
     found = np.append(found[np.isfinite(found)], 0.0)
     plain_numbers(axis)
-    if (largest := np.abs(found).max()) < 3 * even_up_to:
+    if np.abs(found).max() < 3 * even_up_to:
         return
-    first, last = (np.floor(np.log10(size)) for size in (even_up_to, largest))
-    sizes = [step * 10.0**power for power in np.arange(first, last + 1) for step in steps]
-    sizes = [size for size in sizes if size >= even_up_to / 2]
-    low, high = np.arcsinh(np.array([found.min(), found.max()]) / even_up_to)
-    if isinstance(axis, XAxis):
-        # Side by side, the first of them would lie on zero's.
-        sizes = [size for size in sizes if np.arcsinh(size / even_up_to) > LEAST_APART * (high - low)]
-    ticks = [tick for tick in (*(-size for size in reversed(sizes)), 0, *sizes) if found.min() <= tick <= found.max()]
+    choices = [steps, (1, 3), (1, 2, 5)] if isinstance(axis, YAxis) else [steps]
+    every = [_wide_ticks(found, even_up_to, chosen, lies=isinstance(axis, XAxis)) for chosen in choices]
+    ticks = next((some for some in every if len(some) >= FEWEST_TICKS), every[-1])
     (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("asinh", linear_width=even_up_to)
     axis.set_ticks(ticks)
     plain_numbers(axis)  # a new scale has brought its own
+
+
+def _wide_ticks(found: ndarray, even_up_to: float, steps: Sequence[float], *, lies: bool) -> list[float]:
+    first, last = (np.floor(np.log10(size)) for size in (even_up_to, np.abs(found).max()))
+    sizes = [step * 10.0**power for power in np.arange(first, last + 1) for step in steps]
+    sizes = [size for size in sizes if size >= even_up_to / 2]
+    if lies:
+        # Side by side, the first of them would lie on zero's.
+        low, high = np.arcsinh(np.array([found.min(), found.max()]) / even_up_to)
+        sizes = [size for size in sizes if np.arcsinh(size / even_up_to) > LEAST_APART * (high - low)]
+    return [tick for tick in (*(-size for size in reversed(sizes)), 0, *sizes) if found.min() <= tick <= found.max()]

@@ -38,11 +38,21 @@ def steer_of(study: Study, key: Key | None) -> Key | None:
     return next((known for known in study.judged if key in (None, known)), None)
 
 
+def model_of(study: Study) -> str:
+    """A caption's word for the model."""
+    return Path(study.summary["model"]["name"]).name
+
+
+def site_of(study: Study) -> str:
+    """A caption's words for the model and the site."""
+    return f"{study.summary['site']['site']} of {model_of(study)}"
+
+
 def measured_on(study: Study) -> str:
     """A caption's words for the model, the site and the pairs that every steer was measured on."""
     of = study.summary
-    model, pairs = Path(of["model"]["name"]).name, of["pairs"]["testing"]["name"]
-    return f"Measured on {model} at {of['site']['site']}, {len(study.sweeps[0].pairs)} pairs of {pairs}."
+    pairs = of["pairs"]["testing"]["name"]
+    return f"Measured on {model_of(study)} at {of['site']['site']}, {len(study.sweeps[0].pairs)} pairs of {pairs}."
 
 
 def claims(study: Study) -> pd.DataFrame:

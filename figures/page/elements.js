@@ -29,12 +29,16 @@ function signed(value) {
   return (value >= 0 ? "+" : "") + minus(value.toFixed(2));
 }
 
+/** Of an estimate and its interval, as in numbers.py. */
+const MOST_DECIMALS = 4;
+
 /** An estimate with its interval, to the second digit of the interval's width: more would be noise. */
 function estimated(value, low, high, withSign = false) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const sign = withSign && value > 0 ? "+" : "";
   if (low === null || high === null || low === undefined || !(high > low)) return sign + shown(value);
-  const place = Math.min(1 - Math.floor(Math.log10(high - low)), 4), unit = 10 ** place;
+  const exact = 1 - Math.floor(Math.log10(high - low)), place = Math.min(exact, MOST_DECIMALS), unit = 10 ** place;
+  if (exact > MOST_DECIMALS && Math.abs(value) < 10 ** -MOST_DECIMALS) return `${sign}${shown(value, 2)} [${shown(low, 2)}, ${shown(high, 2)}]`;
   const told = [value, low, high].map((end) => minus((Math.round(end * unit) / unit + 0).toFixed(Math.max(place, 0))));
   return `${sign}${told[0]} [${told[1]}, ${told[2]}]`;
 }

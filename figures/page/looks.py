@@ -9,13 +9,17 @@ from matplotlib.colors import to_hex, to_rgb
 from analyses.studies.finished import Study
 
 from ..drawing.saved import saved
-from ..drawing.style import OUTCOMES, QUANTITIES, Look, method_looks, shades
+from ..drawing.style import OUTCOMES, QUANTITIES, SHADES, Look, method_looks, shades
 
 MARKERS = {
     "o": "circle", "s": "square", "^": "triangle", "v": "inverted_triangle", "D": "diamond", "d": "diamond", "x": "x",
     "X": "star", "P": "plus", "+": "cross", "*": "star", "<": "hex", ">": "asterisk", "h": "hex", "H": "hex",
 }  # fmt: skip
 """Bokeh's names for Matplotlib's markers."""
+STEPS = 32
+"""Of a scale of shades, for numbers."""
+DARKEST = 0.5
+"""Of the scale, that stands out from dark ground."""
 
 
 def palette() -> str:
@@ -24,8 +28,9 @@ def palette() -> str:
     return ":root {" + " ".join(f"--{name}: {colour};" for name, colour in colours.items()) + "}\n"
 
 
-def page_looks(study: Study) -> dict[str, dict[str, tuple[str, str]]]:
-    """The methods that the study compares, the layers at which it measures distance, and its other concepts."""
+def page_looks(study: Study) -> dict[str, Any]:
+    """The methods that the study compares, the layers at which it measures distance, its other concepts, and the figures' scale
+    from little to much."""
     names = {
         what: list(dict.fromkeys(value for name in tables for value in _column(study, name, column)))
         for what, tables, column in (
@@ -38,6 +43,7 @@ def page_looks(study: Study) -> dict[str, dict[str, tuple[str, str]]]:
         "methods": _on_page(method_looks(names["methods"])),
         "layers": page_shades(sorted(names["layers"])),
         "concepts": page_shades(names["concepts"]),
+        "scale": [_shade(step / (STEPS - 1)) for step in range(STEPS)],
     }
 
 
@@ -57,6 +63,11 @@ def _on_page(looks: dict[Any, Look]) -> dict[str, tuple[str, str]]:
     return {
         str(name): (_on_both_grounds(look.colour), MARKERS.get(look.marker, "circle")) for name, look in looks.items()
     }
+
+
+def _shade(share: float) -> str:
+    """Of the figures' scale; on dark ground what is much is light, and nothing is so dark that the ground hides it."""
+    return f"light-dark({to_hex(SHADES(share))}, {to_hex(SHADES(DARKEST * (1 - share)))})"
 
 
 def _on_both_grounds(colour: str) -> str:

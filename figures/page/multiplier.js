@@ -111,7 +111,7 @@ function curvePanel(view, panel, quantity) {
     words() {
       const { steer, index } = view, curve = steer[quantity], zero = curve.mean[steer.zero];
       return `${quantity} against the multiplier: ${signed(zero)} nats at zero, and at m = ${shown(view.multiplier)} ` +
-        `${estimated(curve.mean[index], curve.low[index], curve.high[index], true)}.`;
+        `${estimated(curve.mean[index], curve.low[index], curve.high[index], true)} nats.`;
     },
   };
 }
@@ -224,7 +224,7 @@ function mapPanel(view, panel) {
       }
       for (const way of ways.values()) way.sort((one, other) => Math.abs(one.m) - Math.abs(other.m));
       const lost = [...ways.values()].flat().map((point) => point.loss).filter((loss) => loss !== null).sort((a, b) => a - b);
-      const palette = [...Bokeh.Palettes.Viridis256].reverse();
+      const palette = view.study.looks.scale.map(colour);
       const mapper = new Bokeh.LinearColorMapper({ palette, low: 0, high: Math.max(lost[Math.floor(0.9 * lost.length)] ?? 1, 1e-6) });
       const figure = newFigure({ x: "", y: "", ticks: false, height: 290 });
       figure.scatter(background.x, background.y, { size: 3, color: colour("faint"), line_color: null });

@@ -101,7 +101,7 @@ function pairPanel(view, panel) {
         ...item("Query", row.query || "–"),
         ...item("For", row.positive.trim() || "–"),
         ...item("Against", row.negative.trim() || "–"),
-        ...item("Preference", `${signed(row.before)} at zero, ${signed(row.now)} at m = ${shown(view.multiplier)}`),
+        ...item("Preference", `${signed(row.before)} nats at zero, ${signed(row.now)} nats at m = ${shown(view.multiplier)}`),
         ...item("Utility lost", `${signed(row.lost)} nats`),
         ...item("Wrong way", `at ${Math.round(100 * row.share)} % of the multipliers`)));
     },

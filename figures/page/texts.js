@@ -44,7 +44,7 @@ function judgedWords(study, steer, index) {
       const missing = get("n_failed", row) ? ` (${get("n_failed", row)} missing)` : "";
       return `${get("aspect", row)} ${estimated(get("mean", row), get("low", row), get("high", row))}${missing}`;
     });
-    return `Judged by ${judge}: ${told.join(", ")}.`;
+    return `Judged by ${judge}, from 0 to 1: ${told.join(", ")}.`;
   });
 }
 
@@ -106,7 +106,7 @@ function textsPanel(view, panel) {
           const right = table.get(name)[row];
           if (!right) found.push(make("span", { class: "bad" }, `✗ not ${words}`));
         }
-        found.push(make("span", {}, `${concept} ${signed(table.get(concept)[row])}`));
+        found.push(make("span", {}, `${concept} ${signed(table.get(concept)[row])}, from −1 to 1`));
       }
       const { steer, index } = view, number = view.study.pairs.id.indexOf(pair);
       if (steer.values && number >= 0) {

@@ -1,7 +1,6 @@
 """`mechsteer pairs`: what is wrong with pairs, before anything is made of them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,7 +73,7 @@ def pairs(
         refused = next((finding for finding in findings if finding.refused), None)
     content = {
         **{side: {"name": some.name, "n": len(some), "groups": len(some.groups)} for side, some in sides.items()},
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [finding.to_dict() for finding in findings],
     }
     if as_json:
         echo_json(content)

@@ -1,7 +1,6 @@
 """What a finished study found: `read` gives it to programs, `told` makes two screens of it, `details` all that there is."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def read(folder: Path) -> dict[str, Any]:
         "tuning": records(found.table("tuning")) if sums.has("tuning.parquet") else [],
         "claims": [claim.to_dict() for claim in found.claims],
         "summary": summary,
-        "findings": [asdict(finding) for finding in found.findings],
+        "findings": [finding.to_dict() for finding in found.findings],
         "seconds": study["seconds"],
         "report": str(folder / "report.html") if sums.has("report.html") else None,
         "figures": list(map(str, sums.paths("figures/*.png"))),

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,8 +21,7 @@ ALMOST_ALL = 0.9
 """A word that begins so many of one side's completions, and as few of the other's, tells the side without being read."""
 LONGER = 1.2
 """Losses are sums over tokens, so a fifth more text is about a fifth more nats, whatever the text says."""
-
-
+COPIES_COUNT_ONCE = "Each counts once: give distinct pairs in the place of copies."
 SELDOM = 0.01
 """Of both answers to choose from together: where a model gives them so seldom, their odds say little of what it does."""
 
@@ -34,6 +34,13 @@ class Finding:
     found: str
     advice: str
     refused: bool = False
+    groups: tuple[str, ...] = ()
+    """Columns that could say which pairs are alike."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON, without columns where there are none."""
+        of = {"kind": self.kind, "found": self.found, "advice": self.advice, "refused": self.refused}
+        return of | ({"groups": list(self.groups)} if self.groups else {})
 
     def __str__(self) -> str:
         return f"{self.found} {self.advice}".strip()
@@ -111,7 +118,7 @@ def _of_set(pairs: Pairs, prompt_format: str) -> Iterator[Finding]:
             True,
         )
     if n_copies := n - len(pairs.distinct()):
-        yield Finding("copies", f"{n_copies} of {n} pairs of {name} are copies of others.", "Each counts once.")
+        yield Finding("copies", f"{n_copies} of {n} pairs of {name} are copies of others.", COPIES_COUNT_ONCE)
     both_ways = Counter(frozenset(_sides(pair)) for pair in pairs.distinct())
     if against := sum(count > 1 for count in both_ways.values()):
         yield Finding(
@@ -152,7 +159,10 @@ def _of_set(pairs: Pairs, prompt_format: str) -> Iterator[Finding]:
     if pairs.group_columns:
         columns = " or ".join(f"--group {shown(column)}" for column in pairs.group_columns[:3])
         yield Finding(
-            "group", f"No column says which pairs of {name} are alike, but there is one that could.", f"Add {columns}."
+            "group",
+            f"No column says which of the {n} pairs of {name} are alike, but there is one that could.",
+            f"Add {columns}.",
+            groups=tuple(pairs.group_columns),
         )
 
 
