@@ -15,6 +15,7 @@ from worlds import manifold
 import mechsteer as ms
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.numbers import keep_numbers
+from analyses.campaigns.plan import read_plan
 from analyses.claims import CLAIMS
 from analyses.evidence.evidence import LayerActivations
 from analyses.evidence.layers import AS_IS, UNIT, by_layer
@@ -30,6 +31,7 @@ from figures.findings import (
     mechanism,
     order,
     regions,
+    sensitivity,
     undecided,
     write_findings,
 )
@@ -312,6 +314,22 @@ def test_a_shift_that_is_carried_off_the_leading_components_is_seen_where_it_is(
     again = by_layer(carried_off(scale=1000.0))["layers-shift"].set_index(["view", "layer"])
     np.testing.assert_allclose(again.loc[UNIT, "off"], shift.loc[UNIT, "off"], atol=1e-6)
     assert (again.loc[(AS_IS, 0), "n_leading"] == 1).all()
+
+
+def test_the_plan_of_sensitivity_differs_in_one_thing_each_and_a_rounded_copy_counts_as_a_condition():
+    cells = read_plan(DOCS / "sensitivity.toml").cells
+    usual = cells[0].settings.to_dict()
+    differ = [
+        {name for name, value in cell.settings.to_dict().items() if value != usual[name]} for cell in cells[1:]
+    ]  # fmt: skip
+    assert sorted(differ, key=str) == [{"dtype"}, {"format"}, {"model"}]
+    names = short(cell.settings.model for cell in cells)
+    claims = pd.DataFrame(
+        {"model": [names[cell.settings.model] for cell in cells], "condition": [c.condition for c in cells]}
+    )
+    told = sensitivity.rounding_as_condition(claims)
+    assert set(told.model) == {"SmolLM2-135M-Instruct.Q4_1"}
+    assert sorted(told.condition) == ["", "dtype bfloat16", "format chat", "weights rounded once more (Q4_0)"]
 
 
 def test_data_says_which_pairs_were_matched(small_study):
