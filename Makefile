@@ -74,6 +74,8 @@ wheel: .venv/ready  ## the wheel: installed with its dependencies into a fresh e
 bench: .venv/ready  ## how fast sweeps and training are (benchmarks/README.md)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/writing.py
+	$(BIN)/python benchmarks/beside.py
+	test -z "$$MECHSTEER_MODELS" || $(BIN)/python benchmarks/stages.py
 
 bench-tools: .venv/bench-tools/ready  ## the same of other tools, in an environment of their own
 	.venv/bench-tools/bin/python benchmarks/other_tools.py

@@ -10,14 +10,32 @@ import drawn_study
 import numpy as np
 import pandas as pd
 import pytest
+from worlds import manifold
 
 import mechsteer as ms
 from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.numbers import keep_numbers
+from analyses.campaigns.plan import read_plan
+from analyses.claims import CLAIMS
+from analyses.evidence.evidence import LayerActivations
+from analyses.evidence.layers import AS_IS, UNIT, by_layer
 from analyses.studies.finished import Study
+from analyses.studies.layers import layers_of
 from figures.campaigns import short
-from figures.findings import MARKED, SECTIONS, judged, write_findings
-from figures.findings.curves import _r_squared, _where
+from figures.findings import (
+    MARKED,
+    SECTIONS,
+    data,
+    geometry,
+    judged,
+    mechanism,
+    order,
+    regions,
+    sensitivity,
+    undecided,
+    write_findings,
+)
+from figures.findings.curves import _r_squared, where
 from figures.findings.found import Cell, interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
@@ -176,7 +194,153 @@ def test_a_curve_worse_than_a_constant_and_a_loss_that_is_none_are_dashes(small_
     sweep = Study.load(small_study).sweeps[0]
     assert [_r_squared(score) for score in (0.983, -105.15, None)] == ["0.98", "–", "–"]
     ends = {"half_lost_negative": {"estimate": 0.0}, "half_lost_positive": {"estimate": sweep.multipliers[-1]}}
-    assert _where(sweep, ends, "half_lost") == f"–, {sweep.relative_shift[-1].mean():.2g}"
+    assert where(sweep, ends, "half_lost") == f"–, {sweep.relative_shift[-1].mean():.2g}"
+
+
+def test_half_of_what_is_lost_is_half_the_way_from_the_highest_utility_to_the_lowest_of_each_side(small_study):
+    sweep = Study.load(small_study).sweeps[0]
+    means = sweep.utility.mean(axis=1)
+    low, high = regions.half_lost(sweep)
+    assert 2 * low == pytest.approx(means.max() - means[sweep.multipliers <= 0].min())
+    assert 2 * high == pytest.approx(means.max() - means[sweep.multipliers >= 0].min())
+
+
+def test_methods_stand_in_the_order_of_what_they_gain_and_the_papers_beside_only_for_those_that_a_cell_has(tmp_path):
+    assert order.in_order({"SFT": 100, "RePS": 99, "SPLIT": 100}) == "SFT = SPLIT > RePS"
+    assert order.in_order({"SFT": 97, "DiffMean": 53, "SPLIT": 99}, among={"SFT": 0, "SPLIT": 0}) == "SPLIT > SFT"
+    assert order.in_order({"SFT": 1.0, "SPLIT": float("nan")}) == "–"
+    study = Study.load(drawn_study.write(tmp_path / "study"))
+    rows = order._of_cell(Cell("cell", "garden", "mood/train", "", study))
+    assert rows[0] == {"model": "garden", "pairs": "mood/train", "form": "vector", "at m = 1": rows[0]["at m = 1"],
+                       "at equal loss": "SFT > Random > DiffMean", "the paper's": "–"}  # fmt: skip
+    assert rows[1]["form"] == "LoRA" and rows[1]["at equal loss"] == "SPLIT > SFT"
+    assert rows[1]["the paper's"] == "SPLIT > SFT (AxBench, harmonic mean)"
+    (asked,) = (
+        row for row in order._of_cell(Cell("cell", "garden", "psychopathy", "", study)) if row["form"] == "LoRA"
+    )
+    assert asked["the paper's"] == "SFT = SPLIT (Psychopathy, accuracy)"
+
+
+def test_the_mechanism_has_every_claim_of_it_in_every_cell_with_transfer_among_them(tmp_path):
+    rows = [
+        {"cell": "a", "model": "garden", "concept": "mood", "condition": "", "claim": "transfer", "part": part, "method": "SFT",
+         "form": "lora", "against": "", "estimate": 0.9, "low": 0.8, "high": 0.95, "unit": "R²", "outcome": "supported"}
+        for part in ("preference", "utility, shape")
+    ]  # fmt: skip
+    assert mechanism.of_claim(pd.DataFrame(rows)) == [{
+        "model": "garden", "pairs": "mood", "of": "SFT LoRA",
+        "Preference curves of learning pairs predict test pairs": "0.90 [0.80, 0.95] R²: supported",
+        "Utility curves transfer in shape": "0.90 [0.80, 0.95] R²: supported",
+    }]  # fmt: skip
+    themes = {name for name, claim in CLAIMS.members().items() if claim.get("THEME") == "mechanism"}
+    assert themes - {"activation_map", "one_operation"} <= set(mechanism.SHOWN)
+
+
+def test_curves_are_held_against_another_prompt_formats_means_where_nothing_else_differs(tmp_path):
+    study = Study.load(drawn_study.write(tmp_path / "study"))
+    asked = {"format": "raw", "steps": None}
+    raw, chat, other = (
+        Cell(name, "m", "p", condition, replace(study, summary=study.summary | {"settings": asked | changed}))
+        for name, condition, changed in (("raw", "", {}), ("chat", "format chat", {"format": "chat"}),
+                                         ("other", "steps 5", {"format": "chat", "steps": 5}))
+    )  # fmt: skip
+    assert mechanism.between_formats((raw, chat, other)) == [(raw, chat)]
+    rows = mechanism._carried(raw, chat)
+    assert [(row["from"], row["to"]) for row in rows[:: len(rows) // 2]] == [("raw", "chat"), ("chat", "raw")]
+    key = study.sweeps[0].key
+    for quantity, curve in drawn_study.CURVES.items():
+        means = getattr(study.sweeps[0], quantity).mean(axis=1)
+        apart = ((means - curve(drawn_study.M)) ** 2).sum() / ((means - means.mean()) ** 2).sum()
+        as_is, shape = mechanism.scores(raw, key, chat, key, quantity)
+        assert as_is == pytest.approx(1 - apart) and as_is <= shape <= 1
+
+
+def test_pairs_are_counted_that_clear_a_bound_and_none_where_the_interval_is_clear_of_it():
+    # Half as far from the bound as the interval reaches: four times as many pairs halve it.
+    assert undecided.times_as_many(0.5, -0.5, 1.5, (0.0,)) == pytest.approx(4)
+    assert undecided.times_as_many(-0.5, -1.5, 0.5, (0.0,)) == pytest.approx(4)
+    assert undecided.times_as_many(0.5, 0.4, 0.6, (0.0,)) is None and undecided.times_as_many(0.5, -1, 2, ()) is None
+    assert (
+        undecided.times_as_many(np.nan, -1, 1, (0.0,)) is None and undecided.times_as_many(0, -1, 1, (0.0,)) == np.inf
+    )
+    both = (0.0, 0.3)
+    assert undecided.times_as_many(0.2, -0.2, 0.6, both, either=True) == pytest.approx(4)
+    assert undecided.times_as_many(0.2, -0.2, 0.6, both) == pytest.approx(16)
+    # Holm's strictest of ten tests asks for 2.81 standard errors instead of 1.96.
+    assert undecided.times_as_many(0.5, -0.5, 1.5, (0.0,), 10) == pytest.approx(4 * (2.807 / 1.96) ** 2, rel=1e-3)
+
+
+def test_the_layers_of_a_study_are_those_of_its_evidence_and_are_drawn_and_told(tmp_path):
+    study = Study.load(drawn_study.write(tmp_path / "study"))
+    cell = Cell("cell", "garden", "tulips", "", study)
+    assert layers_of(study) == {} and geometry.by_layer.draw(study) is None and geometry._rows(cell) == []
+    carried_off().save(study.folder / "evidence" / "one.npz")
+    tables = layers_of(study)
+    first, second = geometry._rows(cell)
+    assert first["where it enters"].startswith("0.00 [") and first["at its largest"].startswith(
+        "1.00 [1.00, 1.00] (layer 1)"
+    )
+    assert second["activations"] == "coordinates at unit variance"
+    assert geometry.by_layer.draw(study) is not None
+    for name, kept in tables.items():
+        kept.to_parquet(study.folder / f"{name}.parquet")
+    (study.folder / "evidence" / "one.npz").unlink()
+    assert {name: kept.to_dict() for name, kept in layers_of(study).items()} == {
+        name: kept.to_dict() for name, kept in tables.items()
+    }
+
+
+def carried_off(scale: float = 1.0):
+    """A shift within the leading components where it enters and off them a layer later; one other coordinate is scaled."""
+    evidence, rng = manifold.make(0), np.random.default_rng(0)
+    sizes = np.full(manifold.D, 0.01)
+    sizes[:4] = 1.0
+    sizes[5] *= scale
+    learning, base = (rng.normal(size=(n, manifold.D)) * sizes for n in (400, len(evidence.token_pair)))
+    by = np.eye(manifold.D)[[0, 9]]
+    steered = [base + evidence.multipliers[:, None, None] * direction for direction in by]
+    layers = {layer: LayerActivations(learning, base, some) for layer, some in enumerate(steered)}
+    return replace(evidence, layers=layers)
+
+
+def test_a_shift_that_is_carried_off_the_leading_components_is_seen_where_it_is():
+    tables = by_layer(carried_off())
+    shift = tables["layers-shift"].set_index(["view", "layer"])
+    assert (shift.loc[(AS_IS, 0), "off"] < 1e-3).all() and (shift.loc[(AS_IS, 1), "off"] > 0.999).all()
+    assert (shift.loc[(AS_IS, 0), "n_leading"] == 4).all() and shift.loc[(AS_IS, 0), "enters"].all()
+    shares = tables["layers-spectrum"].query("layer == 0 and view == @AS_IS")
+    assert shares.share.sum() == pytest.approx(1) and (np.diff(shares.share) <= 0).all()
+    # What a coordinate is measured in says nothing once all have unit variance.
+    again = by_layer(carried_off(scale=1000.0))["layers-shift"].set_index(["view", "layer"])
+    np.testing.assert_allclose(again.loc[UNIT, "off"], shift.loc[UNIT, "off"], atol=1e-6)
+    assert (again.loc[(AS_IS, 0), "n_leading"] == 1).all()
+
+
+def test_the_plan_of_sensitivity_differs_in_one_thing_each_and_a_rounded_copy_counts_as_a_condition():
+    cells = read_plan(DOCS / "sensitivity.toml").cells
+    usual = cells[0].settings.to_dict()
+    differ = [
+        {name for name, value in cell.settings.to_dict().items() if value != usual[name]} for cell in cells[1:]
+    ]  # fmt: skip
+    assert sorted(differ, key=str) == [{"dtype"}, {"format"}, {"model"}]
+    names = short(cell.settings.model for cell in cells)
+    claims = pd.DataFrame(
+        {"model": [names[cell.settings.model] for cell in cells], "condition": [c.condition for c in cells]}
+    )
+    told = sensitivity.rounding_as_condition(claims)
+    assert set(told.model) == {"SmolLM2-135M-Instruct.Q4_1"}
+    assert sorted(told.condition) == ["", "dtype bfloat16", "format chat", "weights rounded once more (Q4_0)"]
+
+
+def test_data_says_which_pairs_were_matched(small_study):
+    study = Study.load(small_study)
+    cell = Cell("cell", "m", "p", "", study)
+    assert (
+        data.matched(cell) == "none" and study.summary["pairs"]["testing"]["fingerprint"] in data._row(cell)["measured"]
+    )
+    told = {"kind": "matched", "found": "3 of 9 pairs are matched.", "advice": "", "refused": False}
+    matched = replace(study, summary=study.summary | {"findings": [told]})
+    assert data.matched(replace(cell, study=matched)) == "3 of 9 pairs are matched."
 
 
 def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp_path):

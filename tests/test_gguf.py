@@ -3,18 +3,22 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from gguf import GGMLQuantizationType, GGUFWriter, quants
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
 
 import mechsteer as ms
 from mechsteer.models import gguf
 from mechsteer.models.identity import remember, remembered
 from mechsteer.store.store import Store
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from rounded import rounded  # noqa: E402
 
 LETTERS = ["Ġ", *"abcdefghijklmnopqrstuvwxyz.,!?"]
 MERGES = ["Ġ a", "t h", "th e"]
@@ -184,6 +188,26 @@ def test_a_finished_study_of_a_file_is_told_without_its_model(tiny_gguf, tmp_pat
             patch.setattr("mechsteer.load_model", lambda *_, **__: pytest.fail("opened again"))
             code, again, err = mechsteer(*command)
         assert (code, again) == (0, first) and "nothing was to do" in err
+
+
+def test_a_rounded_file_has_other_blocks_and_nothing_else_changed(tiny_gguf, tmp_path):
+    again = rounded(tiny_gguf[0], tmp_path / "tiny.rounded-Q4_0.gguf", GGMLQuantizationType.Q4_0)
+    before, after = (GGUFReader(path) for path in (tiny_gguf[0], again))
+    for name, field in before.fields.items():
+        if not name.startswith("GGUF."):
+            assert after.fields[name].contents() == field.contents()
+    assert [tensor.name for tensor in after.tensors] == [tensor.name for tensor in before.tensors]
+    for old, new in zip(before.tensors, after.tensors, strict=True):
+        values = [quants.dequantize(tensor.data, tensor.tensor_type) for tensor in (old, new)]
+        if "ffn_down" in old.name:
+            # Sixteen steps over a block, the largest number on one of them.
+            assert new.tensor_type == GGMLQuantizationType.Q4_0
+            step = np.abs(values[0].reshape(-1, 32)).max(axis=1) / 8
+            off = np.abs(values[1] - values[0]).reshape(-1, 32).max(axis=1)
+            assert (off > 0).any() and (off <= 1.01 * step).all()
+        else:
+            assert new.tensor_type == old.tensor_type and np.array_equal(*values)
+    assert ms.load_model(again, device="cpu").fingerprint != ms.load_model(tiny_gguf[0], device="cpu").fingerprint
 
 
 def test_a_file_is_remembered_until_it_changes(tmp_path, tiny):

@@ -15,6 +15,7 @@ from mechsteer.store.sums import LIST, write_sums
 
 from ..studies.finished import Study
 from ..studies.folder import StudyFolder, files_of
+from ..studies.layers import layers_of
 from .campaign import Campaign
 from .survey import DONE
 
@@ -48,6 +49,9 @@ def _fill(study: Study, work: Path) -> None:
     for name in (name for name in files_of(study.folder) if _is_numbers(study, name)):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(study.sums.path(name), work / name)
+    # Of activations, what the page shows: they themselves are too large to keep, and are a model's.
+    for name, table in layers_of(study).items():
+        table.to_parquet(work / f"{name}.parquet", index=False)
     files = sorted({*files_of(work), "study.json", LIST})
     write_json(
         json.loads(study.sums.path("study.json").read_text(encoding="utf-8")) | {"files": files}, work / "study.json"

@@ -5,7 +5,7 @@ import pandas as pd
 from mechsteer.statistics.judging import Outcome
 
 from ..campaigns import heat_map
-from .found import Found, interval, number, steer_of, table
+from .found import Found, interval, number, place_of, steer_of, table
 
 NAME = "claims"
 TITLE = "Claims"
@@ -18,7 +18,7 @@ def write(found: Found) -> str:
     if claims.empty:
         return table([])
     primary = [
-        {"claim": row["name"], "of": steer_of(row)} | _where(row) | {
+        {"claim": row["name"], "of": steer_of(row)} | place_of(row) | {
             "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"],
             "p (Holm)": number(row["p_value"], 3), "it": row["outcome"],
         }
@@ -35,10 +35,6 @@ def write(found: Found) -> str:
             "means over cells, with Hartung and Knapp's interval where there are several.",
         )
     )
-
-
-def _where(row: dict) -> dict[str, str]:
-    return {"model": row["model"], "pairs": row["concept"]} | ({"but": row["condition"]} if row["condition"] else {})
 
 
 def _rest(combined: pd.DataFrame, primary: set[str]) -> list[dict]:

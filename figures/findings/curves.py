@@ -25,8 +25,8 @@ def write(found: Found) -> str:
                 | {f"{name}: R²": _r_squared(score["r_squared"]) for name, score in scores.items()}
                 | {f"{name}: held out": _r_squared(score["held_out_r_squared"]) for name, score in scores.items()}
                 | {
-                    "half a nat lost at": _where(sweep, fits["utility"]["properties"], "half_nat"),
-                    "half of utility lost at": _where(sweep, fits["utility"]["properties"], "half_lost"),
+                    "half a nat lost at": where(sweep, fits["utility"]["properties"], "half_nat"),
+                    "half of utility lost at": where(sweep, fits["utility"]["properties"], "half_lost"),
                 }
             )  # fmt: skip
     return (
@@ -41,7 +41,7 @@ def _r_squared(value: float | None) -> str:
     return number(value if value is not None and value >= 0 else None)
 
 
-def _where(sweep: Sweep, properties: dict[str, Any], name: str) -> str:
+def where(sweep: Sweep, properties: dict[str, Any], name: str) -> str:
     """Relative shifts at which it is so, on both sides."""
     ends = [(properties.get(f"{name}_{side}") or {}).get("estimate") for side in ("negative", "positive")]
     shifts = sweep.shift_at(np.array([end or np.nan for end in ends], dtype=float))

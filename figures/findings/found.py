@@ -60,9 +60,17 @@ class Found:
     @property
     def claims(self) -> pd.DataFrame:
         """Every claim of every finished cell, corrected over the campaign, without checks of the software."""
-        claims = self.campaign.claims
+        return self._placed(self.campaign.claims.loc[~self.campaign.claims["is_check"]])
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """The checks alone, such as whether means transfer from learning to test pairs."""
+        return self._placed(self.campaign.claims.loc[self.campaign.claims["is_check"]])
+
+    def _placed(self, claims: pd.DataFrame) -> pd.DataFrame:
+        """Those of finished cells, with models and pairs by their short names."""
         by_name = {cell.name: cell for cell in self.cells}
-        claims = claims.loc[~claims["is_check"] & claims["cell"].isin(list(by_name))].copy()
+        claims = claims.loc[claims["cell"].isin(list(by_name))].copy()
         claims["model"] = [by_name[name].model for name in claims["cell"]]
         claims["concept"] = [by_name[name].concept for name in claims["cell"]]
         return claims
@@ -113,6 +121,13 @@ def first_seeds(cell: Cell) -> list[Key]:
 def steer(key: Key) -> dict[str, str]:
     """The columns that name a steer's method and form."""
     return {"method": key.method, "form": form_title(key.form)}
+
+
+def place_of(claim: Mapping[str, Any]) -> dict[str, str]:
+    """The columns by which a table names the cell of a claim."""
+    return {"model": claim["model"], "pairs": claim["concept"]} | (
+        {"but": claim["condition"]} if claim["condition"] else {}
+    )
 
 
 def steer_of(claim: Mapping[str, Any]) -> str:

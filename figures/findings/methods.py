@@ -1,10 +1,14 @@
 """Methods: what each gains where half a nat of utility is lost, at m = 1, and beside asking in words."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from analyses.evidence.comparison import as_judged
 from mechsteer.families import form_title
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.store.keys import Key
 
 from .found import Cell, Found, interval, number, steer, table
 
@@ -38,19 +42,25 @@ def write(found: Found) -> str:
     return "\n\n".join((table(rows), about, table(against), about_split))
 
 
-def _of_cell(cell: Cell) -> list[dict]:
-    frontier, rows = cell.study.table("frontier"), []
-    at_budget = frontier.loc[np.isclose(frontier.budget, BUDGET)]
-    for row in at_budget.to_dict("records"):
+def gains(cell: Cell) -> Iterator[tuple[Key, dict[str, Any], float, float]]:
+    """For each method and form: the steer of its first seed, its row of the frontier where the budget is lost, and what all its
+    seeds gain and lose at m = 1."""
+    frontier = cell.study.table("frontier")
+    for row in frontier.loc[np.isclose(frontier.budget, BUDGET)].to_dict("records"):
         sweeps = [s for s in cell.study.sweeps if (s.key.method, s.key.form) == (row["method"], row["form"])]
         at_one = [_at_one(sweep) for sweep in sweeps]
         gained, lost = np.mean([one for one in at_one if one is not None] or [(np.nan, np.nan)], axis=0)
-        rows.append(
-            cell.place | steer(sweeps[0].key) | {
-                f"gained at {BUDGET:g} nats": interval(row["gained"], row["low"], row["high"]), "gained at m = 1": number(gained),
-                "lost at m = 1": number(lost), "seeds": str(row["n_seeds"]),
-            }
-        )  # fmt: skip
+        yield sweeps[0].key, row, float(gained), float(lost)
+
+
+def _of_cell(cell: Cell) -> list[dict]:
+    rows = [
+        cell.place | steer(key) | {
+            f"gained at {BUDGET:g} nats": interval(row["gained"], row["low"], row["high"]), "gained at m = 1": number(gained),
+            "lost at m = 1": number(lost), "seeds": str(row["n_seeds"]),
+        }
+        for key, row, gained, lost in gains(cell)
+    ]  # fmt: skip
     if cell.study.sums.has("prompting.parquet"):
         asked = cell.study.table("prompting").set_index("side").loc["both"]
         rows.append(

@@ -1,4 +1,6 @@
-"""Sensitivity: verdicts that come out otherwise when one setting differs."""
+"""Sensitivity: verdicts that come out otherwise when one setting differs, or the weights are rounded once more."""
+
+import pandas as pd
 
 from .found import Found, steer_of, table
 
@@ -6,12 +8,16 @@ NAME = "sensitivity"
 TITLE = "What flips"
 ORDER = 60
 
+ROUNDED = ".rounded-"
+"""In the name of a model's file whose weights were rounded once more (benchmarks/rounded.py); what follows is how."""
+
 
 def write(found: Found) -> str:
     """A row for each verdict that another condition of the same model and pairs turned."""
+    claims = rounding_as_condition(found.claims)
     rows = []
     places = ["name", "method", "form", "against", "model", "concept"]
-    for _, group in found.claims.groupby(places, sort=False):
+    for _, group in claims.groupby(places, sort=False):
         usual, others = group.loc[group.condition == ""], group.loc[group.condition != ""]
         for other in others.to_dict("records"):
             for before in usual.outcome.unique():
@@ -20,5 +26,15 @@ def write(found: Found) -> str:
                         {"claim": other["name"], "of": steer_of(other), "model": other["model"], "pairs": other["concept"],
                          "else": before, "but": other["condition"], "then": other["outcome"]}
                     )  # fmt: skip
-    compared = found.claims.loc[found.claims.condition != "", "condition"].nunique()
+    compared = claims.loc[claims.condition != "", "condition"].nunique()
     return table(rows) if rows else f"Of {compared} conditions that differ in one setting, none turned a verdict."
+
+
+def rounding_as_condition(claims: pd.DataFrame) -> pd.DataFrame:
+    """With a rounded copy of a model as a condition of that model."""
+    parts = [name.partition(ROUNDED) for name in claims["model"]]
+    conditions = [
+        ", ".join(filter(None, (said, kind and f"weights rounded once more ({kind})")))
+        for said, (_, _, kind) in zip(claims["condition"], parts, strict=True)
+    ]
+    return claims.assign(model=[base for base, _, _ in parts], condition=conditions)
