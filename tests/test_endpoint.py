@@ -30,6 +30,7 @@ class Server:
     """By a word of the prompt, what happens at the first, second, ... time; afterwards it answers."""
     prompts: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,14 +49,25 @@ class Handler(BaseHTTPRequestHandler):
         plan = self.server.plan
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompt = body["messages"][0]["content"]
+        plan.paths.append(self.path)
         plan.headers.append({name.lower(): value for name, value in self.headers.items()})
         step = plan.next(prompt)
         answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"]}
         said, reason = "It is so. Rating: [[1]]", "stop"
         if step in ("429", "500", "401", "always 500"):
             return self.send(int(step[-3:]), {"error": {"message": f"no, not for {self.headers['Authorization']}"}})
+        if step == "redirect":
+            self.send_response(307)
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
         if step == "hang":
             time.sleep(1.0)
+        elif step == "page":
+            return self.send(500, {"error": {"message": 999 * "a gateway\n" + self.headers["Authorization"]}})
+        elif step == "repeats the key":
+            said = f"You are {self.headers['Authorization']}. Rating: [[2]]"
         elif step == "garbage":
             return self.send_bytes(200, b"<html>gateway</html>")
         elif step == "hollow":
@@ -183,6 +195,34 @@ def test_a_server_gets_its_own_key_and_none_of_anothers(server, tmp_path, monkey
     monkeypatch.delenv("MECHSTEER_JUDGE_KEY")
     concepts(server, tmp_path / "b", ["soup"])
     assert "another-house" not in str(server.headers)
+
+
+def test_headers_that_the_environment_has_for_openai_go_nowhere_else(server, tmp_path, monkeypatch):
+    custom = "X-House: sk-of-another-house\nauthorization: Bearer sk-of-another-house"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", custom)
+    assert concepts(server, tmp_path, ["soup"]) == {"soup": (1.0, "")}
+    assert {header["authorization"] for header in server.headers} == {f"Bearer {KEY}"}
+    assert "another-house" not in str(server.headers)
+
+
+def test_a_key_that_a_server_repeats_is_not_written_and_one_with_a_line_break_is_read(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MECHSTEER_JUDGE_KEY", f" {KEY}\n")
+    server.behaviour = {"Of soup.": ["repeats the key"], "Of dust.": 9 * ["page"]}
+    row, dust = judge_of(server, tmp_path).judge([Written("Why?", f"Of {word}.") for word in ("soup", "dust")])[
+        "concept"
+    ]
+    assert {header["authorization"] for header in server.headers} == {f"Bearer {KEY}"}
+    assert (row.score, row.raw) == (2.0, "You are Bearer …. Rating: [[2]]")
+    # A page for a reason is one short line.
+    assert "gateway" in dust.failed and len(dust.failed) < 400 and dust.failed.isprintable() and np.isnan(dust.score)
+    assert KEY not in dust.failed + "".join(path.read_text() for path in tmp_path.glob("*.jsonl"))
+
+
+def test_texts_do_not_follow_a_server_that_points_elsewhere(server, tmp_path):
+    server.behaviour = {"Of soup.": 99 * ["redirect"]}
+    with pytest.raises(Unreachable, match="points to http://127.0.0.1:[0-9]*/elsewhere, and texts go nowhere"):
+        concepts(server, tmp_path, ["soup"])
+    assert set(server.paths) == {"/v1/chat/completions"} and max(Counter(server.prompts).values()) == 1
 
 
 def test_a_refused_key_and_a_server_that_is_gone_stop_at_once_and_keep_what_was_said(server, tmp_path):

@@ -641,7 +641,8 @@ def test_judges_are_checked_before_anything_is_said_or_opened(study, tmp_path, m
         ("nobody", "unknown"), ("rules=x@http://h/v1", "Only endpoint"), ("endpoint=gpt", "needs a model and a URL"),
         ("endpoint=gpt@http://user:pass@h/v1", "password"),
         ("endpoint=gpt@http://sk-abc@h/v1", "a user"), ("endpoint=gpt@http://h/v1?api_key=sk-abc", "a query"),
-        ("endpoint=gpt@http://[::1/v1", "is none"), ("rules,rules", "Two judges"),
+        ("endpoint=gpt@http://h/v1#sk-abc", "a fragment"), ("endpoint=gpt@http://[::1/v1", "is none"),
+        ("rules,rules", "Two judges"),
         ("endpoint=m@http://a/v1,endpoint=m@http://b/v1", "Two judges"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", asked)
