@@ -5,13 +5,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from analyses.studies.finished import Study
+from analyses.studies.settings import Settings
+from analyses.studies.study import run
 from mechsteer.families import JUDGES
 from mechsteer.judges import endpoint
 from mechsteer.judges.answers import Answers
@@ -242,3 +245,54 @@ def test_the_endpoint_says_which_package_it_lacks(server, tmp_path, monkeypatch)
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(Unreachable, match="pip install"):
         concepts(server, tmp_path, ["soup"])
+
+
+CONCEPT, INSTRUCTION, FLUENCY = "expresses a concept", "responds to a query", "fluent language"
+"""Words of the three prompts."""
+
+
+@pytest.mark.slow
+def test_a_study_is_judged_to_its_end_whatever_happens_on_the_way(server, tmp_path, mechsteer, undrawn):
+    """Refused half way, taken up again, answered in part, and asked again for the rest: no question is answered twice."""
+    settings = Settings(
+        site="1:resid_post", multipliers="-4:4:3", methods=("DiffMean",), forms=("vector",), claims=(), panel=0, limit=120,
+        device="cpu", queries=3, samples=1,
+    )  # fmt: skip
+    folder = run(settings, tmp_path / "study", report=lambda line: None).folder
+    judging = replace(settings, judge=(f"endpoint=some-model@{server.url}",), concept="praise of soups")
+    said: list[tuple[str, int]] = []
+    server.behaviour = {FLUENCY: ["401"], CONCEPT: ["repeats the key"]}
+    with pytest.raises(Unreachable, match="refuses to answer"):
+        run(judging, folder, report=lambda line: said.append((line, len(server.prompts))))
+    # How much would be sent, and where, was said before anything was.
+    assert [n for line, n in said if "questions of about" in line and server.url in line] == [0]
+    assert "judge" not in (folder / "study.json").read_text() or Study.load(folder).summary["settings"]["judge"] == []
+    refused = [prompt for prompt in server.prompts if FLUENCY in prompt]
+    answered = [prompt for prompt in server.prompts if FLUENCY not in prompt]
+    server.prompts.clear()
+    server.behaviour = {FLUENCY: ["always 500"], CONCEPT: ["repeats the key"]}
+    judge = ("judge", folder, "--judge", judging.judge[0], "--concept", judging.concept)
+    code, told, error = mechsteer(*judge)
+    assert code == 0 and refused, error
+    answered += [prompt for prompt in server.prompts if FLUENCY not in prompt]
+    scores, means = (Study.load(folder).table(name) for name in ("scores", "judged"))
+    n = len(scores.loc[scores.aspect == "fluency"])
+    assert n == 3 * 3 and max(Counter(answered).values()) == 1
+    by_aspect = {aspect: rows.score.tolist() for aspect, rows in scores.groupby("aspect")}
+    assert by_aspect["concept"] == n * [2.0] and by_aspect["instruction"] == n * [1.0]
+    assert np.isnan(by_aspect["fluency"]).all() and means.loc[means.aspect == "overall", "mean"].isna().all()
+    assert f"{n} of {3 * n} judgements by endpoint (some-model) are missing" in told and "Error code: 500" in told
+    server.prompts.clear()
+    server.behaviour = {}
+    # As it is, nothing is asked; of what failed, everything once, and nothing else.
+    assert mechsteer(*judge)[0] == 0 and not server.prompts
+    code, retold, error = mechsteer(*judge, "--retry")
+    assert code == 0 and "are missing" not in retold, error
+    assert all(FLUENCY in prompt for prompt in server.prompts) and max(Counter(server.prompts).values()) == 1
+    scores = Study.load(folder).table("scores")
+    assert scores.loc[scores.aspect == "fluency", "score"].tolist() == n * [1.0]
+    # A server that repeats the key has not made anybody write it.
+    assert "You are Bearer …" in set(scores.raw.str.partition(". Rating")[0])
+    assert KEY not in told + retold + error + "".join(line for line, _ in said) + scores.to_csv()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert {header["authorization"] for header in server.headers} == {f"Bearer {KEY}"}
