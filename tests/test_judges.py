@@ -779,7 +779,7 @@ def test_judges_are_checked_before_anything_is_said_or_opened(study, tmp_path, m
         assert code == 2 and said in error and "sk-abc" not in error and error.count("\n") == 1
     for more, said in (
         (("--scale", "none"), "scale 'none' is unknown"), (("--store", study / "elsewhere"), "--store"),
-        (("--gold", tmp_path / "gold.csv"), "lacks something ('gold')"),
+        (("--gold", tmp_path / "gold.csv"), "it has no 'gold'"),
         (("--instructions", tmp_path / "none.txt"), "cannot be read"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", "rules", *more)
