@@ -36,6 +36,8 @@ STEERS = [
 ]  # fmt: skip
 JUDGED = STEERS[::3]
 """The steers that claims were asked of: two."""
+OPERATING = [("concept", "concept", 0.7, 0.65), ("coherence", "fluency", 0.95, 0.9), ("best", "overall", 0.6, 0.55)]
+"""At the operating point: a claim's part, what is scored, its score there, and the other's."""
 LINES = {"a straight line": (-4.0, 4.0, 1.6), "its tangent at zero": (-1.0, 2.0, 2.0)}
 """Low end, high end and slope, in multipliers."""
 
@@ -128,6 +130,8 @@ def _claims() -> list[Claim]:
         claim("transfer", quantity + suffix, key, 0.9, "R² on test pairs", "supported")
     for key in JUDGED:
         claim("control", "", key, 3.0, "gain / upper end of what chance gains", "supported", "directions of equal size")
+    for key, (part, *_) in product(JUDGED, OPERATING):
+        claim("operating_point", part, key, 0.05, "of the scale", "inconclusive", "the judge rules")
     split = STEERS[-1].without("seed")
     for place, better in (("m = 1", 0.1), ("equal utility", -0.05)):
         claim(
@@ -343,7 +347,11 @@ def _tables_of_steers() -> dict[str, pd.DataFrame]:
             ("preference gained", lambda m: 2 * m), ("utility lost", lambda m: m * m / 100), ("concept", lambda m: 0.5 + m / 40),
             ("fluency", lambda m: 0.95 - abs(m) / 50), ("overall", lambda m: 0.4 + m / 80)) for m in M),
     ).assign(judge="rules", useful_low=-6.0, useful_high=7.0)  # fmt: skip
+    operating = pd.DataFrame(OPERATING, columns=["part", "aspect", "there", "other"]).assign(
+        multiplier=4.0, judge="rules"
+    )
     first = {
+        "operating_point-scores": operating,
         "judged_text-curve": _with_interval(judged, "value", 0.03),
         "control-chance": chance,
         "coverage-curve": _with_interval(changed, "value", 0.1),

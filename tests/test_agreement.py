@@ -1,5 +1,7 @@
 """What a judge's rates are worth: intervals hold the truth as often as they say, and a judge that changes is found out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,9 +128,39 @@ def test_what_is_known_of_texts_is_read_and_tells_of_the_judge(tmp_path):
     assert whole.corrected == pytest.approx((0.5 + 0.8 - 1) / 0.8)
     without = pd.DataFrame([vars(item) for item in known]).drop(columns="multiplier")
     assert "labelled texts are unknown" in reliability(of_known(without, Odd(), scores), "gold").not_corrected[0]
-    (tmp_path / "bad.jsonl").write_text('{"query": "Why?", "text": "So.", "gold": "perhaps"}\n')
-    with pytest.raises(ms.InputError, match="gold"):
+    unknown = pd.DataFrame([vars(replace(item, multiplier=None)) for item in known])
+    assert "labelled texts are unknown" in reliability(of_known(unknown, Odd(), scores), "gold").not_corrected[0]
+
+
+def test_gold_is_read_as_tables_of_every_kind_write_it(tmp_path):
+    """A column with an empty cell is one of floats to pandas, and true is a word in CSV."""
+    rows = pd.DataFrame({
+        "query": "Why?", "text": ["a", "b", "c", "d"], "gold": [1.0, 0.0, 1.0, 0.0], "multiplier": [2.0, np.nan, -1.0, 0.0],
+    })  # fmt: skip
+    rows.to_csv(tmp_path / "floats.csv", index=False)
+    rows.to_parquet(tmp_path / "floats.parquet")
+    rows.assign(gold=["TRUE", "false", "True", "0"]).to_csv(tmp_path / "words.tsv", index=False, sep="\t")
+    for name in ("floats.csv", "floats.parquet", "words.tsv"):
+        found = known_texts(str(tmp_path / name))
+        assert [(item.text, item.gold, item.multiplier) for item in found] == [
+            ("a", True, 2.0), ("b", False, None), ("c", True, -1.0), ("d", False, 0.0)
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "said"), [
+    ('{"query": "Why?", "text": "So.", "gold": "perhaps"}', "gold is 'perhaps'"),
+    ('{"query": "Why?", "text": "So.", "gold": null}', "gold is 'none'"),
+    ('{"query": "Why?", "text": null, "gold": 1}', "its query or its text is no text"),
+    ('{"query": "Why?", "gold": 1}', "it has no 'text'"),
+    ('{"query": "Why?", "text": "So.", "gold": 1, "multiplier": "large"}', "'large'"),
+    ('{"query": "Why?", "text": "So.", "gold": 1, "multiplier": "inf"}', "its multiplier is infinite"),
+    ("", "is empty"),
+])  # fmt: skip
+def test_gold_that_is_none_is_refused_in_one_sentence(tmp_path, row, said):
+    (tmp_path / "bad.jsonl").write_text(row)
+    with pytest.raises(ms.InputError) as raised:
         known_texts(str(tmp_path / "bad.jsonl"))
+    assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
 class Odd(Judge):

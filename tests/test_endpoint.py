@@ -5,13 +5,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from analyses.studies.finished import Study
+from analyses.studies.settings import Settings
+from analyses.studies.study import run
 from mechsteer.families import JUDGES
 from mechsteer.judges import endpoint
 from mechsteer.judges.answers import Answers
@@ -30,6 +33,7 @@ class Server:
     """By a word of the prompt, what happens at the first, second, ... time; afterwards it answers."""
     prompts: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,14 +52,25 @@ class Handler(BaseHTTPRequestHandler):
         plan = self.server.plan
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompt = body["messages"][0]["content"]
+        plan.paths.append(self.path)
         plan.headers.append({name.lower(): value for name, value in self.headers.items()})
         step = plan.next(prompt)
         answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"]}
         said, reason = "It is so. Rating: [[1]]", "stop"
         if step in ("429", "500", "401", "always 500"):
             return self.send(int(step[-3:]), {"error": {"message": f"no, not for {self.headers['Authorization']}"}})
+        if step == "redirect":
+            self.send_response(307)
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
         if step == "hang":
             time.sleep(1.0)
+        elif step == "page":
+            return self.send(500, {"error": {"message": 999 * "a gateway\n" + self.headers["Authorization"]}})
+        elif step == "repeats the key":
+            said = f"You are {self.headers['Authorization']}. Rating: [[2]]"
         elif step == "garbage":
             return self.send_bytes(200, b"<html>gateway</html>")
         elif step == "hollow":
@@ -185,6 +200,34 @@ def test_a_server_gets_its_own_key_and_none_of_anothers(server, tmp_path, monkey
     assert "another-house" not in str(server.headers)
 
 
+def test_headers_that_the_environment_has_for_openai_go_nowhere_else(server, tmp_path, monkeypatch):
+    custom = "X-House: sk-of-another-house\nauthorization: Bearer sk-of-another-house"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", custom)
+    assert concepts(server, tmp_path, ["soup"]) == {"soup": (1.0, "")}
+    assert {header["authorization"] for header in server.headers} == {f"Bearer {KEY}"}
+    assert "another-house" not in str(server.headers)
+
+
+def test_a_key_that_a_server_repeats_is_not_written_and_one_with_a_line_break_is_read(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MECHSTEER_JUDGE_KEY", f" {KEY}\n")
+    server.behaviour = {"Of soup.": ["repeats the key"], "Of dust.": 9 * ["page"]}
+    row, dust = judge_of(server, tmp_path).judge([Written("Why?", f"Of {word}.") for word in ("soup", "dust")])[
+        "concept"
+    ]
+    assert {header["authorization"] for header in server.headers} == {f"Bearer {KEY}"}
+    assert (row.score, row.raw) == (2.0, "You are Bearer …. Rating: [[2]]")
+    # A page for a reason is one short line.
+    assert "gateway" in dust.failed and len(dust.failed) < 400 and dust.failed.isprintable() and np.isnan(dust.score)
+    assert KEY not in dust.failed + "".join(path.read_text() for path in tmp_path.glob("*.jsonl"))
+
+
+def test_texts_do_not_follow_a_server_that_points_elsewhere(server, tmp_path):
+    server.behaviour = {"Of soup.": 99 * ["redirect"]}
+    with pytest.raises(Unreachable, match="points to http://127.0.0.1:[0-9]*/elsewhere, and texts go nowhere"):
+        concepts(server, tmp_path, ["soup"])
+    assert set(server.paths) == {"/v1/chat/completions"} and max(Counter(server.prompts).values()) == 1
+
+
 def test_a_refused_key_and_a_server_that_is_gone_stop_at_once_and_keep_what_was_said(server, tmp_path):
     concepts(server, tmp_path, ["soup"])
     server.behaviour = {"Of dust.": ["401"]}
@@ -202,3 +245,54 @@ def test_the_endpoint_says_which_package_it_lacks(server, tmp_path, monkeypatch)
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(Unreachable, match="pip install"):
         concepts(server, tmp_path, ["soup"])
+
+
+CONCEPT, INSTRUCTION, FLUENCY = "expresses a concept", "responds to a query", "fluent language"
+"""Words of the three prompts."""
+
+
+@pytest.mark.slow
+def test_a_study_is_judged_to_its_end_whatever_happens_on_the_way(server, tmp_path, mechsteer, undrawn):
+    """Refused half way, taken up again, answered in part, and asked again for the rest: no question is answered twice."""
+    settings = Settings(
+        site="1:resid_post", multipliers="-4:4:3", methods=("DiffMean",), forms=("vector",), claims=(), panel=0, limit=120,
+        device="cpu", queries=3, samples=1,
+    )  # fmt: skip
+    folder = run(settings, tmp_path / "study", report=lambda line: None).folder
+    judging = replace(settings, judge=(f"endpoint=some-model@{server.url}",), concept="praise of soups")
+    said: list[tuple[str, int]] = []
+    server.behaviour = {FLUENCY: ["401"], CONCEPT: ["repeats the key"]}
+    with pytest.raises(Unreachable, match="refuses to answer"):
+        run(judging, folder, report=lambda line: said.append((line, len(server.prompts))))
+    # How much would be sent, and where, was said before anything was.
+    assert [n for line, n in said if "questions of about" in line and server.url in line] == [0]
+    assert "judge" not in (folder / "study.json").read_text() or Study.load(folder).summary["settings"]["judge"] == []
+    refused = [prompt for prompt in server.prompts if FLUENCY in prompt]
+    answered = [prompt for prompt in server.prompts if FLUENCY not in prompt]
+    server.prompts.clear()
+    server.behaviour = {FLUENCY: ["always 500"], CONCEPT: ["repeats the key"]}
+    judge = ("judge", folder, "--judge", judging.judge[0], "--concept", judging.concept)
+    code, told, error = mechsteer(*judge)
+    assert code == 0 and refused, error
+    answered += [prompt for prompt in server.prompts if FLUENCY not in prompt]
+    scores, means = (Study.load(folder).table(name) for name in ("scores", "judged"))
+    n = len(scores.loc[scores.aspect == "fluency"])
+    assert n == 3 * 3 and max(Counter(answered).values()) == 1
+    by_aspect = {aspect: rows.score.tolist() for aspect, rows in scores.groupby("aspect")}
+    assert by_aspect["concept"] == n * [2.0] and by_aspect["instruction"] == n * [1.0]
+    assert np.isnan(by_aspect["fluency"]).all() and means.loc[means.aspect == "overall", "mean"].isna().all()
+    assert f"{n} of {3 * n} judgements by endpoint (some-model) are missing" in told and "Error code: 500" in told
+    server.prompts.clear()
+    server.behaviour = {}
+    # As it is, nothing is asked; of what failed, everything once, and nothing else.
+    assert mechsteer(*judge)[0] == 0 and not server.prompts
+    code, retold, error = mechsteer(*judge, "--retry")
+    assert code == 0 and "are missing" not in retold, error
+    assert all(FLUENCY in prompt for prompt in server.prompts) and max(Counter(server.prompts).values()) == 1
+    scores = Study.load(folder).table("scores")
+    assert scores.loc[scores.aspect == "fluency", "score"].tolist() == n * [1.0]
+    # A server that repeats the key has not made anybody write it.
+    assert "You are Bearer …" in set(scores.raw.str.partition(". Rating")[0])
+    assert KEY not in told + retold + error + "".join(line for line, _ in said) + scores.to_csv()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert {header["authorization"] for header in server.headers} == {f"Bearer {KEY}"}

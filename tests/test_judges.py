@@ -19,8 +19,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+import analyses.evidence.texts as texts_module
 import mechsteer as ms
-from analyses.evidence.scores import Curves, overall, scored, summarise
+from analyses.claims import judged_text, operating_point
+from analyses.evidence.scores import Curves, Judged, overall, scored, sentence, summarise
+from analyses.evidence.texts import write_samples
 from analyses.studies.again import judge_again
 from analyses.studies.finished import Study
 from analyses.studies.judges import forget_failed, to_ask
@@ -34,7 +37,7 @@ from analyses.studies.workers import Workers
 from analyses.units.judged import Bar
 from analyses.units.sweeps import Tables
 from mechsteer import guestbook as language
-from mechsteer.cli.judge import _missing, _score
+from mechsteer.cli.judge import _judgements, _missing, _naming, _said_of, _score
 from mechsteer.families import JUDGES
 from mechsteer.judges.answers import Answers
 from mechsteer.judges.asking import Asked, last_rating
@@ -44,7 +47,9 @@ from mechsteer.judges.request import Request
 from mechsteer.judges.rules import distinct, names, refuses
 from mechsteer.judges.scale import Aspect, read_scale
 from mechsteer.judges.scales import SCALES
+from mechsteer.models.prompts import encode_prompt
 from mechsteer.registry import extend
+from mechsteer.statistics.judging import Outcome
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench
 
@@ -293,6 +298,25 @@ def test_a_missing_judgement_is_counted_and_bounded_and_never_zero():
     assert ((rows.low <= rows["mean"]) & (rows["mean"] <= rows.high)).all()
 
 
+def test_of_texts_without_any_judgement_all_is_missing_and_nothing_is_decided():
+    """A judge that gave no answer at all has not found that steering fails, nor that it works."""
+    nothing = np.full((3, 30, 2), np.nan)
+    scores = pd.concat(
+        [table(nothing, Aspect(name, role, 0, 2)) for name, role in (("concept", "concept"), ("fluency", "coherence"))],
+        ignore_index=True,
+    )
+    sweep = drawn_study._sweep(drawn_study.STEERS[0], 0)
+    found = summarise(scores, sweep)
+    assert set(found.aspect) == {"concept", "fluency", "overall"} and len(found) == 9
+    assert found[["mean", "low", "high"]].isna().all(axis=None) and (found.n_failed == found.n_texts).all()
+    assert (found.worst == 0).all() and (found.best == 1).all()
+    told = sentence(found, "DiffMean vector", 1.0)
+    assert "concept from no score to no score" in told and "360 judgements are missing" in told
+    for claim in (judged_text, operating_point):
+        result = claim.run(Judged(sweep, scores))
+        assert {item.outcome for item in result.claims} == {Outcome.INCONCLUSIVE}
+
+
 def test_named_is_the_share_of_all_texts_that_hold_a_word_of_the_concept_whatever_the_judge_says(tmp_path):
     """No two multipliers have the same share, and of some texts the judge says nothing."""
     rows, texts = [], []
@@ -501,6 +525,24 @@ def test_bounds_are_told_where_judgements_are_missing():
     assert _missing([row | {"n_failed": 0}]) == "0" and _score(row) == "0.5 [0.4, 0.6] at m = 2"
 
 
+def test_why_judgements_are_missing_how_much_lies_on_answers_and_how_many_texts_name_the_concept_is_told():
+    scores = pd.DataFrame(
+        {
+            "judge": ["local (x)"] * 4 + ["rules"],
+            "failed": ["", "no", "no", "never", ""],
+            "mass": [0.9, 0.1, 0.2, 0.2, np.nan],
+        }
+    )
+    local, rules = _judgements(scores)
+    assert rules == {"judge": "rules", "n": 1, "n_failed": 0, "reasons": {}, "mean_mass": None, "least_mass": None}
+    first, second = _said_of(local)
+    assert "local (x) answers, 0.35 lies on allowed answers on average, and 0.1 at least. Below 0.25" in first
+    assert second == "3 of 4 judgements by local (x) are missing: no (2); never (1)." and not list(_said_of(rules))
+    rows = [{"multiplier": m, "utility_lost": abs(m) / 4, "named": (m + 1) / 4} for m in (-1.0, 0.0, 1.0, 3.0)]
+    assert _naming(rows) == [("share that names it", "0.25", "0", "0.5", "")]
+    assert _naming([row | {"named": 0.0} for row in rows]) == []
+
+
 MOODS = ms.Pairs(
     tuple(
         ms.PolarityPair("What of it?", f"the {noun} was {good}", f"the {noun} was {bad}")
@@ -564,6 +606,94 @@ def test_the_classifier_s_auroc_is_that_of_pairs_it_has_not_seen(encoder, tmp_pa
     assert judge.about.startswith(f"held-out AUROC {judge.auroc:.3f} on {2 * n} texts")
     scores = [row.score for row in judge.judge([Written("", text) for text in texts])["concept"]]
     assert scores == pytest.approx(learner.fit(x, y).predict_proba(x)[:, 1].tolist(), abs=1e-3)
+
+
+WORDS = ("[PAD]", "[UNK]", "Rating:", "[[", *"0123456789", "1 ", "No", "no", "Yes")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory) -> Path:
+    """A language model of random weights, whose tokens are digits, one of them twice, and a few words."""
+    folder = tmp_path_factory.mktemp("reader")
+    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    # Without its name in the tokenizer, a word that it does not know is no mistake.
+    transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]").save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(WORDS), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=512, bos_token_id=None, eos_token_id=None, pad_token_id=0, initializer_range=0.2,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_local_model_s_score_is_the_expectation_over_all_tokens_that_read_like_an_answer(reader, tmp_path):
+    """By plain Hugging Face, question by question; where less than a quarter of it lies on answers, there is no score."""
+    hf = transformers.AutoModelForCausalLM.from_pretrained(reader).eval()
+    own, n_refused, n_scored = ms.load_model(str(reader), device="cpu"), 0, 0
+    texts = [Written("Why?", text) for text in ("1 2 3", "no no", "7 Yes")]
+    for scale in ("axbench", "trait", "yes_no"):
+        judge = opened(f"local={reader}", tmp_path / scale, Subject("calm"), scale)
+        found, questions = judge.judge(texts), judge.questions(texts)
+        # 0 to 100 are no single tokens here.
+        answers = {"axbench": "012", "trait": "0123456789", "yes_no": ("no", "yes")}[scale]
+        for aspect in judge.aspects:
+            for question, row in zip(questions[aspect.name], found[aspect.name], strict=True):
+                assert ("a whole number from 0 to 9" in question.prompt) == (scale == "trait")
+                ids = [*encode_prompt(own, question.prompt, "cued"), WORDS.index("Rating:"), WORDS.index("[[")]
+                with torch.no_grad():
+                    p = hf(torch.tensor([ids])).logits[0, -1].double().softmax(dim=-1)
+                alike = [[n for n, word in enumerate(WORDS) if word.strip().lower() == answer] for answer in answers]
+                on = np.array([p[tokens].sum().item() for tokens in alike])
+                assert row.mass == pytest.approx(on.sum(), rel=1e-4)
+                if row.mass < 0.25:
+                    assert np.isnan(row.score) and row.failed == "too little probability on allowed answers"
+                    n_refused += 1
+                else:
+                    share = on @ np.arange(len(on)) / on.sum() / (len(on) - 1)
+                    assert row.score == pytest.approx(aspect.low + share * (aspect.high - aspect.low), rel=1e-4)
+                    assert not row.failed
+                    n_scored += 1
+        # The model is not asked a second time.
+        assert not judge.missing([question for some in questions.values() for question in some])
+    assert n_refused and n_scored
+
+
+def test_texts_that_were_written_before_an_interruption_are_kept_and_the_rest_is_the_same(
+    guestbook, tmp_path, monkeypatch
+):
+    queries = {f"q{number}": text.query for number, text in enumerate(language.sample(4, seed=3))}
+    vector = ms.SteeringVector(ms.Site.parse("1:resid_post"), torch.ones(guestbook.d_model))
+
+    def write(folder: str) -> pd.DataFrame:
+        return write_samples(
+            guestbook,
+            vector,
+            queries,
+            [-1.0, 0.0, 1.0],
+            Answers(tmp_path / folder),
+            n_samples=2,
+            max_new_tokens=8,
+            batch_size=8,
+        )
+
+    whole, batches = write("whole"), []
+    generate = texts_module.generate_tokens
+
+    def stopping(*given, **how):
+        batches.append(len(given[1]))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return generate(*given, **how)
+
+    monkeypatch.setattr(texts_module, "generate_tokens", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        write("stopped")
+    # The third of three batches is written, and no other.
+    pd.testing.assert_frame_equal(write("stopped"), whole)
+    assert batches == [8, 8, 8, 8]
+    assert len(whole) == 4 * 3 * 2 and whole.groupby(["query", "multiplier"])["sample"].nunique().eq(2).all()
 
 
 def test_too_few_pairs_teach_no_classifier(encoder, tmp_path):
@@ -642,14 +772,15 @@ def test_judges_are_checked_before_anything_is_said_or_opened(study, tmp_path, m
         ("nobody", "unknown"), ("rules=x@http://h/v1", "Only endpoint"), ("endpoint=gpt", "needs a model and a URL"),
         ("endpoint=gpt@http://user:pass@h/v1", "password"),
         ("endpoint=gpt@http://sk-abc@h/v1", "a user"), ("endpoint=gpt@http://h/v1?api_key=sk-abc", "a query"),
-        ("endpoint=gpt@http://[::1/v1", "is none"), ("rules,rules", "Two judges"),
+        ("endpoint=gpt@http://h/v1#sk-abc", "a fragment"), ("endpoint=gpt@http://[::1/v1", "is none"),
+        ("rules,rules", "Two judges"),
         ("endpoint=m@http://a/v1,endpoint=m@http://b/v1", "Two judges"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", asked)
         assert code == 2 and said in error and "sk-abc" not in error and error.count("\n") == 1
     for more, said in (
         (("--scale", "none"), "scale 'none' is unknown"), (("--store", study / "elsewhere"), "--store"),
-        (("--gold", tmp_path / "gold.csv"), "lacks something ('gold')"),
+        (("--gold", tmp_path / "gold.csv"), "it has no 'gold'"),
         (("--instructions", tmp_path / "none.txt"), "cannot be read"),
     ):  # fmt: skip
         code, _, error = mechsteer("judge", study, "--judge", "rules", *more)

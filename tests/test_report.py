@@ -166,7 +166,7 @@ def make_study(folder: Path, *, site: str = "1:resid_post", whole: bool = True) 
         {
             "judge": "rules", "about": "", "aspect": aspect, "multiplier": m, "mean": 0.25 * (m > 0), "low": 0.0, "high": 0.5,
             "worst": 0.0, "best": 1.0, "n_texts": 8, "n_failed": int(m > 0), "role": aspect,
-            "preference": 0.0, "utility_lost": 0.0, "named": 0.0,
+            "preference": 0.0, "utility_lost": 0.0, "named": 0.4 * (m > 0),
         }
         for aspect in ("concept", "fluency") for m in MULTIPLIERS
     )  # fmt: skip
@@ -358,8 +358,8 @@ def test_the_slider_moves_every_panel(visit, page):
     after = look()
     assert "m = 2" in tab.locator('[data-part="readout"]').inner_text() and "wrote 2" in after["texts"][0]
     assert (
-        "Judged by rules, from 0 to 1: concept 0.25 [0.00, 0.50] (1 missing), fluency 0.25 [0.00, 0.50] (1 missing)."
-        in after["texts"][0]
+        "Judged by rules, from 0 to 1: concept 0.25 [0.00, 0.50] (1 missing: 0 to 1), fluency 0.25 [0.00, 0.50] "
+        "(1 missing: 0 to 1). 40 % of these texts name the concept." in after["texts"][0]
     )
     assert slider.get_attribute("aria-valuetext") == "m = 2, relative shift 0.4"
     for name in PANELS:

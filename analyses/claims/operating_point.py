@@ -34,7 +34,7 @@ TITLES = {
     "coherence": "At the operating point by log-odds, texts stay coherent",
     "best": "The operating point by log-odds is about the best",
 }
-FIGURE = "judged_text"
+FIGURE = "operating_point"
 VERSION = 4
 PARTS = {"concept": (MARGIN, np.inf), "coherence": (-MARGIN, np.inf), "best": (-MARGIN, np.inf)}
 """What each difference must be: more of the concept by a tenth of all, and no tenth less of the rest."""

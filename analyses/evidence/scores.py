@@ -146,11 +146,14 @@ def summarise(scores: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def sentence(judged: pd.DataFrame, steer: str, multiplier: float) -> str:
-    """A judge's scores unsteered and under one steer at a multiplier."""
+    """A judge's scores unsteered and under one steer at a multiplier, and how many texts name the concept."""
+
+    def row_at(aspect: str, m: float) -> pd.Series:
+        rows = judged.loc[judged.aspect == aspect]
+        return rows.iloc[int(np.argmin(np.abs(rows.multiplier - m)))]
 
     def at(aspect: str, m: float) -> str:
-        rows = judged.loc[judged.aspect == aspect]
-        row = rows.iloc[int(np.argmin(np.abs(rows.multiplier - m)))]
+        row = row_at(aspect, m)
         return "no score" if np.isnan(row["mean"]) else f"{row['mean']:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
     first = judged.iloc[0]
@@ -160,4 +163,7 @@ def sentence(judged: pd.DataFrame, steer: str, multiplier: float) -> str:
     failed = int(judged.loc[judged.aspect != OVERALL, "n_failed"].sum())
     missing = f" {failed} judgements are missing." if failed else ""
     known = f" ({first['about']})" if first["about"] else ""
-    return f"By the judge {first['judge']}{known}, {steer} at m = {multiplier:.3g} takes {', '.join(parts)}{overall}.{missing}"
+    shares = [row_at(first.aspect, m).named for m in (0.0, multiplier)]
+    named = f" The share of texts that name it goes from {shares[0]:.2f} to {shares[1]:.2f}." if any(shares) else ""
+    takes = f"{steer} at m = {multiplier:.3g} takes {', '.join(parts)}"
+    return f"By the judge {first['judge']}{known}, {takes}{overall}.{missing}{named}"

@@ -1,11 +1,12 @@
 """The judges of a study: who is asked, about what, and of which texts."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mechsteer import guestbook
-from mechsteer.errors import InputError
+from mechsteer.errors import InputError, shown
 from mechsteer.families import JUDGES
 from mechsteer.judges.asking import tokens
 from mechsteer.judges.request import Request
@@ -90,22 +91,36 @@ def differences_of(scores: Sequence[Score], reliability: Sequence[Reliability], 
             yield Differences(some, tuple(unit for unit in reliability if unit.bar == bar))
 
 
+GOLD = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+"""As tables of every kind write it."""
+
+
 def known_texts(path: str) -> tuple[Known, ...]:
     """The rows of a file."""
     found = []
     for number, row in enumerate(read_table(Path(resolved(path)))):
         try:
-            known = {"0": False, "1": True, "False": False, "True": True}[str(row["gold"])]
-            multiplier = row.get("multiplier")
-            found.append(
-                Known(str(row["query"]), str(row["text"]), known, None if multiplier is None else float(multiplier))
-            )
+            query, text, gold = row["query"], row["text"], str(row["gold"]).lower()
+            if not isinstance(query, str) or not isinstance(text, str):
+                raise ValueError("its query or its text is no text")
+            if gold not in GOLD:
+                raise ValueError(f"gold is {shown(gold)!r}")
+            found.append(Known(query, text, GOLD[gold], _multiplier(row.get("multiplier"))))
         except (LookupError, ValueError, TypeError) as error:
+            why = f"it has no {error}" if isinstance(error, LookupError) else error
             raise InputError(
-                f"Row {number} (from 0) of {path!r} lacks something ({error}). Write query, text, gold (0 or 1), and multiplier, "
+                f"Row {number} (from 0) of {path!r} cannot be used ({why}). Write query, text, gold (0 or 1), and multiplier, "
                 "if that is known."
             ) from error
     return tuple(found)
+
+
+def _multiplier(cell: object) -> float | None:
+    """None where the cell is empty."""
+    value = math.nan if cell in (None, "") else float(str(cell))
+    if math.isinf(value):
+        raise ValueError("its multiplier is infinite")
+    return None if math.isnan(value) else value
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,11 @@ class Reliability(TablesUnit):
             rows, source = of_known(table, bar.open(at, self.score.learning), scores), "texts that are known"
         else:
             rows, source = of_checker(self.score.written(at), scores, bar.checked), "the exact checker"
+        if rows.empty:
+            raise InputError(
+                f"{bar.request.label} has judged no text of which the truth is known. Look at why in scores.parquet, and repeat "
+                "the command with --retry."
+            )
         return {"reliability": reliability(rows, source).assign(judge=bar.request.label)}
 
 

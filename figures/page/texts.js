@@ -41,10 +41,11 @@ function judgedWords(study, steer, index) {
   const nearest = Math.min(...rows.map(away)), here = rows.filter((row) => away(row) === nearest);
   return [...new Set(here.map((row) => get("judge", row)))].map((judge) => {
     const told = here.filter((row) => get("judge", row) === judge).map((row) => {
-      const missing = get("n_failed", row) ? ` (${get("n_failed", row)} missing)` : "";
+      const missing = get("n_failed", row) ? ` (${get("n_failed", row)} missing: ${shown(get("worst", row))} to ${shown(get("best", row))})` : "";
       return `${get("aspect", row)} ${estimated(get("mean", row), get("low", row), get("high", row))}${missing}`;
     });
-    return `Judged by ${judge}, from 0 to 1: ${told.join(", ")}.`;
+    const named = get("named", here.find((row) => get("judge", row) === judge));
+    return `Judged by ${judge}, from 0 to 1: ${told.join(", ")}.${named ? ` ${Math.round(100 * named)} % of these texts name the concept.` : ""}`;
   });
 }
 

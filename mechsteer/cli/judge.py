@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,8 +31,13 @@ from .options import (
 )
 from .printing import Table, echo, echo_json, number, records
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SHOWN_AT = {"m = 0": 0.0, "furthest within half a nat, m < 0": -0.5, "furthest within half a nat, m > 0": 0.5}
 """Where scores are told: the most utility lost (nats), with the side of zero."""
+MOST_REASONS = 3
+"""Of missing judgements, that are told."""
 
 
 def judge(
@@ -115,11 +120,24 @@ def judge(
         "told": study.summary["summary"]["judged"],
         "missing": study.summary["missing"],
         "judged": records(study.table("judged")) if study.sums.has("judged.parquet") else [],
+        "judgements": list(_judgements(study.table("scores"))) if study.sums.has("scores.parquet") else [],
     }
     if as_json:
         echo_json(content)
     else:
         echo(*_told(content))
+
+
+def _judgements(scores: "pd.DataFrame") -> Iterator[dict[str, Any]]:
+    """Of each judge: how many judgements it was asked for, why some are missing, and how much probability lies on allowed answers
+    where it is read by that."""
+    for judge, rows in scores.groupby("judge", sort=False):
+        failed, mass = rows.loc[rows.failed != "", "failed"], rows["mass"].dropna() if "mass" in rows else []
+        yield {
+            "judge": judge, "n": len(rows), "n_failed": len(failed),
+            "reasons": {str(why): int(n) for why, n in failed.value_counts().head(MOST_REASONS).items()},
+            "mean_mass": float(mass.mean()) if len(mass) else None, "least_mass": float(mass.min()) if len(mass) else None,
+        }  # fmt: skip
 
 
 def _told(content: dict[str, Any]) -> Iterator[str | Table]:
@@ -136,13 +154,18 @@ def _told(content: dict[str, Any]) -> Iterator[str | Table]:
                 (aspect, *(_score(_at(rows, lost)) for lost in SHOWN_AT.values()), _missing(rows))
                 for aspect, rows in found.items()
             ]
+            + _naming(next(iter(found.values())))
             for steer, found in steers.items()
         }
         about = next(row["about"] for row in content["judged"] if row["judge"] == judge)
         yield Table(f"By {judge}{f', {about}' if about else ''}", ("aspect", *SHOWN_AT, "missing"), sections)
+    for row in content["judgements"]:
+        yield from _said_of(row)
     yield from content["told"]
     if "scores" in content["missing"]:
         yield f"Not judged: {content['missing']['scores']}"
+    if "reliability" in content["missing"]:
+        yield f"How good a judge is, is not known: {content['missing']['reliability']}"
     yield f"Every text and score is in {content['folder']}: samples.parquet, scores.parquet."
 
 
@@ -151,6 +174,27 @@ def _at(rows: list[dict[str, Any]], lost: float) -> dict[str, Any]:
     within = [row for row in rows if row["multiplier"] * lost > 0 and row["utility_lost"] <= abs(lost)]
     unsteered = [row for row in rows if not row["multiplier"]]
     return max(within or unsteered, key=lambda row: abs(row["multiplier"]))
+
+
+def _naming(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The share of texts that hold a word of the concept's description, at the same multipliers; nothing where none does."""
+    if not any(row["named"] for row in rows):
+        return []
+    return [("share that names it", *(f"{number(_at(rows, lost)['named'])}" for lost in SHOWN_AT.values()), "")]
+
+
+def _said_of(row: dict[str, Any]) -> Iterator[str]:
+    """What is known of a judge's answers, beside their scores."""
+    from ..judges.local_model import LEAST_MASS
+
+    if row["mean_mass"] is not None:
+        yield (
+            f"Of the probability by which {row['judge']} answers, {number(row['mean_mass'], 2)} lies on allowed answers on "
+            f"average, and {number(row['least_mass'], 2)} at least. Below {LEAST_MASS:g} there is no score."
+        )
+    if row["n_failed"]:
+        why = "; ".join(f"{reason} ({n:,})" for reason, n in row["reasons"].items())
+        yield f"{row['n_failed']:,} of {row['n']:,} judgements by {row['judge']} are missing: {why}."
 
 
 def _score(row: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """A model behind an OpenAI-compatible URL, asked in words: the one judge that sends texts away, and only where it is named.
 
-The key comes from MECHSTEER_JUDGE_KEY, or from OPENAI_API_KEY where the URL is OpenAI's own, and is never written. The client
-tries again what is refused for a while (429, 5xx, lost connections); what still has no answer is missing, and asked again with
---retry.
+The key comes from MECHSTEER_JUDGE_KEY, or from OPENAI_API_KEY where the URL is OpenAI's own, and is never written, not even where
+a server repeats it. The client tries again what is refused for a while (429, 5xx, lost connections); what still has no answer is
+missing, and asked again with --retry. A server that points elsewhere is not followed there.
 """
 
 import os
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..text import shortened, visible
 from .asking import Asked, Question, last_rating
 from .base import Judgement, Unreachable
 from .scale import Aspect
@@ -31,6 +32,8 @@ IN_A_ROW = 25
 """Questions without an answer, one after the other, after which no more is asked."""
 OPENAI = "api.openai.com"
 ORGANISATION = ("OpenAI-Organization", "OpenAI-Project")
+LONGEST_REASON = 300
+"""Characters of why there is no answer: some servers send a page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class Endpoint(Asked):
             futures = {pool.submit(self._one, client, question, keep): question for question in questions}
             try:
                 for future in as_completed(futures):
-                    if not (why := _without(key, future.result())):
+                    if not (why := _in_short(key, future.result())):
                         in_a_row = 0
                     else:
                         failed[futures[future].key] = why
@@ -87,13 +90,22 @@ class Endpoint(Asked):
             said, ended = choice.message.content, choice.finish_reason
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise Unreachable(
-                f"{self.request.url} refuses to answer ({_without(client.api_key, str(error))}). Look at its model, at its URL, "
+                f"{self.request.url} refuses to answer ({_in_short(client.api_key, str(error))}). Look at its model, at its URL, "
                 "and at the key in MECHSTEER_JUDGE_KEY."
+            ) from ConnectionError(error.status_code)
+        except openai.APIStatusError as error:
+            if not 300 <= error.status_code < 400:
+                return f"{type(error).__name__}: {error}"
+            elsewhere = _in_short(client.api_key, error.response.headers.get("location", "nowhere"))
+            raise Unreachable(
+                f"{self.request.url} points to {elsewhere}, and texts go nowhere but to the URL that is named. Name that one if "
+                "they may go there."
             ) from ConnectionError(error.status_code)
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             return f"{type(error).__name__}: {error}"
         if not isinstance(said, str) or not said.strip():
             return "an answer without text"
+        said = _without(client.api_key, said)
         keep(question.key, said if ended != "length" else f"{said}{CUT_OFF}")
         return ""
 
@@ -110,7 +122,8 @@ NO_KEY = "none"
 def _key(url: str) -> str:
     """The key for this URL and no other; a server of one's own needs none."""
     of_openai = os.environ.get("OPENAI_API_KEY") if urlsplit(url).hostname == OPENAI else None
-    return os.environ.get("MECHSTEER_JUDGE_KEY") or of_openai or NO_KEY
+    # A file that a key is read from ends with a line break, which no header may hold.
+    return (os.environ.get("MECHSTEER_JUDGE_KEY") or of_openai or "").strip() or NO_KEY
 
 
 def _without(key: str, words: str) -> str:
@@ -118,11 +131,24 @@ def _without(key: str, words: str) -> str:
     return words if key == NO_KEY else words.replace(key, "…")
 
 
+def _in_short(key: str, words: str) -> str:
+    """The same on one line of bounded length."""
+    return shortened(visible(" ".join(_without(key, words).split())), LONGEST_REASON)
+
+
 def _client(url: str, key: str) -> Any:
     try:
         import openai
     except ImportError as error:
         raise Unreachable("The judge 'endpoint' needs another package: pip install 'mechsteer[judge]'.") from error
-    # What the environment says of OpenAI's organisations is nobody else's to know.
-    own: Any = {} if urlsplit(url).hostname == OPENAI else dict.fromkeys(ORGANISATION, openai.Omit())
-    return openai.OpenAI(base_url=url, api_key=key, max_retries=TRIES, timeout=TIMEOUT, default_headers=own)
+    own: Any = {}
+    if urlsplit(url).hostname != OPENAI:
+        # What the environment says for OpenAI is nobody else's to know: organisations, and headers that may hold another key.
+        more = [line.partition(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")]
+        own = dict.fromkeys((*ORGANISATION, *filter(None, more)), openai.Omit())
+        own = {name: value for name, value in own.items() if name.lower() != "authorization"}
+        own["Authorization"] = f"Bearer {key}"
+    return openai.OpenAI(
+        base_url=url, api_key=key, max_retries=TRIES, timeout=TIMEOUT, default_headers=own,
+        http_client=openai.DefaultHttpxClient(follow_redirects=False),
+    )  # fmt: skip

@@ -40,13 +40,13 @@ class Request:
         member = JUDGES[name]
         try:
             parts = urlsplit(url)
-            secret = parts.username or parts.password or parts.query
+            secret = parts.username or parts.password or parts.query or parts.fragment
         except ValueError as error:
             raise InputError(f"The judge's URL {shown(url)} is none ({error}). {EXAMPLE}.") from error
         if secret:
             raise InputError(
-                "The judge's URL holds a user, a password or a query, which would be written down. Leave it out, and put the key "
-                "into MECHSTEER_JUDGE_KEY."
+                "The judge's URL holds a user, a password, a query or a fragment, which would be written down. Leave it out, and "
+                "put the key into MECHSTEER_JUDGE_KEY."
             )
         if url and not member.get("ENDPOINT"):
             raise InputError(f"The judge {name!r} asks nobody, and a URL came ({shown(url)}). Only endpoint takes one.")
