@@ -19,10 +19,12 @@ from mechsteer import guestbook
 from mechsteer.models.model import TokenBatch, pad_batch
 from mechsteer.models.prompts import encode_prompt
 
-from .neutral import log_probabilities, loss_per_token, neutral_texts, readable
+from .neutral import departure, neutral_texts, predictions, readable
 
 N_QUERIES, N_NEUTRAL, MAX_NEW_TOKENS = 16, 12, 32
 """Queries answered under each direction, neutral texts, and tokens of an answer."""
+TEXTS = 4
+"""Read together when they are judged."""
 GRAM = 4
 TINY = 1 / 32
 """Fraction of the longest length, small enough for the divergence of the output to equal its Fisher form."""
@@ -38,8 +40,8 @@ class Coherence:
     concept: str
     seed: int
     neutral: TokenBatch
-    plain: Float[Tensor, "rows pos d_vocab"]
-    """Log-probabilities of the next token in the neutral texts."""
+    plain: Float[Tensor, "n d_vocab"]
+    """Log-probabilities of the neutral texts' tokens, and of all others in their places."""
     usual: Float[ndarray, " queries"]
     """Baseline for the unsteered answer to each query: its loss per token (nats), or on the guestbook whether it is invalid."""
 
@@ -51,7 +53,7 @@ class Coherence:
         texts = _of_the_language(concept, seed) if concept else neutral_texts(N_NEUTRAL)
         rows = readable(model, texts) or readable(model, chosen[:N_NEUTRAL])
         batch = pad_batch([(ids, 1) for ids in rows], model.padding_token).to(model.device)
-        plain = log_probabilities(model, batch)
+        plain = predictions(model, batch).double().log_softmax(dim=-1)
         found = cls(model, chosen, prompt_format, concept, seed, batch, plain, np.zeros(len(chosen)))
         return replace(found, usual=found._judged(found._written(chosen), chosen))
 
@@ -111,17 +113,18 @@ class Coherence:
             begun = encode_prompt(self.model, query, self.prompt_format)
             more = self.model.require_tokenizer()(text, add_special_tokens=False)["input_ids"]
             rows.append(([*begun, *(more or [self.model.padding_token])], len(begun)))
-        batch = pad_batch(rows, self.model.padding_token).to(self.model.device)
-        return loss_per_token(log_probabilities(self.model, batch), batch).cpu().numpy()
+        found = []
+        for first in range(0, len(rows), TEXTS):
+            batch = pad_batch(rows[first : first + TEXTS], self.model.padding_token)
+            with torch.no_grad():
+                found.append(torch.divide(*ms.completion_losses(self.model, batch)))
+        return torch.cat(found).cpu().numpy()
 
     def _neutral_under(self, steer: ms.SteeringVector, length: float) -> tuple[float, float]:
         """The rise in neutral text's loss, and the divergence of the output from the unsteered one (both in nats per token)."""
         with ms.steer(self.model, steer, float(length)):
-            now = log_probabilities(self.model, self.neutral)
-        here = self.neutral.completion_mask[:, 1:]
-        lost = loss_per_token(now, self.neutral) - loss_per_token(self.plain, self.neutral)
-        divergence = (self.plain.exp() * (self.plain - now)).sum(dim=-1)[:, :-1][here]
-        return float(lost.mean()), float(divergence.mean())
+            now = predictions(self.model, self.neutral)
+        return departure(self.plain, now, self.neutral)
 
 
 def _of_the_language(concept: str, seed: int) -> list[str]:
