@@ -15,6 +15,8 @@ ORDER = 10
 
 ROW, HEIGHT = 0.14, 1.9
 """Inches of a row, and besides the rows."""
+FEW = 3
+"""With this many claims for each model and concept, claims are rows."""
 PLACE = ["model", "concept", "condition"]
 
 
@@ -30,35 +32,33 @@ def numbers(campaign: Campaign) -> pd.DataFrame | None:
 
 
 def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
-    """One panel: a row for each model and concept, a column for each claim; in a cell, as wide as its share, each outcome."""
+    """One panel: a row for each model and concept, a column for each claim, or the other way where there are few models; in a
+    cell, as wide as its share, each outcome."""
     table = numbers(campaign)
     if table is None:
         return None
     places = pd.DataFrame(table.loc[:, PLACE]).drop_duplicates().to_dict("records")
-    row = {tuple(place.values()): at for at, place in enumerate(places)}
-    column = {name: at for at, name in enumerate(dict.fromkeys(table["name"]))}
-    with panels(ax, height=HEIGHT + ROW * len(row)) as shown:
+    at_place = {tuple(place.values()): at for at, place in enumerate(places)}
+    at_claim = {name: at for at, name in enumerate(dict.fromkeys(table["name"]))}
+    lines, columns = _labels(places), list(at_claim)
+    if turned := FEW * len(places) < len(at_claim):
+        lines, columns = columns, lines
+    with panels(ax, height=HEIGHT + ROW * len(lines)) as shown:
         panel = shown.axes[0]
         for said in table.to_dict("records"):
-            y, left = row[tuple(said[name] for name in PLACE)], column[said["name"]] - 0.45
-            total = sum(said[outcome] for outcome in OUTCOMES)
+            x, y = at_claim[said["name"]], at_place[tuple(said[name] for name in PLACE)]
+            x, y = (y, x) if turned else (x, y)
+            left, total = x - 0.45, sum(said[outcome] for outcome in OUTCOMES)
             for outcome, look in OUTCOMES.items():
                 width = 0.9 * said[outcome] / total
-                colour = OUTCOMES[outcome].colour
-                panel.add_patch(Rectangle((left, y - 0.42), width, 0.84, color=colour, linewidth=0))
+                panel.add_patch(Rectangle((left, y - 0.42), width, 0.84, color=look.colour, linewidth=0))
                 left += width
                 if said[outcome] == total:
-                    panel.plot(
-                        column[said["name"]],
-                        y,
-                        look.marker,
-                        color="white",
-                        markersize=2.4,
-                    )
-        panel.set_xlim(-0.5, len(column) - 0.5)
-        panel.set_ylim(len(row) - 0.5, -0.5)
-        panel.set_xticks(range(len(column)), list(column), rotation=90, fontsize=6.5)
-        panel.set_yticks(range(len(row)), _labels(places), fontsize=row_font(len(row), HEIGHT))
+                    panel.plot(x, y, look.marker, color="white", markersize=2.4)
+        panel.set_xlim(-0.5, len(columns) - 0.5)
+        panel.set_ylim(len(lines) - 0.5, -0.5)
+        panel.set_xticks(range(len(columns)), columns, rotation=0 if len(columns) == 1 else 90, fontsize=6.5)
+        panel.set_yticks(range(len(lines)), lines, fontsize=row_font(len(lines), HEIGHT))
         panel.tick_params(length=0)
         panel.grid(False)
         panel.xaxis.tick_top()

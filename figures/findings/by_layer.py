@@ -20,6 +20,9 @@ ABOUT = (
     "a line a multiplier; dotted: what a direction by chance has off them. (d) is with every coordinate at unit variance.",
 )
 
+ROUNDING = 1e-9
+"""Shares of components beyond the number of tokens are rounding."""
+
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
     """Four panels; None where the study holds no evidence."""
@@ -43,7 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
 def _draw_spectrum(ax: Axes, table: pd.DataFrame) -> dict[int, Look]:
     looks = shades(sorted(table.layer.unique().tolist()))
     for layer, look in looks.items():
-        rows = table.loc[(table.layer == layer) & (table.share > 0)]
+        rows = table.loc[(table.layer == layer) & (table.share > ROUNDING)]
         ax.plot(rows["rank"], rows.share, color=look.colour, linestyle=look.line, linewidth=0.8)
     ax.set_xscale("log")
     ax.set_yscale("log")
