@@ -513,7 +513,7 @@ def test_values_show_where_a_chart_is_pointed_at_and_terms_explain_themselves(vi
     plot = tab.locator('[data-part="preference"] .plot')
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
-    value = tab.get_by_text("nats at m = ").first
+    value = tab.get_by_text(re.compile(r"nats at m = .*relative shift")).first
     for share in np.linspace(0.3, 0.7, 80):
         tab.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
         if value.is_visible():

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +14,8 @@ import pytest
 import mechsteer as ms
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
-from analyses.studies.workers import _pool, jobs_for, sent
+from analyses.studies.workers import jobs_for, sent
 from mechsteer.models.identity import identify
-from mechsteer.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,19 +39,36 @@ def test_several_processes_give_the_bytes_of_one(settings, tmp_path):
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
 
 
-def test_ctrl_c_waits_until_a_pool_is_made(monkeypatch, tmp_path):
-    made = []
+INTERRUPTED = """
+import signal, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-    def interrupted(*_, **__):
-        signal.raise_signal(signal.SIGINT)
-        made.append(ThreadPoolExecutor(1))
-        return made[0]
+from analyses.studies import workers
+from analyses.studies.settings import Settings
+from mechsteer.store.store import Store
 
-    monkeypatch.setattr("analyses.studies.workers.ProcessPoolExecutor", interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), _pool(Store(tmp_path), Settings(), 2):
-        raise AssertionError("nothing is begun")
-    assert made and signal.getsignal(signal.SIGINT) is before
+made = []
+
+def interrupted(*_, **__):
+    signal.raise_signal(signal.SIGINT)
+    made.append(ThreadPoolExecutor(1))
+    return made[0]
+
+workers.ProcessPoolExecutor = interrupted
+before = signal.getsignal(signal.SIGINT)
+try:
+    with workers._pool(Store(Path(sys.argv[1])), Settings(), 2):
+        sys.exit("something was begun")
+except KeyboardInterrupt:
+    sys.exit(None if made and signal.getsignal(signal.SIGINT) is before else "no pool was made")
+"""
+
+
+def test_ctrl_c_waits_until_a_pool_is_made(tmp_path):
+    """In a process of its own, for Ctrl-C is the main thread's."""
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 BROKEN = """

@@ -32,9 +32,10 @@ def write(found: Found) -> str:
 
 def rounding_as_condition(claims: pd.DataFrame) -> pd.DataFrame:
     """With a rounded copy of a model as a condition of that model."""
-    parts = [name.partition(ROUNDED) for name in claims["model"]]
-    conditions = [
-        ", ".join(filter(None, (said, kind and f"weights rounded once more ({kind})")))
-        for said, (_, _, kind) in zip(claims["condition"], parts, strict=True)
-    ]
-    return claims.assign(model=[base for base, _, _ in parts], condition=conditions)
+    models = claims["model"].unique()
+    base = {name: next((other for other in models if name.startswith(other + ROUNDED)), name) for name in models}
+    conditions = []
+    for name, said in zip(claims["model"], claims["condition"], strict=True):
+        kind = name.removeprefix(base[name]).removeprefix(ROUNDED)
+        conditions.append(", ".join(filter(None, (said, kind and f"weights rounded once more ({kind})"))))
+    return claims.assign(model=claims["model"].map(base), condition=conditions)
