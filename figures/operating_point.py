@@ -38,8 +38,8 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         return None
     against = ["best" if part == "best" else "m = 0" for part in table.part]
     labels = [
-        f"{row.aspect} {row.there:.2f} ({other}: {row.other:.2f})"
-        for row, other in zip(table.itertuples(), against, strict=True)
+        f"{row['aspect']} {row['there']:.2f} ({other}: {row['other']:.2f})"
+        for row, other in zip(table.to_dict("records"), against, strict=True)
     ]
     with panels(ax, height=0.9 + 0.22 * len(table)) as shown:
         panel = shown.axes[0]

@@ -76,10 +76,11 @@ def _scores(judged: Sequence[Judged], seed: int) -> pd.DataFrame:
     rows = []
     for key, of_seeds in curves.items():
         for place in (UNSTEERED, *TITLES):
-            at = [(UNSTEERED_AT | places(sweep)).get(place) for sweep, _ in of_seeds]
-            values = [curve.at(m) for (_, curve), m in zip(of_seeds, at, strict=True) if m is not None]
-            if len(values) < len(of_seeds):
+            reached = [UNSTEERED_AT | places(sweep) for sweep, _ in of_seeds]
+            if not all(place in some for some in reached):
                 continue
+            at = [some[place] for some in reached]
+            values = [curve.at(m) for (_, curve), m in zip(of_seeds, at, strict=True)]
             row = {"place": place, "multiplier": float(np.mean(at)), "n_seeds": len(values)}
             rows.append(labelled(pd.DataFrame([row | _mean(np.array(values), seed)]), key))
     return pd.concat(rows, ignore_index=True)

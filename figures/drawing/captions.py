@@ -18,7 +18,7 @@ TEX = {
 
 def caption_of(figure: Figure, idea: str, model: str = "") -> str:
     """The figure's idea, in a sentence, then what the figure says of itself, its label, and the model where that names none."""
-    label = figure.get_label()
+    label = str(figure.get_label())
     # Of "garden", pairs that are called "garden-rest" or "garden/tense" say nothing.
     is_told = model in {word.rstrip(".,:;") for word in label.split()}
     named = f"Model: {model}." if model and not is_told else ""

@@ -1,5 +1,7 @@
 """Judged texts: the harmonic mean of what each method writes, SPLIT against the others by it, and what each judge says."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -52,7 +54,8 @@ def _scores(cell: Cell) -> list[dict[str, str]]:
     if scores is None:
         return []
     rows = []
-    for (method, form), of_steer in scores.groupby(["method", "form"], sort=False):
+    for key, of_steer in scores.groupby(["method", "form"], sort=False):
+        method, form = map(str, cast(tuple, key))
         at = of_steer.set_index("place")
         rows.append(
             cell.place | {"method": method, "form": form_title(form)}
@@ -68,7 +71,8 @@ def _judges(cell: Cell) -> list[dict[str, str]]:
     if judged is None:
         return []
     rows = []
-    for (judge, about, method, form), said in judged.groupby(["judge", "about", "method", "form"], sort=False):
+    for key, said in judged.groupby(["judge", "about", "method", "form"], sort=False):
+        judge, about, method, form = map(str, cast(tuple, key))
         aspects = said.loc[said["role"] != ""]
         rows.append(
             cell.place | {"judge": f"{judge}: {about}" if about else judge, "method": method, "form": form_title(form)}
@@ -84,5 +88,6 @@ def _mean(rows: pd.DataFrame, column: str, multiplier: float) -> str:
     """Over seeds, between swept multipliers; a dash where it was not judged or not swept so far."""
     if rows.empty or not rows.multiplier.min() <= multiplier <= rows.multiplier.max():
         return "–"
-    at = rows.groupby("multiplier")[column].mean()
-    return number(float(np.interp(multiplier, at.index, at)))
+    multipliers, values = (rows[name].to_numpy(np.float64) for name in ("multiplier", column))
+    at = np.unique(multipliers)
+    return number(float(np.interp(multiplier, at, [values[multipliers == m].mean() for m in at])))

@@ -38,4 +38,4 @@ def rounding_as_condition(claims: pd.DataFrame) -> pd.DataFrame:
     for name, said in zip(claims["model"], claims["condition"], strict=True):
         kind = name.removeprefix(base[name]).removeprefix(ROUNDED)
         conditions.append(", ".join(filter(None, (said, kind and f"weights rounded once more ({kind})"))))
-    return claims.assign(model=claims["model"].map(base), condition=conditions)
+    return claims.assign(model=[base[name] for name in claims["model"]], condition=conditions)

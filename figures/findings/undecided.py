@@ -78,7 +78,7 @@ def write(found: Found) -> str:
             }
         )
     cells = {cell.name: cell for cell in found.cells}
-    n_primary = int((claims["is_primary"] & claims["raw_p_value"].notna()).sum()) if len(claims) else 0
+    n_primary = len(claims.loc[claims["is_primary"] & claims["raw_p_value"].notna()]) if len(claims) else 0
     takes = [
         row for claim in undecided.to_dict("records")
         if (row := _takes(claim, cells[claim["cell"]], n_primary if claim["is_primary"] else 1))

@@ -132,11 +132,12 @@ def _judgements(scores: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Of each judge: how many judgements it was asked for, why some are missing, and how much probability lies on allowed answers
     where it is read by that."""
     for judge, rows in scores.groupby("judge", sort=False):
-        failed, mass = rows.loc[rows.failed != "", "failed"], rows["mass"].dropna() if "mass" in rows else []
+        failed = rows.loc[rows.failed != "", "failed"]
+        mass = [float(value) for value in (rows["mass"].dropna() if "mass" in rows else [])]
         yield {
             "judge": judge, "n": len(rows), "n_failed": len(failed),
             "reasons": {str(why): int(n) for why, n in failed.value_counts().head(MOST_REASONS).items()},
-            "mean_mass": float(mass.mean()) if len(mass) else None, "least_mass": float(mass.min()) if len(mass) else None,
+            "mean_mass": sum(mass) / len(mass) if mass else None, "least_mass": min(mass, default=None),
         }  # fmt: skip
 
 
