@@ -15,6 +15,7 @@ from analyses.evidence.directions import families
 from analyses.studies.tables import COLUMNS_OF
 from mechsteer import guestbook as house
 from mechsteer.manifolds.metrics import NORMED, RAW, WHITENED, metrics
+from mechsteer.models.prompts import encode_prompt
 from mechsteer.statistics.judging import Outcome
 from mechsteer.store.tables import read_table
 
@@ -133,6 +134,20 @@ def test_coherence_without_a_steer_is_the_usual(guestbook):
         np.testing.assert_allclose(found["neutral_lost"], 0, atol=1e-9)
         np.testing.assert_allclose(found["divergence"], 0, atol=1e-9)
     assert outcome.unit == "nats per token"
+
+
+def test_texts_are_judged_by_their_loss_per_token_in_the_unsteered_model(guestbook):
+    pairs = list(house.pairs("sentiment", 7))
+    queries, texts = [pair.query for pair in pairs], [pair.positive.strip() for pair in pairs]
+    texts[3] = texts[3].partition(" ")[0]
+    found = Coherence.of(guestbook, queries, "raw", "", 0)._judged(texts, queries)
+    for query, text, loss in zip(queries, texts, found, strict=True):
+        begun = encode_prompt(guestbook, query, "raw")
+        ids = [*begun, *guestbook.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        with torch.no_grad():
+            likely = guestbook.hf(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+        plain = -np.mean([float(likely[at - 1, ids[at]]) for at in range(len(begun), len(ids))])
+        assert loss == pytest.approx(plain, abs=1e-5)
 
 
 def test_repetition_is_the_share_of_runs_that_have_stood_before():

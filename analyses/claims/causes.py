@@ -45,6 +45,7 @@ DISTANCE, OUTCOME, CEILINGS = "neighbours", "incoherence", ("fisher", "divergenc
 FREE_OF_METRIC = ("second moment", "conditional", *CEILINGS)
 NOTICEABLE = 0.3
 """A correlation that is surely less explains nothing to speak of: a tenth of the ranks' variance."""
+BOUNDS, EITHER, OVER = {"": (0.0, NOTICEABLE)}, ("",), "directions"
 PLANTED = 0.7
 """The same of a mechanism: half of the variance."""
 RELIABLE = 0.8

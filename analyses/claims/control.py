@@ -24,6 +24,7 @@ GATE = True
 TITLES = {"": "The steer gains more than chance does"}
 FIGURE = "control"
 UNIT = "gain / upper end of what chance gains"
+BOUNDS = {"": (1.0,)}
 LEVEL = 0.95
 """Of the prediction interval, beyond whose upper end one direction of chance in forty lies."""
 STEER, COVARIANCE, SHUFFLED = "steer", "covariance", "shuffled labels"

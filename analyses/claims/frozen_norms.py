@@ -33,6 +33,7 @@ FIGURE = "frozen_norms"
 
 NEGLIGIBLE = 0.1
 """Largest share of what steering changes that is neglected: at the ends of the useful range a twentieth of a nat of utility."""
+BOUNDS = dict.fromkeys(TITLES, (NEGLIGIBLE,))
 ALLOWED = (-np.inf, NEGLIGIBLE)
 UNIT = "share of what steering changes"
 CONTROL = "the same norms as they are"

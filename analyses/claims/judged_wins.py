@@ -5,6 +5,7 @@ half a nat of utility, which holds that equal. Both are read between swept multi
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
 
 from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, told
-from ..evidence.scores import OVERALL, Curves, Judged
+from ..evidence.scores import OVERALL, Judged
 from .result import MIN_PAIRS, Result, undecided
 
 NAME = "judged_wins"
@@ -35,24 +36,38 @@ TITLES = {
     "equal utility": "At an equal loss of utility SPLIT writes better text than the other methods",
 }
 FIGURE = "judged_wins"
+BOUNDS = dict.fromkeys(TITLES, (0.0,))
 UNIT = "of the harmonic mean"
-UNSTEERED, UNSTEERED_AT = "m = 0", {"m = 0": 0.0}
-"""Scores stand there as well, of which nothing is claimed."""
+UNSTEERED = "m = 0"
 NO_COHERENCE = "says nothing of coherence, so its harmonic mean is the concept alone. Let another judge come first."
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the texts of a steer are compared: the multiplier and the harmonic mean of each query, by training seed."""
+
+    multipliers: list[float]
+    values: list[Float[ndarray, " queries"]]
 
 
 def run(judged: Sequence[Judged], seed: int = 0) -> Result:
     """A claim for each form, rival and place; none where SPLIT or its rivals were not studied."""
     keys: dict[tuple[str, str], Key] = {}
     has_coherence = all(item.aspect(COHERENCE) for item in judged)
-    found: dict[tuple[str, str], dict[str, list[Float[ndarray, " queries"]]]] = {}
+    found: dict[tuple[str, str], dict[str, Place]] = {}
     for item in judged:
         name = (item.sweep.method, item.sweep.form)
         keys.setdefault(name, over_seeds(item.sweep))
+        curves = item.curves(OVERALL)
         for part, m in places(item.sweep).items():
-            found.setdefault(name, {}).setdefault(part, []).append(item.curves(OVERALL).at(m))
+            place = found.setdefault(name, {}).setdefault(part, Place([], []))
+            place.multipliers.append(m)
+            place.values.append(curves.at(m))
     claims = [
-        _judge(keys[METHOD, form], part, method, parts[part], found[method, form].get(part, []), judged[0].judge, seed)
+        _judge(
+            keys[METHOD, form], part, method, parts[part].values,
+            found[method, form][part].values if part in found[method, form] else [], judged[0].judge, seed,
+        )
         if has_coherence
         else undecided(
             NAME, part, keys[METHOD, form], UNIT, f"{judged[0].judge} {NO_COHERENCE}", judged[0].judge, method
@@ -63,45 +78,33 @@ def run(judged: Sequence[Judged], seed: int = 0) -> Result:
         if other == form and method != METHOD
         for part in TITLES
         if part in parts
-    ]
-    return Result(tuple(claims), {"scores": _scores(judged, seed)})
+    ]  # fmt: skip
+    rows = [
+        labelled(pd.DataFrame([{"place": part} | _mean(place, seed)]), keys[name])
+        for name, parts in found.items() for part, place in parts.items()
+    ]  # fmt: skip
+    return Result(tuple(claims), {"scores": pd.concat(rows, ignore_index=True)})
 
 
-def _scores(judged: Sequence[Judged], seed: int) -> pd.DataFrame:
-    """A row for each steer and place: the harmonic mean over its seeds (of 1) with a 95 % interval over queries and seeds, and
-    the multiplier there, which differs between seeds where utility is held equal."""
-    curves: dict[Key, list[tuple[Sweep, Curves]]] = {}
-    for item in judged:
-        curves.setdefault(over_seeds(item.sweep), []).append((item.sweep, item.curves(OVERALL)))
-    rows = []
-    for key, of_seeds in curves.items():
-        for place in (UNSTEERED, *TITLES):
-            reached = [UNSTEERED_AT | places(sweep) for sweep, _ in of_seeds]
-            if not all(place in some for some in reached):
-                continue
-            at = [some[place] for some in reached]
-            values = [curve.at(m) for (_, curve), m in zip(of_seeds, at, strict=True)]
-            row = {"place": place, "multiplier": float(np.mean(at)), "n_seeds": len(values)}
-            rows.append(labelled(pd.DataFrame([row | _mean(np.array(values), seed)]), key))
-    return pd.concat(rows, ignore_index=True)
-
-
-def _mean(values: Float[ndarray, "seeds queries"], seed: int) -> dict[str, float]:
-    """Over queries with a score in every seed."""
+def _mean(place: Place, seed: int) -> dict[str, float]:
+    """The harmonic mean (of 1) over queries that have one in every seed, with a 95 % interval over queries and seeds, and the
+    mean multiplier: seeds lose equal utility at multipliers of their own."""
+    values = np.array(place.values)
     values = values[:, np.isfinite(values).all(axis=0)]
-    n = values.shape[1]
+    n_seeds, n = values.shape
+    about = {"multiplier": float(np.mean(place.multipliers)), "n_seeds": n_seeds, "n_queries": n}
     if n < 2:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n_queries": n}
+        return about | dict.fromkeys(("value", "low", "high"), np.nan)
     again = resampled_means(values.mean(axis=0)[None], N_RESAMPLES, seed)[:, 0]
     found = SeedsEstimate.of(values.mean(axis=1), again, n)
     ends = found.interval()
-    return {"value": found.estimate, "low": max(0.0, ends.low), "high": min(1.0, ends.high), "n_queries": n}
+    return about | {"value": found.estimate, "low": max(0.0, ends.low), "high": min(1.0, ends.high)}
 
 
 def places(sweep: Sweep) -> dict[str, float]:
-    """The multipliers at which a steer's text is compared, of those that were swept."""
+    """The multipliers at which a steer's text is compared, of those that were swept, and m = 0, of which nothing is claimed."""
     (spent,) = exceeded(sweep.multipliers, sweep.lost.mean(axis=1)[None], np.array([USEFUL]), 1)
-    at = {"m = 1": 1.0, "equal utility": float(spent)}
+    at = {UNSTEERED: 0.0, "m = 1": 1.0, "equal utility": float(spent)}
     return {part: m for part, m in at.items() if m <= sweep.multipliers[-1]}
 
 

@@ -37,6 +37,7 @@ DEPARTURE = 0.10
 """Largest departure, as a share of the line's rise: past it a reader would no longer draw a line."""
 LEAST_SHARE = 0.50
 """Of the span of preference in the useful range: a line that holds for less of it describes the smaller part."""
+BOUNDS = dict.fromkeys(TITLES, (LEAST_SHARE,))
 LEAST_SIDE = 0.25
 """Of the region, on either side of zero: a line that holds on one side alone is not around zero."""
 LEAST_POINTS = 5

@@ -52,6 +52,7 @@ NEARER = 0.8
 degrees of freedom lie at 0.9 of it, and clouds in 128 dimensions, each of a shape of its own, at 0.95."""
 FAR_BELOW = 0.5
 """Largest dimension, as a share of the reading for full dimension: at 1,500 points that is d_model / 5 or so."""
+BOUNDS = {"distance": (NEARER,), "dimension": (FAR_BELOW,)}
 PLANTED = "each token's cloud is a closed surface of dimension 2"
 N_CIRCLES = 2
 """Of the planted surface, whose points are turned in as many planes."""

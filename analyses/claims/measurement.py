@@ -34,6 +34,7 @@ TITLES = {
 FIGURE = "measurement"
 MOST = 0.25
 """Largest share of the variance between pairs: that of a correlation of one half, conventionally called large."""
+BOUNDS = dict.fromkeys(TITLES, (MOST,))
 N_FOLDS = 10
 """Each regression is fitted to nine tenths of the pairs: with the fewest pairs, 18 of them for at most four features."""
 UNIT = "R² on unseen pairs"

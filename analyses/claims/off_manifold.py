@@ -47,6 +47,7 @@ A_RULE = (MOSTLY, np.inf)
 LUCK = 0.5
 NOTICEABLE = 0.3
 """A distance that surely explains less of the ranks (correlation; a tenth of their variance) explains nothing to speak of."""
+BOUNDS, EITHER = {"explains": (0.0, NOTICEABLE), "monotone": (MOSTLY,)}, ("explains",)
 VARIES = 0.01
 """Least variation of the shift between pairs, as a share of its size, that makes them comparable: under a vector there is
 none but rounding, under a LoRA or a local weight tenths."""

@@ -50,6 +50,7 @@ UNITS = {"small": "nats of utility / nat of preference", "special": "rank among 
 SMALL = 0.1
 """Largest effect on utility, as a share of that on preference, that counts as small. At the end of a linear region that
 gains five nats it amounts to half a nat, which is all that the useful range allows."""
+BOUNDS = {"small": (-SMALL, SMALL)}
 SPECIAL = 0.05
 """Rank below which an effect counts as smaller than that of nearly all directions: chance takes one in twenty there."""
 EQUIVALENCE = 0.9

@@ -14,7 +14,7 @@ from mechsteer.store.keys import Key
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
-from .rivals import UNITS, judge_curve, too_few_defined
+from .rivals import TOLERANCE, UNITS, judge_curve, too_few_defined
 
 NAME = "preference_curve"
 ORDER = 90
@@ -27,6 +27,7 @@ TITLES = {
     "regions": "Preference grows, turns and levels off",
 }
 FIGURE = "preference_curve"
+BOUNDS = dict.fromkeys(("adequate", "adequate, whole sweep"), (TOLERANCE,))
 SIDE = "share of the swept side"
 
 

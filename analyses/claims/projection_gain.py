@@ -34,6 +34,7 @@ RATIO = (0.9, 1.1)
 """A tenth, for two derivatives at the same point."""
 REGION_RATIO = (0.5, 2.0)
 """A factor of two: a curve that levels off is steeper at zero than the line that meets it over a wide region."""
+BOUNDS = {"region": REGION_RATIO}
 N_RANDOM = 1000
 """Of which 25 lie beyond either end of the central 95 % that the figure shows."""
 

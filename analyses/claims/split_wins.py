@@ -24,6 +24,7 @@ NEEDS = "sweeps"
 ACROSS = True
 TITLES = {"": "SPLIT gains more than the other methods"}
 FIGURE = "split_wins"
+BOUNDS = {"": (0.0,)}
 
 
 def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:

@@ -9,7 +9,7 @@ from mechsteer.statistics.judging import Claim, interval_p_value, judge
 
 from ..evidence.evidence import Evidence
 from .result import Result, undecided
-from .rivals import UNITS, judge_curve, too_few_defined
+from .rivals import TOLERANCE, UNITS, judge_curve, too_few_defined
 
 NAME = "utility_curve"
 ORDER = 100
@@ -22,6 +22,7 @@ TITLES = {
     "peak": "Utility peaks near zero",
 }
 FIGURE = "utility_curve"
+BOUNDS = dict.fromkeys(("adequate", "adequate, whole sweep"), (TOLERANCE,))
 SHIFT = "relative shift"
 NEAR = 0.1
 """Relative shift ‖shift‖/‖h‖ within which a peak counts as near zero: less than changes an activation noticeably."""

@@ -16,7 +16,7 @@ ORDER = 10
 ROW, HEIGHT = 0.14, 1.9
 """Inches of a row, and besides the rows."""
 FEW = 3
-"""With this many claims for each model and concept, claims are rows."""
+"""With more claims than this for each model and concept, claims are rows."""
 PLACE = ["model", "concept", "condition"]
 
 

@@ -10,7 +10,7 @@ from mechsteer.families import form_title
 from mechsteer.judges.scale import COHERENCE, CONCEPT
 
 from ..drawing.saved import saved
-from .found import Cell, Found, interval, number, table
+from .found import Cell, Found, interval, number, place_of, table
 
 NAME = "judged"
 TITLE = "What steers write, judged"
@@ -34,7 +34,7 @@ def write(found: Found) -> str:
     """Three tables: scores by method, SPLIT against each of the others, and every judge."""
     scores = [row for cell in found.cells for row in _scores(cell)]
     against = [
-        _where(row) | {
+        place_of(row) | {
             "place": row["part"], "form": form_title(row["form"]), "SPLIT against": row["against"],
             "scores more": interval(row["estimate"], row["low"], row["high"]), "p": number(row["p_value"], 3),
             "outcome": row["outcome"],
@@ -43,10 +43,6 @@ def write(found: Found) -> str:
     ]  # fmt: skip
     judges = [row for cell in found.cells for row in _judges(cell)]
     return "\n\n".join((table(scores), ABOUT_SCORES, table(against), ABOUT_SPLIT, table(judges), ABOUT_JUDGES))
-
-
-def _where(row: dict) -> dict[str, str]:
-    return {"model": row["model"], "pairs": row["concept"]} | ({"but": row["condition"]} if row["condition"] else {})
 
 
 def _scores(cell: Cell) -> list[dict[str, str]]:

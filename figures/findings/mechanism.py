@@ -27,6 +27,7 @@ SHOWN = {
     "orthogonality": "Whether preference moves and utility does not",
     "transfer": "From learning pairs to test pairs",
 }
+"""Claims of this theme in the order of the argument, and one of another; a claim that is added to the theme follows them."""
 FIGURES = {module.NAME: module for module in (causes, one_mechanism, frozen_norms, orthogonality, transfer)}
 ABOUT_FORMATS = (
     "R² of one format's fitted curve on the other's means, at the multipliers that both have: as it is, and in shape, given the "
@@ -38,7 +39,12 @@ def write(found: Found) -> str:
     """A table for each claim about the mechanism, a figure of it for each model, and transfer between prompt formats."""
     claims = pd.concat([found.claims, found.checks], ignore_index=True)
     parts = []
-    for name, words in SHOWN.items():
+    judged = set(found.claims["claim"])
+    more = {
+        name: claim.title for name, claim in CLAIMS.members().items()
+        if claim.get("THEME") == NAME and name in judged - set(SHOWN)
+    }  # fmt: skip
+    for name, words in (SHOWN | more).items():
         rows = of_claim(claims.loc[claims["claim"] == name])
         parts += [f"### {words}", table(rows), *_figures(found, name)]
     formats = [row for pair in between_formats(found.cells) for row in _carried(*pair)]

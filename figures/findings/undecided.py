@@ -7,17 +7,7 @@ from typing import Any
 
 from scipy.stats import norm
 
-from analyses.claims import (
-    causes,
-    frozen_norms,
-    linear_region,
-    manifold_exists,
-    measurement,
-    off_manifold,
-    orthogonality,
-)
-from analyses.claims.projection_gain import REGION_RATIO
-from analyses.claims.rivals import TOLERANCE
+from analyses.claims import CLAIMS, split_wins
 from analyses.evidence.comparison import as_judged
 from mechsteer.families import form_title
 from mechsteer.statistics.judging import Outcome
@@ -28,29 +18,7 @@ NAME = "undecided"
 TITLE = "What could not be decided"
 ORDER = 50
 
-BOUNDS: dict[str, tuple[float, ...]] = {
-    "control": (1.0,),
-    "split_wins": (0.0,),
-    "judged_wins: m = 1": (0.0,),
-    "judged_wins: equal utility": (0.0,),
-    **dict.fromkeys(("linear_region: line", "linear_region: tangent"), (linear_region.LEAST_SHARE,)),
-    **{f"{curve}: {part}": (TOLERANCE,) for curve in ("preference_curve", "utility_curve")
-       for part in ("adequate", "adequate, whole sweep")},
-    **dict.fromkeys(("measurement: preference", "measurement: utility"), (measurement.MOST,)),
-    "manifold_exists: distance": (manifold_exists.NEARER,),
-    "manifold_exists: dimension": (manifold_exists.FAR_BELOW,),
-    "off_manifold: explains": (0.0, off_manifold.NOTICEABLE),
-    "off_manifold: monotone": (off_manifold.MOSTLY,),
-    "causes": (0.0, causes.NOTICEABLE),
-    **dict.fromkeys(("frozen_norms: preference", "frozen_norms: utility"), (frozen_norms.NEGLIGIBLE,)),
-    "orthogonality: small": (-orthogonality.SMALL, orthogonality.SMALL),
-    "projection_gain: region": REGION_RATIO,
-}  # fmt: skip
-"""Where an estimate is judged, for claims whose interval is read against bounds of its own scale."""
-EITHER = ("off_manifold: explains", "causes")
-"""Claims that are decided once either bound is cleared: above zero they are supported, below what is noticeable refuted."""
-COUNTS = {"causes": "directions"}
-"""What the interval is over, if not pairs."""
+PAIRS = "pairs"
 MOST = 1000.0
 """Times as many, beyond which no number is told."""
 ABOUT = (
@@ -104,13 +72,15 @@ def times_as_many(
 
 
 def _takes(claim: Mapping[str, Any], cell: Cell, n_tests: int) -> dict[str, str] | None:
-    bounds = BOUNDS.get(claim["name"], ())
+    judged = CLAIMS.load(claim["claim"]) if claim["claim"] in CLAIMS.members() else None
+    bounds = getattr(judged, "BOUNDS", {}).get(claim["part"], ())
     times = times_as_many(
-        claim["estimate"], claim["low"], claim["high"], bounds, n_tests, either=claim["name"] in EITHER
-    )
+        claim["estimate"], claim["low"], claim["high"], bounds, n_tests,
+        either=claim["part"] in getattr(judged, "EITHER", ()),
+    )  # fmt: skip
     if times is None:
         return None
-    what = COUNTS.get(claim["claim"], "pairs")
+    what = getattr(judged, "OVER", PAIRS)
     return {"claim": claim["name"]} | place_of(claim) | {
         "of": steer_of(claim), "estimate": interval(claim["estimate"], claim["low"], claim["high"]),
         "bounds": ", ".join(f"{bound:g}" for bound in bounds), "would take": _told(times, cell, what),
@@ -123,13 +93,13 @@ def _differences(cell: Cell) -> list[dict[str, str]]:
         return []
     rows = []
     for row in as_judged(cell.study.table("differences"), cell.study.claims).to_dict("records"):
-        times = times_as_many(row["difference"], row["low"], row["high"], BOUNDS["split_wins"])
+        times = times_as_many(row["difference"], row["low"], row["high"], split_wins.BOUNDS[""])
         if row["outcome"] == Outcome.INCONCLUSIVE.value and times is not None:
             rows.append(
                 {"claim": "SPLIT gains more"} | cell.place | {
                     "of": f"SPLIT {form_title(row['form'])} against {row['against']}",
                     "estimate": interval(row["difference"], row["low"], row["high"]), "bounds": "0",
-                    "would take": _told(times, cell, "pairs"),
+                    "would take": _told(times, cell, PAIRS),
                 }
             )  # fmt: skip
     return rows
@@ -139,6 +109,6 @@ def _told(times: float, cell: Cell, what: str) -> str:
     """In so many pairs; of what else an interval is over, by how many times as many."""
     if times > MOST:
         return f"more than {MOST:,.0f} times as many {what}"
-    if what != "pairs":
+    if what != PAIRS:
         return f"{times:.1f} times as many {what}"
     return f"{ceil(times * len(cell.study.sweeps[0].pairs)):,} pairs, not {len(cell.study.sweeps[0].pairs)}"
