@@ -56,7 +56,9 @@ def interrupted(*_, **__):
     return made[0]
 
 workers.ProcessPoolExecutor = interrupted
-before = signal.getsignal(signal.SIGINT)
+# Of a process in a shell's background, it is ignored from the beginning.
+before = signal.default_int_handler
+signal.signal(signal.SIGINT, before)
 try:
     with workers._pool(Store(Path(sys.argv[1])), Settings(), 2):
         sys.exit("something was begun")
