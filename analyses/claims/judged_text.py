@@ -168,7 +168,7 @@ def curve(judged: Judged, seed: int = 0) -> pd.DataFrame:
     ends = useful_ends(sweep, 1, seed).at_least[:, 0]
     parts = []
     for name, (m, values) in draws.items():
-        scored, (low, high) = np.isfinite(values[1:]).any(axis=0), np.full((2, len(m)), np.nan)
-        low[scored], high[scored] = np.nanquantile(values[1:, scored], [0.025, 0.975], axis=0)
+        # Where nothing has a score there is no interval, of which NumPy would warn.
+        low, high = pd.DataFrame(values[1:]).quantile([0.025, 0.975]).to_numpy()
         parts.append(pd.DataFrame({"quantity": name, "multiplier": m, "value": values[0], "low": low, "high": high}))
     return pd.concat(parts, ignore_index=True).assign(judge=judged.judge, useful_low=-ends[0], useful_high=ends[1])
