@@ -762,7 +762,7 @@ def test_judges_that_ask_are_asked_by_one_process(judged, mechsteer, undrawn, mo
     assert code == 0, error
     found = Study.load(again)
     assert set(found.table("reliability").judge) == {"endpoint (m)"}
-    assert n_jobs == {"scores": 1, "reliability": 1, "claim": 2}
+    assert n_jobs == {"scores": 1, "reliability": 1}
 
 
 def test_judges_are_checked_before_anything_is_said_or_opened(study, tmp_path, mechsteer):

@@ -270,7 +270,9 @@ def verdicts(
     seed: int,
 ) -> Iterator[Judge]:
     """Every claim on what it needs, in the order of the paper's argument; where no evidence can be, on the judged sweeps. Where
-    claims are asked of no steer, those that compare all steers stay."""
+    claims are asked of no steer, those that compare several stay."""
+    if not evidence and len(sweeps) < 2:
+        return
     for name, member in CLAIMS.members().items():
         needs = member.get("NEEDS", "evidence")
         # What speaks of the model, its pairs and the site is the same whatever is added there.
