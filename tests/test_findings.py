@@ -73,19 +73,20 @@ def test_what_stands_outside_the_marks_stays_and_what_stands_inside_is_written_a
     assert write_findings(campaign, page).read_bytes() == before
 
 
-def test_sections_that_are_named_are_written_and_others_are_left(campaign, tmp_path, mechsteer):
-    page = tmp_path / "found.md"
-    page.write_text(
-        "<!-- curves -->\nof another campaign\n<!-- end of curves -->\n<!-- methods -->\nstale\n<!-- end of methods -->\n"
-    )
-    code, _, error = mechsteer("findings", campaign.folder, "--page", page, "--sections", "methods")
-    assert code == 0, error
-    assert "of another campaign" in page.read_text() and "stale" not in page.read_text()
-    for name, said in (("claims", "has no section 'claims'. Add <!-- claims -->"), ("cats", "'cats' is unknown")):
-        with pytest.raises(InputError, match=said):
-            write_findings(campaign, page, [name])
-    new = write_findings(campaign, tmp_path / "new.md", ["methods"]).read_text()
-    assert {match["name"] for match in MARKED.finditer(new)} == {"methods"}
+def test_a_section_that_names_a_campaign_is_written_by_it_alone(campaign, tmp_path):
+    page, name = tmp_path / "found.md", campaign.said["name"]
+    theirs = "<!-- curves: another -->\nof another campaign\n<!-- end of curves -->\n"
+    page.write_text(f"{theirs}<!-- methods -->\nstale\n<!-- end of methods -->\n")
+    text = write_findings(campaign, page).read_text()
+    assert text.startswith(theirs) and "<!-- methods -->\n" in text and "stale" not in text
+    of_any = "<!-- methods -->\nof any\n<!-- end of methods -->\n"
+    page.write_text(f"{theirs}{of_any}<!-- curves: {name} -->\n<!-- end of curves -->\n")
+    text = write_findings(campaign, page).read_text()
+    assert text.startswith(theirs) and of_any in text and "R²" in text
+    page.write_text(theirs)
+    with pytest.raises(InputError, match=f"name the campaign in one that is marked: <!-- models: {name} -->"):
+        write_findings(campaign, page)
+    assert page.read_text() == theirs
 
 
 def test_judged_texts_are_told_by_method_by_rival_and_by_judge(tmp_path):
@@ -345,7 +346,8 @@ def test_data_says_which_pairs_were_matched(small_study):
 
 def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp_path):
     shutil.copy(DOCS / "findings.md", tmp_path)
-    page = write_findings(Campaign.load(DOCS / "findings/numbers"), tmp_path / "findings.md")
+    for numbers in ("numbers", "judged"):
+        page = write_findings(Campaign.load(DOCS / "findings" / numbers), tmp_path / "findings.md")
     assert page.read_text(encoding="utf-8") == (DOCS / "findings.md").read_text(encoding="utf-8")
 
 

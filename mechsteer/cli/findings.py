@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from .options import split_list
 from .printing import echo
 
 
@@ -17,12 +16,6 @@ def findings(
             help="A page in Markdown whose marked sections are written anew; or a new one.", metavar="FILE.md"
         ),
     ] = Path("findings.md"),
-    sections: Annotated[
-        str,
-        typer.Option(
-            help="Write only these marked sections; others of the page may be of another campaign.", metavar="NAME,..."
-        ),
-    ] = "",
     numbers: Annotated[
         Path | None,
         typer.Option(
@@ -35,6 +28,7 @@ def findings(
 
     What stands between <!-- curves --> and <!-- end of curves -->, say, is written anew from the campaign's tables, with the
     plan's hash; what stands outside is yours. A page that does not exist yet gets every section. Pictures lie beside it.
+    On a page of several campaigns, <!-- curves: NAME --> is written by the campaign of that name alone.
 
     With --numbers, whoever has that folder can draw the same page: it holds no pairs, texts, steers or pictures.
     """
@@ -45,4 +39,4 @@ def findings(
     read = Campaign.load(campaign)
     if numbers is not None:
         echo(f"Its numbers are in {keep_numbers(read, numbers)}.")
-    echo(f"Written into {write_findings(read, page, split_list(sections))}.")
+    echo(f"Written into {write_findings(read, page)}.")
