@@ -1,4 +1,4 @@
-"""SPLIT's texts against every other method's in the same form, by a judge's harmonic mean: at m = 1, and at equal utility."""
+"""SPLIT's texts against every other method's in the same form, by a judge's harmonic mean, at three multipliers."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -51,7 +51,8 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         over = "queries" if seeds == 1 else f"queries and {seeds} seeds"
         shown.caption(
             measured_on(study),
-            "A score is the harmonic mean of a judge's aspects.",
+            "A score is the harmonic mean of a judge's aspects. Multipliers: m = 1; where half a nat of utility is lost; and "
+            "the steer's best by the other half of the queries.",
             f"With 95 % intervals over {over}; outcomes are corrected for multiple tests.",
             ONE_SEED.strip() if seeds == 1 else "",
         )

@@ -93,8 +93,8 @@ def test_judged_texts_are_told_by_method_by_rival_and_by_judge(tmp_path):
     study = Study.load(drawn_study.write(tmp_path / "study"))
     key = drawn_study.STEERS[-1].without("seed")
     scores = pd.DataFrame({
-        "place": ["m = 0", "m = 1", "equal utility"], "multiplier": [0.0, 1.0, 0.4], "n_seeds": 3, "value": [0.25, 0.5, 0.375],
-        "low": [0.2, 0.4, 0.3], "high": [0.3, 0.6, 0.4], "n_queries": 24,
+        "place": ["m = 0", "m = 1", "equal utility", "best multiplier"], "multiplier": [0.0, 1.0, 0.4, 1.5], "n_seeds": 3,
+        "value": [0.25, 0.5, 0.375, 0.5], "low": [0.2, 0.4, 0.3, 0.25], "high": [0.3, 0.6, 0.4, 0.75], "n_queries": 24,
     })  # fmt: skip
     labelled(scores, key).to_parquet(study.folder / "claims/judged_wins-scores.parquet")
     rows = [
@@ -107,7 +107,8 @@ def test_judged_texts_are_told_by_method_by_rival_and_by_judge(tmp_path):
     cell = Cell("cell", "garden", "tulips", "", Study.load(study.folder))
     assert judged._scores(cell) == [{
         "model": "garden", "pairs": "tulips", "method": "SPLIT", "form": "LoRA", "m = 0": "0.25 [0.20, 0.30]",
-        "m = 1": "0.50 [0.40, 0.60]", "equal utility": "0.38 [0.30, 0.40]", "which is m": "0.40", "seeds": "3",
+        "m = 1": "0.50 [0.40, 0.60]", "equal utility": "0.38 [0.30, 0.40], m = 0.40",
+        "best multiplier": "0.50 [0.25, 0.75], m = 1.50", "seeds": "3",
     }]  # fmt: skip
     (row,) = judged._judges(cell)
     assert (row["concept at m = 0"], row["concept at m = 1"], row["coherence at m = 1"]) == ("0.25", "0.50", "0.75")

@@ -164,6 +164,23 @@ def test_an_operating_point_does_not_lie_beyond_what_is_lost():
     assert found == operating_point.point(judged(rising, holding(6.0))) < M[-1]
 
 
+def test_a_best_multiplier_is_chosen_on_the_other_half_of_the_queries():
+    even, odd = np.zeros(len(M)), np.zeros(len(M))
+    even[-1], odd[-3], even[0] = 1.0, 0.5, 2.0  # The last is away from the concept.
+    values = np.stack([even if query % 2 == 0 else odd for query in range(QUERIES)], axis=1)
+    values[-3, 0] = np.nan
+    found, multipliers = Curves(M, tuple(map(str, range(QUERIES))), values).at_best()
+    assert multipliers.tolist() == [M[-3], M[-1]]
+    assert np.isnan(found[0]) and not found[1:].any(), "each half does nothing at the other's best"
+
+
+def test_where_no_multiplier_is_better_the_best_is_no_better_and_one_chosen_on_the_same_texts_would_be():
+    luck = np.random.default_rng(0).random((200, len(M), QUERIES))
+    curves = [Curves(M, tuple(map(str, range(QUERIES))), values) for values in luck]
+    assert np.mean([item.at_best()[0].mean() for item in curves]) == pytest.approx(0.5, abs=0.01)
+    assert np.mean([item.values.mean(axis=1).max() for item in curves]) > 0.55
+
+
 def test_split_wins_by_text_where_it_writes_better_and_one_training_decides_nothing():
     better, worse = (lambda m: 0.8 + 0 * m), (lambda m: 0.6 + 0 * m)
     steers = [
@@ -173,16 +190,18 @@ def test_split_wins_by_text_where_it_writes_better_and_one_training_decides_noth
     ]  # fmt: skip
     found = judged_wins.run(steers)
     assert {(claim.part, claim.against): claim.outcome for claim in found.claims} == {
-        ("m = 1", "SFT"): Outcome.SUPPORTED, ("equal utility", "SFT"): Outcome.SUPPORTED
+        (place, "SFT"): Outcome.SUPPORTED for place in ("m = 1", "equal utility", "best multiplier")
     }  # fmt: skip
     assert set(outcomes(judged_wins.run(steers[::3])).values()) == {Outcome.INCONCLUSIVE}
     assert judged_wins.run(steers[:3]).claims == ()
     scores = found.tables["scores"].set_index(["method", "place"])
-    for (method, place), row in scores.iterrows():
+    for (method, place), row in scores.drop("best multiplier", level="place").iterrows():
         of_seeds = [item.curves(OVERALL).at(row.multiplier).mean() for item in steers if item.key.method == method]
         assert row.value == pytest.approx(np.mean(of_seeds)) and row.low < row.value < row.high, place
     assert set(scores.index) == {
-        (method, place) for method in ("SPLIT", "SFT") for place in ("m = 0", "m = 1", "equal utility")
+        (method, place)
+        for method in ("SPLIT", "SFT")
+        for place in ("m = 0", "m = 1", "equal utility", "best multiplier")
     }
     assert scores.multiplier[:, "equal utility"].tolist() == pytest.approx([4.0, 4.0], abs=0.1)
     # A classifier knows the concept alone, and may not win by it.

@@ -1,7 +1,8 @@
 """SPLIT writes better text than every rival by a judge's harmonic mean (arXiv 2602.02343, its tables on generations).
 
-Compared at m = 1, as the paper does, where every method's own scale decides how hard it steers; and where every steer has lost
-half a nat of utility, which holds that equal. Both are read between swept multipliers, on the same queries.
+Compared at m = 1, as the paper does, where every method's own scale decides how hard it steers; where every steer has lost half a
+nat of utility; and at each steer's best multiplier, chosen on the other half of the queries, as AxBench does (arXiv 2501.17148).
+The first two are read between swept multipliers. All are on the same queries.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from .result import MIN_PAIRS, Result, undecided
 
 NAME = "judged_wins"
 ORDER = 132
-VERSION = 2
+VERSION = 3
 THEME = "methods"
 SCOPE = "study"
 NEEDS = "all_scores"
@@ -34,6 +35,7 @@ ACROSS = True
 TITLES = {
     "m = 1": "At m = 1 SPLIT writes better text than the other methods",
     "equal utility": "At an equal loss of utility SPLIT writes better text than the other methods",
+    "best multiplier": "At the best multiplier, chosen on other queries, SPLIT writes better text than the other methods",
 }
 FIGURE = "judged_wins"
 BOUNDS = dict.fromkeys(TITLES, (0.0,))
@@ -59,10 +61,12 @@ def run(judged: Sequence[Judged], seed: int = 0) -> Result:
         name = (item.sweep.method, item.sweep.form)
         keys.setdefault(name, over_seeds(item.sweep))
         curves = item.curves(OVERALL)
-        for part, m in places(item.sweep).items():
+        at = {part: (curves.at(m), m) for part, m in places(item.sweep).items()}
+        best, chosen = curves.at_best()
+        for part, (values, m) in (at | {"best multiplier": (best, float(chosen.mean()))}).items():
             place = found.setdefault(name, {}).setdefault(part, Place([], []))
             place.multipliers.append(m)
-            place.values.append(curves.at(m))
+            place.values.append(values)
     claims = [
         _judge(
             keys[METHOD, form], part, method, parts[part].values,
@@ -88,7 +92,7 @@ def run(judged: Sequence[Judged], seed: int = 0) -> Result:
 
 def _mean(place: Place, seed: int) -> dict[str, float]:
     """The harmonic mean (of 1) over queries that have one in every seed, with a 95 % interval over queries and seeds, and the
-    mean multiplier: seeds lose equal utility at multipliers of their own."""
+    mean multiplier: seeds lose equal utility, and write best, at multipliers of their own."""
     values = np.array(place.values)
     values = values[:, np.isfinite(values).all(axis=0)]
     n_seeds, n = values.shape

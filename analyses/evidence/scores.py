@@ -74,6 +74,17 @@ class Curves:
         rows = [np.interp(multiplier, self.multipliers, query) for query in self.values.T]
         return np.array(rows)
 
+    def at_best(self) -> tuple[Float[ndarray, " queries"], Float[ndarray, "2"]]:
+        """Each query's score at the multiplier towards the concept that is best for the other half of the queries, and the two
+        multipliers: AxBench's protocol, both ways. Chosen and scored on the same queries, a multiplier would look better than
+        it is."""
+        values, chosen = np.full(len(self.queries), np.nan), np.zeros(2)
+        for half in (0, 1):
+            means = self.only(np.arange(1 - half, len(self.queries), 2)).draws(n=0)[0]
+            best = np.where((self.multipliers >= 0) & np.isfinite(means), means, -np.inf).argmax()
+            values[half::2], chosen[half] = self.values[best, half::2], self.multipliers[best]
+        return values, chosen
+
     def draws(self, seed: int = 0, n: int = N_RESAMPLES) -> Float[ndarray, "draws m"]:
         """Means over all queries, then over resampled queries; queries without a score are skipped."""
         n_queries = len(self.queries)

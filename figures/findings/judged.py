@@ -18,7 +18,8 @@ ORDER = 37
 
 ABOUT_SCORES = (
     "The harmonic mean (0 to 1) of the first judge's aspects, as AxBench and the paper report it, with 95 % intervals over "
-    "queries and training seeds. Utility is held equal where a steer with m > 0 has lost half a nat of it."
+    "queries and training seeds. Utility is held equal where a steer with m > 0 has lost half a nat of it. The best multiplier "
+    "is chosen on one half of the queries and scored on the other."
 )
 ABOUT_SPLIT = (
     "SPLIT's harmonic mean less the other method's, on the same queries and paired by seed; outcomes are corrected for multiple "
@@ -55,11 +56,16 @@ def _scores(cell: Cell) -> list[dict[str, str]]:
         at = of_steer.set_index("place")
         rows.append(
             cell.place | {"method": method, "form": form_title(form)}
-            | {place: interval(*at.loc[place, ["value", "low", "high"]]) if place in at.index else "–"
-               for place in (UNSTEERED, *TITLES)}
-            | {"which is m": number(at.multiplier.get("equal utility")), "seeds": str(of_steer.n_seeds.max())}
+            | {place: _score(place, at.loc[place]) if place in at.index else "–" for place in (UNSTEERED, *TITLES)}
+            | {"seeds": str(of_steer.n_seeds.max())}
         )  # fmt: skip
     return rows
+
+
+def _score(place: str, row: pd.Series) -> str:
+    """With its interval, and the multiplier where the place does not say it."""
+    told = interval(row["value"], row["low"], row["high"])
+    return told if place.startswith("m =") else f"{told}, m = {number(row['multiplier'])}"
 
 
 def _judges(cell: Cell) -> list[dict[str, str]]:
