@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from worlds.chance import KEY
@@ -55,6 +56,27 @@ def test_a_lora_is_set_against_chance_at_its_own_shifts(guestbook, halves):
     assert result.claims[0].outcome is Outcome.SUPPORTED
     shifts = result.tables["chance"].relative_shift.unique()
     assert len(shifts) == len(chance.BUDGETS) and np.all(np.diff(shifts) > 0)
+
+
+def test_interrupted_chance_goes_on_with_the_next_direction(guestbook, halves, tmp_path, monkeypatch):
+    learning, testing = halves
+    monkeypatch.setattr(chance, "N_DIRECTIONS", 2)
+    steer, asked, gains = ms.diff_mean(guestbook, learning, SITE), [], chance._gains
+    sweep = ms.run_sweep(guestbook, steer, testing[:20], [-4, -2, -1, 0, 1, 2, 4], progress=False)
+    whole = chance.against_chance(guestbook, steer, learning, testing, sweep)
+
+    def until_the_fourth(*given):
+        asked.append(given)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return gains(*given)
+
+    monkeypatch.setattr(chance, "_gains", until_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        chance.against_chance(guestbook, steer, learning, testing, sweep, parts=tmp_path)
+    again = chance.against_chance(guestbook, steer, learning, testing, sweep, parts=tmp_path)
+    pd.testing.assert_frame_equal(again, whole)
+    assert len(asked) == 4 + 1 + 2, "the steer itself, and the two directions that were not measured yet"
 
 
 def test_shuffled_labels_are_diff_mean_of_pairs_that_are_swapped(guestbook, halves):

@@ -1,5 +1,7 @@
 """Chance levels: what directions from the activations' covariance, or learned from shuffled labels, gain at a steer's shifts."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -15,6 +17,7 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import useful_range
 
 from ..claims.control import COVARIANCE, SHUFFLED, STEER
+from .kept import kept
 
 BUDGETS = (0.1, 0.25, 0.5)
 """Nats of utility that the steer itself loses at the three shifts, averaged over both directions."""
@@ -25,7 +28,14 @@ N_PAIRS = 32
 
 
 def against_chance(
-    model: ms.Model, steer: ms.Intervention, learning: ms.Pairs, testing: ms.Pairs, sweep: Sweep, *, seed: int = 0
+    model: ms.Model,
+    steer: ms.Intervention,
+    learning: ms.Pairs,
+    testing: ms.Pairs,
+    sweep: Sweep,
+    *,
+    seed: int = 0,
+    parts: Path | None = None,
 ) -> pd.DataFrame:
     """A row for each direction, shift and test pair: half the difference in preference between +m and -m (nats).
 
@@ -33,6 +43,9 @@ def against_chance(
     nat. `gained` of the steer is measured on the same pairs. Labels are shuffled pair by pair: a coin decides which completion
     counts as positive, and DiffMean learns from that. The result is shorter than DiffMean of the true labels, and its shift is
     kept proportionally smaller. Rescaled to full length, a chance remnant of the concept would make up the whole shift.
+
+    Args:
+        parts: a folder in which each direction is kept once measured, so that an interruption loses one of them.
     """
     if len(steer.sites) != 1:
         raise InputError("Chance is drawn at one site, and this steer acts at several. Judge each of its sites alone.")
@@ -42,7 +55,7 @@ def against_chance(
     encoded = ms.encode_pairs(model, drawn, prompt_format)
     directions = _directions(model, learning, site, prompt_format, np.random.default_rng([seed, 4]))
     shifts = np.array([sweep.shift_at(np.array(useful_range(sweep, budget))).mean() for budget in BUDGETS])
-    parts = [
+    rows = [
         _gains(model, steer, encoded, [sweep.multiplier_at(shift) for shift in shifts], shifts).assign(
             kind=STEER, draw=0
         )
@@ -53,9 +66,12 @@ def against_chance(
     for kind, vectors in directions.items():
         for draw, vector in enumerate(vectors):
             along = ms.SteeringVector(site, vector, origin=steer.origin)
-            found = _gains(model, along, encoded, (shifts / per_unit).tolist(), shifts)
-            parts.append(found.assign(kind=kind, draw=draw))
-    return pd.concat(parts, ignore_index=True)
+            found = kept(
+                parts, f"{kind} {draw}",
+                lambda of=along: _gains(model, of, encoded, (shifts / per_unit).tolist(), shifts),
+            )  # fmt: skip
+            rows.append(found.assign(kind=kind, draw=draw))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _gains(

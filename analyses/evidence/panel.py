@@ -5,7 +5,6 @@ Directions of equal length can show whether distance from the manifold is what c
 The lengths are those at which the *median* direction costs `BUDGETS` nats of utility, and two shorter ones.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +23,10 @@ from mechsteer.measuring.sweeping import sweep_encoded
 from mechsteer.models.hooks import FINAL_NORM, FIRST_NORM, RESIDUAL, SECOND_NORM
 from mechsteer.models.prompts import EncodedPair
 from mechsteer.progress import progress_bar
-from mechsteer.store.sums import read_sealed, write_sealed
 
 from .coherence import Coherence
 from .directions import N_DRAWN, families
+from .kept import kept
 
 BUDGETS = (0.25, 0.5, 1.0)
 """Nats of utility that the median direction loses at the three lengths on which claims are judged."""
@@ -91,7 +90,7 @@ def measure(
     seen = {pair.id for pair in chosen}
     fresh = replace(testing, items=tuple(pair for pair in testing if pair.id not in seen)[:N_CONFIRMED])
     size = float(np.median(np.linalg.norm(h, axis=1)))
-    lengths = _kept(parts, "lengths", lambda: _lengths(model, encoded[:N_LOOKED_AT], steers, size)).length.to_numpy()
+    lengths = kept(parts, "lengths", lambda: _lengths(model, encoded[:N_LOOKED_AT], steers, size)).length.to_numpy()
     outcome = Coherence.of(model, [pair.query for pair in testing], prompt_format, concept, seed)
     manifold = _Distances.of(model, site, h, _activations(model, testing, site, prompt_format)[0], rng)
 
@@ -114,7 +113,7 @@ def measure(
     rows = []
     with progress_bar("directions", len(steers)) as bar:
         for number, (kind, steer) in enumerate(zip(kinds, steers, strict=True)):
-            rows.append(_kept(parts, f"direction {number}", lambda of=(number, kind, steer): measured(*of)))
+            rows.append(kept(parts, f"direction {number}", lambda of=(number, kind, steer): measured(*of)))
             bar.advance()
     table = pd.concat(rows, ignore_index=True).assign(n_pairs=len(fresh), harm_unit=outcome.unit)
     table = table.assign(**dict.fromkeys(CANDIDATES, False))
@@ -165,22 +164,9 @@ def _activations(
     return h[kept], pair[kept], is_positive[kept]
 
 
-def _kept(parts: Path | None, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """What an interrupted panel has left under this name, or what is computed now."""
-    path = None if parts is None else parts / f"{name}.parquet"
-    if path is not None and (content := read_sealed(path)) is not None:
-        return pd.read_parquet(io.BytesIO(content))
-    table = compute()
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(table.to_parquet(index=False), path)
-    return table
-
-
 def _lengths(
     model: ms.Model, pairs: Sequence[EncodedPair], steers: Sequence[ms.SteeringVector], size: float
 ) -> pd.DataFrame:
-    """At which the median direction costs each budget; the last that was looked at where it never does."""
     """Lengths at which the median direction costs each budget; the longest trial length where it never does."""
     grid = size * np.array([0.0, *LOOKED_AT])
     lost = np.median([sweep_encoded(model, steer, pairs, grid).lost.mean(axis=1) for steer in steers], axis=0)

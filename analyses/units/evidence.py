@@ -98,8 +98,9 @@ class Chance(OfSteer):
 
         sweep, steer = at.get(self.sweep), self.sweep.steer
         found = against_chance(
-            at.model(steer.model), at.get(steer), at.get(self.learning), at.get(self.sweep.pairs), sweep, seed=self.seed
-        )
+            at.model(steer.model), at.get(steer), at.get(self.learning), at.get(self.sweep.pairs), sweep, seed=self.seed,
+            parts=at.parts(self),
+        )  # fmt: skip
         return {"chance": labelled(found, self.sweep.result)}
 
 
