@@ -1,6 +1,7 @@
 """Judged texts: the harmonic mean of what each method writes, SPLIT against the others by it, and what each judge says."""
 
-from typing import cast
+from collections.abc import Hashable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -53,16 +54,16 @@ def _scores(cell: Cell) -> list[dict[str, str]]:
     rows = []
     for key, of_steer in scores.groupby(["method", "form"], sort=False):
         method, form = map(str, cast(tuple, key))
-        at = of_steer.set_index("place")
+        at = of_steer.set_index("place").to_dict("index")
         rows.append(
             cell.place | {"method": method, "form": form_title(form)}
-            | {place: _score(place, at.loc[place]) if place in at.index else "–" for place in (UNSTEERED, *TITLES)}
+            | {place: _score(str(place), at[place]) if place in at else "–" for place in (UNSTEERED, *TITLES)}
             | {"seeds": str(of_steer.n_seeds.max())}
         )  # fmt: skip
     return rows
 
 
-def _score(place: str, row: pd.Series) -> str:
+def _score(place: str, row: Mapping[Hashable, Any]) -> str:
     """With its interval, and the multiplier where the place does not say it."""
     told = interval(row["value"], row["low"], row["high"])
     return told if place.startswith("m =") else f"{told}, m = {number(row['multiplier'])}"
