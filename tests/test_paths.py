@@ -82,6 +82,7 @@ def test_the_plan_of_judged_texts_asks_the_papers_methods_of_two_models(tmp_path
     plan = read_plan(ROOT / "docs/judged.toml")
     assert len({cell.settings.model for cell in plan.cells}) == len(plan.cells) == 2
     for said in (cell.settings for cell in plan.cells):
-        assert set(said.methods) == {"DiffMean", "SFT", "RePS", "SPLIT"} and said.seeds > 1 and said.tune > 1
+        assert set(said.methods) == {"DiffMean", "SFT", "RePS", "SPLIT"} and said.seeds > 1
+        assert said.tune == (1 if "Qwen" in said.model else 2), "a setting of Qwen takes half an hour of a core"
         # A claim about text needs a judge of coherence, twenty queries and both multipliers of its comparison.
         assert said.judge[0] == "rules" and said.queries >= MIN_PAIRS and {"0", "1"} <= set(said.multipliers.split(","))
