@@ -1,7 +1,7 @@
 """A finished study, read from its folder, as it was written there or not at all; nothing here needs the model."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep, load_sweeps
 from mechsteer.pairs.checks import Finding
 from mechsteer.statistics.judging import CLAIM, Claim
-from mechsteer.store.keys import Key
+from mechsteer.store.keys import Key, split_by_key
 from mechsteer.store.reading import damaged, read_json
 from mechsteer.store.schema import misfit
 from mechsteer.store.sums import Sums, write_sums
@@ -34,6 +34,8 @@ class Study:
     sweeps: tuple[Sweep, ...]
     fits: dict[Key, Fits]
     """Of one training seed."""
+    _rows: dict[str, dict[Key, pd.DataFrame]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Of tables that were asked for by key: a page asks for each of them once a steer."""
 
     @classmethod
     def load(cls, folder: str | Path, *, with_sweeps: bool = True) -> "Study":
@@ -63,6 +65,12 @@ class Study:
     def table(self, name: str) -> pd.DataFrame:
         """A table of the folder, such as "frontier" or "sites"."""
         return read_table(self.sums.path(f"{name}.parquet"), COLUMNS_OF.get(name))
+
+    def rows(self, name: str, key: Key) -> pd.DataFrame:
+        """A table's rows of a steer; none where the study lacks the table, or it is not of this steer."""
+        if name not in self._rows:
+            self._rows[name] = split_by_key(self.table(name)) if self.sums.has(f"{name}.parquet") else {}
+        return self._rows[name].get(key, pd.DataFrame()).copy()
 
     def sweep_of(self, key: Key) -> Sweep:
         """The sweep of a steer."""

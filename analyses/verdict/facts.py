@@ -11,7 +11,7 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, is_useful
 from mechsteer.pairs.checks import Finding
 from mechsteer.statistics.judging import Claim, Outcome
-from mechsteer.store.keys import Key, split_by_key
+from mechsteer.store.keys import Key
 
 from ..studies.finished import Study
 
@@ -50,12 +50,12 @@ class Facts:
 
     def rows(self, name: str) -> pd.DataFrame:
         """The steer's rows of a table."""
-        return self._rows(name, self.key)
+        return self.study.rows(name, self.key)
 
     @cached_property
     def frontier(self) -> pd.DataFrame:
         """What the steer's method and form gain at each loss, over all training seeds; by budget."""
-        rows = self._rows("frontier", self.key.without("seed", "settings"))
+        rows = self.study.rows("frontier", self.key.without("seed", "settings"))
         return rows.set_index("budget") if len(rows) else rows
 
     @property
@@ -102,8 +102,3 @@ class Facts:
     def within(self) -> np.ndarray:
         """Which multipliers lose at most half a nat."""
         return is_useful(self.sweep)
-
-    def _rows(self, name: str, key: Key) -> pd.DataFrame:
-        if not self.study.sums.has(f"{name}.parquet"):
-            return pd.DataFrame()
-        return split_by_key(self.study.table(name)).get(key, pd.DataFrame())
