@@ -152,6 +152,18 @@ def test_a_steer_is_learned_by_a_rule_that_speaks_of_directions(guestbook, form)
     assert preference[2] > preference[1] + 1 and preference[0] < preference[1]
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_reps_finds_the_concept_as_a_vector_that_starts_at_zero(guestbook, seed):
+    """Where m < 0 it takes the direction out, and of none there is nothing to take: it starts from one that the seed draws."""
+    pairs, sites = guestbook_pairs(), ms.parse_sites("1:resid_mid")
+    settings = ms.TrainSettings(steps=60, seed=seed)
+    learned = learn(guestbook, pairs, sites, "RePS", "vector", settings, progress=False).intervention
+    swept = ms.run_sweep(
+        guestbook, learned, pairs, ms.find_multipliers(guestbook, learned, pairs, n=21), progress=False
+    )
+    assert ms.frontier([swept], n_resamples=1).area > 3
+
+
 @dataclass(frozen=True)
 class Fading(ms.Rule):
     """Each generated token is steered half as much as the one before: a rule with a memory over tokens."""

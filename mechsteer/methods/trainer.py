@@ -8,7 +8,7 @@ not depend on the steer is computed once (the engine).
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ from .run import Draw, Run
 from .settings import TrainSettings
 from .teaching import Teaching, sizes_at
 
+FIRST_SHARE = 0.2
+"""Of the way that AdamW can take each entry until its learning rate is zero: how large a start is where one is drawn."""
 KEEP_EVERY = 30.0
 """Seconds after which a run with a checkpoint is kept, if no measurement comes first."""
 
@@ -69,8 +71,8 @@ def train(
 
     Args:
         intervention: where to start, such as `LoRA.at(model, "2:mlp.out")`, or several of them, joined; its
-            forms, sites and rule are kept. By a rule that speaks of a direction, one whose delta is zero starts from a
-            direction that the seed draws.
+            forms, sites and rule are kept. By a rule that speaks of a direction, as RePS teaches a vector, one whose delta is
+            zero starts from a direction that the seed draws, a fifth as large as training can make it.
         objective: what is minimised, such as `SPLIT(margin=1)`; of `SPLIT` or "SPLIT", the recipe chooses the weights.
         settings: what they leave open is as their recipe says; `wide_start` and `bypass` are about the start, which is given.
         validation: pairs on which the objective is measured every `settings.evaluate_every` steps; the best state is
@@ -103,9 +105,10 @@ def train(
         sizes = {site: sizes_at(model, encoded, site) for site in intervention.sites}
         units = intervention.named(lambda shift: shift.units(*sizes[shift.site]))
     start = intervention.parameters
-    if intervention.rule.needs_direction and not any(map(_has_direction, intervention.shifts.values())):
-        drawn = torch.Generator().manual_seed(seed)
-        start = {name: units[name] * torch.randn(value.shape, generator=drawn) for name, value in start.items()}
+    rule = objective.learning_rule(intervention.rule, intervention.form)
+    if rule.needs_direction and not any(map(_has_direction, intervention.shifts.values())):
+        drawn, size = torch.Generator().manual_seed(seed), FIRST_SHARE * recipe.learning_rate * n_steps / 2
+        start = {name: size * units[name] * torch.randn(value.shape, generator=drawn) for name, value in start.items()}
     parameters = {
         name: nn.Parameter(value.detach().to(model.device, torch.float32) / units[name])
         for name, value in start.items()
@@ -116,7 +119,7 @@ def train(
     run = Run(parameters, optimizer, schedule, identity, None if checkpoint is None else Path(checkpoint))
     run.resume()
 
-    taught = replace(intervention, rule=objective.learning_rule(intervention.rule, intervention.form))
+    taught = replace(intervention, rule=rule)
 
     def current() -> Intervention:
         return taught.with_parameters({name: value * units[name] for name, value in parameters.items()})
@@ -141,7 +144,13 @@ def train(
                 for some in teaching.batches(draw.pairs):
                     share = len(some) / (len(draw.pairs) * accumulate)
                     steered = dropping(noise) if recipe.dropout else current()
-                    with teaching.losses(steered, draw.pairs[some], draw.multipliers[:, some], positions) as losses:
+                    with teaching.losses(
+                        steered,
+                        draw.pairs[some],
+                        draw.multipliers[:, some],
+                        positions,
+                        with_losers=objective.reads_losers,
+                    ) as losses:
                         loss = objective(losses)
                         (loss * share).backward()
                     parts.append(_record(loss, losses))
@@ -161,10 +170,7 @@ def train(
             if is_due or time.monotonic() - kept > KEEP_EVERY:
                 run.save()
                 kept = time.monotonic()
-            bar.advance(
-                f"{label}: loss {record['loss']:.3f}, preference {record['preference']:+.2f}, "
-                f"utility {record['utility']:.1f}"
-            )
+            bar.advance(f"{label}: {told(record)}")
     origin = Origin(
         method=objective.name,
         model=model.name,
@@ -180,6 +186,13 @@ def train(
     )
     learned = {name: (value * units[name]).cpu() for name, value in run.learned.items()}
     return Trained(replace(intervention.with_parameters(learned), origin=origin), pd.DataFrame(run.history))
+
+
+def told(record: Mapping[str, float]) -> str:
+    """A row of a history, or a mean of some, in words; what its objective does not read is left out (nats)."""
+    formats = {"loss": ".3f", "preference": "+.2f", "utility": ".1f"}
+    found = {name: record[name] for name in formats if math.isfinite(record.get(name, math.nan))}
+    return ", ".join(f"{name} {value:{formats[name]}}" for name, value in found.items())
 
 
 def _has_direction(shift: Shift) -> bool:
@@ -210,7 +223,10 @@ def _validate(held_out: Teaching, objective: Objective, intervention: Interventi
     median, everything = float(np.median(recipe.multipliers)), torch.arange(len(held_out.pairs))
     for some in held_out.batches(everything):
         for m in (median,) if recipe.directions == "add" else (median, -median):
-            with held_out.losses(intervention, everything[some], torch.full((2, len(some)), m), positions) as losses:
+            sizes = torch.full((2, len(some)), m)
+            with held_out.losses(
+                intervention, everything[some], sizes, positions, with_losers=objective.reads_losers
+            ) as losses:
                 scores.append(float(objective(losses)))
             weights.append(len(some))
     return float(np.average(scores, weights=weights))

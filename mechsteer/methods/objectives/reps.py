@@ -13,6 +13,8 @@ from .base import BatchLosses, Objective
 
 NAME = "RePS"
 ORDER = 40
+VERSION = 2
+"""Raised when a study's RePS comes to learn otherwise."""
 TUNED = {"least_weight": 4.0}
 STYLE = {"colour": "#56B4E9", "marker": "D", "line": "--"}
 
@@ -51,6 +53,7 @@ class OutBelowZero(Rule):
     above: Rule
 
     name = "out below zero"
+    needs_direction = True
 
     def shift(self, moment: Moment) -> Float[Tensor, "rows pos d_out"]:
         out = ProjectOut().shift(moment.at(torch.ones_like(moment.multiplier)))
