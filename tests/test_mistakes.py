@@ -12,6 +12,7 @@ MISTAKES = {
     "study --site 2:mlp": "The place 'mlp' is unknown",
     "study --site auto,2:mlp.out": "'auto' is not LAYER:PLACE",
     "study --multipliers 4:-4:9": "do not rise from LO to HI",
+    "study --multipliers auto:9": "do not say how many to find, 21 to 10000",
     "study --multipliers -4:4": "do not rise from LO to HI in N steps",
     "study --multipliers -4:4:1000000000000": "in N steps, 2 to 10000",
     "study --multipliers -1,0,x": "neither LO:HI:N nor a list of numbers",

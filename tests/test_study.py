@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import mechsteer as ms
 from analyses.studies.finished import Study
 from analyses.studies.plan import Subjects, plan
-from analyses.studies.settings import Settings, parse_multipliers
+from analyses.studies.settings import Settings, n_to_find, parse_multipliers
 from analyses.studies.stages import Stages
 from analyses.studies.study import run
 from analyses.studies.workers import Workers
@@ -433,6 +433,10 @@ def test_a_study_has_one_total_and_its_time_left_goes_down_to_nothing_with_the_l
     totals, left = zip(*seen, strict=True)
     assert set(totals) == {len({unit.key for unit in planned.units}) + 1}
     assert left == tuple(sorted(left, reverse=True)) and left[0] > len(planned.sweeps) and left[-1] == 0
+
+
+def test_multipliers_are_given_or_so_many_are_found():
+    assert [n_to_find(text) for text in ("auto", "auto:41", "-4:4:41", "0")] == [31, 41, None, None]
 
 
 def test_zero_is_always_among_the_multipliers():

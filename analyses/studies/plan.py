@@ -8,6 +8,7 @@ from mechsteer import guestbook
 from mechsteer.errors import InputError
 from mechsteer.families import FORMS, RECIPES, RULES
 from mechsteer.methods.learning import is_trained, methods
+from mechsteer.methods.recipes.base import STEPS
 from mechsteer.methods.settings import TrainSettings
 from mechsteer.models.identity import ModelReference
 from mechsteer.models.sites import parse_sites, write_sites
@@ -32,11 +33,10 @@ from ..units.two_options import TwoOptions
 from ..units.verdicts import Given, Judge
 from .folder import FORMAT
 from .judges import differences_of, reliabilities_of, scores_of
-from .settings import Settings, parse_multipliers
+from .settings import Settings, n_to_find, parse_multipliers
 
 ASKING = "asking"
 """The stage of judges that are asked in words."""
-N_MULTIPLIERS = 41
 N_LEARNING_PAIRS = 100
 """Of those that teach, how many are swept too."""
 
@@ -237,10 +237,15 @@ def learner(
 ) -> Learn:
     """How one steer is learned: on the same pairs as every other, as the recipe says."""
     training, rule = TrainSettings(prompt_format=settings.format), settings.rule
-    code = methods()[method].content + FORMS[form].content + RULES[rule].content
+    member = methods()[method]
+    code = (member.content or str(member.get("VERSION", ""))) + FORMS[form].content + RULES[rule].content
     if is_trained(method):
         training = settings.training
-        site = write_sites(training.settled(method, form).placed(parse_sites(site)))
+        recipe = training.settled(method, form)
+        site = write_sites(recipe.placed(parse_sites(site)))
+        if recipe.steps is None and recipe.epochs is None:
+            # By its number, so that what is kept is not taken for what another default gives.
+            training = replace(training, steps=STEPS)
         code += RECIPES[settings.recipe.partition(":")[0]].content
     training = replace(training, seed=seed)
     return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code, rule)
@@ -253,8 +258,8 @@ def trials(settings: Settings, steer: Learn) -> tuple[Trial, ...]:
 
 def multipliers(settings: Settings, steer: Steer, learning: PairSet) -> FindRange | tuple[float, ...]:
     """The multipliers that were asked for, or the range from no effect to collapse."""
-    if settings.multipliers == "auto":
-        return FindRange(steer, learning, N_MULTIPLIERS)
+    if (n := n_to_find(settings.multipliers)) is not None:
+        return FindRange(steer, learning, n)
     return tuple(parse_multipliers(settings.multipliers).tolist())
 
 

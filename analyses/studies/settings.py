@@ -20,7 +20,8 @@ from mechsteer.pairs.asking import Asking
 
 from .widths import inches
 
-MOST_MULTIPLIERS = 10_000
+N_MULTIPLIERS, LEAST_FOUND, MOST_MULTIPLIERS = 31, 21, 10_000
+"""By default; and the fewest that are laid out by loss, six of them within a nat on each side of zero."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Settings:
     """Layers that a site which is chosen leaves to read what was steered, where no better one is to be had without them."""
     rule: str = "add"
     multipliers: str = "auto"
+    """Those to measure, or how many to find from no effect to collapse ("auto:41")."""
     format: str = "raw"
     methods: tuple[str, ...] = ("DiffMean", "SFT", "RePS", "SPLIT")
     forms: tuple[str, ...] = ("vector", "lora", "local_weight")
@@ -104,7 +106,7 @@ class Settings:
         if self.site != "auto":
             parse_sites(self.site)
         RULES.check(self.rule)
-        if self.multipliers != "auto":
+        if n_to_find(self.multipliers) is None:
             parse_multipliers(self.multipliers)
         object.__setattr__(self, "format", str(PromptFormat.parse(self.format)))
         known = methods()
@@ -170,7 +172,7 @@ class Settings:
     @property
     def few_multipliers(self) -> str:
         """What a study with so few multipliers will not tell, in a sentence; "" where there are enough."""
-        if self.multipliers == "auto":
+        if n_to_find(self.multipliers) is not None:
             return ""
         from mechsteer.curves.forms import paper_form  # which needs scipy; settings are read without
         from mechsteer.curves.preference import PreferenceCurve
@@ -256,6 +258,21 @@ def read_multipliers(text: str) -> np.ndarray:
             f"The multipliers {text!r} do not rise from LO to HI in N steps, 2 to {MOST_MULTIPLIERS}. {example}"
         )
     return np.linspace(low, high, int(n))
+
+
+def n_to_find(text: str) -> int | None:
+    """How many multipliers are to be found, of "auto" or "auto:N"; None where they are given."""
+    if text == "auto":
+        return N_MULTIPLIERS
+    name, _, n = text.partition(":")
+    if name != "auto":
+        return None
+    if not n.isdecimal() or int(n) not in range(LEAST_FOUND, MOST_MULTIPLIERS + 1):
+        raise InputError(
+            f"The multipliers {text!r} do not say how many to find, {LEAST_FOUND} to {MOST_MULTIPLIERS}. Write for example "
+            "auto:41."
+        )
+    return int(n)
 
 
 def parse_multipliers(text: str) -> np.ndarray:

@@ -16,8 +16,7 @@ from .steers import FindRange
 def _trained(unit: Any) -> float:
     """Forwards of a training: a backward takes twice one, and small batches a third more than a sweep's."""
     recipe = unit.training.settled(unit.method, unit.form)
-    steps = recipe.steps or (recipe.epochs or 1) * unit.pairs.n // recipe.batch_size
-    return 4.0 * steps * recipe.batch_size * recipe.accumulate
+    return 4.0 * recipe.n_steps(unit.pairs.n) * recipe.batch_size * recipe.accumulate
 
 
 def _n_multipliers(unit: Any) -> int:

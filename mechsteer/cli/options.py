@@ -94,7 +94,8 @@ MultipliersOption = Annotated[
     steers(
         "--multipliers",
         "-m",
-        help="Evenly spaced, or a list such as -8,0,8; 'auto' finds the range from no effect to collapse.",
+        help="Evenly spaced, or a list such as -8,0,8; 'auto' finds the range from no effect to collapse, 'auto:41' so many "
+        "multipliers in it.",
         metavar="LO:HI:N",
     ),
 ]

@@ -8,6 +8,7 @@ from analyses.studies.widths import CHOICES
 
 from ..families import FORMS
 from ..methods.learning import methods as all_methods
+from ..methods.recipes.base import STEPS
 from ..methods.settings import ABOUT_RECIPES
 from ..models.hooks import PLACES
 from . import summary
@@ -114,7 +115,9 @@ def study(
     steps: Annotated[
         int | None,
         learning(
-            help="Training steps of each trained steer, by default as the recipe says; ours 150.", min=1, metavar="N"
+            help=f"Training steps of each trained steer, by default as the recipe says; ours {STEPS}.",
+            min=1,
+            metavar="N",
         ),
     ] = None,
     claims: Annotated[

@@ -60,16 +60,17 @@ def sweep(
     import numpy as np
 
     import mechsteer as ms
-    from analyses.studies.settings import parse_multipliers
+    from analyses.studies.settings import n_to_find, parse_multipliers
 
-    grid = None if multipliers == "auto" else parse_multipliers(multipliers)
+    n_found = n_to_find(multipliers)
+    grid = parse_multipliers(multipliers) if n_found is None else None
     check_output(out, ".parquet")
     measured = read_pairs(pairs, columns, group, limit)
     place = {"device": device, "device_map": device_map, "dtype": dtype}
     opened, steer = open_steered(intervention, model, rule=rule, any_model=any_model, **place)
     prompt_format = with_template(prompt_format or steer.origin.prompt_format, template_option)
-    if grid is None:
-        grid = ms.find_multipliers(opened, steer, measured, prompt_format=prompt_format, positions=positions)
+    if n_found is not None:
+        grid = ms.find_multipliers(opened, steer, measured, n=n_found, prompt_format=prompt_format, positions=positions)
     found = ms.run_sweep(
         opened, steer, measured, grid, prompt_format=prompt_format, positions=positions, batch_tokens=batch_tokens
     )

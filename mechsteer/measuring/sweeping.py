@@ -150,7 +150,7 @@ def find_multipliers(
     intervention: Intervention,
     pairs: Pairs,
     *,
-    n: int = 41,
+    n: int = 31,
     prompt_format: str | None = None,
     positions: str | None = None,
     max_pairs: int = 32,

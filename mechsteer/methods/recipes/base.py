@@ -9,7 +9,7 @@ from ...errors import InputError
 from ...families import RECIPES
 from ...models.sites import Site
 
-STEPS = 150
+STEPS = 100
 DIRECTIONS = ("half", "both", "add")
 
 
