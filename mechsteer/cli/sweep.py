@@ -63,7 +63,7 @@ def sweep(
     from analyses.studies.settings import n_to_find, parse_multipliers
 
     n_found = n_to_find(multipliers)
-    grid = parse_multipliers(multipliers) if n_found is None else None
+    grid = parse_multipliers(multipliers) if n_found is None else np.empty(0)
     check_output(out, ".parquet")
     measured = read_pairs(pairs, columns, group, limit)
     place = {"device": device, "device_map": device_map, "dtype": dtype}
