@@ -100,7 +100,7 @@ def test_gradients_equal_those_of_edited_weights_in_plain_hugging_face(toy, fami
     free = {name: value.clone().requires_grad_() for name, value in start.parameters.items()}
     texts = Teaching.read(model, ms.encode_pairs(model, PAIRS), start)
     taught = dataclasses.replace(start.with_parameters(free), rule=objective.learning_rule(start.rule, form))
-    with texts.losses(taught, chosen, multipliers.expand(2, -1), "all", with_losers=objective.reads_losers) as batch:
+    with texts.losses(taught, chosen, multipliers.expand(2, -1), "all") as batch:
         objective(batch).backward()
 
     hf = build_hf(family)

@@ -92,15 +92,17 @@ def train(
     }  # fmt: skip
     words = f"{out}: {method} {form} at {content['site']} ({content['hook']}) from {len(teaching)} pairs"
     if is_trained(method):
-        from ..methods.trainer import told
         from ..store.atomic import write_atomically
 
         history = out.with_suffix(".history.parquet")
         write_atomically(history, lambda temporary: learned.history.to_parquet(temporary, index=False))
         checkpoint.unlink()
-        last = learned.history.tail(10)[["loss", "preference", "utility"]].mean().dropna().to_dict()
+        last = learned.history.tail(10)[["loss", "preference", "utility"]].mean().to_dict()
         content |= {"history": str(history), "steps": len(learned.history), "last_ten_steps": last}
-        words += f" in {len(learned.history)} steps; over the last ten, {told(last)}"
+        words += (
+            f" in {len(learned.history)} steps; over the last ten, loss {last['loss']:.3f}, preference "
+            f"{last['preference']:+.2f} and utility {last['utility']:.2f} nats"
+        )
     if as_json:
         echo_json(content)
     else:

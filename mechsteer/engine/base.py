@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -76,13 +76,11 @@ class Engine(ABC):
         positions: str,
         *,
         prefixes: Sequence[Prefix] | None = None,
-        read: Bool[Tensor, "2 pairs"] | None = None,
     ) -> AbstractContextManager[Float[Tensor, "2 pairs"]]:
         """Losses (nats, float64) with gradients to the intervention's tensors, each pair under its own multiplier.
 
         Args:
             prefixes: of these pairs, at the intervention's first site.
-            read: the completions that are asked for, if not both: what is found for the others means nothing.
 
         The backward pass belongs inside the block: with gradient checkpointing it runs the blocks, and their hooks, again.
         """

@@ -170,21 +170,14 @@ class Fast(Engine):
         positions: str,
         *,
         prefixes: Sequence[Prefix] | None = None,
-        read: Bool[Tensor, "2 pairs"] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
         whole = self._reading(pairs)
-        needed, at = whole.rows.needed("all"), whole.rows.predictions()
+        kept = Kept.where(whole.rows.needed("all"))
+        forward, at = whole.take(kept, None), whole.rows.predictions().take(kept)
         prefix = Prefix.join(
             prefixes or self.prefixes(pairs, intervention.sites[0]),
             lambda tensors: torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True),
         )
-        if read is not None:
-            read = read.to(needed.device)
-            asked, at = whole.rows.of_completions(read), at.of_completions(read)
-            prefix = prefix.map(Kept.where(needed).within(asked).of)
-            needed = needed & asked
-        kept = Kept.where(needed)
-        forward, at = whole.take(kept, None), at.take(kept)
         steered = forward.rows.steered(positions, self.model.bos_token)
         with prefix.resumed(self.model), steer(self.model, intervention, multipliers.float(), steered):
             yield at.sums(self.unembedding.losses(forward.states(at), at.target), len(pairs))

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -90,7 +90,6 @@ class Plain(Engine):
         positions: str,
         *,
         prefixes: Sequence[Prefix] | None = None,
-        read: Bool[Tensor, "2 pairs"] | None = None,
     ) -> Iterator[Float[Tensor, "2 pairs"]]:
         with steer(self.model, intervention, torch.cat([multipliers, multipliers]), positions):
             yield self._losses(self._parts(pairs))

@@ -76,10 +76,6 @@ class PairRows:
         """The tokens of the texts that end with this part, `POSITIVE` or `NEGATIVE`."""
         return (self.part < POSITIVE) | (self.part == part)
 
-    def of_completions(self, read: Bool[Tensor, "2 pairs"]) -> Bool[Tensor, "pairs pos"]:
-        """What these completions depend on, the positive ones first: all but the rest of a text that is not read."""
-        return self.present & _is_read(self.part, read[..., None])
-
     def steered(self, positions: str, bos_token: int | None) -> Bool[Tensor, "pairs pos"]:
         """The tokens that `steer` means by these positions."""
         begins = begins_with(bos_token, self.tokens, self.positions == 0)
@@ -134,10 +130,6 @@ class Predictions:
     target: Int[Tensor, " n"]
     part: Int[Tensor, " n"]
 
-    def of_completions(self, read: Bool[Tensor, "2 pairs"]) -> "Predictions":
-        """Those of these completions alone; tokens that both begin with stay."""
-        return self.where(_is_read(self.part, read[:, self.row]))
-
     def where(self, chosen: Bool[Tensor, " n"]) -> "Predictions":
         return Predictions(*(values[chosen] for values in vars(self).values()))
 
@@ -175,19 +167,10 @@ class Kept:
         columns = torch.where(is_kept, columns, chosen.shape[1])
         return cls(columns, chosen.cumsum(dim=1) - chosen.long())
 
-    def within(self, chosen: Bool[Tensor, "pairs pos"]) -> "Kept":
-        """Those of the kept columns that are chosen too, counted among the kept ones."""
-        return Kept.where(self.of(chosen) & (self.columns < chosen.shape[1]))
-
     def of(self, values: Shaped[Tensor, "pairs pos *rest"]) -> Shaped[Tensor, "pairs taken *rest"]:
         """These columns of the values; where a row is filled up, the last column's."""
         columns = self.columns.to(values.device).clamp(max=values.shape[1] - 1)
         return values[torch.arange(len(values), device=values.device)[:, None], columns]
-
-
-def _is_read(part: Int[Tensor, "..."], read: Bool[Tensor, "2 ..."]) -> Bool[Tensor, "..."]:
-    """Whether a token is read, if of its pair's completions these are, the positive one first."""
-    return ((part != POSITIVE) | read[0]) & ((part != NEGATIVE) | read[1])
 
 
 def fork(pair: EncodedPair) -> int:

@@ -62,25 +62,20 @@ class Teaching:
         chosen: Int[Tensor, " pairs"],
         multipliers: Float[Tensor, "2 pairs"],
         positions: str,
-        *,
-        with_losers: bool = True,
     ) -> Iterator[BatchLosses]:
-        """Losses of these pairs' winners and losers, each under its own signed multiplier; without losers, NaN for theirs.
+        """Losses of these pairs' winners and losers, each under its own signed multiplier.
 
         The backward pass belongs inside the block: with gradient checkpointing it runs the blocks, and their hooks, again.
         """
         # Both texts of a pair are read under one multiplier; where they have two, the pair is read twice.
-        times = 1 if torch.equal(*multipliers) or not with_losers else 2
+        times = 1 if torch.equal(*multipliers) else 2
         indices = chosen.tolist() * times
         prefixes = None if self.prefixes is None else [self.prefixes[index] for index in indices]
         pairs = [self.pairs[index] for index in indices]
         each = multipliers[:times].flatten()
-        swapped = multipliers[0] < 0
-        read = None if with_losers else torch.stack([~swapped, swapped])
-        with self.engine.losses(intervention, pairs, each, positions, prefixes=prefixes, read=read) as losses:
+        with self.engine.losses(intervention, pairs, each, positions, prefixes=prefixes) as losses:
             won, lost = losses[:, : len(chosen)], losses[:, -len(chosen) :]
-            lost = lost if with_losers else torch.full_like(lost, math.nan)
-            swapped = swapped.to(losses.device)
+            swapped = (multipliers[0] < 0).to(losses.device)
             tokens, base = (values[:, chosen].to(losses.device) for values in (self.n_tokens, self.base))
             roles = [_by_role(*both, swapped) for both in ((won, lost), (tokens, tokens), (base, base))]
             yield BatchLosses(*(values for both in roles for values in both), batch_means=self.recipe.batch_means)

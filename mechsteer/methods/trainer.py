@@ -8,7 +8,7 @@ not depend on the steer is computed once (the engine).
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,13 +144,7 @@ def train(
                 for some in teaching.batches(draw.pairs):
                     share = len(some) / (len(draw.pairs) * accumulate)
                     steered = dropping(noise) if recipe.dropout else current()
-                    with teaching.losses(
-                        steered,
-                        draw.pairs[some],
-                        draw.multipliers[:, some],
-                        positions,
-                        with_losers=objective.reads_losers,
-                    ) as losses:
+                    with teaching.losses(steered, draw.pairs[some], draw.multipliers[:, some], positions) as losses:
                         loss = objective(losses)
                         (loss * share).backward()
                     parts.append(_record(loss, losses))
@@ -170,7 +164,10 @@ def train(
             if is_due or time.monotonic() - kept > KEEP_EVERY:
                 run.save()
                 kept = time.monotonic()
-            bar.advance(f"{label}: {told(record)}")
+            bar.advance(
+                f"{label}: loss {record['loss']:.3f}, preference {record['preference']:+.2f}, "
+                f"utility {record['utility']:.1f}"
+            )
     origin = Origin(
         method=objective.name,
         model=model.name,
@@ -186,13 +183,6 @@ def train(
     )
     learned = {name: (value * units[name]).cpu() for name, value in run.learned.items()}
     return Trained(replace(intervention.with_parameters(learned), origin=origin), pd.DataFrame(run.history))
-
-
-def told(record: Mapping[str, float]) -> str:
-    """A row of a history, or a mean of some, in words; what its objective does not read is left out (nats)."""
-    formats = {"loss": ".3f", "preference": "+.2f", "utility": ".1f"}
-    found = {name: record[name] for name in formats if math.isfinite(record.get(name, math.nan))}
-    return ", ".join(f"{name} {value:{formats[name]}}" for name, value in found.items())
 
 
 def _has_direction(shift: Shift) -> bool:
@@ -223,10 +213,7 @@ def _validate(held_out: Teaching, objective: Objective, intervention: Interventi
     median, everything = float(np.median(recipe.multipliers)), torch.arange(len(held_out.pairs))
     for some in held_out.batches(everything):
         for m in (median,) if recipe.directions == "add" else (median, -median):
-            sizes = torch.full((2, len(some)), m)
-            with held_out.losses(
-                intervention, everything[some], sizes, positions, with_losers=objective.reads_losers
-            ) as losses:
+            with held_out.losses(intervention, everything[some], torch.full((2, len(some)), m), positions) as losses:
                 scores.append(float(objective(losses)))
             weights.append(len(some))
     return float(np.average(scores, weights=weights))

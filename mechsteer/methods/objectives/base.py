@@ -49,8 +49,6 @@ class Objective(ABC):
     """A small value; a new objective is a new file with one class that has a `__call__`, and nothing else changes."""
 
     name: ClassVar[str]
-    reads_losers: ClassVar[bool] = True
-    """Whether the losers' losses are used; where they are not, they are not computed."""
 
     def learning_rule(self, rule: Rule, form: str) -> Rule:
         """The rule by which it teaches a steer of this form that will act by `rule`: as a rule the same."""

@@ -19,7 +19,6 @@ class SFT(Objective):
     """The winner's loss per token."""
 
     name = NAME
-    reads_losers = False
 
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
         return losses.win_per_token.mean()
