@@ -45,12 +45,17 @@ class Member:
     doc: str
     content: str
     """Sixteen digits of a foreign file's hash, which becomes part of the key of whatever it makes; "" for our own, whose
-    changes are told by the versions of units."""
+    changes are told by their `VERSION` or by those of units."""
 
     @property
     def title(self) -> str:
         """A line of words: its `TITLE`, or how its docstring begins."""
         return self.declared.get("TITLE") or self.doc.splitlines()[0].removesuffix(".")
+
+    @property
+    def code(self) -> str:
+        """What the keys of whatever it makes hold of it: its content, or the `VERSION` of one of ours that declares one."""
+        return self.content or str(self.get("VERSION", ""))
 
     def get(self, constant: str, default: Any = None) -> Any:
         """What it declares, by the constant's name."""

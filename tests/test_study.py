@@ -1,5 +1,6 @@
 """The study, as a user runs it: by the command line, on real input, with mistakes and interruptions."""
 
+import inspect
 import json
 import os
 import shutil
@@ -436,6 +437,7 @@ def test_a_study_has_one_total_and_its_time_left_goes_down_to_nothing_with_the_l
 
 
 def test_multipliers_are_given_or_so_many_are_found():
+    assert n_to_find("auto") == inspect.signature(ms.find_multipliers).parameters["n"].default
     assert [n_to_find(text) for text in ("auto", "auto:41", "-4:4:41", "0")] == [31, 41, None, None]
 
 

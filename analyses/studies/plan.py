@@ -237,8 +237,7 @@ def learner(
 ) -> Learn:
     """How one steer is learned: on the same pairs as every other, as the recipe says."""
     training, rule = TrainSettings(prompt_format=settings.format), settings.rule
-    member = methods()[method]
-    code = (member.content or str(member.get("VERSION", ""))) + FORMS[form].content + RULES[rule].content
+    code = methods()[method].code + FORMS[form].code + RULES[rule].code
     if is_trained(method):
         training = settings.training
         recipe = training.settled(method, form)
@@ -246,7 +245,7 @@ def learner(
         if recipe.steps is None and recipe.epochs is None:
             # By its number, so that what is kept is not taken for what another default gives.
             training = replace(training, steps=STEPS)
-        code += RECIPES[settings.recipe.partition(":")[0]].content
+        code += RECIPES[settings.recipe.partition(":")[0]].code
     training = replace(training, seed=seed)
     return Learn(model, pairs, site, method, form, training, settings.seed, is_trained(method), code, rule)
 

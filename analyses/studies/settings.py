@@ -21,7 +21,7 @@ from mechsteer.pairs.asking import Asking
 from .widths import inches
 
 N_MULTIPLIERS, LEAST_FOUND, MOST_MULTIPLIERS = 31, 21, 10_000
-"""By default; and the fewest that are laid out by loss, six of them within a nat on each side of zero."""
+"""Found by default, as by `find_multipliers`; the fewest, of which six lie within a nat on each side of zero; the most."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Judge(Unit[Result]):
     def by(cls, claim: str, given: Given, seed: int) -> "Judge":
         member = CLAIMS[claim]
         foreign = "".join(manifold.content for manifold in MANIFOLDS.members().values())
-        return cls(claim, (member.content or str(member.get("VERSION", 1))) + foreign, given, seed)
+        return cls(claim, (member.code or "1") + foreign, given, seed)
 
     @property
     def words(self) -> str:

@@ -94,8 +94,7 @@ MultipliersOption = Annotated[
     steers(
         "--multipliers",
         "-m",
-        help="Evenly spaced, or a list such as -8,0,8; 'auto' finds the range from no effect to collapse, 'auto:41' so many "
-        "multipliers in it.",
+        help="Evenly spaced, or a list such as -8,0,8; 'auto' finds 31 from no effect to collapse, 'auto:41' finds 41.",
         metavar="LO:HI:N",
     ),
 ]

@@ -10,6 +10,8 @@ from .base import Moment, Rule, dot
 
 NAME = "project_out"
 ORDER = 20
+VERSION = 2
+"""Raised when what is learned by it comes out otherwise."""
 STRENGTH = "the share of the value along Δh that is taken out: 1 is all of it"
 
 

@@ -12,6 +12,8 @@ from .base import Moment, Rule, dot
 
 NAME = "rotate"
 ORDER = 30
+VERSION = 2
+"""Raised when what is learned by it comes out otherwise."""
 STRENGTH = "the angle by which the value is turned towards Δh, in radians"
 
 

@@ -14,7 +14,7 @@ from .base import BatchLosses, Objective
 NAME = "RePS"
 ORDER = 40
 VERSION = 2
-"""Raised when a study's RePS comes to learn otherwise."""
+"""Raised when what is learned by it comes out otherwise."""
 TUNED = {"least_weight": 4.0}
 STYLE = {"colour": "#56B4E9", "marker": "D", "line": "--"}
 
