@@ -149,6 +149,8 @@ def test_the_survey_counts_what_is_there_and_writes_nothing(whole, tmp_path):
     assert {name: (state.state, len(state.missing)) for name, state in states.items()} == {
         "first": ("done", 0), "wider": ("done", 0), "broken": ("failed", len(states["broken"].missing)), "other": ("done", 0),
     }  # fmt: skip
+    (state,) = survey(PLAN.shard(2, 2), whole, Store(tmp_path / "no store"), Models())
+    assert (state.cell.name, state.state, state.missing) == ("other", "done", ()), "a share, whose store is gone"
     # Of a model that nobody has opened the units are not known, unless it may be.
     (state,) = survey(replace(PLAN, cells=PLAN.cells[:1]), tmp_path / "none", Store(tmp_path / "no store"))
     assert state.units is None and state.state == "missing"

@@ -52,15 +52,26 @@ class Estimate:
                     bar.advance()
         return self
 
-    def seconds(self, units: Iterable[Unit]) -> float:
-        """Of all of them, one after the other, as far as is known."""
-        return sum(self.costs.of(unit) or 0.0 for unit in units)
+    def seconds(self, state: CellState) -> float | None:
+        """Of what is left of a cell, one unit after the other; None where nothing is known yet of its model."""
+        return None if state.units is None else self.costs.seconds(state.missing)
 
-    def unknown(self, states: Sequence[CellState]) -> float:
-        """Of cells whose units are not known: as long as one of those that are takes, from its beginning."""
-        known = [state for state in states if state.units]
-        n = sum(state.units is None and state.state == MISSING for state in states)
-        return n * float(np.mean([self.seconds(state.units or ()) for state in known])) if known else 0.0
+    def total(self, states: Sequence[CellState]) -> float | None:
+        """Of what is left of all cells, what they share once; None where nothing is known of any.
+
+        A cell of a model of which nothing is known takes as long as the others do, each from its beginning.
+        """
+        known = [state for state in states if self.seconds(state) is not None]
+        if not known:
+            return None
+        left = {unit.key: unit for state in known for unit in state.missing}
+        whole = [self.known(state.units or ()) for state in known]
+        n_unknown = sum(state.state == MISSING for state in states if self.seconds(state) is None)
+        return self.known(left.values()) + n_unknown * float(np.mean(whole))
+
+    def known(self, units: Iterable[Unit]) -> float:
+        """Of those of which something is known."""
+        return sum(self.costs.of(unit) or 0.0 for unit in units)
 
 
 def _seconds_of_a_pass(model: Any, cell: Cell, learn: Learn) -> float:

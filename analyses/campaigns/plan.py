@@ -42,11 +42,15 @@ class CampaignPlan:
     primary: tuple[str, ...]
     """Claims that the campaign was made for, which are corrected for many tests apart from the rest, and more strictly."""
     cells: tuple[Cell, ...]
+    share_of: str = ""
+    """The whole plan's hash, where this is a share of it."""
 
     @property
     def id(self) -> str:
-        """Differs where the results would; how the plan is run is no part of it."""
-        return digest([FORMAT, self.primary, [[cell.name, cell.settings.to_dict()] for cell in self.cells]])
+        """Differs where the results would; how the plan is run is no part of it, so that a share has the whole plan's."""
+        return self.share_of or digest(
+            [FORMAT, self.primary, [[cell.name, cell.settings.to_dict()] for cell in self.cells]]
+        )
 
     @property
     def families(self) -> tuple[tuple[Cell, ...], ...]:
@@ -66,7 +70,7 @@ class CampaignPlan:
         """The share of one of `n` processes, from 1: whole families, those of a model together."""
         families = self.families
         chosen = families[(number - 1) * len(families) // n : number * len(families) // n]
-        return replace(self, cells=tuple(cell for family in chosen for cell in family))
+        return replace(self, cells=tuple(cell for family in chosen for cell in family), share_of=self.id)
 
 
 class Point(NamedTuple):

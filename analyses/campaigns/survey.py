@@ -36,7 +36,8 @@ class CellState:
 
     @property
     def missing(self) -> tuple[Unit, ...]:
-        return tuple(unit for unit in self.units or () if unit.key not in self.present)
+        """What is left to do; a cell that is done needs nothing of the store any more."""
+        return () if self.state == DONE else tuple(unit for unit in self.units or () if unit.key not in self.present)
 
 
 def survey(campaign: CampaignPlan, out: Path, store: Store, models: Models | None = None) -> Iterator[CellState]:

@@ -123,24 +123,24 @@ def _so_far(plan: str, out: Path, states: Any, estimate: Any) -> dict[str, Any]:
         {
             "name": state.cell.name, "state": state.state, "reason": state.reason,
             "units": None if state.units is None else len(state.units), "present": len(state.present),
-            "seconds": None if state.units is None else estimate.seconds(state.missing),
+            "seconds": estimate.seconds(state),
         }
         for state in states
     ]  # fmt: skip
     units = {unit.key: unit for state in states for unit in state.units or ()}
     present = {key for state in states for key in state.present}
-    missing = [unit for key, unit in units.items() if key not in present]
+    missing = {unit.key: unit for state in states for unit in state.missing}
     kinds = []
     for kind in dict.fromkeys(unit.kind for unit in units.values()):
         done = [key for key, unit in units.items() if unit.kind == kind and key in present]
-        left = [unit for unit in missing if unit.kind == kind]
-        seconds = {"seconds_spent": sum(estimate.by_key[key] for key in done), "seconds_left": estimate.seconds(left)}
+        left = [unit for unit in missing.values() if unit.kind == kind]
+        seconds = {"seconds_spent": sum(estimate.by_key[key] for key in done), "seconds_left": estimate.known(left)}
         kinds.append({"kind": kind, "present": len(done), "missing": len(left)} | seconds)
     return {
         "plan": plan, "out": str(out), "cells": cells, "kinds": kinds,
         "units_present": len(present), "units_missing": len(missing),
-        "cells_unknown": sum(state.units is None and state.state == "missing" for state in states),
-        "seconds_left": estimate.seconds(missing) + estimate.unknown(states) if units else None,
+        "cells_unknown": sum(cell["seconds"] is None and cell["state"] == "missing" for cell in cells),
+        "seconds_left": estimate.total(states),
     }  # fmt: skip
 
 
@@ -176,7 +176,9 @@ def _told_so_far(content: dict[str, Any]) -> Iterator[str | Table]:
         )
     yield f"{said}."
     if content["cells_unknown"]:
-        yield f"{content['cells_unknown']} cells' units are unknown until their model is opened; --dry-run opens it."
+        yield (
+            f"How long {content['cells_unknown']} of them take is not known until their model is opened; --dry-run opens it."
+        )
 
 
 def _found(together: Any) -> dict[str, Any]:
