@@ -86,6 +86,8 @@ def settings_of(file: Toml, given: Mapping[str, Given]) -> Settings:
             try:
                 Settings(**{name: value})
             except InputError as own:
-                raise file.mistake(where, f"'{name}': {own}") from error
+                # One of two that need each other is wrong alone, and not what was wrong.
+                if str(own) == str(error):
+                    raise file.mistake(where, f"'{name}': {own}") from error
         # Settings that are right alone and wrong together.
         raise file.mistake(list(given.values())[-1].where, error) from error
