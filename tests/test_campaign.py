@@ -206,7 +206,10 @@ def test_every_kind_of_unit_that_is_computed_is_estimated():
 
 
 def table(p_values: list[float], outcomes: list[str], names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"raw_p_value": p_values, "raw_outcome": outcomes, "name": names, "claim": names})
+    because = ["So it is."] * len(names)
+    return pd.DataFrame(
+        {"raw_p_value": p_values, "raw_outcome": outcomes, "name": names, "claim": names, "because": because}
+    )
 
 
 def test_primary_claims_are_under_holm_and_the_rest_under_benjamini_and_hochberg():
@@ -217,6 +220,16 @@ def test_primary_claims_are_under_holm_and_the_rest_under_benjamini_and_hochberg
     # Two primaries of 0.03 are 0.06 under Holm; as a share of false discoveries, 0.03.
     assert found.p_value[:4].tolist() == pytest.approx([0.06, 0.06, 0.03, 0.03])
     assert found.outcome.tolist() == ["inconclusive", "inconclusive", "supported", "refuted", "supported"]
+    assert found.because[0] == "So it is. Corrected for 2 tests (Holm), p = 0.06 does not decide."
+    assert found.because[2] == "So it is."
+
+
+def test_a_study_s_own_correction_is_undone_in_words_too():
+    alone = table([0.04], ["supported"], ["a"])
+    alone["because"] = "So it is. Corrected for 13 tests (Holm), p = 0.33 does not decide."
+    assert corrected(alone, []).because.tolist() == ["So it is."]
+    rare = corrected(pd.concat([alone, table([0.9], ["refuted"], ["a"])], ignore_index=True), [])
+    assert rare.because[0] == "So it is. Corrected for 2 tests (Benjamini and Hochberg), p = 0.08 does not decide."
 
 
 def test_the_page_shows_every_cell_links_to_its_study_and_needs_nothing_else(tmp_path):

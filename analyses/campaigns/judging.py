@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, norm
 
 from mechsteer.statistics.combining import combine
-from mechsteer.statistics.judging import Outcome, holm
+from mechsteer.statistics.judging import Outcome, as_corrected, as_uncorrected, holm
 
 RATE = 0.05
 LEVELS = ("models", "concepts", "cells")
@@ -22,7 +22,7 @@ COMBINED = [
 
 
 def corrected(claims: pd.DataFrame, primary: Collection[str]) -> pd.DataFrame:
-    """With `is_primary`, `p_value` and `outcome` as they are when all tests of the campaign count.
+    """With `is_primary`, `p_value`, `outcome` and `because` as they are when all tests of the campaign count.
 
     What the campaign was made for is held to Holm's, which bounds the chance of any false outcome; of the rest, Benjamini
     and Hochberg's bounds the share of outcomes that are false. Each study's own correction is undone first.
@@ -32,19 +32,25 @@ def corrected(claims: pd.DataFrame, primary: Collection[str]) -> pd.DataFrame:
         claims["raw_p_value"].to_numpy(np.float64).copy(),
         claims["raw_outcome"].to_numpy(object).copy(),
     )
-    for chosen, correct in ((claims.is_primary, holm), (~claims.is_primary, false_discovery_control)):
+    because = claims["because"].map(as_uncorrected).to_numpy(object)
+    for chosen, correct, procedure in (
+        (claims.is_primary, holm, "Holm"), (~claims.is_primary, false_discovery_control, "Benjamini and Hochberg"),
+    ):  # fmt: skip
         tested = chosen.to_numpy(bool) & np.isfinite(p_values)
-        if tested.any():
-            p_values[tested] = correct(p_values[tested])
-            outcomes[tested & (p_values > RATE)] = Outcome.INCONCLUSIVE.value
-    return claims.assign(p_value=p_values, outcome=outcomes)
+        if not tested.any():
+            continue
+        p_values[tested] = correct(p_values[tested])
+        for index in np.flatnonzero(tested & (p_values > RATE) & (outcomes != Outcome.INCONCLUSIVE.value)):
+            outcomes[index] = Outcome.INCONCLUSIVE.value
+            because[index] = as_corrected(because[index], int(tested.sum()), procedure, p_values[index])
+    return claims.assign(p_value=p_values, outcome=outcomes, because=because)
 
 
 def combined(claims: pd.DataFrame) -> pd.DataFrame:
     """A row for each claim about one method and form under one condition: the estimate over all cells that have one.
 
     Cells differ in their models and concepts, concepts nested in models. An estimate without an interval of two ends cannot be
-    weighed, so it is left out; `n_cells` counts it all the same.
+    weighed, so it is left out; `n_cells` counts it all the same. One cell alone keeps the interval that it has, lopsided or not.
     """
     effects = claims.loc[:, SAME].drop_duplicates().to_dict("records")
     rows = [effect | _over(of_effect(claims, effect)) for effect in effects]
@@ -64,10 +70,13 @@ def _over(group: pd.DataFrame) -> dict[str, Any]:
     if known.empty:
         nothing = dict.fromkeys(("estimate", "low", "high", "spread"), np.nan)
         return said | nothing | {"over": "", "n_groups": 0, "n_combined": 0}
+    if len(known) == 1:
+        own = known.iloc[0][["estimate", "low", "high"]].to_dict()
+        return said | own | {"spread": np.nan, "over": "one cell", "n_groups": 1, "n_combined": 1}
     levels: list[Sequence[object]] = [known.model.tolist(), known.concept.tolist()]
     found = combine(known.estimate.tolist(), errors[known.index].tolist(), levels)
     interval = found.interval()
     return said | {
         "estimate": found.estimate, "low": interval.low, "high": interval.high, "spread": found.spread,
-        "over": LEVELS[found.level] if len(known) > 1 else "one cell", "n_groups": found.n_groups, "n_combined": len(known),
+        "over": LEVELS[found.level], "n_groups": found.n_groups, "n_combined": len(known),
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """Claims: a statement about a model, its estimate with an interval, and whether the evidence bears it out."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -182,10 +183,23 @@ def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]
         was = claims[index]
         claim = replace(was, p_value=float(p), raw_p_value=was.p_value, raw_outcome=was.outcome)
         if p > rate and claim.outcome is not Outcome.INCONCLUSIVE:
-            words = f"{claim.because} Corrected for {len(tested)} tests (Holm), p = {p:.2g} does not decide."
-            claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=words)
+            because = as_corrected(claim.because, len(tested), "Holm", float(p))
+            claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=because)
         corrected[index] = claim
     return corrected
+
+
+CORRECTED = re.compile(r" Corrected for \d+ tests \([^)]*\), p = \S+ does not decide\.$")
+
+
+def as_corrected(because: str, n_tests: int, procedure: str, p: float) -> str:
+    """Why an outcome that was decided is so no longer."""
+    return f"{as_uncorrected(because)} Corrected for {n_tests} tests ({procedure}), p = {p:.2g} does not decide."
+
+
+def as_uncorrected(because: str) -> str:
+    """Without what a correction has added."""
+    return CORRECTED.sub("", because)
 
 
 def holm(p_values: Float[ndarray, " tests"]) -> Float[ndarray, " tests"]:
