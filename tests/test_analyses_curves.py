@@ -127,6 +127,20 @@ def test_the_tangent_of_a_known_curve_ends_where_it_misses_by_a_tenth_of_its_ris
     assert row.slope == pytest.approx(1, rel=1e-6)
 
 
+def test_resamples_with_few_multipliers_in_the_useful_range_widen_the_interval_and_do_not_blank_it():
+    result = linear_region.run(
+        steer(lambda m: 5 * m, lambda m: -50 - 0.3 * (m / 0.16) ** 2, n_pairs=24, noise=0.3)
+    )  # fmt: skip
+    claim, table = result.claims[0], result.tables["regions"]
+    share = table.loc[(table.line == "a straight line") & (table["resample"] >= 0), "share"].to_numpy()
+    n_unknown = int(np.isnan(share).sum())
+    assert 0 < n_unknown < 25, "fewer than a fortieth, which alone would decide nothing"
+    assert f"In {n_unknown} of 1000 resamples fewer than 5 multipliers" in claim.because
+    assert (claim.interval.low, claim.interval.high) == (
+        np.quantile(np.nan_to_num(share, nan=0), 0.025, method="closest_observation"), share[~np.isnan(share)].max()
+    )  # fmt: skip
+
+
 def test_length_that_was_planted_is_found():
     result = measurement.run(steer(n_pairs=100, by_length=0.9))
     assert {claim.outcome for claim in result.claims} == {REFUTED}

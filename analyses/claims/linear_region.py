@@ -4,7 +4,8 @@ Two readings are told apart. As the paper draws it: a straight line through ever
 of them, those it has not seen too, to within a tenth of its rise. As calculus has it: so does the tangent at m = 0,
 which comes from automatic differentiation and has seen no other multiplier. Only the useful range is looked at
 (`mechsteer/measuring/useful.py`), in each resample its own, for pairs differ in what they lose. A region's size is the
-change of preference between its ends as a share of its span there, for any smooth curve has some linear region.
+change of preference between its ends as a share of its span there, for any smooth curve has some linear region. A resample
+whose useful range has too few multipliers may have none of it, or all.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,14 @@ from numpy import ndarray
 from mechsteer.curves.fit import SIGNIFICANCE
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, is_useful, useful_points
-from mechsteer.statistics.intervals import N_RESAMPLES, constancy_p_value, percentile_interval, resampled_with
-from mechsteer.statistics.judging import Claim, judge, p_value
+from mechsteer.statistics.intervals import (
+    N_RESAMPLES,
+    ConfidenceInterval,
+    constancy_p_value,
+    percentile_interval,
+    resampled_with,
+)
+from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence
 from .result import MIN_PAIRS, Result, too_few, undecided
@@ -27,7 +34,7 @@ from .result import MIN_PAIRS, Result, too_few, undecided
 NAME = "linear_region"
 ORDER = 80
 THEME = "curves"
-VERSION = 2
+VERSION = 3
 TITLES = {
     "line": "Preference is a straight line in the useful range by log-odds",
     "tangent": "Preference follows its tangent at zero in the useful range by log-odds",
@@ -81,25 +88,32 @@ def run(evidence: Evidence) -> Result:
         f"a straight line over the whole useful range by log-odds, which misses by up to {miss:.0%} of its rise",
         f"the straight line around zero, whose slope is {line.slope[0]:.3g}",
     )
+    n_unknown = int((ranges[1:].sum(axis=1) < LEAST_POINTS).sum())
+    unknown = (
+        f" In {n_unknown} of {N_RESAMPLES} resamples fewer than {LEAST_POINTS} multipliers lie there: they may have none of "
+        "it, or all."
+        if n_unknown
+        else ""
+    )
     claims, tables = [], []
     for part, words, regions, control in zip(
         TITLES, ("a straight line", "its tangent at zero"), (line, tangent), controls, strict=True
     ):
-        interval = percentile_interval(regions.share[1:])
+        least, most = (np.nan_to_num(regions.share[1:], nan=end) for end in (0.0, 1.0))
+        interval = ConfidenceInterval(percentile_interval(least).low, percentile_interval(most).high)
         ends = " to ".join(_where(float(end[0]), sweep) for end in (regions.low, regions.high))
         followed = (
             f"follows {words} of {regions.slope[0]:.3g} nats per unit of m from {ends}"
             if regions.share[0] > 0
             else f"follows {words} over no range around m = 0"
         )
-        within = f" [{interval.low:.0%}, {interval.high:.0%}]" if np.isfinite(interval.low) else ""
         because = (
-            f"Preference {followed}. That is {regions.share[0]:.0%}{within} of its span where at most {USEFUL:g} nats are lost; "
-            f"at least {LEAST_SHARE:.0%} is required."
+            f"Preference {followed}. That is {regions.share[0]:.0%} [{interval.low:.0%}, {interval.high:.0%}] of its span where "
+            f"at most {USEFUL:g} nats are lost; at least {LEAST_SHARE:.0%} is required.{unknown}"
         )
         allowed = (LEAST_SHARE, np.inf)
         outcome = judge(interval, allowed)
-        p = p_value(regions.share[1:], allowed, outcome)
+        p = p_value(most if outcome is Outcome.REFUTED else least, allowed, outcome)
         claims.append(
             Claim(NAME, part, evidence.key, float(regions.share[0]), unit, interval, control, outcome, because, p)
         )
