@@ -26,6 +26,7 @@ from figures.findings import (
     MARKED,
     SECTIONS,
     data,
+    formats,
     geometry,
     judged,
     mechanism,
@@ -230,7 +231,7 @@ def test_the_mechanism_has_every_claim_of_it_in_every_cell_with_transfer_among_t
         for part in ("preference", "utility, shape")
     ]  # fmt: skip
     assert mechanism.of_claim(pd.DataFrame(rows)) == [{
-        "model": "garden", "pairs": "mood", "of": "SFT LoRA",
+        "model": "garden", "pairs": "mood", "about": "SFT LoRA",
         "Preference curves of learning pairs predict test pairs": "0.90 [0.80, 0.95] R²: supported",
         "Utility curves transfer in shape": "0.90 [0.80, 0.95] R²: supported",
     }]  # fmt: skip
@@ -246,14 +247,14 @@ def test_curves_are_held_against_another_prompt_formats_means_where_nothing_else
         for name, condition, changed in (("raw", "", {}), ("chat", "format chat", {"format": "chat"}),
                                          ("other", "steps 5", {"format": "chat", "steps": 5}))
     )  # fmt: skip
-    assert mechanism.between_formats((raw, chat, other)) == [(raw, chat)]
-    rows = mechanism._carried(raw, chat)
+    assert formats.between((raw, chat, other)) == [(raw, chat)]
+    rows = formats._carried(raw, chat)
     assert [(row["from"], row["to"]) for row in rows[:: len(rows) // 2]] == [("raw", "chat"), ("chat", "raw")]
     key = study.sweeps[0].key
     for quantity, curve in drawn_study.CURVES.items():
         means = getattr(study.sweeps[0], quantity).mean(axis=1)
         apart = ((means - curve(drawn_study.M)) ** 2).sum() / ((means - means.mean()) ** 2).sum()
-        as_is, shape = mechanism.scores(raw, key, chat, key, quantity)
+        as_is, shape = formats.scores(raw, key, chat, key, quantity)
         assert as_is == pytest.approx(1 - apart) and as_is <= shape <= 1
 
 
@@ -357,6 +358,7 @@ def test_models_and_pairs_are_called_by_as_few_folders_as_tell_them_apart():
         "$D/mood/train.jsonl": "mood/train", "$D/outdoors/train.jsonl": "outdoors/train", "$D/traits.jsonl": "traits",
         "guestbook": "guestbook",
     }  # fmt: skip
+    assert short(["$D/axbench/train.parquet#5"]) == {"$D/axbench/train.parquet#5": "train-5"}
     assert short(["a/x.csv", "a/x.jsonl"]) == {"a/x.csv": "a/x.csv", "a/x.jsonl": "a/x.jsonl"}
 
 

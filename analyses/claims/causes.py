@@ -53,6 +53,9 @@ RELIABLE = 0.8
 N_MATCHED = 3
 """Next in the Fisher form that count as matched. With the next one alone, the luck of two panels in five hides an effect of one
 standard deviation; of three it hides one in thirty, and they are 4 % of the ranks apart."""
+UNRELIABLE = "The distance has a split-half reliability of"
+GATES = (UNRELIABLE,)
+"""How reasons begin for which more directions would decide nothing."""
 MIN_DIRECTIONS = 40
 """The 95 % interval of a rank correlation of zero then reaches 0.3 either way, about `NOTICEABLE`: fewer could refute nothing."""
 
@@ -214,10 +217,7 @@ def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float])
     if np.isnan(first.reliability):
         because = "The distance was not measured on two halves of the tokens, so its reliability is unknown."
     elif not first.reliability >= RELIABLE:
-        because = (
-            f"The distance has a split-half reliability of {first.reliability:.2f}; at least {RELIABLE} is required. "
-            "Measure more pairs."
-        )
+        because = f"{UNRELIABLE} {first.reliability:.2f}; at least {RELIABLE} is required. Measure more pairs."
     return Claim(
         claim=NAME, part="", key=key, estimate=float(first.given[0]), unit=UNIT, interval=interval,
         control="directions matched on the Fisher form; two other metrics", outcome=outcome, because=because,

@@ -34,7 +34,9 @@ def draw_all(campaign: "Campaign", folder: Path, width: str | None = None) -> li
 
 def short(names: Iterable[str]) -> dict[str, str]:
     """Models or pairs without suffixes, and with as few of their folders as tell them apart; where none do, as they are."""
-    parts = {name: PurePath(name).with_suffix("").parts if "/" in name else (name,) for name in names}
+    from mechsteer.pairs.reading import label_of
+
+    parts = {name: (*PurePath(name).parts[:-1], label_of(name)) if "/" in name else (name,) for name in names}
 
     def ending(name: str) -> str:
         for n in range(1, len(parts[name]) + 1):

@@ -18,9 +18,9 @@ def write(found: Found) -> str:
     if claims.empty:
         return table([])
     primary = [
-        {"claim": row["name"], "of": steer_of(row)} | place_of(row) | {
+        {"claim": row["name"], "about": steer_of(row)} | place_of(row) | {
             "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"],
-            "p (Holm)": number(row["p_value"], 3), "it": row["outcome"],
+            "p (Holm)": number(row["p_value"], 3), "outcome": row["outcome"],
         }
         for row in claims.loc[claims["is_primary"]].to_dict("records")
     ]  # fmt: skip
@@ -32,7 +32,7 @@ def write(found: Found) -> str:
             "and outcomes over all cells.",
             table(_rest(found.campaign.combined, set(claims.loc[claims["is_primary"], "name"]))),
             "For all other claims, Benjamini and Hochberg's procedure holds the share of false verdicts to 5 %. Estimates are "
-            "means over cells, with Hartung and Knapp's interval where there are several.",
+            "means over cells, with Hartung and Knapp's interval where there are several; of one cell alone it is its own.",
         )
     )
 
@@ -40,7 +40,7 @@ def write(found: Found) -> str:
 def _rest(combined: pd.DataFrame, primary: set[str]) -> list[dict]:
     rest = combined.loc[~combined["name"].isin(list(primary))]
     return [
-        {"claim": row["name"], "of": steer_of(row)} | {outcome.value: row[outcome.value] for outcome in Outcome} | {
+        {"claim": row["name"], "about": steer_of(row)} | {outcome.value: row[outcome.value] for outcome in Outcome} | {
             "estimate": interval(row["estimate"], row["low"], row["high"]), "unit": row["unit"], "over": row["over"],
         }
         for row in rest.loc[rest.condition == ""].to_dict("records")

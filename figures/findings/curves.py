@@ -12,6 +12,15 @@ NAME = "curves"
 TITLE = "Curves"
 ORDER = 20
 
+ABOUT = (
+    "Each method's first training seed. The paper reports R² of 0.96 to 0.99, in sample. Held-out R² is over blocks of "
+    "neighbouring multipliers within the sweep, each predicted from the others; the sweep's ends, where curves must extrapolate, "
+    "are left out, so that it may exceed R² in sample. A dash stands for an R² below zero, where a constant predicts better. "
+    "Where utility is lost is given as ‖shift‖/‖h‖, below and above m = 0: half a nat counts from m = 0, half of utility from "
+    "where it is highest. There, a dash means that the sweep never loses that much, or that utility is already below that level "
+    "at m = 0."
+)
+
 
 def write(found: Found) -> str:
     """A row for each cell, method and form, of the first seed."""
@@ -29,12 +38,7 @@ def write(found: Found) -> str:
                     "half of utility lost at": where(sweep, fits["utility"]["properties"], "half_lost"),
                 }
             )  # fmt: skip
-    return (
-        f"{table(rows)}\n\nThe paper reports R² of 0.96 to 0.99, in sample. Held-out R² is over blocks of multipliers and both "
-        "ends; a dash stands for an R² below zero, where a constant predicts better. Where utility is lost is given as "
-        "‖shift‖/‖h‖, below and above m = 0; there, a dash means that the sweep never loses that much, or that utility is "
-        "already below that level at m = 0."
-    )
+    return f"{table(rows)}\n\n{ABOUT}"
 
 
 def _r_squared(value: float | None) -> str:

@@ -12,10 +12,11 @@ TITLE = "Regions"
 ORDER = 22
 
 ABOUT = (
-    "Places are given as ‖shift‖/‖h‖, below and above m = 0. Preference is *nearly linear* as far as it stays within a tenth of "
-    "its span of the tangent at zero, and *levels off* from where its slope stays below a twentieth of the steepest; a dash "
-    "means that the sweep does not reach that far. *Utility highest at* has the multiplier's sign. *Half of what is lost* is "
-    "half of the way from the highest utility to the lowest on each side (nats); Curves says where it is lost."
+    "Each method's first training seed. Places are given as ‖shift‖/‖h‖, below and above m = 0. Preference is *nearly "
+    "linear* as far as it stays within a tenth of its span of the tangent at zero, and *levels off* from where its slope "
+    "stays below a twentieth of the steepest; a dash means that the sweep does not reach that far. *Utility highest at* "
+    "has the multiplier's sign. *Half of what is lost* is half of the way from the highest utility to the lowest on each "
+    "side (nats); Curves says where it is lost."
 )
 
 

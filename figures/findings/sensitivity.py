@@ -23,8 +23,8 @@ def write(found: Found) -> str:
             for before in usual.outcome.unique():
                 if before != other["outcome"]:
                     rows.append(
-                        {"claim": other["name"], "of": steer_of(other), "model": other["model"], "pairs": other["concept"],
-                         "else": before, "but": other["condition"], "then": other["outcome"]}
+                        {"claim": other["name"], "about": steer_of(other), "model": other["model"], "pairs": other["concept"],
+                         "verdict": before, "where": other["condition"], "verdict there": other["outcome"]}
                     )  # fmt: skip
     compared = claims.loc[claims.condition != "", "condition"].nunique()
     return table(rows) if rows else f"Of {compared} conditions that differ in one setting, none turned a verdict."

@@ -1,9 +1,14 @@
 """Two options: accuracy as the paper counts it, and what a steer does for the concept beside what it does for an answer."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+from jaxtyping import Shaped
+from numpy import ndarray
 
 from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT, prefers
+from mechsteer.measuring.log_odds import log_useful_probability
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.store.keys import Key, rows_of
@@ -27,10 +32,13 @@ def write(found: Found) -> str:
         for cell in found.cells if cell.study.sums.has("two_options.parquet") for key in first_seeds(cell)
     ]  # fmt: skip
     about = (
-        "Accuracy is the share of pairs that prefer the concept's answer: the mean over training seeds, with 95 % intervals "
-        "over pairs and seeds. Where each answer is the concept's in half of the pairs, this is the paper's accuracy. An "
-        "answer that becomes likelier in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) are "
-        f"means over pairs, for the first seed. {PAPER}"
+        "The two answers' probability is what they have together among all that the model could answer, as they were "
+        "measured: in a chat, with the end of the turn after them. It is the median over pairs; where it is tiny, "
+        "preference is between two answers that the model does not give. Accuracy is the share of pairs that prefer "
+        "the concept's answer: the mean over training seeds, with 95 % intervals over pairs and seeds. Where each "
+        "answer is the concept's in half of the pairs, this is the paper's accuracy. An answer that becomes likelier "
+        "in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) are means over pairs, for "
+        f"the first seed. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
@@ -41,21 +49,36 @@ def _row(cell: Cell, key: Key) -> dict[str, str]:
     first = apart.iloc[0]
     return cell.place | steer(key) | {
         "concept's answer": f"{first.answer} in {first.n_answer}, {first.other_answer} in {first.n_other}",
-        "accuracy at m = 0": _accuracy(sweeps[:1], 0.0), "at m = 1": _accuracy(sweeps, 1.0),
+        "the two answers' probability at m = 0": _mass(sweeps[:1], 0.0), "their probability at m = 1": _mass(sweeps, 1.0),
+        "accuracy at m = 0": _accuracy(sweeps[:1], 0.0), "accuracy at m = 1": _accuracy(sweeps, 1.0),
         "concept gained at m = 1": _told(apart, CONCEPT, 1.0), "answer bias gained at m = 1": _told(apart, BIAS_GAINED, 1.0),
-        "steered the wrong way, bias apart": _told(apart, BIAS_APART), "seeds": str(len(sweeps)),
+        "anti-steerable, answer bias removed": _told(apart, BIAS_APART), "seeds": str(len(sweeps)),
     }  # fmt: skip
 
 
 def _accuracy(sweeps: list[Sweep], multiplier: float) -> str:
-    at = [np.flatnonzero(np.isclose(sweep.multipliers, multiplier)) for sweep in sweeps]
-    if not all(len(found) for found in at):
+    if (by_seed := _at(multiplier, sweeps, prefers)) is None:
         return "–"
-    by_seed = np.array([prefers(sweep)[found[0]] for sweep, found in zip(sweeps, at, strict=True)])
     again = resampled_means(by_seed.mean(axis=0)[None], N_RESAMPLES)[:, 0]
     mean = SeedsEstimate.of(by_seed.mean(axis=1), again, by_seed.shape[1])
     ends = mean.interval()
     return interval(mean.estimate, max(0.0, ends.low), min(1.0, ends.high))
+
+
+def _mass(sweeps: list[Sweep], multiplier: float) -> str:
+    """Of the middle pair, the mean over seeds."""
+    logs = _at(multiplier, sweeps, lambda sweep: log_useful_probability(sweep.loss_positive, sweep.loss_negative))
+    return "–" if logs is None else f"{np.median(np.exp(logs), axis=1).mean():.2g}"
+
+
+def _at(
+    multiplier: float, sweeps: list[Sweep], values: Callable[[Sweep], Shaped[ndarray, "m pairs"]]
+) -> Shaped[ndarray, "seeds pairs"] | None:
+    """What each seed's sweep has there; None where one was not swept there."""
+    at = [np.flatnonzero(np.isclose(sweep.multipliers, multiplier)) for sweep in sweeps]
+    if not all(map(len, at)):
+        return None
+    return np.array([values(sweep)[found[0]] for sweep, found in zip(sweeps, at, strict=True)])
 
 
 def _told(rows: pd.DataFrame, quantity: str, multiplier: float | None = None) -> str:

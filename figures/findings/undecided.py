@@ -42,7 +42,7 @@ def write(found: Found) -> str:
                 "claim": name,
                 "undecided": f"{len(group)} of {asked}",
                 "where": "; ".join(where),
-                "because, first": group.because.iloc[0],
+                "reason, of the first": group.because.iloc[0],
             }
         )
     cells = {cell.name: cell for cell in found.cells}
@@ -73,6 +73,8 @@ def times_as_many(
 
 def _takes(claim: Mapping[str, Any], cell: Cell, n_tests: int) -> dict[str, str] | None:
     judged = CLAIMS.load(claim["claim"]) if claim["claim"] in CLAIMS.members() else None
+    if claim["because"].startswith(getattr(judged, "GATES", ("\0",))):
+        return None
     bounds = getattr(judged, "BOUNDS", {}).get(claim["part"], ())
     times = times_as_many(
         claim["estimate"], claim["low"], claim["high"], bounds, n_tests,
@@ -82,7 +84,7 @@ def _takes(claim: Mapping[str, Any], cell: Cell, n_tests: int) -> dict[str, str]
         return None
     what = getattr(judged, "OVER", PAIRS)
     return {"claim": claim["name"]} | place_of(claim) | {
-        "of": steer_of(claim), "estimate": interval(claim["estimate"], claim["low"], claim["high"]),
+        "about": steer_of(claim), "estimate": interval(claim["estimate"], claim["low"], claim["high"]),
         "bounds": ", ".join(f"{bound:g}" for bound in bounds), "would take": _told(times, cell, what),
     }  # fmt: skip
 
@@ -97,7 +99,7 @@ def _differences(cell: Cell) -> list[dict[str, str]]:
         if row["outcome"] == Outcome.INCONCLUSIVE.value and times is not None:
             rows.append(
                 {"claim": "SPLIT gains more"} | cell.place | {
-                    "of": f"SPLIT {form_title(row['form'])} against {row['against']}",
+                    "about": f"SPLIT {form_title(row['form'])} against {row['against']}",
                     "estimate": interval(row["difference"], row["low"], row["high"]), "bounds": "0",
                     "would take": _told(times, cell, PAIRS),
                 }
