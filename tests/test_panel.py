@@ -194,6 +194,14 @@ def test_a_study_reads_back_what_it_writes_of_a_panel(measured, tmp_path):
 def test_a_panel_that_says_too_little_decides_nothing():
     few = panel(n_pairs=2)
     assert causes.run(few).claims[0].outcome is Outcome.INCONCLUSIVE
+    some = causes.run(panel().groupby("budget").sample(20, random_state=0))
+    assert (
+        some.claims[0].outcome is Outcome.INCONCLUSIVE and "has 20 directions; 40 are needed" in some.claims[0].because
+    )
+    assert (
+        some.claims[0].interval.low < some.claims[0].estimate < some.claims[0].interval.high
+        and some.tables["predictors"].size
+    )
     same = panel().assign(incoherence=0.0)
     assert "hardly differs" in causes.run(same).claims[0].because
     none = candidates().assign(**dict.fromkeys(evidence.CANDIDATES, False))

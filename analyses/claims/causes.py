@@ -34,7 +34,7 @@ ORDER = 45
 THEME = "mechanism"
 NEEDS = "panel"
 SCOPE = "model"
-VERSION = 2
+VERSION = 3
 TITLES = {"": "Utility falls because the shift leaves the manifold"}
 FIGURE = "causes"
 UNIT = "rank correlation of distance with incoherence, given the Fisher form"
@@ -58,6 +58,8 @@ GATES = (UNRELIABLE,)
 """How reasons begin for which more directions would decide nothing."""
 MIN_DIRECTIONS = 40
 """The 95 % interval of a rank correlation of zero then reaches 0.3 either way, about `NOTICEABLE`: fewer could refute nothing."""
+LEAST_DIRECTIONS = 10
+"""Fewer give no correlation that is worth telling, decided or not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,21 +88,21 @@ def run(table: pd.DataFrame) -> Result:
     key = keys_in(table)[0]
     rows = table.loc[table.budget == BUDGET].reset_index(drop=True)
     outcome = rows[OUTCOME].to_numpy()
-    if len(rows) < MIN_DIRECTIONS or np.unique(outcome).size < 3:
-        because = (
-            f"The panel has {len(rows)} directions; {MIN_DIRECTIONS} are needed."
-            if len(rows) < MIN_DIRECTIONS
-            else "Incoherence hardly differs between directions. Steer further, or sample more texts."
-        )
-        return Result((undecided(NAME, "", key, UNIT, because),))
+    too_few = f"The panel has {len(rows)} directions; {MIN_DIRECTIONS} are needed." * (len(rows) < MIN_DIRECTIONS)
+    alike = "Incoherence hardly differs between directions. Steer further, or sample more texts."
+    if len(rows) < LEAST_DIRECTIONS or np.unique(outcome).size < 3:
+        return Result((undecided(NAME, "", key, UNIT, too_few or alike),))
     drawn = _draws(rows.family.to_numpy(), np.random.default_rng(7))
     tested = {
         metric: _test(rows, f"{DISTANCE}, {metric}", drawn) for metric in METRICS if f"{DISTANCE}, {metric}" in rows
     }
     claim = _claim(key, len(rows), tested, _best_of_the_rest(rows))
-    found = _power(rows, tested, drawn[: N_PLANTED_RESAMPLES + 1])
-    # That what lies further off does less harm has been seen; that it does hardly more has not.
-    claim = if_powerful(found, claim, at_sight=Outcome.REFUTED if claim.interval.high < 0 else None)
+    if too_few:
+        claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=too_few, p_value=float("nan"))
+    else:
+        found = _power(rows, tested, drawn[: N_PLANTED_RESAMPLES + 1])
+        # That what lies further off does less harm has been seen; that it does hardly more has not.
+        claim = if_powerful(found, claim, at_sight=Outcome.REFUTED if claim.interval.high < 0 else None)
     return Result((claim,), {"predictors": _predictors(rows, drawn), "directions": _shown(rows)})
 
 
