@@ -43,6 +43,7 @@ from mechsteer import InputError
 from mechsteer.store.keys import labelled
 
 DOCS = Path(__file__).parents[1] / "docs"
+INTERVAL = re.compile(r"\[-?\d+\.\d+, -?\d+\.\d+\]")
 
 
 @pytest.fixture(scope="module")
@@ -351,6 +352,18 @@ def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp
     for numbers in ("numbers", "judged"):
         page = write_findings(Campaign.load(DOCS / "findings" / numbers), tmp_path / "findings.md")
     assert page.read_text(encoding="utf-8") == (DOCS / "findings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["docs/findings.md", "README.md"])
+def test_intervals_in_the_text_stand_in_the_tables(page):
+    findings = (DOCS / "findings.md").read_text(encoding="utf-8")
+    told = {found for section in MARKED.finditer(findings) for found in INTERVAL.findall(section["old"])}
+    # Of a difference the other way round.
+    told |= {"[{1:.2f}, {0:.2f}]".format(*(-float(end) for end in found[1:-1].split(", "))) for found in told}
+    text = MARKED.sub("", (DOCS.parent / page).read_text(encoding="utf-8"))
+    if page == "README.md":
+        text = text[text.index("On the paper's own data") : text.index("[Quick start]")]
+    assert (said := set(INTERVAL.findall(text))) and said <= told, said - told
 
 
 def test_models_and_pairs_are_called_by_as_few_folders_as_tell_them_apart():
