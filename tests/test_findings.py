@@ -114,6 +114,7 @@ def test_judged_texts_are_told_by_method_by_rival_and_by_judge(tmp_path):
     }]  # fmt: skip
     (row,) = judged._judges(cell)
     assert (row["concept at m = 0"], row["concept at m = 1"], row["coherence at m = 1"]) == ("0.25", "0.50", "0.75")
+    assert row["concept at its highest"] == "0.75, m = 2"
     assert (row["names it at m = 1"], row["no score"]) == ("0.12", "0.25")
     (tmp_path / "bare").mkdir()
     bare = Cell("cell", "garden", "tulips", "", Study.load(drawn_study.write(tmp_path / "bare/study")))

@@ -27,8 +27,9 @@ ABOUT_SPLIT = (
     "tests."
 )
 ABOUT_JUDGES = (
-    "Means of a judge's aspects (0 to 1) over queries and training seeds. *Names it* is the share of texts that contain a word "
-    "of the concept's description, and *no score* the share of judgements that failed at any multiplier."
+    "Means of a judge's aspects (0 to 1) over queries and training seeds. *At its highest* is the multiplier above 0 with "
+    "the highest mean, which of several noisy ones is too high. *Names it* is the share of texts that contain a word of the "
+    "concept's description, and *no score* the share of judgements that failed at any multiplier."
 )
 
 
@@ -81,10 +82,17 @@ def _judges(cell: Cell) -> list[dict[str, str]]:
             cell.place | {"judge": f"{judge}: {about}" if about else judge, "method": method, "form": form_title(form)}
             | {f"{role} at m = {m:g}": _mean(said.loc[said["role"] == role], "mean", m)
                for role in (CONCEPT, COHERENCE) for m in (0, 1)}
+            | {"concept at its highest": _highest(said.loc[said["role"] == CONCEPT])}
             | {"names it at m = 1": _mean(aspects, "named", 1),
                "no score": number(aspects.n_failed.sum() / aspects.n_texts.sum())}
         )  # fmt: skip
     return rows
+
+
+def _highest(rows: pd.DataFrame) -> str:
+    """The largest mean over seeds under any m > 0, and where."""
+    means = rows.loc[rows.multiplier > 0].groupby("multiplier")["mean"].mean().dropna()
+    return f"{number(float(means.max()))}, m = {means.idxmax():g}" if len(means) else "–"
 
 
 def _mean(rows: pd.DataFrame, column: str, multiplier: float) -> str:
