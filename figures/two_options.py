@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from analyses.evidence.two_options import BIAS_GAINED, CONCEPT
 from analyses.studies.finished import Study
 from mechsteer.families import form_title
-from mechsteer.store.keys import keys_in, rows_of
+from mechsteer.store.keys import Key, keys_in, rows_of
 
 from .drawing.panels import Place, key, panels, side_keys, side_lines, zero_lines
 from .drawing.saved import measured_on, saved
@@ -17,12 +17,16 @@ ORDER = 36
 
 
 def numbers(study: Study) -> pd.DataFrame | None:
-    """A row for each steer and multiplier: the concept (`concept`) and the answer (`value`) with its interval, nats gained."""
+    """A row for each multiplier of each method's first seed: what it gains for the concept (`concept`) and for the answer
+    (`value`, with its interval), in nats."""
     table = saved(study, "two_options")
     if table is None:
         return None
     parts = []
+    firsts: dict[tuple[str, str], Key] = {}
     for of in keys_in(table):
+        firsts.setdefault((of.method, of.form), of)
+    for of in firsts.values():
         rows = rows_of(table, of)
         concept = rows[rows.quantity == CONCEPT].set_index("multiplier").estimate
         rows = rows[rows.quantity == BIAS_GAINED]
@@ -53,5 +57,5 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         shown.x_label("gained for the concept (nats)")
         shown.y_label(f"gained for the answer {table.answer.iloc[0]} (nats)")
         shown.legend([*(key(method, look, linestyle=look.line) for method, look in looks.items()), *side_keys()])
-        shown.caption(measured_on(study), "A line for each method; dotted: equal gains.")
+        shown.caption(measured_on(study), "A line for each method's first training seed; dotted: equal gains.")
     return shown.figure

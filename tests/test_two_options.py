@@ -5,7 +5,9 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import t as student
 from worlds.losses import sweep_of
 
 import mechsteer as ms
@@ -165,6 +167,28 @@ def test_one_key_alone_tells_nothing_apart():
         told_apart(planted(keys, 1.0, 0.0), keys)
 
 
+def test_findings_tell_the_mean_over_seeds_with_what_seeds_and_pairs_leave_open():
+    def rows(estimate: float, half: float) -> pd.DataFrame:
+        told = {
+            "quantity": CONCEPT,
+            "multiplier": 1.0,
+            "estimate": estimate,
+            "low": estimate - half,
+            "high": estimate + half,
+        }
+        return pd.DataFrame([told | {"n_answer": 40, "n_other": 40}])
+
+    # One seed keeps its own interval. Of three that agree, pairs alone leave it open; of three that do not, mostly seeds.
+    assert two_options._told([rows(0.5, 0.196)], CONCEPT, 1.0) == "0.50 [0.30, 0.70]"
+    assert two_options._told([rows(0.5, 0.196)] * 3, CONCEPT, 1.0) == "0.50 [0.30, 0.70]"
+    half = student.isf(0.025, 2) * np.std([0.0, 0.5, 1.0], ddof=1) / np.sqrt(3)
+    assert (
+        two_options._told([rows(at, 1e-9) for at in (0.0, 0.5, 1.0)], CONCEPT, 1.0)
+        == f"0.50 [{0.5 - half:.2f}, {0.5 + half:.2f}]"
+    )
+    assert two_options._told([rows(0.5, 0.1)], BIAS, 1.0) == "–"
+
+
 def printed(done: tuple[int, str, str]) -> str:
     return " ".join(done[1].split())
 
@@ -195,7 +219,7 @@ def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_no
     )
     assert told in json.loads(mechsteer("show", tmp_path / "out", "--json")[1])["summary"]["single_pairs"]
     row = two_options._row(Cell("keyed", "guestbook", "keyed", "", study), sweep.key)
-    for heading, m in (("accuracy at m = 0", 0.0), ("at m = 1", 1.0)):
+    for heading, m in (("accuracy at m = 0", 0.0), ("accuracy at m = 1", 1.0)):
         assert row[heading].startswith(f"{(sweep.preference[np.isclose(sweep.multipliers, m)] > 0).mean():.2f} [")
     gained = table.loc[(table.quantity == CONCEPT) & np.isclose(table.multiplier, 1.0), "estimate"].item()
     assert row["concept gained at m = 1"].startswith(f"{gained:.2f} [") and row["seeds"] == "1"

@@ -201,7 +201,7 @@ def plan(settings: Settings, subjects: Subjects, site: str, chosen: ChooseSite |
         comparison=Compare(sweeps, asked, seed),
         single_pairs=tuple(SteerPairs.of(sweep, learning, seed) for sweep in first_seeds),
         two_options=tuple(
-            TwoOptions(sweep, seed) for sweep in (first_seeds if any(pair.key for pair in subjects.testing) else ())
+            TwoOptions(sweep, seed) for sweep in (sweeps if any(pair.key for pair in subjects.testing) else ())
         ),
         # The map of evidence is drawn of its first steer alone.
         followed=tuple(Follow.of(sweep, learning, seed) for sweep in may_have if sweep not in has_evidence[:1]),

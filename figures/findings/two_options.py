@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Shaped
 from numpy import ndarray
+from scipy.stats import norm
 
 from analyses.evidence.two_options import BIAS_APART, BIAS_GAINED, CONCEPT, prefers
 from mechsteer.measuring.log_odds import log_useful_probability
@@ -37,22 +38,24 @@ def write(found: Found) -> str:
         "preference is between two answers that the model does not give. Accuracy is the share of pairs that prefer "
         "the concept's answer: the mean over training seeds, with 95 % intervals over pairs and seeds. Where each "
         "answer is the concept's in half of the pairs, this is the paper's accuracy. An answer that becomes likelier "
-        "in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) are means over pairs, for "
-        f"the first seed. {PAPER}"
+        "in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) and the share of pairs "
+        "that the steer moves against the concept once its bias is removed are means over seeds too. A steer that "
+        f"adds much bias has an accuracy near one half however much the concept gains. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
 
 def _row(cell: Cell, key: Key) -> dict[str, str]:
     sweeps = [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (key.method, key.form)]
-    apart = rows_of(cell.study.table("two_options"), key)
-    first = apart.iloc[0]
+    table = cell.study.table("two_options")
+    seeds = [rows for sweep in sweeps if len(rows := rows_of(table, sweep.key))]
+    first = seeds[0].iloc[0]
     return cell.place | steer(key) | {
         "concept's answer": f"{first.answer} in {first.n_answer}, {first.other_answer} in {first.n_other}",
         "the two answers' probability at m = 0": _mass(sweeps[:1], 0.0), "their probability at m = 1": _mass(sweeps, 1.0),
         "accuracy at m = 0": _accuracy(sweeps[:1], 0.0), "accuracy at m = 1": _accuracy(sweeps, 1.0),
-        "concept gained at m = 1": _told(apart, CONCEPT, 1.0), "answer bias gained at m = 1": _told(apart, BIAS_GAINED, 1.0),
-        "anti-steerable, answer bias removed": _told(apart, BIAS_APART), "seeds": str(len(sweeps)),
+        "concept gained at m = 1": _told(seeds, CONCEPT, 1.0), "answer bias gained at m = 1": _told(seeds, BIAS_GAINED, 1.0),
+        "anti-steerable, answer bias removed": _told(seeds, BIAS_APART), "seeds": str(len(sweeps)),
     }  # fmt: skip
 
 
@@ -81,8 +84,21 @@ def _at(
     return np.array([values(sweep)[found[0]] for sweep, found in zip(sweeps, at, strict=True)])
 
 
-def _told(rows: pd.DataFrame, quantity: str, multiplier: float | None = None) -> str:
-    rows = rows.loc[rows.quantity == quantity]
-    if multiplier is not None:
-        rows = rows.loc[np.isclose(rows.multiplier, multiplier)]
-    return "–" if rows.empty else interval(*rows[["estimate", "low", "high"]].to_numpy()[0])
+def _told(seeds: list[pd.DataFrame], quantity: str, multiplier: float | None = None) -> str:
+    """The mean over seeds; their errors over pairs are taken for one, since all have the same pairs."""
+    found = []
+    for rows in seeds:
+        rows = rows.loc[rows.quantity == quantity]
+        if multiplier is not None:
+            rows = rows.loc[np.isclose(rows.multiplier, multiplier)]
+        if rows.empty:
+            return "–"
+        found.append(rows.iloc[0])
+    if len(found) == 1:
+        return interval(*found[0][["estimate", "low", "high"]].to_numpy())
+    error = np.mean([(row.high - row.low) / (2 * norm.isf(0.025)) for row in found])
+    estimates, n_pairs = np.array([row.estimate for row in found]), int(found[0].n_answer + found[0].n_other)
+    mean = SeedsEstimate.of(estimates, estimates.mean() + np.array([-error, error]), n_pairs)
+    ends = mean.interval()
+    low, high = (max(0.0, ends.low), min(1.0, ends.high)) if quantity == BIAS_APART else (ends.low, ends.high)
+    return interval(mean.estimate, low, high)
