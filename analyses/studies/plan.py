@@ -112,7 +112,8 @@ class Plan:
         yield "steers", self.sweeps
         yield "fits", self.fits
         yield "frontier", (*self.asked, self.comparison)
-        yield "single pairs", (*dict.fromkeys(unit.forecast for unit in self.single_pairs), *self.single_pairs)
+        forecasts = dict.fromkeys(unit.forecast for unit in self.single_pairs)
+        yield "single pairs", (*forecasts, *self.single_pairs, *self.two_options)
         yield "second", self.second_utility
         yield "manifold", (*dict.fromkeys(unit.map for unit in self.followed), *self.followed)
         yield "side effects", (*self.side_effects, *self.by_layer, *self.answers)
