@@ -350,7 +350,7 @@ def test_data_says_which_pairs_were_matched(small_study):
 
 def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp_path):
     shutil.copy(DOCS / "findings.md", tmp_path)
-    for numbers in ("numbers", "judged"):
+    for numbers in ("numbers", "judged", "taught"):
         page = write_findings(Campaign.load(DOCS / "findings" / numbers), tmp_path / "findings.md")
     assert page.read_text(encoding="utf-8") == (DOCS / "findings.md").read_text(encoding="utf-8")
 
