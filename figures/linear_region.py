@@ -60,8 +60,13 @@ def _lines(m: ndarray, mean: ndarray, regions: pd.DataFrame | None) -> Iterator[
         window = (m >= first.low) & (m <= first.high)
         seen = (m[window][::2].mean(), mean[window][::2].mean())
         x, y = (0.0, np.interp(0.0, m, mean)) if name == TANGENT else seen
-        for end in ("low", "high"):
-            low, high = np.quantile(resamples[end], [0.025, 0.975]) if len(resamples) else (np.nan, np.nan)
+        for end, furthest in (("low", m[0]), ("high", m[-1])):
+            # A resample that has too few multipliers in its useful range may have none of it or all, as in the claim.
+            fills = sorted((0.0, furthest))
+            low, high = (
+                np.quantile(resamples[end].fillna(fill), at, method="closest_observation") if len(resamples) else np.nan
+                for fill, at in zip(fills, (0.025, 0.975), strict=True)
+            )
             row = {"name": name, "multiplier": first[end], "value": y + first.slope * (first[end] - x)}
             yield row | {"slope": first.slope, "share_of_span": first.share, "end_low": low, "end_high": high}
 

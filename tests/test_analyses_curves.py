@@ -136,6 +136,7 @@ def test_resamples_with_few_multipliers_in_the_useful_range_widen_the_interval_a
     n_unknown = int(np.isnan(share).sum())
     assert 0 < n_unknown < 25, "fewer than a fortieth, which alone would decide nothing"
     assert f"In {n_unknown} of 1000 resamples fewer than 5 multipliers" in claim.because
+    assert claim.interval.low <= np.nanquantile(share, 0.025)
     assert (claim.interval.low, claim.interval.high) == (
         np.quantile(np.nan_to_num(share, nan=0), 0.025, method="closest_observation"), share[~np.isnan(share)].max()
     )  # fmt: skip

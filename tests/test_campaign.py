@@ -17,7 +17,8 @@ import mechsteer as ms
 from analyses.campaigns import in_process
 from analyses.campaigns.campaign import put_together
 from analyses.campaigns.cell import Workplace
-from analyses.campaigns.judging import corrected
+from analyses.campaigns.estimate import Estimate
+from analyses.campaigns.judging import SAME, combined, corrected
 from analyses.campaigns.plan import CampaignPlan, Cell, read_plan
 from analyses.campaigns.survey import survey
 from analyses.studies.opening import Models
@@ -151,11 +152,17 @@ def test_the_survey_counts_what_is_there_and_writes_nothing(whole, tmp_path):
     }  # fmt: skip
     (state,) = survey(PLAN.shard(2, 2), whole, Store(tmp_path / "no store"), Models())
     assert (state.cell.name, state.state, state.missing) == ("other", "done", ()), "a share, whose store is gone"
+    estimate = Estimate.of([state], Store(tmp_path / "no store"))
+    assert estimate.seconds(state) == estimate.total([state]) == 0.0
     # Of a model that nobody has opened the units are not known, unless it may be.
     (state,) = survey(replace(PLAN, cells=PLAN.cells[:1]), tmp_path / "none", Store(tmp_path / "no store"))
     assert state.units is None and state.state == "missing"
     (state,) = survey(replace(PLAN, cells=PLAN.cells[:1]), tmp_path / "none", Store(tmp_path / "no store"), Models())
     assert state.units and len(state.missing) == len(state.units) == len(states["first"].units or ())
+    assert estimate.seconds(state) is None and estimate.total([state]) is None, "nothing is known of its model"
+    known = Estimate.of([*states.values()], kept)
+    (taken,) = {known.costs.seconds(states["first"].units or ())}
+    assert taken and known.total([states["first"], state]) == pytest.approx(taken), "as long as one that is done took"
     assert not list(tmp_path.iterdir())
 
 
@@ -230,6 +237,12 @@ def test_a_study_s_own_correction_is_undone_in_words_too():
     assert corrected(alone, []).because.tolist() == ["So it is."]
     rare = corrected(pd.concat([alone, table([0.9], ["refuted"], ["a"])], ignore_index=True), [])
     assert rare.because[0] == "So it is. Corrected for 2 tests (Benjamini and Hochberg), p = 0.08 does not decide."
+
+
+def test_an_effect_of_one_cell_keeps_that_cells_interval():
+    said = dict.fromkeys(SAME, "") | {"model": "m", "concept": "c", "outcome": "supported"}
+    (row,) = combined(pd.DataFrame([said | {"estimate": 0.0, "low": 0.0, "high": 0.3}])).to_dict("records")
+    assert (row["estimate"], row["low"], row["high"], row["over"], row["n_combined"]) == (0.0, 0.0, 0.3, "one cell", 1)
 
 
 def test_the_page_shows_every_cell_links_to_its_study_and_needs_nothing_else(tmp_path):

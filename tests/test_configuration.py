@@ -142,7 +142,7 @@ def test_every_cell_is_in_one_shard_and_cells_that_share_a_steer_are_in_the_same
         ('[grid]\nextend = ["a.py"]', 2, "Name them in [defaults]"),
         ("[grid]\njobs = [1, 2]", 2, "Pass --jobs instead"),
         # Each is refused without the other, and that is not what is wrong here.
-        ('[defaults]\nask_for = "{query}"\nask_against = "no"', 3, "does not say where the query stands"),
+        ('[defaults]\nask_for = "{query}"\nask_against = "no"\nseeds = 2', 3, "does not say where the query stands"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_plan_is_one_sentence_with_its_line(tmp_path, text, line, words):

@@ -24,10 +24,12 @@ from analyses.evidence.two_options import (
 )
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
+from figures import two_options as figure
 from figures.findings import two_options
 from figures.findings.found import Cell
 from mechsteer import InputError
 from mechsteer.pairs.checks import check_losses
+from mechsteer.store.keys import keys_in, rows_of
 
 GRID = np.linspace(-2, 2, 9)
 
@@ -202,11 +204,16 @@ def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_no
     keyed = ms.Pairs(tuple(replace(pair, answer_key="AB"[n % 2]) for n, pair in enumerate(pairs)), "keyed")
     path = ms.save_pairs(keyed, tmp_path / "keyed.jsonl")
     settings = Settings(
-        pairs=str(path), site="2:mlp.out", multipliers="-2:2:5", methods=("DiffMean",), claims=(), device="cpu"
-    )
+        pairs=str(path), site="2:mlp.out", multipliers="-2:2:5", methods=("DiffMean", "SFT"), forms=("vector",), seeds=2, tune=1,
+        steps=2, claims=(), device="cpu",
+    )  # fmt: skip
     study = run(settings, tmp_path / "out", report=lambda line: None)
-    table, sweep = study.table("two_options"), study.sweeps[0]
-    assert set(table.quantity) >= {ACCURACY, CONCEPT, BIAS, BIAS_GAINED} and set(table.method) == {"DiffMean"}
+    whole, sweep = study.table("two_options"), study.sweeps[0]
+    assert keys_in(whole) == [one.key for one in study.sweeps] and len(study.sweeps) == 3, "every seed"
+    shown = figure.numbers(study)
+    assert shown is not None and shown.steer.nunique() == 2, "of each method the first"
+    table = rows_of(whole, sweep.key)
+    assert set(table.quantity) >= {ACCURACY, CONCEPT, BIAS, BIAS_GAINED}
     keys = {pair.id: pair.key for pair in keyed}
     means = {
         key: sweep.preference[:, [keys[pair] == key for pair in sweep.pairs]].mean(axis=1) for key in ("A", "B")
@@ -223,5 +230,6 @@ def test_a_study_of_two_options_tells_concept_and_answer_apart_and_others_say_no
         assert row[heading].startswith(f"{(sweep.preference[np.isclose(sweep.multipliers, m)] > 0).mean():.2f} [")
     gained = table.loc[(table.quantity == CONCEPT) & np.isclose(table.multiplier, 1.0), "estimate"].item()
     assert row["concept gained at m = 1"].startswith(f"{gained:.2f} [") and row["seeds"] == "1"
-    plain = run(replace(settings, pairs="guestbook/tense", limit=48), tmp_path / "plain", report=lambda line: None)
+    once = replace(settings, pairs="guestbook/tense", limit=48, methods=("DiffMean",))
+    plain = run(once, tmp_path / "plain", report=lambda line: None)
     assert not plain.sums.has("two_options.parquet")

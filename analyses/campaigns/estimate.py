@@ -17,7 +17,7 @@ from ..studies.subjects import checked_pairs
 from ..units.costs import Costs
 from ..units.steers import Learn
 from .plan import Cell
-from .survey import MISSING, CellState
+from .survey import DONE, MISSING, CellState
 
 N_MEASURED, MEASURED_AT = 8, tuple(np.linspace(-1, 1, 11).tolist())
 """Pairs and multipliers of the forwards that are measured: as many multipliers as share what lies before the site in a sweep."""
@@ -54,20 +54,21 @@ class Estimate:
 
     def seconds(self, state: CellState) -> float | None:
         """Of what is left of a cell, one unit after the other; None where nothing is known yet of its model."""
+        if state.state == DONE:
+            return 0.0
         return None if state.units is None else self.costs.seconds(state.missing)
 
     def total(self, states: Sequence[CellState]) -> float | None:
-        """Of what is left of all cells, what they share once; None where nothing is known of any.
+        """Of what is left of all cells, what they share once; None where something is left of which nothing is known.
 
         A cell of a model of which nothing is known takes as long as the others do, each from its beginning.
         """
-        known = [state for state in states if self.seconds(state) is not None]
-        if not known:
-            return None
-        left = {unit.key: unit for state in known for unit in state.missing}
-        whole = [self.known(state.units or ()) for state in known]
+        left = {unit.key: unit for state in states if self.seconds(state) is not None for unit in state.missing}
         n_unknown = sum(state.state == MISSING for state in states if self.seconds(state) is None)
-        return self.known(left.values()) + n_unknown * float(np.mean(whole))
+        whole = [taken for state in states if state.units and (taken := self.costs.seconds(state.units)) is not None]
+        if n_unknown and not whole:
+            return None
+        return self.known(left.values()) + (n_unknown * float(np.mean(whole)) if n_unknown else 0.0)
 
     def known(self, units: Iterable[Unit]) -> float:
         """Of those of which something is known."""

@@ -50,7 +50,8 @@ def combined(claims: pd.DataFrame) -> pd.DataFrame:
     """A row for each claim about one method and form under one condition: the estimate over all cells that have one.
 
     Cells differ in their models and concepts, concepts nested in models. An estimate without an interval of two ends cannot be
-    weighed, so it is left out; `n_cells` counts it all the same. One cell alone keeps the interval that it has, lopsided or not.
+    weighed, so it is left out; `n_cells` counts it all the same. One cell alone keeps the interval that it has, lopsided or not,
+    and has no spread.
     """
     effects = claims.loc[:, SAME].drop_duplicates().to_dict("records")
     rows = [effect | _over(of_effect(claims, effect)) for effect in effects]

@@ -53,13 +53,11 @@ RELIABLE = 0.8
 N_MATCHED = 3
 """Next in the Fisher form that count as matched. With the next one alone, the luck of two panels in five hides an effect of one
 standard deviation; of three it hides one in thirty, and they are 4 % of the ranks apart."""
-UNRELIABLE = "The distance has a split-half reliability of"
-GATES = (UNRELIABLE,)
+UNRELIABLE, NOT_HALVED = "The distance has a split-half reliability of", "The distance was not measured on two halves"
+GATES = (UNRELIABLE, NOT_HALVED)
 """How reasons begin for which more directions would decide nothing."""
 MIN_DIRECTIONS = 40
 """The 95 % interval of a rank correlation of zero then reaches 0.3 either way, about `NOTICEABLE`: fewer could refute nothing."""
-LEAST_DIRECTIONS = 10
-"""Fewer give no correlation that is worth telling, decided or not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +88,7 @@ def run(table: pd.DataFrame) -> Result:
     outcome = rows[OUTCOME].to_numpy()
     too_few = f"The panel has {len(rows)} directions; {MIN_DIRECTIONS} are needed." * (len(rows) < MIN_DIRECTIONS)
     alike = "Incoherence hardly differs between directions. Steer further, or sample more texts."
-    if len(rows) < LEAST_DIRECTIONS or np.unique(outcome).size < 3:
+    if np.unique(outcome).size < 3:
         return Result((undecided(NAME, "", key, UNIT, too_few or alike),))
     drawn = _draws(rows.family.to_numpy(), np.random.default_rng(7))
     tested = {
@@ -98,7 +96,8 @@ def run(table: pd.DataFrame) -> Result:
     }
     claim = _claim(key, len(rows), tested, _best_of_the_rest(rows))
     if too_few:
-        claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=too_few, p_value=float("nan"))
+        gate = f"{claim.because} " * claim.because.startswith(GATES)
+        claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=gate + too_few, p_value=float("nan"))
     else:
         found = _power(rows, tested, drawn[: N_PLANTED_RESAMPLES + 1])
         # That what lies further off does less harm has been seen; that it does hardly more has not.
@@ -217,7 +216,7 @@ def _claim(key: Key, n: int, tested: dict[str, Tested], best: tuple[str, float])
         f"reaches {best[1]:.2f} on held-out directions.{words}"
     )
     if np.isnan(first.reliability):
-        because = "The distance was not measured on two halves of the tokens, so its reliability is unknown."
+        because = f"{NOT_HALVED} of the tokens, so its reliability is unknown."
     elif not first.reliability >= RELIABLE:
         because = f"{UNRELIABLE} {first.reliability:.2f}; at least {RELIABLE} is required. Measure more pairs."
     return Claim(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -82,12 +83,12 @@ def settings_of(file: Toml, given: Mapping[str, Given]) -> Settings:
     try:
         return Settings(**{name: value for name, (value, _) in given.items()})
     except InputError as error:
-        for name, (value, where) in given.items():
+        # Alone, or together with another, or with all.
+        for blamed in (*combinations(given.items(), 1), *combinations(given.items(), 2)):
             try:
-                Settings(**{name: value})
+                Settings(**{name: value for name, (value, _) in blamed})
             except InputError as own:
-                # One of two that need each other is wrong alone, and not what was wrong.
                 if str(own) == str(error):
-                    raise file.mistake(where, f"'{name}': {own}") from error
-        # Settings that are right alone and wrong together.
+                    *others, (name, (_, where)) = blamed
+                    raise file.mistake(where, error if others else f"'{name}': {error}") from error
         raise file.mistake(list(given.values())[-1].where, error) from error

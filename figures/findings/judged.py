@@ -27,9 +27,10 @@ ABOUT_SPLIT = (
     "tests."
 )
 ABOUT_JUDGES = (
-    "Means of a judge's aspects (0 to 1) over queries and training seeds. *At its highest* is the multiplier above 0 with "
-    "the highest mean, which of several noisy ones is too high. *Names it* is the share of texts that contain a word of the "
-    "concept's description, and *no score* the share of judgements that failed at any multiplier."
+    "Means of a judge's aspects (0 to 1; of concept by rules, 0.5 is a text without any telling word) over queries and "
+    "training seeds. *At its highest* is the multiplier above 0 with the highest mean, which of several noisy ones is too "
+    "high. *Names it* is the share of texts that contain a word of the concept's description, and *no score* the share of "
+    "judgements that failed at any multiplier."
 )
 
 

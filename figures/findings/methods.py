@@ -31,9 +31,10 @@ def write(found: Found) -> str:
         for cell in found.cells for row in as_judged(cell.study.table("differences"), cell.study.claims).to_dict("records")
     ]  # fmt: skip
     about = (
-        f"Preference gained (nats, the mean of both directions, with 95 % intervals over pairs and seeds) where {BUDGET:g} nats "
-        "of utility are lost, and at m = 1, as the paper steers, with the utility lost there. Asking in words has no multiplier; "
-        "its gain and loss are in the columns for m = 1."
+        f"Preference gained (nats, the mean of both directions, with 95 % intervals over pairs and seeds) where {BUDGET:g} "
+        "nats of utility are lost, and at m = 1, as the paper steers, with the utility lost there, also the mean of both "
+        "directions. Asking in words, where it was asked, has no multiplier; its gain and loss are in the columns for m = "
+        "1."
     )
     about_split = (
         "Differences are in the mean gain over losses up to half a nat, paired by seed. Outcomes are the claims', corrected for "

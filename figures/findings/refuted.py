@@ -18,4 +18,4 @@ def write(found: Found) -> str:
         }
         for row in claims.loc[claims.outcome == Outcome.REFUTED.value].to_dict("records")
     ]  # fmt: skip
-    return table(rows) if rows else "Of the claims that were asked, none is refuted."
+    return table(rows) if rows or claims.empty else "Of the claims that were asked, none is refuted."

@@ -34,13 +34,14 @@ def write(found: Found) -> str:
     ]  # fmt: skip
     about = (
         "The two answers' probability is what they have together among all that the model could answer, as they were "
-        "measured: in a chat, with the end of the turn after them. It is the median over pairs; where it is tiny, "
-        "preference is between two answers that the model does not give. Accuracy is the share of pairs that prefer "
-        "the concept's answer: the mean over training seeds, with 95 % intervals over pairs and seeds. Where each "
-        "answer is the concept's in half of the pairs, this is the paper's accuracy. An answer that becomes likelier "
-        "in pairs of both kinds gains by bias, not by the concept. Concept and bias (nats) and the share of pairs "
-        "that the steer moves against the concept once its bias is removed are means over seeds too. A steer that "
-        f"adds much bias has an accuracy near one half however much the concept gains. {PAPER}"
+        "measured, which in a chat is with the end of the turn after them. It is the median over pairs; where it is "
+        "tiny, preference is between two answers that the model does not give. Accuracy is the share of pairs that "
+        "prefer the concept's answer: the mean over training seeds, with 95 % intervals over pairs and seeds. Where "
+        "each answer is the concept's in half of the pairs, this is the paper's accuracy. An answer that becomes "
+        "likelier in pairs of both kinds gains by bias, not by the concept, and brings accuracy to one half. What the "
+        "concept gains at m = -1 as well as at m = 1 is none of the steer's direction. Concept and bias (nats) and "
+        "the share of pairs that the steer moves against the concept once its bias is removed are means over seeds "
+        f"too. {PAPER}"
     )
     return "\n\n".join((table(rows), about))
 
@@ -48,12 +49,13 @@ def write(found: Found) -> str:
 def _row(cell: Cell, key: Key) -> dict[str, str]:
     sweeps = [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (key.method, key.form)]
     table = cell.study.table("two_options")
-    seeds = [rows for sweep in sweeps if len(rows := rows_of(table, sweep.key))]
-    first = seeds[0].iloc[0]
+    seeds = [rows_of(table, sweep.key) for sweep in sweeps]
+    first = table.iloc[0]
     return cell.place | steer(key) | {
         "concept's answer": f"{first.answer} in {first.n_answer}, {first.other_answer} in {first.n_other}",
         "the two answers' probability at m = 0": _mass(sweeps[:1], 0.0), "their probability at m = 1": _mass(sweeps, 1.0),
-        "accuracy at m = 0": _accuracy(sweeps[:1], 0.0), "accuracy at m = 1": _accuracy(sweeps, 1.0),
+        "accuracy at m = -1": _accuracy(sweeps, -1.0), "accuracy at m = 0": _accuracy(sweeps[:1], 0.0),
+        "accuracy at m = 1": _accuracy(sweeps, 1.0), "concept gained at m = -1": _told(seeds, CONCEPT, -1.0),
         "concept gained at m = 1": _told(seeds, CONCEPT, 1.0), "answer bias gained at m = 1": _told(seeds, BIAS_GAINED, 1.0),
         "anti-steerable, answer bias removed": _told(seeds, BIAS_APART), "seeds": str(len(sweeps)),
     }  # fmt: skip
@@ -65,13 +67,13 @@ def _accuracy(sweeps: list[Sweep], multiplier: float) -> str:
     again = resampled_means(by_seed.mean(axis=0)[None], N_RESAMPLES)[:, 0]
     mean = SeedsEstimate.of(by_seed.mean(axis=1), again, by_seed.shape[1])
     ends = mean.interval()
-    return interval(mean.estimate, max(0.0, ends.low), min(1.0, ends.high))
+    return interval(mean.estimate, *np.clip([ends.low, ends.high], 0, 1))
 
 
 def _mass(sweeps: list[Sweep], multiplier: float) -> str:
     """Of the middle pair, the mean over seeds."""
     logs = _at(multiplier, sweeps, lambda sweep: log_useful_probability(sweep.loss_positive, sweep.loss_negative))
-    return "–" if logs is None else f"{np.median(np.exp(logs), axis=1).mean():.2g}"
+    return "–" if logs is None else f"{np.nanmedian(np.exp(logs), axis=1).mean():.2g}"
 
 
 def _at(
@@ -85,7 +87,7 @@ def _at(
 
 
 def _told(seeds: list[pd.DataFrame], quantity: str, multiplier: float | None = None) -> str:
-    """The mean over seeds; their errors over pairs are taken for one, since all have the same pairs."""
+    """The mean over seeds. Their errors over pairs are taken for one, for all have the same pairs; a dash where a seed has none."""
     found = []
     for rows in seeds:
         rows = rows.loc[rows.quantity == quantity]
@@ -100,5 +102,5 @@ def _told(seeds: list[pd.DataFrame], quantity: str, multiplier: float | None = N
     estimates, n_pairs = np.array([row.estimate for row in found]), int(found[0].n_answer + found[0].n_other)
     mean = SeedsEstimate.of(estimates, estimates.mean() + np.array([-error, error]), n_pairs)
     ends = mean.interval()
-    low, high = (max(0.0, ends.low), min(1.0, ends.high)) if quantity == BIAS_APART else (ends.low, ends.high)
+    low, high = np.clip([ends.low, ends.high], 0, 1) if quantity == BIAS_APART else (ends.low, ends.high)
     return interval(mean.estimate, low, high)
