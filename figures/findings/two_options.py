@@ -87,7 +87,7 @@ def _at(
 
 
 def _told(seeds: list[pd.DataFrame], quantity: str, multiplier: float | None = None) -> str:
-    """The mean over seeds. Their errors over pairs are taken for one, for all have the same pairs; a dash where a seed has none."""
+    """The mean over seeds, whose errors over pairs are taken for one: all have the same pairs. A dash where a seed has none."""
     found = []
     for rows in seeds:
         rows = rows.loc[rows.quantity == quantity]
