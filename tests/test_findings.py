@@ -36,7 +36,7 @@ from figures.findings import (
     undecided,
     write_findings,
 )
-from figures.findings.curves import _r_squared, where
+from figures.findings.curves import told, where
 from figures.findings.found import Cell, interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
@@ -197,7 +197,7 @@ def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(sma
 
 def test_a_curve_worse_than_a_constant_and_a_loss_that_is_none_are_dashes(small_study):
     sweep = Study.load(small_study).sweeps[0]
-    assert [_r_squared(score) for score in (0.983, -105.15, None)] == ["0.98", "–", "–"]
+    assert [told(score) for score in (0.983, -105.15, None)] == ["0.98", "–", "–"]
     ends = {"half_lost_negative": {"estimate": 0.0}, "half_lost_positive": {"estimate": sweep.multipliers[-1]}}
     assert where(sweep, ends, "half_lost") == f"–, {sweep.relative_shift[-1].mean():.2g}"
 

@@ -31,8 +31,8 @@ def write(found: Found) -> str:
             scores = {name: fits[name]["score"] for name in ("preference", "utility")}
             rows.append(
                 cell.place | steer(key)
-                | {f"{name}: R²": _r_squared(score["r_squared"]) for name, score in scores.items()}
-                | {f"{name}: held out": _r_squared(score["held_out_r_squared"]) for name, score in scores.items()}
+                | {f"{name}: R²": told(score["r_squared"]) for name, score in scores.items()}
+                | {f"{name}: held out": told(score["held_out_r_squared"]) for name, score in scores.items()}
                 | {
                     "half a nat lost at": where(sweep, fits["utility"]["properties"], "half_nat"),
                     "half of utility lost at": where(sweep, fits["utility"]["properties"], "half_lost"),
@@ -41,7 +41,8 @@ def write(found: Found) -> str:
     return f"{table(rows)}\n\n{ABOUT}"
 
 
-def _r_squared(value: float | None) -> str:
+def told(value: float | None) -> str:
+    """An R²; a dash where a constant predicts better, or nothing is known."""
     return number(value if value is not None and value >= 0 else None)
 
 

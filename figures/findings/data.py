@@ -24,7 +24,7 @@ def _row(cell: Cell) -> dict[str, str]:
         f"{of[part].get('n', '')} `{of[part].get('fingerprint', '')}`" for part in ("learning", "testing")
     )
     asked = next((sweep.key.prompt_format for sweep in cell.study.sweeps), "")
-    return cell.place | {"asked as": asked, "learned": learning, "measured": testing, "matched": matched(cell)}
+    return cell.place | {"asked as": f"`{asked}`", "learned": learning, "measured": testing, "matched": matched(cell)}
 
 
 def matched(cell: Cell) -> str:

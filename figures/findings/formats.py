@@ -8,7 +8,8 @@ from mechsteer.curves.reading import read_curve
 from mechsteer.statistics.intervals import r_squared
 from mechsteer.store.keys import Key
 
-from .found import Cell, Found, first_seeds, number, steer, table
+from .curves import told
+from .found import Cell, Found, first_seeds, steer, table
 
 NAME = "formats"
 TITLE = "Between prompt formats"
@@ -51,7 +52,7 @@ def _carried(one: Cell, other: Cell) -> list[dict[str, str]]:
             row |= {"from": _format(source), "to": _format(target)}
             for quantity in ("preference", "utility"):
                 as_is, shape = scores(source, key, target, to, quantity)
-                row |= {f"{quantity}: R²": _or_dash(as_is), f"{quantity}: in shape": _or_dash(shape)}
+                row |= {f"{quantity}: R²": told(as_is), f"{quantity}: in shape": told(shape)}
             rows.append(row)
     return rows
 
@@ -72,7 +73,3 @@ def scores(source: Cell, key: Key, target: Cell, to: Key, quantity: str) -> tupl
 
 def _format(cell: Cell) -> str:
     return str(cell.study.summary["settings"]["format"])
-
-
-def _or_dash(score: float) -> str:
-    return number(score if score >= 0 else None)
