@@ -4,6 +4,7 @@ On SmolLM2-135M's shape (W5), with some of its pairs and multipliers, in turn: w
 keeps one core busy. On two cores that may cost half of them: a sweep may take twice as long, not more.
 """
 
+import statistics
 import subprocess
 import sys
 from typing import Annotated
@@ -44,7 +45,7 @@ def main(
     ratios = [slow / fast for slow, fast in zip(found["beside"], found["alone"], strict=True)]
     print(head("", "alone, s", "beside a busy process, s", "beside / alone"))
     print(line(f"{chosen.name}, sweep", spread(found["alone"]), spread(found["beside"]), spread(ratios)))
-    met = "yes" if sorted(ratios)[len(ratios) // 2] <= ASKED else "no"
+    met = "yes" if statistics.median(ratios) <= ASKED else "no"
     print(head("mark", "asked", "reached", "met"))
     print(line(f"{chosen.name}, sweep: beside / alone", f"<= {ASKED:g}", spread(ratios), met))
 

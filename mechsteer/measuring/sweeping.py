@@ -15,6 +15,7 @@ from ..interventions.relative_shift import STATISTICS
 from ..models.model import Model
 from ..models.prompts import EncodedPair, encode_pairs, settled
 from ..models.sites import write_sites
+from ..models.threads import on_idle_cores
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from ..store.keys import Key
@@ -95,10 +96,11 @@ def sweep_encoded(
         for some in work:
             if some in done:
                 continue
-            losses[..., some], shifts[..., some] = engine.sweep(
-                intervention, [pairs[index] for index in some], grid, positions,
-                batch_tokens=batch_tokens, advance=bar.advance,
-            )  # fmt: skip
+            with on_idle_cores():
+                losses[..., some], shifts[..., some] = engine.sweep(
+                    intervention, [pairs[index] for index in some], grid, positions,
+                    batch_tokens=batch_tokens, advance=bar.advance,
+                )  # fmt: skip
             if not np.isfinite(losses[..., some]).all():
                 # Of the steer, or of the model itself, which a grid without zero does not show?
                 _check_base(engine, intervention, [pairs[index] for index in some])

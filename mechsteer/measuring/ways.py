@@ -30,6 +30,7 @@ from ..interventions.steering import telling_lengths
 from ..models.model import Model, TokenBatch, pad_batch
 from ..models.others import unhooked
 from ..models.switches import passed
+from ..models.threads import on_idle_cores
 
 STEPS = 4
 """Tokens that a trial writes."""
@@ -57,7 +58,7 @@ class Way:
         parts = [batch] if self.side_by_side else [batch.alone(row) for row in range(len(batch.tokens))]
         written = []
         for part in parts:
-            with torch.no_grad(), model.reading(part), _settings_of_our_own(model):
+            with torch.no_grad(), on_idle_cores(), model.reading(part), _settings_of_our_own(model):
                 written.append(
                     cast(Any, model.hf).generate(
                         input_ids=part.tokens, attention_mask=part.attention_mask.long(), generation_config=settings,

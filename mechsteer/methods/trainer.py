@@ -27,6 +27,7 @@ from ..measuring.log_odds import utility_log_odds
 from ..models.model import Model
 from ..models.prompts import encode_pairs, settled
 from ..models.sites import write_sites
+from ..models.threads import on_idle_cores
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
 from .dropout import Dropout
@@ -144,7 +145,10 @@ def train(
                 for some in teaching.batches(draw.pairs):
                     share = len(some) / (len(draw.pairs) * accumulate)
                     steered = dropping(noise) if recipe.dropout else current()
-                    with teaching.losses(steered, draw.pairs[some], draw.multipliers[:, some], positions) as losses:
+                    with (
+                        on_idle_cores(),
+                        teaching.losses(steered, draw.pairs[some], draw.multipliers[:, some], positions) as losses,
+                    ):
                         loss = objective(losses)
                         (loss * share).backward()
                     parts.append(_record(loss, losses))
