@@ -294,6 +294,22 @@ def test_a_campaigns_figure_of_many_rows_stands_on_a_page_and_no_words_lie_on_ot
 
 
 @pytest.mark.slow
+def test_a_campaign_that_is_stopped_has_told_what_it_found(whole, tmp_path, mechsteer, undrawn, monkeypatch):
+    (tmp_path / "plan.toml").write_text(f"{PLAN_FILE}[grid]\nseed = [0, 1]\n")
+    run_cells = in_process.run_cells
+
+    def stopped(plan: CampaignPlan, workplace: Workplace) -> Iterator[tuple[Cell, str]]:
+        yield next(run_cells(plan, workplace))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(in_process, "run_cells", stopped)
+    asked = ("campaign", tmp_path / "plan.toml", "--out", tmp_path / "out", "--store", whole.parent / ".store")
+    assert mechsteer(*asked)[0] == 130
+    said = json.loads((tmp_path / "out/campaign.json").read_text())
+    assert [cell["state"] for cell in said["cells"]] == ["done", "missing"]
+
+
+@pytest.mark.slow
 def test_a_cell_is_judged_as_its_plan_says_and_not_alone(whole, tmp_path, mechsteer, undrawn):
     """What `judge` added to a cell, the campaign would take away again when it is repeated."""
     plan, said = tmp_path / "plan.toml", f"{PLAN_FILE}queries = 3\nsamples = 1\n"
