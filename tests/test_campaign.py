@@ -294,7 +294,7 @@ def test_a_campaigns_figure_of_many_rows_stands_on_a_page_and_no_words_lie_on_ot
 
 
 @pytest.mark.slow
-def test_a_campaign_that_is_stopped_has_told_what_it_found(whole, tmp_path, mechsteer, undrawn, monkeypatch):
+def test_a_campaign_that_is_interrupted_has_told_what_it_found(whole, tmp_path, mechsteer, undrawn, monkeypatch):
     (tmp_path / "plan.toml").write_text(f"{PLAN_FILE}[grid]\nseed = [0, 1]\n")
     run_cells = in_process.run_cells
 
@@ -305,6 +305,7 @@ def test_a_campaign_that_is_stopped_has_told_what_it_found(whole, tmp_path, mech
     monkeypatch.setattr(in_process, "run_cells", stopped)
     asked = ("campaign", tmp_path / "plan.toml", "--out", tmp_path / "out", "--store", whole.parent / ".store")
     assert mechsteer(*asked)[0] == 130
+    assert "1 done, 1 missing" in (tmp_path / "out/report.html").read_text()
     said = json.loads((tmp_path / "out/campaign.json").read_text())
     assert [cell["state"] for cell in said["cells"]] == ["done", "missing"]
 

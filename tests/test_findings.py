@@ -43,7 +43,7 @@ from mechsteer import InputError
 from mechsteer.store.keys import labelled
 
 DOCS = Path(__file__).parents[1] / "docs"
-INTERVAL = re.compile(r"(?:(-?\d[\d.]*)(?:,? nats| times)?\s)?\[(-?\d+\.\d+), (-?\d+\.\d+)\]")
+INTERVAL = re.compile(r"(?:(-?\d[\d.]*)(?:,?\s+nats|\s+times)?\s+)?\[(-?\d+\.\d+), (-?\d+\.\d+)\]")
 """With the estimate before it, where there is one."""
 
 

@@ -1,13 +1,17 @@
 """How many threads PyTorch is given: no more than there are idle cores, and the numbers do not depend on it."""
 
+import os
 import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
 import mechsteer as ms
+from mechsteer.engine import Fast
+from mechsteer.methods.teaching import Teaching
 from mechsteer.models import threads
 
 
@@ -58,21 +62,59 @@ def test_what_the_environment_says_stays(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_what_this_process_took_is_free_to_it(monkeypatch: pytest.MonkeyPatch, own: float, idle: float, free: float):
-    clocks = iter([threads._Clocks(105.0 + 5, 50 + own, 70 + idle), threads._Clocks(110.1, 90.0, 90.0)])
+    now = time.monotonic()
+    clocks = iter([threads._Clocks(now, 50 + own, 70 + idle)])
+    monkeypatch.setattr(threads, "SHORTEST", 5.0)
     monkeypatch.setattr(threads._Clocks, "now", lambda: next(clocks))
-    cores = threads._Cores(threads._Clocks(100.0, 50.0, 70.0), 7.0)
+    cores = threads._Cores(threads._Clocks(now - 10, 50.0, 70.0))
     assert cores.free() == pytest.approx(free)
-    # Too soon to tell: what was found stays.
+    # Too soon to tell: what was found stays, and clocks are not read.
     assert cores.free() == pytest.approx(free)
 
 
-def test_what_this_process_computes_is_seen():
+@pytest.mark.usefixtures("two_threads")
+def test_where_the_system_does_not_say_threads_stay_as_they_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threads.psutil, "cpu_times", Mock(side_effect=PermissionError))
+    monkeypatch.setattr(threads, "_CORES", threads._Cores())
+    with threads.on_idle_cores():
+        assert torch.get_num_threads() == 2
+
+
+def test_what_this_process_computes_and_what_nobody_does_is_seen():
     before, begun = threads._Clocks.now(), time.process_time()
     while time.process_time() < begun + 0.1:
         pass
     after = threads._Clocks.now()
-    assert after.own - before.own > 0.05
-    assert after.wall - before.wall > 0.05
+    assert before and after and after.own - before.own >= 0.1
+    passed = after.wall - before.wall
+    assert passed >= 0.05 and 0 <= after.idle - before.idle <= (os.cpu_count() or 1) * (passed + 0.1)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("what", ["a sweep", "training", "writing"])
+def test_work_is_done_on_idle_cores(monkeypatch: pytest.MonkeyPatch, what: str):
+    model, pairs = ms.load_model("guestbook"), ms.load_pairs("guestbook/tense")[:4]
+    site, seen = ms.Site(2, "mlp.out"), []
+
+    def spied(function):
+        def spy(*args, **kwargs):
+            seen.append(torch.get_num_threads())
+            return function(*args, **kwargs)
+
+        return spy
+
+    monkeypatch.setattr(threads, "_CORES", Told(1.0))
+    if what == "a sweep":
+        monkeypatch.setattr(Fast, "sweep", spied(Fast.sweep))
+        ms.run_sweep(model, ms.diff_mean(model, pairs, site), pairs, [0, 1], progress=False)
+    elif what == "training":
+        monkeypatch.setattr(Teaching, "losses", spied(Teaching.losses))
+        ms.train(model, ms.SteeringVector.at(model, site), pairs, "SFT", ms.TrainSettings(steps=1), progress=False)
+    else:
+        monkeypatch.setattr(model.hf, "generate", spied(model.hf.generate))
+        ms.generate(model, "the", max_new_tokens=2)
+    # What comes before is a trial of the engine.
+    assert seen[-1] == 1
 
 
 @pytest.mark.usefixtures("two_threads")

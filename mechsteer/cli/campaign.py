@@ -51,8 +51,8 @@ def campaign(
     """Run a grid of studies, and tell what held where.
 
     Every cell is a study in a folder of its own. What is finished is kept, so an interrupted campaign goes on when the command
-    is repeated; a cell that fails is kept with its reason and stops no other. report.html tells what held where, and is written
-    anew after each cell.
+    is repeated; a cell that fails is kept with its reason and stops no other. report.html tells what held where, of a
+    campaign that is interrupted too.
     """
     from analyses.campaigns.cell import Workplace
     from analyses.campaigns.plan import read_plan
@@ -102,11 +102,15 @@ def campaign(
         from analyses.campaigns.in_process import run_cells
 
         done = run_cells(asked, workplace)
-    together = put_together(read, out)
-    for count, (cell, reason) in enumerate(done, 1):
-        say(f"cell {count} of {len(asked.cells)}: {cell.name}: {reason or 'done'}", indent=4)
-        # After each, so that a campaign that is stopped has told what it found.
-        together = put_together(read, out, draw_and_report)
+    count = 0
+    try:
+        for count, (cell, reason) in enumerate(done, 1):
+            say(f"cell {count} of {len(asked.cells)}: {cell.name}: {reason or 'done'}", indent=4)
+    except KeyboardInterrupt:
+        if count:
+            put_together(read, out, draw_and_report)
+        raise
+    together = put_together(read, out, draw_and_report)
     content = _found(together)
     _print(content, _told(content), as_json)
     if any(cell["state"] == "failed" for cell in together.cells):

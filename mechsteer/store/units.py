@@ -226,6 +226,6 @@ class Bench:
 
 
 def _threads() -> int | None:
-    """How many PyTorch computes with, if it is loaded: sums in another order differ in their last digits."""
+    """How many PyTorch computes with at most, if it is loaded: sums in another order differ in their last digits."""
     torch = sys.modules.get("torch")
     return None if torch is None else torch.get_num_threads()
