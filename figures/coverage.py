@@ -47,7 +47,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             panel.set_ylabel(label)
         odds = table.loc[table.quantity == ODDS]
         with_intervals(shown.axes[0], odds.multiplier, odds, BY_MASS, linestyle=BY_MASS.line)
-        shown.x_label("multiplier $m$")
+        shown.over_multipliers(table.multiplier)
         looks = {whose: look for whose, look in LOOKS.items() if whose in set(table.whose)}
         looks |= {"odds, by sampled mass": BY_MASS} if len(odds) else {}
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])

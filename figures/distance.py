@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
-from .drawing.panels import Place, key, panels, plain_numbers, zero_lines
+from .drawing.panels import Place, growing_axis, key, panels, zero_lines
 from .drawing.saved import of_steer, through_zero
 from .drawing.style import shades
 
@@ -51,10 +51,10 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 panel.plot(rows.multiplier, rows.value, color=look.colour, marker=look.marker, linestyle=look.line)
             # At its head: beside the panel it would run into its neighbour's.
             panel.set_title(DISTANCES.get(name) or str(name))
-            plain_numbers(panel.yaxis)
-        shown.x_label("multiplier $m$")
+            rows = table.loc[table.distance == name]
+            growing_axis(panel.yaxis, rows.multiplier, rows.value)
+        shown.over_multipliers(table.multiplier)
         shown.y_label("distance gained")
-        plain_numbers(shown.axes[-1].xaxis)
         shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
         shown.caption(
             f"{table.subject.iloc[0]}.",

@@ -47,7 +47,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 wide_axis(panel.yaxis, 10.0 if quantity == GAINED else 0.5, ends)
             zero_lines(panel, y=quantity != JUDGED)
             panel.set_ylabel(label)
-        shown.x_label("multiplier $m$")
+        shown.over_multipliers(table.multiplier)
         shown.legend([key(name, look, linestyle=look.line) for name, look in looks.items()])
         shown.caption(
             f"{table.subject.iloc[0]}, judged by {table.judge.iloc[0]}; means over pairs, and over queries, with 95 % intervals.",

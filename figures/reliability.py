@@ -46,7 +46,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             panel.set_title(f"{rows.judge.iloc[0]}: {rows.aspect.iloc[0]}")
             panel.set_ylabel("share of texts")
             zero_lines(panel)
-        shown.x_label("multiplier $m$")
+        shown.over_multipliers(table.multiplier)
         shown.legend([key(name, look, linestyle=look.line) for name, look in LOOKS.items()])
         shown.caption(f"{table.steer.iloc[0]}, by what is known of the same texts, with Wilson's 95 % intervals.")
     return shown.figure

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from analyses.studies.finished import Study
 from mechsteer.store.keys import Key
 
-from .drawing.panels import Place, key, panels, plain_numbers, zero_lines
+from .drawing.panels import Place, growing_axis, key, panels, zero_lines
 from .drawing.saved import of_steer, through_zero
 from .drawing.style import shades
 
@@ -46,9 +46,10 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
             for layer, look in looks.items():
                 rows = table.loc[table.layer == layer]
                 panel.plot(rows.multiplier, rows[part], color=look.colour, marker=look.marker, linestyle=look.line)
+            if part != "angle":
+                growing_axis(panel.yaxis, table.multiplier, table[part])
             panel.set_title(words)
-            plain_numbers(panel.xaxis)
-        shown.x_label("multiplier $m$")
+        shown.over_multipliers(table.multiplier, steps=(3,))
         shown.legend([key(f"layer {layer}", look, linestyle=look.line) for layer, look in looks.items()])
         shown.caption(f"{table.subject.iloc[0]}.", "Means over tokens; lengths are shares of the activation's norm.")
     return shown.figure

@@ -29,7 +29,7 @@ from figures import all_figures, draw_all, draw_one, frontier, gallery, preferen
 from figures.__main__ import app
 from figures.drawing import style
 from figures.drawing.captions import TEX, caption_of, write_caption
-from figures.drawing.panels import TALLEST, panels, sheets, wide_axis
+from figures.drawing.panels import TALLEST, growing_axis, panels, sheets, wide_axis
 from mechsteer import InputError
 from mechsteer.families import FORMS
 from mechsteer.methods.learning import methods
@@ -532,6 +532,23 @@ def test_a_wide_axis_that_stands_can_be_read(values):
         ax = shown.axes[0]
         wide_axis(ax.yaxis, 1.0, values)
         assert sum(min(values) <= tick <= max(values) for tick in ax.get_yticks()) >= 4
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "values", "linear_width"),
+    [
+        ([-32, -1, 0, 1, 32], [90, 2, 0, 3, 100], 3.0),  # even as far as it goes within ±1
+        ([-8, -2, 0, 2, 8], [-40, 1, 0, 4, 50], 4.0),  # nothing within ±1 but zero
+        ([-32, 0, 32], [0, 0, 0], None),
+        ([0, 1, 32], [0, 0, 5], None),  # nothing to be even up to
+        ([0, 1, 2], [0, 1, np.nan], None),
+    ],
+)
+def test_what_grows_with_the_multiplier_is_shown_evenly_where_the_paper_steers(multipliers, values, linear_width):
+    with panels(None, height=2) as shown:
+        growing_axis(shown.axes[0].yaxis, multipliers, values)
+        scale = shown.axes[0].yaxis.get_transform()
+        assert getattr(scale, "linear_width", None) == linear_width
 
 
 # The command line.

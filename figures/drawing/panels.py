@@ -83,6 +83,12 @@ class Panels:
                 if label.get_window_extent(renderer).width > 0.9 * self.figure.bbox.width / columns:
                     label.set_text(_in_two_lines(words))
 
+    def over_multipliers(self, multipliers: ArrayLike, steps: Sequence[float] = (1, 3)) -> None:
+        """The axis that panels share is m: even up to ±1, which is how far the paper steers, and by decades beyond."""
+        for panel in self.axes:
+            wide_axis(panel.xaxis, 1.0, multipliers, steps)
+        self.x_label("multiplier $m$")
+
     def y_label(self, words: str) -> None:
         """Of the axis that panels share: once, beside them all."""
         if self.is_whole:
@@ -236,7 +242,7 @@ def plain_numbers(axis: Axis) -> None:
 
 
 LEAST_APART = 0.12
-"""Of a wide axis that lies, between zero and the first tick beside it."""
+"""Of a wide axis, between zero and the first tick beside it."""
 FEWEST_TICKS = 4
 """Of a wide axis that stands, where there is room for them: between two numbers alone, nothing on such a scale can be read."""
 
@@ -249,22 +255,27 @@ def wide_axis(axis: Axis, even_up_to: float, values: ArrayLike, steps: Sequence[
     found = np.asarray(values, dtype=np.float64)
     found = np.append(found[np.isfinite(found)], 0.0)
     plain_numbers(axis)
-    if np.abs(found).max() < 3 * even_up_to:
+    if not 0 < even_up_to < np.abs(found).max() / 3:
         return
     choices = [steps, (1, 3), (1, 2, 5)] if isinstance(axis, YAxis) else [steps]
-    every = [_wide_ticks(found, even_up_to, chosen, lies=isinstance(axis, XAxis)) for chosen in choices]
+    every = [_wide_ticks(found, even_up_to, chosen) for chosen in choices]
     ticks = next((some for some in every if len(some) >= FEWEST_TICKS), every[-1])
     (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("asinh", linear_width=even_up_to)
     axis.set_ticks(ticks)
     plain_numbers(axis)  # a new scale has brought its own
 
 
-def _wide_ticks(found: ndarray, even_up_to: float, steps: Sequence[float], *, lies: bool) -> list[float]:
+def growing_axis(axis: Axis, multipliers: ArrayLike, values: ArrayLike) -> None:
+    """A wide axis for what grows with m: even as far as it goes within ±1, or within the first multiplier beyond."""
+    size, found = np.abs(np.asarray(multipliers, np.float64)), np.asarray(values, np.float64)
+    near = size <= max(1.0, size[size > 0].min(initial=np.inf))
+    wide_axis(axis, float(np.nanmax(np.abs(found[near]), initial=0.0)), found)
+
+
+def _wide_ticks(found: ndarray, even_up_to: float, steps: Sequence[float]) -> list[float]:
     first, last = (np.floor(np.log10(size)) for size in (even_up_to, np.abs(found).max()))
     sizes = [step * 10.0**power for power in np.arange(first, last + 1) for step in steps]
-    sizes = [size for size in sizes if size >= even_up_to / 2]
-    if lies:
-        # Side by side, the first of them would lie on zero's.
-        low, high = np.arcsinh(np.array([found.min(), found.max()]) / even_up_to)
-        sizes = [size for size in sizes if np.arcsinh(size / even_up_to) > LEAST_APART * (high - low)]
+    low, high = np.arcsinh(np.array([found.min(), found.max()]) / even_up_to)
+    # Any closer, the first of them would lie on zero's.
+    sizes = [size for size in sizes if np.arcsinh(size / even_up_to) > LEAST_APART * (high - low)]
     return [tick for tick in (*(-size for size in reversed(sizes)), 0, *sizes) if found.min() <= tick <= found.max()]
