@@ -25,6 +25,7 @@ from figures.campaigns import short
 from figures.findings import (
     MARKED,
     SECTIONS,
+    completions,
     data,
     formats,
     geometry,
@@ -40,7 +41,7 @@ from figures.findings.curves import told, where
 from figures.findings.found import Cell, interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
-from mechsteer.store.keys import labelled
+from mechsteer.store.keys import Key, labelled
 
 DOCS = Path(__file__).parents[1] / "docs"
 INTERVAL = re.compile(r"(?:(-?\d[\d.]*)(?:,?\s+nats|\s+times)?\s+)?\[(-?\d+\.\d+), (-?\d+\.\d+)\]")
@@ -194,6 +195,48 @@ def test_gains_at_m_1_are_those_of_the_sweep_and_none_where_it_was_not_swept(sma
     gained, lost = _at_one(renamed) or (np.nan, np.nan)
     assert gained == pytest.approx((sweep.preference[-1] - sweep.preference[0]).mean() / 2)
     assert lost == pytest.approx(sweep.lost[[0, -1]].mean())
+
+
+def moving(share: float, slopes: list[float], curved: float = 0.0) -> list[ms.Sweep]:
+    """Of one seed for each slope: sweeps in which the concept's completion takes this share of every nat of preference."""
+    m, n = np.array([-2.0, -0.5, 0, 0.5, 1]), 12
+    start = np.linspace(15, 25, n)
+    both, counts = curved * m[:, None] ** 2, np.full(n, 6)
+    return [
+        ms.Sweep(
+            m, tuple(map(str, range(n))), start - share * slope * m[:, None] + both,
+            start + (1 - share) * slope * m[:, None] + both, counts, counts, np.abs(m)[:, None] * np.ones(n),
+            Key(method="RePS", form="vector", sites="1:mlp.out", seed=seed),
+        )
+        for seed, slope in enumerate(slopes)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [-0.3, 0.0, 0.5, 1.4])
+def test_the_share_of_the_concepts_completion_is_that_of_its_loss_whatever_both_lose_alike(share):
+    seeds = moving(share, [2.0, 3.0, 0.01], curved=4.0)
+    assert completions.smallest(seeds[0].multipliers) == 0.5
+    gained, by_concept, utility = completions.moved(seeds, 0.5)
+    assert gained.estimate == pytest.approx(np.mean([2.0, 3.0, 0.01]) / 2)
+    # A seed that gains next to nothing has the same share as the others, so nothing scatters.
+    assert (by_concept.estimate, by_concept.error) == pytest.approx((share, 0), abs=1e-9)
+    # The likelier completion gives utility, and here both are alike: half of what both change together, nearly.
+    assert utility.estimate == pytest.approx(share - 0.5, abs=0.02)
+
+
+def test_seeds_that_disagree_make_the_share_uncertain_and_one_that_gains_nothing_does_not_blow_it_up():
+    # Shares of 0 and 1 of two nats each; a third seed moves the concept's completion and gains nothing.
+    seeds = [*moving(0.0, [2.0]), *moving(1.0, [2.0])]
+    _, disagreed, _ = completions.moved(seeds, 0.5)
+    assert disagreed.estimate == pytest.approx(0.5)
+    assert disagreed.error == pytest.approx(0.5)
+    _, still, _ = completions.moved([*seeds, *moving(1.0, [1e-6])], 0.5)
+    assert still.interval().high < 3
+
+
+def test_nothing_is_shared_out_where_nothing_is_gained_or_one_side_was_swept():
+    assert np.isnan(completions.smallest(np.array([0.0, 1, 2])))
+    assert completions.moved(moving(0.5, [1.0, -1.0, 0.5]), 0.5)[0].interval().low < 0
 
 
 def test_a_curve_worse_than_a_constant_and_a_loss_that_is_none_are_dashes(small_study):
