@@ -23,18 +23,19 @@ from mechsteer.methods.teaching import Teaching
 
 FORMS = {"LoRA": ms.LoRA, "local weight": ms.LocalWeight}
 MULTIPLIER = 0.25
+LEAST = ms.RePS().least_weight
 
 
 @dataclass(frozen=True)
-class Weighed(ms.RePS):
-    """RePS with a weight of its own: a number, or, without one, what β would be if the other completion were to win."""
+class Weighed(ms.Objective):
+    """RePS with another weight: a number, or, without one, what β would be if the other completion were to win."""
 
     weight: float | None = None
 
     name = "RePS"
 
     def __call__(self, losses: BatchLosses) -> Float[Tensor, ""]:
-        exchanged = (losses.base_lose - losses.base_win).clamp(min=self.least_weight)
+        exchanged = (losses.base_lose - losses.base_win).clamp(min=LEAST)
         weight = exchanged if self.weight is None else self.weight
         return -torch.nn.functional.logsigmoid(losses.lose_per_token - weight * losses.win_per_token).mean()
 
@@ -48,8 +49,7 @@ OBJECTIVES = {
 def weights(model: ms.Model, start: ms.Intervention, pairs: ms.Pairs) -> str:
     """The mean β of the pairs, where either side wins."""
     positive, negative = Teaching.read(model, ms.encode_pairs(model, pairs), start).base
-    least = ms.RePS().least_weight
-    concept, other = ((one - two).clamp(min=least).mean() for one, two in ((positive, negative), (negative, positive)))
+    concept, other = ((one - two).clamp(min=LEAST).mean() for one, two in ((positive, negative), (negative, positive)))
     return f"β is {concept:.2f} on average where the concept's completion wins, and {other:.2f} where the other does."
 
 
