@@ -16,8 +16,7 @@ from tables import head, line
 from torch import Tensor
 
 import mechsteer as ms
-from figures.findings.completions import moved
-from figures.findings.found import interval
+from figures.findings.completions import moved, told
 from mechsteer.methods.objectives.base import BatchLosses
 from mechsteer.methods.teaching import Teaching
 
@@ -66,8 +65,7 @@ def rows(
                 learned = ms.train(model, start, learning, objective, settings, progress=False).intervention
                 grid = [-MULTIPLIER, 0, MULTIPLIER]
                 sweeps.append(ms.run_sweep(model, learned, testing, grid, progress=False))
-            found = [(value.estimate, value.interval()) for value in moved(sweeps, MULTIPLIER)]
-            yield form, name, *(interval(value, ends.low, ends.high) for value, ends in found)
+            yield form, name, *map(told, moved(sweeps, MULTIPLIER) or ())
 
 
 def main(

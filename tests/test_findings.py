@@ -41,6 +41,7 @@ from figures.findings.curves import told, where
 from figures.findings.found import Cell, interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
+from mechsteer.statistics.intervals import SeedsEstimate
 from mechsteer.store.keys import Key, labelled
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -212,11 +213,17 @@ def moving(share: float, slopes: list[float], curved: float = 0.0) -> list[ms.Sw
     ]  # fmt: skip
 
 
+def moved(*of) -> tuple[SeedsEstimate, SeedsEstimate, SeedsEstimate]:
+    found = completions.moved(*of)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("share", [-0.3, 0.0, 0.5, 1.4])
 def test_the_share_of_the_concepts_completion_is_that_of_its_loss_whatever_both_lose_alike(share):
     seeds = moving(share, [2.0, 3.0, 0.01], curved=4.0)
     assert completions.smallest(seeds[0].multipliers) == 0.5
-    gained, by_concept, utility = completions.moved(seeds, 0.5)
+    gained, by_concept, utility = moved(seeds, 0.5)
     assert gained.estimate == pytest.approx(np.mean([2.0, 3.0, 0.01]) / 2)
     # A seed that gains next to nothing has the same share as the others, so nothing scatters.
     assert (by_concept.estimate, by_concept.error) == pytest.approx((share, 0), abs=1e-9)
@@ -227,16 +234,20 @@ def test_the_share_of_the_concepts_completion_is_that_of_its_loss_whatever_both_
 def test_seeds_that_disagree_make_the_share_uncertain_and_one_that_gains_nothing_does_not_blow_it_up():
     # Shares of 0 and 1 of two nats each; a third seed moves the concept's completion and gains nothing.
     seeds = [*moving(0.0, [2.0]), *moving(1.0, [2.0])]
-    _, disagreed, _ = completions.moved(seeds, 0.5)
+    _, disagreed, _ = moved(seeds, 0.5)
     assert disagreed.estimate == pytest.approx(0.5)
     assert disagreed.error == pytest.approx(0.5)
-    _, still, _ = completions.moved([*seeds, *moving(1.0, [1e-6])], 0.5)
+    _, still, _ = moved([*seeds, *moving(1.0, [1e-6])], 0.5)
     assert still.interval().high < 3
 
 
 def test_nothing_is_shared_out_where_nothing_is_gained_or_one_side_was_swept():
     assert np.isnan(completions.smallest(np.array([0.0, 1, 2])))
-    assert completions.moved(moving(0.5, [1.0, -1.0, 0.5]), 0.5)[0].interval().low < 0
+    assert moved(moving(0.5, [1.0, -1.0, 0.5]), 0.5)[0].interval().low < 0
+    # Two answers that take all probability between them have no utility.
+    (sweep,) = moving(0.5, [1.0])
+    nothing = np.zeros_like(sweep.loss_positive)
+    assert completions.moved([replace(sweep, loss_positive=nothing, loss_negative=nothing)], 0.5) is None
 
 
 def test_a_curve_worse_than_a_constant_and_a_loss_that_is_none_are_dashes(small_study):

@@ -8,8 +8,9 @@ from numpy import ndarray
 
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_with
+from mechsteer.store.keys import Key
 
-from .found import Cell, Found, first_seeds, interval, number, steer, table
+from .found import Cell, Found, all_seeds, first_seeds, interval, number, steer, table
 
 NAME = "completions"
 TITLE = "Which completion moves"
@@ -28,28 +29,26 @@ ABOUT = (
 
 def write(found: Found) -> str:
     """A row for each method and form of each cell."""
-    return f"{table([_row(cell, seeds) for cell in found.cells for seeds in _by_form(cell)])}\n\n{ABOUT}"
+    return f"{table([_row(cell, key) for cell in found.cells for key in first_seeds(cell)])}\n\n{ABOUT}"
 
 
-def _by_form(cell: Cell) -> list[list[Sweep]]:
-    """The sweeps of all seeds, for each method and form."""
-    return [
-        [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (first.method, first.form)]
-        for first in first_seeds(cell)
-    ]
-
-
-def _row(cell: Cell, seeds: Sequence[Sweep]) -> dict[str, str]:
+def _row(cell: Cell, key: Key) -> dict[str, str]:
+    seeds = all_seeds(cell, key.method, key.form)
     multiplier = smallest(seeds[0].multipliers)
-    names = ["gained", "by the concept's completion", "utility moved with it"]
-    told = dict.fromkeys(names, "–")
-    if np.isfinite(multiplier):
-        gained, *shares = moved(seeds, multiplier)
-        told[names[0]] = interval(gained.estimate, (ends := gained.interval()).low, ends.high)
-        if ends.low > 0:
-            for name, share in zip(names[1:], shares, strict=True):
-                told[name] = interval(share.estimate, (ends := share.interval()).low, ends.high)
-    return cell.place | steer(seeds[0].key) | {"m": number(multiplier)} | told | {"seeds": str(len(seeds))}
+    found = moved(seeds, multiplier) if np.isfinite(multiplier) else None
+    gained, by_concept, utility = ("–",) * 3 if found is None else map(told, found)
+    if found is not None and found[0].interval().low <= 0:
+        by_concept = utility = "–"
+    return cell.place | steer(key) | {
+        "m": number(multiplier), "gained": gained, "by the concept's completion": by_concept, "utility moved with it": utility,
+        "seeds": str(len(seeds)),
+    }  # fmt: skip
+
+
+def told(value: SeedsEstimate) -> str:
+    """With its interval."""
+    ends = value.interval()
+    return interval(value.estimate, ends.low, ends.high)
 
 
 def smallest(multipliers: Float[ndarray, " m"]) -> float:
@@ -58,13 +57,15 @@ def smallest(multipliers: Float[ndarray, " m"]) -> float:
     return float(min(both, default=np.nan))
 
 
-def moved(seeds: Sequence[Sweep], multiplier: float) -> tuple[SeedsEstimate, SeedsEstimate, SeedsEstimate]:
+def moved(seeds: Sequence[Sweep], multiplier: float) -> tuple[SeedsEstimate, SeedsEstimate, SeedsEstimate] | None:
     """Of the same pairs: the preference gained (nats), and for each nat of it what the concept's completion becomes likelier by,
-    and what utility rises by."""
+    and what utility rises by; None where fewer than two pairs have a utility."""
     changes = np.array([_changes(sweep, multiplier) for sweep in seeds])
     # Utility is undefined where both completions are too likely.
     changes = changes[..., np.isfinite(changes).all(axis=(0, 1))]
     n_seeds, n_pairs = len(changes), changes.shape[-1]
+    if n_pairs < 2:
+        return None
     means = resampled_with(changes.reshape(-1, n_pairs), N_RESAMPLES).reshape(-1, n_seeds, 3)
     by_seed, again = means[0].T, means[1:].mean(axis=1).T
 

@@ -13,6 +13,7 @@ from analyses.campaigns.campaign import Campaign
 from analyses.campaigns.survey import DONE
 from analyses.studies.finished import Study
 from mechsteer.families import form_title
+from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.keys import Key
 
 from ..campaigns import short
@@ -116,6 +117,11 @@ def first_seeds(cell: Cell) -> list[Key]:
     for key in cell.study.fits:
         firsts.setdefault((key.method, key.form), key)
     return list(firsts.values())
+
+
+def all_seeds(cell: Cell, method: str, form: str) -> list[Sweep]:
+    """The sweeps of a method and form, one for each training seed."""
+    return [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (method, form)]
 
 
 def steer(key: Key) -> dict[str, str]:

@@ -10,7 +10,7 @@ from mechsteer.families import form_title
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.keys import Key
 
-from .found import Cell, Found, interval, number, steer, table
+from .found import Cell, Found, all_seeds, interval, number, steer, table
 
 NAME = "methods"
 TITLE = "Methods"
@@ -48,7 +48,7 @@ def gains(cell: Cell) -> Iterator[tuple[Key, dict[str, Any], float, float]]:
     seeds gain and lose at m = 1."""
     frontier = cell.study.table("frontier")
     for row in frontier.loc[np.isclose(frontier.budget, BUDGET)].to_dict("records"):
-        sweeps = [s for s in cell.study.sweeps if (s.key.method, s.key.form) == (row["method"], row["form"])]
+        sweeps = all_seeds(cell, row["method"], row["form"])
         at_one = [_at_one(sweep) for sweep in sweeps]
         gained, lost = np.mean([one for one in at_one if one is not None] or [(np.nan, np.nan)], axis=0)
         yield sweeps[0].key, row, float(gained), float(lost)

@@ -14,7 +14,7 @@ from mechsteer.measuring.sweeps import Sweep
 from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.store.keys import Key, rows_of
 
-from .found import Cell, Found, first_seeds, interval, steer, table
+from .found import Cell, Found, all_seeds, first_seeds, interval, steer, table
 
 NAME = "two_options"
 TITLE = "Two options"
@@ -47,7 +47,7 @@ def write(found: Found) -> str:
 
 
 def _row(cell: Cell, key: Key) -> dict[str, str]:
-    sweeps = [sweep for sweep in cell.study.sweeps if (sweep.key.method, sweep.key.form) == (key.method, key.form)]
+    sweeps = all_seeds(cell, key.method, key.form)
     table = cell.study.table("two_options")
     seeds = [rows_of(table, sweep.key) for sweep in sweeps]
     first = table.iloc[0]
