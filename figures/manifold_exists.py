@@ -121,7 +121,7 @@ def _draw_readings(ax: Axes, table: pd.DataFrame, places: pd.Series) -> None:
     width, last = table.d_model.max(), places.max() + 0.5
     ax.axhline(width, color=GREY, linewidth=0.7)
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=16))
     ax.yaxis.set_minor_formatter(NullFormatter())
     plain_numbers(ax.yaxis)
     ax.set_xlim(-0.5, last)

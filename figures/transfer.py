@@ -57,9 +57,10 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 key("as predicted", Look(GREY, "", ":"), line=True),
             ]
         )
-        scores = table.loc[table.kind == "R²"].itertuples(index=False)
+        scores = table.loc[(table.kind == "R²") & table.value.notna()].itertuples(index=False)
         told = [f"{row.quantity} {row.name} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in scores]
-        shown.caption(f"{table.subject.iloc[0]}, means of pairs with 95 % intervals.", f"R²: {', '.join(told)}.")
+        r_squared = f"R²: {', '.join(told)}." if told else ""
+        shown.caption(f"{table.subject.iloc[0]}, means of pairs with 95 % intervals.", r_squared)
     return shown.figure
 
 
@@ -68,6 +69,9 @@ def _draw_quantity(ax: Axes, table: pd.DataFrame, quantity: str) -> None:
     ax.set_xlabel(f"predicted {quantity} (nats)")
     ax.set_ylabel(f"measured {quantity} (nats)")
     if points.empty:
+        # Where the learning pairs have no curve.
+        ax.annotate("nothing to predict by", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY)
+        ax.set(xticks=[], yticks=[])
         return
     ends = [points[["predicted", "value"]].min().min(), points[["predicted", "value"]].max().max()]
     ax.plot(ends, ends, color=GREY, linestyle=":")

@@ -25,7 +25,7 @@ from analyses.claims import CLAIMS
 from analyses.evidence.comparison import ONE_SEED
 from analyses.studies.finished import Study
 from analyses.studies.widths import VENUES
-from figures import all_figures, draw_all, draw_one, frontier, gallery, preference_curve
+from figures import all_figures, draw_all, draw_one, frontier, gallery, preference_curve, transfer
 from figures.__main__ import app
 from figures.drawing import style
 from figures.drawing.captions import TEX, caption_of, write_caption
@@ -549,6 +549,15 @@ def test_what_grows_with_the_multiplier_is_shown_evenly_where_the_paper_steers(m
         growing_axis(shown.axes[0].yaxis, multipliers, values)
         scale = shown.axes[0].yaxis.get_transform()
         assert getattr(scale, "linear_width", None) == linear_width
+
+
+def test_a_curve_that_is_no_fit_leaves_a_word_in_its_panel_and_no_score_in_the_caption():
+    qwen = Study.load(Path(__file__).parents[1] / "docs/findings/numbers/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf-train")
+    figure = transfer.draw(qwen)
+    assert figure is not None
+    preference, utility = figure.axes
+    assert [text.get_text() for text in preference.texts] == ["nothing to predict by"] and not utility.texts
+    assert "nan" not in str(figure.get_label()) and "utility as fitted 0.981" in str(figure.get_label())
 
 
 # The command line.
