@@ -15,10 +15,11 @@ from drawn_campaign import write
 
 import mechsteer as ms
 from analyses.campaigns import in_process
-from analyses.campaigns.campaign import put_together
+from analyses.campaigns.campaign import Campaign, put_together
 from analyses.campaigns.cell import Workplace
 from analyses.campaigns.estimate import Estimate
 from analyses.campaigns.judging import SAME, combined, corrected
+from analyses.campaigns.numbers import keep_numbers
 from analyses.campaigns.plan import CampaignPlan, Cell, read_plan
 from analyses.campaigns.survey import survey
 from analyses.studies.opening import Models
@@ -134,6 +135,19 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     assert contents(whole) == before and {record.key for record in Store(whole.parent / ".store").records()} == kept
 
 
+def test_a_campaign_goes_on_from_its_numbers_where_its_studies_and_store_are_lost(whole, tmp_path):
+    out = keep_numbers(Campaign.load(whole), tmp_path / "out")
+    (numbers := out / "other").rename(tmp_path / "lost")
+    before = contents(out)
+    assert done(PLAN, out) == {"first": "", "wider": "", "broken": BROKEN, "other": ""}
+    assert {name: data for name, data in contents(out).items() if name in before} == before
+    # The lost one alone is done again, whole.
+    assert contents(numbers) == contents(whole / "other") and not (out / "first/pairs.jsonl").exists()
+    units = json.loads((numbers / "study.json").read_text())["units"]
+    measured = {record.key for record in Store(tmp_path / ".store").records() if record.kind == "sweep"}
+    assert measured and measured <= set(units)
+
+
 def test_figures_of_a_campaign_without_claims_say_that_none_were_asked(whole):
     with pytest.raises(ms.InputError, match="No claims were asked"):
         draw("all", whole, None)
@@ -247,6 +261,11 @@ def test_an_effect_of_one_cell_keeps_that_cells_interval():
 
 def test_the_page_shows_every_cell_links_to_its_study_and_needs_nothing_else(tmp_path):
     campaign = write(tmp_path / "drawn", primary=("linear_region: line",))
+    assert "<a href" not in render(campaign).split("<tbody>")[1].split("</tbody>")[0]
+    for cell in campaign.cells:
+        if cell["state"] == "done":
+            (campaign.folder / cell["name"]).mkdir()
+            (campaign.folder / cell["name"] / "report.html").touch()
     page = render(campaign)
     assert "script" not in re.sub(r'content="[^"]*"', "", page) and "http" not in page.replace("http-equiv", "")
     for cell in campaign.cells:

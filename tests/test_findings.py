@@ -136,6 +136,11 @@ def test_a_page_without_marks_and_one_with_unknown_marks_are_left_as_they_are(ca
         assert page.read_text() == text
 
 
+def test_the_guide_names_every_section():
+    rows = re.findall(r"^\| (`.*?`) \|", (DOCS / "howto/findings.md").read_text(), flags=re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(SECTIONS.members())
+
+
 @pytest.mark.slow
 def test_pictures_that_the_page_did_not_show_between_its_marks_are_left_alone(campaign, tmp_path):
     (tmp_path / "found").mkdir()

@@ -83,7 +83,8 @@ def _rows(campaign: Campaign, claims: pd.DataFrame, names: list[str]) -> list[di
         {
             "model": models[cell["model"]],
             "label": ", ".join(part for part in (concepts[cell["concept"]], cell["condition"], f"seed {cell['seed']}") if part),
-            "link": f"{cell['name']}/report.html" if cell["state"] == "done" else "",
+            # A cell that was brought as numbers alone has no page.
+            "link": page if (campaign.folder / (page := f"{cell['name']}/report.html")).is_file() else "",
             "state": cell["state"],
             "reason": cell["reason"],
             "cells": [_cell(name, outcomes.get((cell["name"], name))) for name in names],
