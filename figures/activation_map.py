@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_hex
+from matplotlib.colors import AsinhNorm, to_hex
 from matplotlib.figure import Figure
 
 from analyses.studies.finished import Study
@@ -17,6 +17,8 @@ ORDER = 80
 
 SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
 START = Look(BLACK, "s")
+EVEN_UP_TO = 0.5
+"""Nats up to which colours change evenly, and beyond by decades."""
 N_PATHS = 6
 """Tokens whose way is drawn; more cross too often to be followed. The places of all are points."""
 
@@ -33,7 +35,9 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         return None
     paths = table.loc[table.token >= 0]
     followed = paths.token.unique()[:N_PATHS]
-    colours = ScalarMappable(Normalize(0, float(paths.utility_loss.quantile(0.9))), SHADES)
+    most = float(paths.utility_loss.quantile(0.9))
+    # What steers lose before they are useless is a small part of what they lose at the sweep's ends.
+    colours = ScalarMappable(AsinhNorm(EVEN_UP_TO, vmin=0, vmax=most), SHADES)
     with panels(ax, 2, height=4.6, sharex=True, sharey=True) as shown:
         for panel, (sign, words) in zip(shown.axes, SIDES.items(), strict=True):
             panel.scatter(
@@ -48,11 +52,19 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             panel.set_xticks([])
             panel.set_yticks([])
             panel.grid(False)
-        shown.colour_bar(colours, "utility lost (nats)", extend="max", shrink=0.7)
+        ticks = [loss for loss in (0, 0.5, 2, 8, 32, 128, 512) if loss <= most]
+        shown.colour_bar(colours, "utility lost (nats)", extend="max", shrink=0.7, ticks=ticks, format="%g")
         shown.legend(
             [
                 key("unsteered tokens", Look(LIGHT, "o")),
-                key("a steered token", Look(to_hex(SHADES(0.5)), "o")),
+                key("a steered token", Look(to_hex(SHADES(0.5)), "o"), markersize=2),
+                key(
+                    "one that is followed",
+                    Look(to_hex(SHADES(0.5)), "o"),
+                    markeredgecolor=BLACK,
+                    markeredgewidth=0.4,
+                    markersize=4,
+                ),
                 key("a path begins", START, fillstyle="none", markersize=4.5, markeredgewidth=0.9),
             ]
         )

@@ -66,7 +66,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             rows = directions.loc[directions.family == family]
             cloud.plot(rows.value, rows.incoherence, color=look.colour, marker=look.marker, linestyle="", alpha=0.8)
         unit = directions.incoherence_unit.iloc[0]
-        cloud.set_xlabel("distance gained to neighbours (units of $h$)")
+        cloud.set_xlabel("distance gained to neighbours (raw activation units)")
         cloud.set_ylabel(f"incoherence ({unit})")
         at = np.arange(len(predictors))[::-1]
         for offset, look, prefix in ((0.17, PLAIN, ""), (-0.17, GIVEN, "given_fisher_")):

@@ -15,10 +15,10 @@ ORDER = 180
 SCOPE = "steer"
 
 DISTANCES = {
-    "neighbours": "to neighbours (units of $h$)",
-    "subspace": "to subspace (units of $h$)",
+    "neighbours": "to neighbours (raw units)",
+    "subspace": "to subspace (raw units)",
     "gaussian": "from Gaussian's centre (s.d.)",
-    "tangent": "off the tangent (units of $h$)",
+    "tangent": "off the tangent (raw units)",
 }
 
 
@@ -59,6 +59,6 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         shown.caption(
             f"{table.subject.iloc[0]}.",
             "By how much a token's distance grows from where it was unsteered, mean over pairs with 95 % intervals: "
-            "Euclidean, in units of the activations h of each layer, or in standard deviations (s.d.) of a Gaussian.",
+            "Euclidean, in raw units of each layer's activations, or in standard deviations (s.d.) of a Gaussian.",
         )
     return shown.figure

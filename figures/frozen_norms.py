@@ -44,8 +44,10 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
                 color=FROZEN.colour,
                 linewidth=0.7,
             )
-            ends = [rows.value + rows[end] for end in ("change_low", "change_high")]
-            wide_axis(panel.yaxis, 1.0, [rows.value, rows.frozen, *ends])
+            if name == "utility":
+                # Preference is even everywhere: whether it is straight is what one looks for.
+                ends = [rows.value + rows[end] for end in ("change_low", "change_high")]
+                wide_axis(panel.yaxis, 1.0, [rows.value, rows.frozen, *ends])
             panel.set_ylabel(f"change of {name} (nats)")
             zero_lines(panel, y=True)
         shown.x_label("multiplier / useful range by log-odds")

@@ -22,6 +22,7 @@ from .drawing.steer_curves import (
     mark_intervals,
     property_table,
     shift_axis,
+    useful_shift,
 )
 from .drawing.style import QUANTITIES
 
@@ -49,9 +50,10 @@ def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: the curve and its regions; the rivals."""
-    table = numbers(study, subject)
-    if table is None:
+    table, steer = numbers(study, subject), steer_of(study, subject)
+    if table is None or steer is None:
         return None
+    useful = useful_shift(study, [study.sweep_of(steer)])
     look = QUANTITIES["preference"]
     with panels(ax, 2, height=4.8, ratios=(1.6, 1)) as shown:
         curve, rivals = shown.axes
@@ -59,7 +61,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         draw_curve(curve, table.loc[table["quantity"] == "preference"], look)
         _mark_boundaries(curve, table)
         curve.set_ylabel("preference log-odds (nats)")
-        shift_axis(curve, table)
+        shift_axis(curve, table, useful)
         curve.set_xlabel(SHIFT)
         draw_rivals(rivals, table.loc[table.kind.isin(COMPARED)], "eq. 15")
         regions = {"linear growth": LINEAR, "transition": TRANSITION}

@@ -14,7 +14,7 @@ from mechsteer.families import form_title
 from mechsteer.measuring.sweeps import Sweep
 
 from .drawing.panels import Place, key, panels
-from .drawing.steer_curves import SHIFT, curve_keys, curve_table, draw_curve, shift_axis
+from .drawing.steer_curves import SHIFT, curve_keys, curve_table, draw_curve, shift_axis, useful_shift
 from .drawing.style import GREY, QUANTITIES, Look, form_looks
 
 NAME = "preference_utility"
@@ -51,12 +51,13 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
     if table is None:
         return None
     looks = form_looks(table["form"])
+    useful = useful_shift(study, overlaid(study.sweeps))
     with panels(ax, 2, height=4.2, sharex=True) as shown:
         for panel, quantity in zip(shown.axes, QUANTITIES, strict=True):
             for form, look in looks.items():
                 draw_curve(panel, table.loc[(table["quantity"] == quantity) & (table.form == form)], look, size=2.2)
             panel.set_ylabel(f"{quantity} log-odds (nats)")
-            shift_axis(panel, table)
+            shift_axis(panel, table, useful)
         shown.x_label(SHIFT)
         forms = [key(form_title(form), look, linestyle=look.line) for form, look in looks.items()]
         shown.legend([*forms, curve_keys(Look(GREY, ""), "")[-1]])
@@ -66,6 +67,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             "Points are means of pairs with 95 % intervals, lines the paper's curves, and dashes their predictions of "
             "held-out multipliers.",
             *(_scores(rows, quantity) for quantity, rows in table.groupby("quantity", sort=False)),
+            *(_unfitted(rows, quantity) for quantity, rows in table.groupby("quantity", sort=False)),
         )
     return shown.figure
 
@@ -74,3 +76,10 @@ def _scores(table: pd.DataFrame, quantity: object) -> str:
     found = table.groupby("form", sort=False).held_out_r_squared.first().dropna()
     told = ", ".join(f"{form_title(str(form))} {score:.3f}" for form, score in found.items())
     return f"R² of {quantity} at held-out multipliers, both ends of the sweep left out: {told}." if told else ""
+
+
+def _unfitted(table: pd.DataFrame, quantity: object) -> str:
+    forms = [
+        form_title(str(form)) for form, rows in table.groupby("form", sort=False) if "fit" not in set(rows["kind"])
+    ]
+    return f"No curve could be fitted to {quantity}: {', '.join(forms)}." if forms else ""

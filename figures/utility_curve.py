@@ -21,6 +21,7 @@ from .drawing.steer_curves import (
     mark_intervals,
     property_table,
     shift_axis,
+    useful_shift,
 )
 from .drawing.style import BLACK, LIGHT, QUANTITIES, Look
 
@@ -48,9 +49,10 @@ def numbers(study: Study, subject: Key | None = None) -> pd.DataFrame | None:
 
 def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure | None:
     """Two panels: the curve, its peak and what counts as near zero; the rivals."""
-    table = numbers(study, subject)
-    if table is None:
+    table, steer = numbers(study, subject), steer_of(study, subject)
+    if table is None or steer is None:
         return None
+    useful = useful_shift(study, [study.sweep_of(steer)])
     look = QUANTITIES["utility"]
     with panels(ax, 2, height=4.8, ratios=(1.6, 1)) as shown:
         curve, rivals = shown.axes
@@ -61,7 +63,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         draw_curve(curve, table.loc[table["quantity"] == "utility"], look)
         mark_intervals(curve, found.value, found.low, found.high)
         curve.set_ylabel("utility log-odds (nats)")
-        shift_axis(curve, table)
+        shift_axis(curve, table, useful)
         curve.set_xlabel(SHIFT)
         draw_rivals(rivals, table.loc[table.kind.isin(COMPARED)], "eq. 17")
         shown.legend(

@@ -65,7 +65,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         layer = int(table.layer.dropna().iloc[0])
         shown.caption(
             f"{points.subject.iloc[0]}.",
-            f"By how much distance grows at layer {layer}: Euclidean, in units of the activations h, or in standard deviations "
+            f"By how much distance grows at layer {layer}: Euclidean, in raw activation units, or in standard deviations "
             "(s.d.) of a Gaussian.",
             f"Rank correlations within one multiplier: {', '.join(told)}.",
         )

@@ -136,6 +136,18 @@ def test_a_page_without_marks_and_one_with_unknown_marks_are_left_as_they_are(ca
         assert page.read_text() == text
 
 
+def test_pictures_of_campaigns_that_share_a_page_have_names_and_captions_of_their_own(campaign, tmp_path):
+    page = tmp_path / "found.md"
+    page.write_text("<!-- claims -->\n<!-- end of claims -->\n")
+    write_findings(campaign, page)
+    other = replace(campaign, said=campaign.said | {"name": "Taught, longer"})
+    page.write_text(page.read_text() + "<!-- claims: Taught, longer -->\n<!-- end of claims -->\n")
+    write_findings(other, page)
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {"claims.png", "taught-longer-claims.png"}
+    shown = [line for line in page.read_text().split("\n\n") if line.startswith("*Every claim")]
+    assert len(shown) == 2 and all("A white mark stands where all steers of a study agree" in line for line in shown)
+
+
 def test_the_guide_names_every_section():
     rows = re.findall(r"^\| (`.*?`) \|", (DOCS / "howto/findings.md").read_text(), flags=re.MULTILINE)
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(SECTIONS.members())

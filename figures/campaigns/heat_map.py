@@ -63,6 +63,7 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
         panel.grid(False)
         panel.xaxis.tick_top()
         shown.legend([key(outcome, Look(look.colour, "s")) for outcome, look in OUTCOMES.items()])
+        shown.caption("A white mark stands where all steers of a study agree; elsewhere each outcome takes its share.")
     return shown.figure
 
 

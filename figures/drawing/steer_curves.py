@@ -63,6 +63,14 @@ def property_table(study: Study, sweep: Sweep, quantity: str, names: Iterable[st
     return pd.DataFrame(rows, columns=["quantity", "kind", "name", "value", "low", "high", "unit"])
 
 
+def useful_shift(study: Study, sweeps: Iterable[Sweep]) -> float:
+    """The longest shift at which any of these steers loses half a nat; the activation's own length where none does."""
+    names = ("half_nat_negative", "half_nat_positive")
+    values = [property_table(study, sweep, "utility", names)["value"].to_numpy(np.float64) for sweep in sweeps]
+    shifts = np.abs(np.concatenate(values))
+    return min(1.0, float(np.nanmax(shifts))) if np.isfinite(shifts).any() else 1.0
+
+
 def draw_curve(ax: Axes, table: pd.DataFrame, look: Look, *, size: float = 2.6) -> None:
     """Points with 95 % intervals, the curve as a line, and a dash where a multiplier was predicted while held out."""
     kinds = dict(tuple(table.groupby("kind")))
@@ -101,8 +109,8 @@ def interval_key(label: str) -> Line2D:
     return key(label, Look(BLACK, "D"), linestyle="-", linewidth=0.9, markersize=2.4)
 
 
-def shift_axis(ax: Axes, table: pd.DataFrame) -> None:
-    """Even up to a shift as long as the activation itself, by decades beyond."""
+def shift_axis(ax: Axes, table: pd.DataFrame, useful: float = 1.0) -> None:
+    """Even up to a useful shift, or to one as long as the activation itself; by decades beyond."""
     zero_lines(ax)
-    wide_axis(ax.xaxis, 1.0, table.relative_shift, steps=(1, 2, 5))
+    wide_axis(ax.xaxis, useful, table.relative_shift, steps=(1, 3))
     ax.set_xlim(1.1 * min(table.relative_shift.min(), 0), 1.1 * max(table.relative_shift.max(), 0))

@@ -51,7 +51,7 @@ def write_findings(campaign: "Campaign", page: Path) -> Path:
             f"Mark one, or name the campaign in one that is marked: <!-- {example}: {name} -->."
         )
     pictures = page.with_suffix("")
-    found = Found.of(campaign, pictures)
+    found = Found.of(campaign, pictures, f"{re.sub(r'[^a-z0-9]+', '-', writes.lower())}-" if writes else "")
     plan = f"Plan `{campaign.plan}`."
     modules = {name: SECTIONS.load(name) for name in asked}
     texts = {name: f"{module.write(found).strip()}\n\n{plan}" for name, module in modules.items()}

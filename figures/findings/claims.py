@@ -32,7 +32,8 @@ def write(found: Found) -> str:
             "p-values where there are any, over all cells.",
             table(_rest(found.campaign.combined, set(claims.loc[claims["is_primary"], "name"]))),
             "For all other claims, Benjamini and Hochberg's procedure holds the share of false verdicts to 5 %. Estimates are "
-            "means over cells, with Hartung and Knapp's interval where there are several; of one cell alone it is its own.",
+            "means over cells, with Hartung and Knapp's interval where there are several; of one cell alone it is its own. Over "
+            "few cells that interval is wide, and may end where the quantity itself cannot lie.",
         )
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from mechsteer.measuring.sweeps import Sweep
 
+from .. import preference_utility
 from .found import Found, first_seeds, number, steer, table
 
 NAME = "curves"
@@ -23,7 +24,7 @@ ABOUT = (
 
 
 def write(found: Found) -> str:
-    """A row for each cell, method and form, of the first seed."""
+    """A row for each cell, method and form, of the first seed; then the curves themselves."""
     rows = []
     for cell in found.cells:
         for key in first_seeds(cell):
@@ -38,7 +39,10 @@ def write(found: Found) -> str:
                     "half of utility lost at": where(sweep, fits["utility"]["properties"], "half_lost"),
                 }
             )  # fmt: skip
-    return f"{table(rows)}\n\n{ABOUT}"
+    shown = found.pictures_of(
+        preference_utility.NAME, preference_utility, "what was measured, and the paper's curves", found.cells
+    )
+    return "\n\n".join((table(rows), ABOUT, *shown))
 
 
 def told(value: float | None) -> str:

@@ -1,9 +1,10 @@
 """What findings are drawn from: a campaign, the studies of its finished cells, and how tables and pictures stand on a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -45,9 +46,11 @@ class Found:
     campaign: Campaign
     pictures: Path
     cells: tuple[Cell, ...]
+    prefix: str = ""
+    """What the names of pictures begin with, where several campaigns stand on a page."""
 
     @classmethod
-    def of(cls, campaign: Campaign, pictures: Path) -> "Found":
+    def of(cls, campaign: Campaign, pictures: Path, prefix: str = "") -> "Found":
         models, concepts = (short(cell[name] for cell in campaign.cells) for name in ("model", "concept"))
         cells = [
             Cell(
@@ -56,7 +59,7 @@ class Found:
             )
             for cell in campaign.cells if cell["state"] == DONE
         ]  # fmt: skip
-        return cls(campaign, pictures, tuple(cells))
+        return cls(campaign, pictures, tuple(cells), prefix)
 
     @property
     def claims(self) -> pd.DataFrame:
@@ -77,13 +80,22 @@ class Found:
         return claims
 
     def picture(self, figure: Figure | None, name: str, says: str) -> str:
-        """Save a picture, and give the Markdown that shows it; "" where there is none."""
+        """Save a picture, and give the Markdown that shows it with its caption; "" where there is none."""
         if figure is None:
             return ""
         self.pictures.mkdir(parents=True, exist_ok=True)
+        file = f"{self.prefix}{name}.png"
         with style():
-            figure.savefig(self.pictures / f"{name}.png", dpi=PNG_DPI)
-        return f"![{says}]({self.pictures.name}/{name}.png)"
+            figure.savefig(self.pictures / file, dpi=PNG_DPI)
+        return f"![{says}]({self.pictures.name}/{file})\n\n*{says}.* {figure.get_label()}".strip()
+
+    def pictures_of(self, name: str, module: ModuleType, says: str, cells: Iterable[Cell]) -> list[str]:
+        """One of each of these cells under the plan's usual settings that has one."""
+        drawn = (
+            self.picture(module.draw(cell.study), f"{cell.name}-{name}", f"{cell.model}, {cell.concept}: {says}")
+            for cell in cells if not cell.condition
+        )  # fmt: skip
+        return [*filter(None, drawn)]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -35,15 +35,12 @@ def write(found: Found) -> str:
     """Of each model's judged cells under the plan's usual settings: the figures, and a row on how the shift is carried off."""
     shown, rows = [], []
     for cell in found.cells:
-        if cell.condition:
-            continue
-        rows += _rows(cell)
+        if not cell.condition:
+            rows += _rows(cell)
         for name, (module, says) in FIGURES.items():
-            shown.append(
-                found.picture(module.draw(cell.study), f"{cell.name}-{name}", f"{cell.model}, {cell.concept}: {says}")
-            )
+            shown += found.pictures_of(name, module, says, [cell])
     told = [table(rows), ABOUT] if rows else []
-    return "\n\n".join([*filter(None, shown), *told]) or "No finished study holds what these figures show."
+    return "\n\n".join([*shown, *told]) or "No finished study holds what these figures show."
 
 
 def _rows(cell: Cell) -> list[dict[str, str]]:

@@ -56,11 +56,11 @@ def of_claim(claims: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _figures(found: Found, name: str) -> list[str]:
-    """Of each model's first cell under the plan's usual settings that has one."""
-    shown: dict[str, str] = {}
-    for cell in found.cells if name in FIGURES else ():
-        if not cell.condition and cell.model not in shown:
-            says = f"{cell.model}, {cell.concept}: {SHOWN[name].lower()}"
-            if drawn := found.picture(FIGURES[name].draw(cell.study), f"{cell.name}-{name}", says):
-                shown[cell.model] = drawn
-    return list(shown.values())
+    """Of each model's first cell that has one."""
+    if name not in FIGURES:
+        return []
+    by_model: dict[str, list[str]] = {}
+    for cell in found.cells:
+        if not by_model.get(cell.model):
+            by_model[cell.model] = found.pictures_of(name, FIGURES[name], SHOWN[name].lower(), [cell])
+    return [picture for pictures in by_model.values() for picture in pictures]

@@ -10,6 +10,7 @@ from mechsteer.families import form_title
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.store.keys import Key
 
+from .. import frontier
 from .found import Cell, Found, all_seeds, interval, number, steer, table
 
 NAME = "methods"
@@ -20,7 +21,7 @@ BUDGET = 0.5
 
 
 def write(found: Found) -> str:
-    """Two tables: the methods, and SPLIT against each of the others of its form."""
+    """Two tables: the methods, and SPLIT against each of the others of its form; then the frontiers."""
     rows = [row for cell in found.cells for row in _of_cell(cell)]
     against = [
         cell.place | {
@@ -40,14 +41,17 @@ def write(found: Found) -> str:
         "Differences are in the mean gain over losses up to half a nat, paired by seed. Outcomes are the claims', corrected for "
         "multiple tests; where no claim was asked, each follows from its own interval."
     )
-    return "\n\n".join((table(rows), about, table(against), about_split))
+    shown = found.pictures_of(
+        frontier.NAME, frontier, "what each method gains at an equal loss of utility", found.cells
+    )
+    return "\n\n".join((table(rows), about, table(against), about_split, *shown))
 
 
 def gains(cell: Cell) -> Iterator[tuple[Key, dict[str, Any], float, float]]:
     """For each method and form: the steer of its first seed, its row of the frontier where the budget is lost, and what all its
     seeds gain and lose at m = 1."""
-    frontier = cell.study.table("frontier")
-    for row in frontier.loc[np.isclose(frontier.budget, BUDGET)].to_dict("records"):
+    at_budgets = cell.study.table("frontier")
+    for row in at_budgets.loc[np.isclose(at_budgets.budget, BUDGET)].to_dict("records"):
         sweeps = all_seeds(cell, row["method"], row["form"])
         at_one = [_at_one(sweep) for sweep in sweeps]
         gained, lost = np.mean([one for one in at_one if one is not None] or [(np.nan, np.nan)], axis=0)
