@@ -56,11 +56,11 @@ def of_claim(claims: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _figures(found: Found, name: str) -> list[str]:
-    """Of each model's first cell that has one."""
+    """Of each model's first cell that has one, those first in which claims were asked of a steer."""
     if name not in FIGURES:
         return []
     by_model: dict[str, list[str]] = {}
-    for cell in found.cells:
+    for cell in sorted(found.cells, key=lambda cell: not cell.study.judged):
         if not by_model.get(cell.model):
             by_model[cell.model] = found.pictures_of(name, FIGURES[name], SHOWN[name].lower(), [cell])
     return [picture for pictures in by_model.values() for picture in pictures]
