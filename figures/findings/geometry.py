@@ -32,11 +32,10 @@ ABOUT = (
 
 
 def write(found: Found) -> str:
-    """Of each model's judged cells under the plan's usual settings: the figures, and a row on how the shift is carried off."""
+    """Of each cell a row on how the shift is carried off, and of those under the plan's usual settings the figures."""
     shown, rows = [], []
     for cell in found.cells:
-        if not cell.condition:
-            rows += _rows(cell)
+        rows += _rows(cell)
         for name, (module, says) in FIGURES.items():
             shown += found.pictures_of(name, module, says, [cell])
     told = [table(rows), ABOUT] if rows else []
