@@ -19,7 +19,8 @@ INCOHERENCE = {
 }
 """By its unit: where an exact checker judges what is written, and elsewhere."""
 ABOUT = (
-    "(a) A point for each direction, all equally long: principal axes with the most or the least variance; random ones "
+    "(a) A point for each direction, all equally long, by distance in raw units of activations: principal axes with the "
+    "most or the least variance; random ones "
     "(isotropic, with the activations' covariance, or within the leading components); differences of two tokens' activations "
     "(real tokens), or of those at one place of a pair's two texts (like contexts); the steer, whole and in parts; DiffMean of "
     "other concepts.",
@@ -66,7 +67,7 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             rows = directions.loc[directions.family == family]
             cloud.plot(rows.value, rows.incoherence, color=look.colour, marker=look.marker, linestyle="", alpha=0.8)
         unit = directions.incoherence_unit.iloc[0]
-        cloud.set_xlabel("distance gained to neighbours (raw activation units)")
+        cloud.set_xlabel("distance gained to neighbours (raw units)")
         cloud.set_ylabel(f"incoherence ({unit})")
         at = np.arange(len(predictors))[::-1]
         for offset, look, prefix in ((0.17, PLAIN, ""), (-0.17, GIVEN, "given_fisher_")):
