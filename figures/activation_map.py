@@ -18,7 +18,7 @@ ORDER = 80
 SIDES = {-1: "$m < 0$", 1: "$m > 0$"}
 START = Look(BLACK, "s")
 EVEN_UP_TO = 0.5
-"""Nats up to which colours change evenly, and beyond by decades."""
+"""Nats up to which colours change evenly; beyond, they change by decades."""
 N_PATHS = 6
 """Tokens whose way is drawn; more cross too often to be followed. The places of all are points."""
 

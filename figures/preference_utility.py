@@ -67,19 +67,16 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
             "Points are means of pairs with 95 % intervals, lines the paper's curves, and dashes their predictions of "
             "held-out multipliers.",
             *(_scores(rows, quantity) for quantity, rows in table.groupby("quantity", sort=False)),
-            *(_unfitted(rows, quantity) for quantity, rows in table.groupby("quantity", sort=False)),
         )
     return shown.figure
 
 
 def _scores(table: pd.DataFrame, quantity: object) -> str:
-    found = table.groupby("form", sort=False).held_out_r_squared.first().dropna()
-    told = ", ".join(f"{form_title(str(form))} {score:.3f}" for form, score in found.items())
-    return f"R² of {quantity} at held-out multipliers, both ends of the sweep left out: {told}." if told else ""
-
-
-def _unfitted(table: pd.DataFrame, quantity: object) -> str:
-    forms = [
-        form_title(str(form)) for form, rows in table.groupby("form", sort=False) if "fit" not in set(rows["kind"])
-    ]
-    return f"No curve could be fitted to {quantity}: {', '.join(forms)}." if forms else ""
+    forms = table.groupby("form", sort=False)
+    scores = forms.held_out_r_squared.first().dropna()
+    told = ", ".join(f"{form_title(str(form))} {score:.3f}" for form, score in scores.items())
+    without = ", ".join(form_title(str(form)) for form, rows in forms if "fit" not in set(rows["kind"]))
+    return " ".join(
+        [f"R² of {quantity} at held-out multipliers, both ends of the sweep left out: {told}."] * bool(told)
+        + [f"No curve could be fitted to {quantity}: {without}."] * bool(without)
+    )
