@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import drawn_campaign
 import drawn_study
@@ -146,6 +147,15 @@ def test_pictures_of_campaigns_that_share_a_page_have_names_and_captions_of_thei
     assert {path.name for path in (tmp_path / "found").iterdir()} == {"claims.png", "taught-longer-claims.png"}
     shown = [line for line in page.read_text().split("\n\n") if line.startswith("*Every claim")]
     assert len(shown) == 2 and all("A white mark stands where all steers of a study agree" in line for line in shown)
+
+
+def test_a_section_that_fails_leaves_the_page_and_its_pictures_as_they_were(campaign, tmp_path, monkeypatch):
+    page = tmp_path / "found.md"
+    page.write_text("<!-- claims -->\n<!-- end of claims -->\n<!-- undecided -->\n<!-- end of undecided -->\n")
+    monkeypatch.setattr(undecided, "write", Mock(side_effect=InputError("a study is damaged")))
+    with pytest.raises(InputError, match="damaged"):
+        write_findings(campaign, page)
+    assert not (tmp_path / "found").exists() and "Plan" not in page.read_text()
 
 
 def test_the_guide_names_every_section():

@@ -63,6 +63,8 @@ def write_findings(campaign: "Campaign", page: Path) -> Path:
         return f"{begins}{texts[name]}\n<!-- end of {name} -->"
 
     text = MARKED.sub(anew, before)
+    for name, data in found.drawn.items():
+        write_atomically(pictures / name, lambda work, data=data: work.write_bytes(data))
     written = write_atomically(page, lambda work: work.write_text(text, encoding="utf-8"))
     # Only what an earlier page showed between its marks was ours to draw.
     linked = re.compile(rf"\]\({re.escape(pictures.name)}/([^/)]+\.png)\)")

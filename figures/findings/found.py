@@ -1,7 +1,8 @@
 """What findings are drawn from: a campaign, the studies of its finished cells, and how tables and pictures stand on a page."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +49,8 @@ class Found:
     cells: tuple[Cell, ...]
     prefix: str = ""
     """What the names of pictures begin with, where several campaigns stand on a page."""
+    drawn: dict[str, bytes] = field(default_factory=dict)
+    """Pictures by their files' names; they are written with the page, so that a section that fails leaves the old ones."""
 
     @classmethod
     def of(cls, campaign: Campaign, pictures: Path, prefix: str = "") -> "Found":
@@ -80,13 +83,13 @@ class Found:
         return claims
 
     def picture(self, figure: Figure | None, name: str, says: str) -> str:
-        """Save a picture, and give the Markdown that shows it with its caption; "" where there is none."""
+        """Keep a picture, and give the Markdown that shows it with its caption; "" where there is none."""
         if figure is None:
             return ""
-        self.pictures.mkdir(parents=True, exist_ok=True)
-        file = f"{self.prefix}{name}.png"
+        file, drawn = f"{self.prefix}{name}.png", BytesIO()
         with style():
-            figure.savefig(self.pictures / file, dpi=PNG_DPI)
+            figure.savefig(drawn, dpi=PNG_DPI)
+        self.drawn[file] = drawn.getvalue()
         return f"![{says}]({self.pictures.name}/{file})\n\n*{says}.* {figure.get_label()}".strip()
 
     def pictures_of(self, name: str, module: ModuleType, says: str, cells: Iterable[Cell]) -> list[str]:
