@@ -44,7 +44,7 @@ def numbers(study: Study) -> pd.DataFrame | None:
         return None
     shown = directions.rename(columns={"neighbours, raw": "value"})
     shown = shown.loc[:, ["family", "direction", "value", "incoherence"]].assign(
-        unit="units of h", incoherence_unit="share" if study.summary.get("concept") else "nats / token"
+        unit="raw units", incoherence_unit="share" if study.summary.get("concept") else "nats / token"
     )
     names = ["predictor", "estimate", "low", "high", "given_fisher_estimate", "given_fisher_low", "given_fisher_high"]
     predictors = predictors.loc[:, names].assign(unit="correlation")

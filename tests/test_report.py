@@ -640,7 +640,7 @@ def test_numbers_say_their_units(visit, page):
     )
     assert "key" not in frontier, "a hash says nothing to a reader"
     distance = tab.locator('[data-part="distance"] .note')
-    assert "growth to neighbours (units of h): layer 1" in distance.inner_text()
+    assert "growth to neighbours (raw units): layer 1" in distance.inner_text()
     tab.get_by_label("Which distance").select_option("gaussian")
     distance.get_by_text("growth from Gaussian's centre (s.d.): layer 1").wait_for()
     assert re.search(
