@@ -29,8 +29,8 @@ def _some(pairs: Iterable[Any], most: int) -> int:
 
 ALONE = 4.0
 """Of a pair that is read at one multiplier alone: what lies before the site, and the query, serve no other multiplier."""
-WRITTEN = 16.0
-"""Of a text of 48 tokens that is written."""
+WRITTEN = 5.0
+"""Of a text of 48 tokens that is written; where pairs are as long as stories are."""
 PASSES: dict[str, Callable[[Any], float]] = {
     "sites": lambda unit: 4 * unit.model.n_layers * 11 * min(32, unit.pairs.n // 2),
     # Its range is looked for on eight pairs, which are few for a batch.
