@@ -154,7 +154,7 @@ def test_split_neither_wins_nor_loses_against_itself():
     sweeps = [sweep(method=method) for method in ("SPLIT", "SFT")]
     (claim,) = split_wins.run(sweeps).claims
     assert claim.outcome is INCONCLUSIVE and claim.estimate == 0
-    assert "The difference is +0.00 [0.00, 0.00]." in claim.because
+    assert "The difference is +0.00 [0.00, 0.00]; on lines" in claim.because
     assert split_wins.run(sweeps[1:]).claims == ()
 
 

@@ -245,6 +245,14 @@ def test_primary_claims_are_under_holm_and_the_rest_under_benjamini_and_hochberg
     assert found.because[2] == "So it is."
 
 
+def test_what_a_test_left_undecided_counts_among_many():
+    found = corrected(table([0.01, *[0.5] * 9, np.nan], ["supported", *["inconclusive"] * 10], ["a"] * 11), ["a"])
+    assert found.p_value[0] == pytest.approx(0.1) and found.outcome[0] == "inconclusive"
+    # A claim without enough power may have a small p of its own, and stands before nobody.
+    found = corrected(table([0.02, 0.001], ["supported", "inconclusive"], ["a", "a"]), ["a"])
+    assert found.p_value[0] == pytest.approx(0.04) and found.outcome[0] == "supported"
+
+
 def test_a_study_s_own_correction_is_undone_in_words_too():
     alone = table([0.04], ["supported"], ["a"])
     alone["because"] = "So it is. Corrected for 13 tests (Holm), p = 0.33 does not decide."

@@ -72,3 +72,9 @@ def test_corrections_are_those_of_the_closed_forms():
     p = np.array([0.01, 0.04, 0.03, 0.005])
     assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert false_discovery_control(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+
+
+def test_a_study_without_doubt_does_not_outvote_all_others():
+    exact = combine([1.0, 0.2, 1.0], [0.0, 0.1, 0.0], [["a", "b", "c"]]).interval()
+    assert exact.low < 0.5 < exact.high
+    assert combine([1.0, 1.0], [0.0, 0.0], [["a", "b"]]).estimate == 1.0

@@ -97,3 +97,25 @@ def test_the_relative_shift_of_several_seeds_is_the_mean_of_each_one_s_own():
     other = dataclasses.replace(other, relative_shift=one.relative_shift)
     both = ms.frontier([one, other]).relative_shift
     assert_allclose(both, ms.frontier([one]).relative_shift, rtol=1e-6)
+
+
+def dipping(m: np.ndarray, lost: list[float]) -> ms.Sweep:
+    """Preference 3·m, and a loss that is given at each multiplier above zero; below it, m²."""
+    below = m[m <= 0]
+    loss = np.concatenate([below**2, lost])
+    return sweep_of(m, np.repeat(3 * m[:, None], 20, axis=1), np.repeat(-20 - loss[:, None], 20, axis=1))
+
+
+def test_a_guarded_frontier_ends_where_a_budget_is_first_exceeded():
+    m = np.array([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    sweep = dipping(m, [0.2, 0.8, 0.3, 2.0])
+    free, guarded = (ms.frontier([sweep], budgets=(0.5,), is_guarded=is_guarded) for is_guarded in (False, True))
+    assert free.multiplier[1, 0] > 3
+    assert guarded.multiplier[1, 0] == pytest.approx(1.5, abs=0.02) == useful_range(sweep)[1]
+    assert guarded.gained_by_side[1, 0] == pytest.approx(4.5, abs=0.05)
+
+
+def test_a_frontier_says_where_the_sweep_ends_too_soon():
+    m = np.array([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0])
+    found = ms.frontier([dipping(m, [0.1, 0.3])], budgets=(0.25, 0.5))
+    assert found.is_open.tolist() == [[False, False], [False, True]]

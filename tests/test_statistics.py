@@ -17,7 +17,8 @@ from mechsteer.statistics.intervals import (
     resampled_means,
     resampled_squares,
 )
-from mechsteer.statistics.judging import Outcome, judge_all, p_value, p_words
+from mechsteer.statistics.judging import Claim, Outcome, correct_for_many, judge, judge_all, p_value, p_words
+from mechsteer.store.keys import Key
 
 
 def mean_difference(first, second):
@@ -169,7 +170,41 @@ def test_a_wrong_outcome_is_as_likely_as_its_tail():
     assert p_value(samples, (0.0, np.inf), Outcome.SUPPORTED) == pytest.approx(2 * stats.norm.sf(2), rel=0.1)
     assert p_value(samples, (-np.inf, 0.0), Outcome.REFUTED) == pytest.approx(2 * stats.norm.sf(2), rel=0.1)
     assert p_value(samples[:50] + 3, (0.0, np.inf), Outcome.SUPPORTED) < 1e-6
-    assert np.isnan(p_value(samples, (0.0, np.inf), Outcome.INCONCLUSIVE))
+    # Of what is undecided, the likelier outcome's.
+    for bounds in ((1.5, np.inf), (-np.inf, 1.5)):
+        assert p_value(samples, bounds, Outcome.INCONCLUSIVE) == pytest.approx(2 * stats.norm.sf(1), rel=0.1)
+    assert np.isnan(p_value(np.append(samples, np.nan), (0.0, np.inf), Outcome.SUPPORTED))
+
+
+def test_infinite_resamples_lie_beyond_any_bound():
+    samples = np.append(np.full(60, np.inf), np.random.default_rng(0).normal(0, 1, 940))
+    assert p_value(samples, (-np.inf, 10.0), Outcome.SUPPORTED) == pytest.approx(0.12)
+    assert p_value(np.full(1000, np.inf), (-np.inf, 1.0), Outcome.REFUTED) == pytest.approx(2 / 1002)
+
+
+def test_studies_that_report_any_false_outcome_stay_rare_where_most_claims_are_undecided():
+    """Every truth lies on its bound, so each outcome is false in a twentieth of the tests, and all others are undecided."""
+    rng, key, any_false = np.random.default_rng(0), Key(), {True: [], False: []}
+    for _ in range(200):
+        claims = []
+        for estimate in rng.standard_normal(30):
+            interval, samples = ConfidenceInterval(estimate - 1.96, estimate + 1.96), estimate + rng.standard_normal(4000)
+            outcome = judge(interval, (0.0, np.inf))
+            p = p_value(samples, (0.0, np.inf), outcome)
+            claims.append(Claim("a", "", key, estimate, "", interval, "", outcome, "", p))
+        decided = [claim for claim in claims if claim.outcome is not Outcome.INCONCLUSIVE]
+        for counted, some in ((True, claims), (False, decided)):
+            any_false[counted].append(
+                any(claim.outcome is not Outcome.INCONCLUSIVE for claim in correct_for_many(some))
+            )
+    assert np.mean(any_false[True]) < 0.1
+    # What counting the decided alone would come to.
+    assert np.mean(any_false[False]) > 0.3
+
+
+def test_a_single_pair_bounds_nothing():
+    alone = SeedsEstimate.of(np.array([1.0]), np.ones(100), 1)
+    assert alone.p_value == 1.0 and np.isinf([alone.interval().low, alone.interval().high]).all()
 
 
 def test_what_asks_several_things_holds_if_all_do_and_not_if_any_does_not():

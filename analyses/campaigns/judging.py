@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, norm
 
 from mechsteer.statistics.combining import combine
-from mechsteer.statistics.judging import Outcome, as_corrected, as_uncorrected, holm
+from mechsteer.statistics.judging import Outcome, as_corrected, as_counted, as_uncorrected, holm
 
 RATE = 0.05
 LEVELS = ("models", "concepts", "cells")
@@ -25,7 +25,8 @@ def corrected(claims: pd.DataFrame, primary: Collection[str]) -> pd.DataFrame:
     """With `is_primary`, `p_value`, `outcome` and `because` as they are when all tests of the campaign count.
 
     What the campaign was made for is held to Holm's, which bounds the chance of any false outcome; of the rest, Benjamini
-    and Hochberg's bounds the share of outcomes that are false. Each study's own correction is undone first.
+    and Hochberg's bounds the share of outcomes that are false. Tests that decided nothing count. Each study's own correction is
+    undone first.
     """
     claims = claims.assign(is_primary=claims["name"].isin(list(primary)) | claims["claim"].isin(list(primary)))
     p_values, outcomes = (
@@ -39,7 +40,8 @@ def corrected(claims: pd.DataFrame, primary: Collection[str]) -> pd.DataFrame:
         tested = chosen.to_numpy(bool) & np.isfinite(p_values)
         if not tested.any():
             continue
-        p_values[tested] = correct(p_values[tested])
+        undecided = outcomes[tested] == Outcome.INCONCLUSIVE.value
+        p_values[tested] = correct(as_counted(p_values[tested], undecided, RATE))
         for index in np.flatnonzero(tested & (p_values > RATE) & (outcomes != Outcome.INCONCLUSIVE.value)):
             outcomes[index] = Outcome.INCONCLUSIVE.value
             because[index] = as_corrected(because[index], int(tested.sum()), procedure, p_values[index])
@@ -66,7 +68,8 @@ def of_effect(claims: pd.DataFrame, effect: Mapping[str, Any]) -> pd.DataFrame:
 def _over(group: pd.DataFrame) -> dict[str, Any]:
     counts = {outcome.value: int((group.outcome == outcome.value).sum()) for outcome in Outcome}
     said: dict[str, Any] = {"n_cells": len(group), **counts}
-    errors = (group.high - group.low) / (2 * norm.isf(0.025))
+    # The wider half: one that ends at a bound, as a share does at one, says nothing of its doubt there.
+    errors = np.maximum(group.high - group.estimate, group.estimate - group.low) / norm.isf(0.025)
     known = group.loc[np.isfinite(group.estimate) & np.isfinite(errors)]
     if known.empty:
         nothing = dict.fromkeys(("estimate", "low", "high", "spread"), np.nan)

@@ -271,13 +271,13 @@ def _as_if_alike(odds: Changes, pairs: Changes) -> Changes:
 
 
 def _outcome(found: Sequence[Measure]) -> tuple[Outcome, float]:
-    """Supported where all are alike, refuted where one is not, and how likely that is wrong."""
+    """Supported where all are alike, refuted where one is not, and how likely that is wrong; one where neither is."""
     outcomes = [judge(measure.interval, measure.alike) for measure in found]
     ps = [p_value(measure.draws[1:], measure.alike, outcome) for measure, outcome in zip(found, outcomes, strict=True)]
     if (together := judge_all(outcomes)) is Outcome.REFUTED:
         least = min(p for p, outcome in zip(ps, outcomes, strict=True) if outcome is together)
         return together, min(1.0, len(found) * least)
-    return together, max(ps) if together is Outcome.SUPPORTED else float("nan")
+    return together, max(ps) if together is Outcome.SUPPORTED else 1.0
 
 
 def _curves(changed: Mapping[str, Mapping[str, Changes]], m: Float[ndarray, " m"]) -> pd.DataFrame:

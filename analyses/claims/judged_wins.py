@@ -136,7 +136,8 @@ def _judge(
     scores = [float(np.mean([values[there].mean() for values in some])) for some in (split, other)]
     because = (
         f"By {judge}, the harmonic mean is {scores[0]:.2f} under SPLIT and {scores[1]:.2f} under {rival}, over {n} queries and "
-        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}. {told(found)}{ONE_SEED * alone}"
+        f"{f'{n_seeds} training seeds' if n_seeds > 1 else 'one training seed'}. The difference is {told(found)}."
+        f"{ONE_SEED * alone}"
     )
     p = float("nan") if alone else found.p_value
     return Claim(NAME, part, key, found.estimate, UNIT, interval, control, outcome, because, p, against=rival)

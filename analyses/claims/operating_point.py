@@ -69,7 +69,7 @@ def run(judged: Judged, seed: int = 0) -> Result:
                 because = (
                     f"{claim.because} Nowhere is it {MARGIN:g} of the scale above m = 0, so this study cannot decide."
                 )
-                claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))
+                claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=1.0)
         else:
             claim = if_powerful(_power(part, curves, chosen, seed), claim, at_sight=AT_SIGHT[part])
         claims.append(claim)

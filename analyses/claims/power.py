@@ -75,4 +75,5 @@ def if_powerful(found: Power, claim: Claim, *, at_sight: Outcome | None = None) 
     if found.is_enough or (claim.outcome is at_sight and not mistaken):
         return replace(claim, because=f"{because}.")
     because += f". At least {ENOUGH:.0%} and at most {WRONG:.0%} are required, so this study cannot decide."
-    return replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))
+    # It was tested all the same, and counts among many.
+    return replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float(np.maximum(claim.p_value, 1.0)))

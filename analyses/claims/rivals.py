@@ -138,7 +138,7 @@ def _adequate(
         f"{TOLERANCE:.0%} is tolerated."
     )
     control = f"a monotone spline without theory, whose error there is {np.sqrt(np.mean(spline[at[0]] ** 2)):.2g} nats"
-    # NaN where nothing is decided, so the larger is of the samples that say least.
+    # The larger: of the samples that say least.
     p = float(np.max([p_value(samples, (-np.inf, TOLERANCE), outcome) for samples in (drawn, without_luck)]))
     return Claim(claim, part, key, float(shares[0]), SPAN, interval, control, outcome, because, p)
 

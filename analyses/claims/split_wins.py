@@ -2,7 +2,8 @@
 
 It is judged on the area under the frontier over the useful range, in nats. Pairs, training steps, seeds and validation split are
 held fixed, and each form and rival gets a claim. The claim is about a whole study, so it reads sweeps rather than one steer's
-evidence. One training run per method cannot rank two methods, so with one seed neither wins.
+evidence. One training run per method cannot rank two methods, so with one seed neither wins. Nor does one where it hangs on how
+curves are read: between multipliers that lie far apart, or where the loss dips under a budget again.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from mechsteer.measuring.useful import USEFUL
 from mechsteer.statistics.judging import Claim
 
 from ..evidence import comparison
-from ..evidence.comparison import METHOD, ONE_SEED, over_seeds, told, winner
+from ..evidence.comparison import METHOD, Compared, Difference, over_seeds
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "split_wins"
@@ -42,26 +43,37 @@ def run(sweeps: Sequence[Sweep], seed: int = 0) -> Result:
             claims.append(undecided(NAME, "", key, "nats", too_few(n_pairs), control, method))
             continue
         split, rival = found[METHOD, form], found[method, form]
-        difference, outcome = split.frontier.area_difference(rival.frontier), winner(split, rival)
-        n_seeds, alone = split.frontier.n_seeds, split.frontier.n_seeds == 1 and rival.is_trained
+        difference, n_seeds = Difference.of(split, rival), split.frontier.n_seeds
         seeds = "one training seed" if n_seeds == 1 else f"{n_seeds} training seeds"
         because = (
             f"Averaged over losses of utility up to {USEFUL:g} nats, SPLIT gains {split.frontier.area:.3g} nats of preference "
-            f"and {method} gains {rival.frontier.area:.3g}, from {seeds}. {told(difference)}{ONE_SEED * alone}"
+            f"and {method} gains {rival.frontier.area:.3g}, from {seeds}. {difference}{_open(split, rival)}"
         )
         claims.append(
             Claim(
                 NAME,
                 "",
                 key,
-                difference.estimate,
+                difference.by_frontier.estimate,
                 "nats",
-                difference.interval(),
+                difference.by_frontier.interval(),
                 control,
-                outcome,
+                difference.outcome,
                 because,
-                float("nan") if alone else difference.p_value,
+                difference.p_value,
                 against=method,
             )  # fmt: skip
         )
     return Result(tuple(claims), {"frontier": comparison.table(found)} if found else {})
+
+
+def _open(split: Compared, rival: Compared) -> str:
+    """Of which steers the sweep ends too soon, in a sentence."""
+    at = split.frontier.budgets.index(USEFUL)
+    still = [one.key.steer for one in (split, rival) if one.frontier.is_open[:, at].any()]
+    lose = "loses" if len(still) == 1 else "lose"
+    return (
+        f" {' and '.join(still)} never {lose} {USEFUL:g} nats on one side, and may gain more beyond the sweep."
+        if still
+        else ""
+    )

@@ -43,4 +43,4 @@ def if_enough(n_pairs: int, claim: Claim) -> Claim:
     """The claim, undecided if it rests on fewer pairs than decide anything."""
     if n_pairs >= MIN_PAIRS:
         return claim
-    return replace(claim, outcome=Outcome.INCONCLUSIVE, because=too_few(n_pairs))
+    return replace(claim, outcome=Outcome.INCONCLUSIVE, because=too_few(n_pairs), p_value=float("nan"))

@@ -35,22 +35,57 @@ class Compared:
 
     key: Key
     frontier: Frontier
+    guarded: Frontier
+    """Read as the useful range is: on lines between multipliers, and only as far as a budget is first exceeded."""
     is_trained: bool
 
 
-def winner(split: Compared, rival: Compared) -> Outcome:
-    """Whether SPLIT gains more: supported, refuted or inconclusive, and always the last with one training run per method."""
-    interval = split.frontier.area_difference(rival.frontier).interval()
-    if split.frontier.n_seeds == 1 and rival.is_trained or 0 in interval:
-        return Outcome.INCONCLUSIVE
-    return Outcome.SUPPORTED if interval.low > 0 else Outcome.REFUTED
+@dataclass(frozen=True)
+class Difference:
+    """What SPLIT gains more than a rival (nats), by the frontier and by the guarded one; decided where both agree."""
+
+    by_frontier: SeedsEstimate
+    guarded: SeedsEstimate
+    is_ranked: bool
+    """Whether it may be decided: one training run per method ranks none."""
+
+    @classmethod
+    def of(cls, split: Compared, rival: Compared) -> "Difference":
+        return cls(
+            split.frontier.area_difference(rival.frontier), split.guarded.area_difference(rival.guarded),
+            split.frontier.n_seeds > 1 or not rival.is_trained,
+        )  # fmt: skip
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether SPLIT gains more: supported, refuted or inconclusive."""
+        ends = [end for found in (self.by_frontier, self.guarded) for end in _ends(found)]
+        if self.is_ranked and min(ends) > 0:
+            return Outcome.SUPPORTED
+        return Outcome.REFUTED if self.is_ranked and max(ends) < 0 else Outcome.INCONCLUSIVE
+
+    @property
+    def p_value(self) -> float:
+        """Of no difference, the larger of both; NaN where it cannot be decided."""
+        return max(self.by_frontier.p_value, self.guarded.p_value) if self.is_ranked else float("nan")
+
+    def __str__(self) -> str:
+        return (
+            f"The difference is {told(self.by_frontier)}; on lines between multipliers, up to where a budget is first "
+            f"exceeded, {told(self.guarded)}.{ONE_SEED * (not self.is_ranked)}"
+        )
+
+
+def _ends(found: SeedsEstimate) -> tuple[float, float]:
+    interval = found.interval()
+    return interval.low, interval.high
 
 
 def told(difference: SeedsEstimate) -> str:
-    """By how much SPLIT is ahead, in a sentence."""
-    interval = difference.interval()
-    within = f" [{interval.low:z.2f}, {interval.high:z.2f}]" if np.isfinite([interval.low, interval.high]).all() else ""
-    return f"The difference is {difference.estimate:+z.2f}{within}."
+    """With its interval, where it has one."""
+    low, high = _ends(difference)
+    within = f" [{low:z.2f}, {high:z.2f}]" if np.isfinite([low, high]).all() else ""
+    return f"{difference.estimate:+z.2f}{within}"
 
 
 def over_seeds(sweep: Sweep) -> Key:
@@ -69,7 +104,10 @@ def frontiers(
     return {
         name: Compared(
             over_seeds(group[0]),
-            ms.frontier(group, budgets=budgets, defined=defined, seed=seed),
+            *(
+                ms.frontier(group, budgets=budgets, defined=defined, is_guarded=is_guarded, seed=seed)
+                for is_guarded in (False, True)
+            ),
             group[0].key.seed is not None,
         )
         for name, group in groups.items()
@@ -113,14 +151,14 @@ def differences(found: dict[tuple[str, str], Compared]) -> pd.DataFrame:
         split = found.get((METHOD, form))
         if split is None or method == METHOD:
             continue
-        difference = split.frontier.area_difference(other.frontier)
-        interval = difference.interval()
+        difference = Difference.of(split, other)
+        interval = difference.by_frontier.interval()
         row = {
             "against": method,
-            "difference": difference.estimate,
+            "difference": difference.by_frontier.estimate,
             "low": interval.low,
             "high": interval.high,
-            "outcome": winner(split, other).value,
+            "outcome": difference.outcome.value,
             "n_seeds": max(other.frontier.n_seeds, split.frontier.n_seeds),
         }
         parts.append(labelled(pd.DataFrame([row]), split.key))

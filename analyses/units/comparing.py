@@ -40,7 +40,7 @@ class Compare(TablesUnit):
     seed: int
 
     kind = "frontier"
-    version = 4
+    version = 5
 
     @property
     def words(self) -> str:

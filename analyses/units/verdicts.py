@@ -41,7 +41,7 @@ class Judge(Unit[Result]):
     seed: int
 
     kind = "claim"
-    version = 8
+    version = 9
 
     @classmethod
     def by(cls, claim: str, given: Given, seed: int) -> "Judge":

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import PchipInterpolator, make_interp_spline
 
 from ..brief import brief
 from ..errors import InputError
@@ -42,6 +43,8 @@ class Frontier:
     relative_shift: Float[ndarray, "sides budgets"]
     multiplier: Float[ndarray, "sides budgets"]
     """Where each budget's gain is reached, below and above zero; the mean over seeds."""
+    is_open: Bool[ndarray, "sides budgets"]
+    """Whether some seed never loses as much on that side, so that its gain may be larger beyond the sweep."""
     accuracy: Float[ndarray, "sides budgets"]
     """Share of all pairs of which the completion on that side is the likelier one there; the mean over seeds."""
     cost: Float[ndarray, "sides targets"]
@@ -87,6 +90,7 @@ def frontier(
     *,
     budgets: Sequence[float] = BUDGETS,
     defined: Bool[ndarray, " pairs"] | None = None,
+    is_guarded: bool = False,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Frontier:
@@ -95,6 +99,10 @@ def frontier(
     Curves are means over pairs, interpolated between multipliers (monotone cubic). Pairs whose utility is undefined
     somewhere are left out; pass `defined` to leave out the same ones in several frontiers. Intervals are over pairs and
     seeds; from one seed, over pairs alone.
+
+    Args:
+        is_guarded: read curves as `useful_range` does, on lines between multipliers and only as far as the budget is first
+            exceeded. What holds both ways hangs neither on a gap between multipliers nor on a dip of the loss beyond it.
     """
     if not sweeps or any(sweep.pairs != sweeps[0].pairs for sweep in sweeps):
         raise InputError(
@@ -108,16 +116,21 @@ def frontier(
     n_pairs = int(defined.sum())
     weights = pair_weights(n_pairs, n_resamples, seed)
 
-    gains, where, costs = [], [], []
+    gains, where, opened, costs = [], [], [], []
     for sweep in sweeps:
         sides = [
             _Side.of(
-                sign, sweep.multipliers, weights @ sweep.preference[:, defined].T, weights @ sweep.lost[:, defined].T
+                sign,
+                sweep.multipliers,
+                weights @ sweep.preference[:, defined].T,
+                weights @ sweep.lost[:, defined].T,
+                is_guarded,
             )
             for sign in (-1, 1)
         ]
         gains.append(np.stack([side.within(asked) for side in sides]))
         where.append(np.stack([side.reached(np.array(budgets)) for side in sides]))
+        opened.append(np.stack([side.loss[0].max() <= np.array(budgets) for side in sides]))
         costs.append([side.cost(TARGETS) for side in sides])
     by_side = np.stack(gains)
     by_seed = by_side.mean(axis=1)
@@ -142,6 +155,7 @@ def frontier(
         gained_by_side=by_side[:, :, 0, :n].mean(axis=0),
         relative_shift=np.mean(shifts, axis=0),
         multiplier=multiplier.mean(axis=0),
+        is_open=np.any(opened, axis=0),
         accuracy=np.mean(accuracies, axis=0),
         cost=np.mean(costs, axis=0),
     )
@@ -159,6 +173,9 @@ def defined_everywhere(sweeps: Sequence[Sweep]) -> Bool[ndarray, " pairs"]:
     return np.all([np.isfinite(sweep.utility).all(axis=0) for sweep in sweeps], axis=0)
 
 
+_on_lines = partial(make_interp_spline, k=1)
+
+
 class _Side(NamedTuple):
     """One direction of steering, from zero outwards on a dense grid: what many curves have gained and lost."""
 
@@ -169,7 +186,7 @@ class _Side(NamedTuple):
     @classmethod
     def of(
         cls, sign: int, multipliers: Float[ndarray, " m"], preference: Float[ndarray, "curves m"],
-        lost: Float[ndarray, "curves m"],
+        lost: Float[ndarray, "curves m"], is_guarded: bool,
     ) -> "_Side":  # fmt: skip
         if not (multipliers[0] < 0 < multipliers[-1] and 0 in multipliers):
             raise InputError("A frontier needs multipliers on both sides of zero, and zero itself.")
@@ -177,8 +194,12 @@ class _Side(NamedTuple):
         side = side[np.argsort(np.abs(multipliers[side]))]
         sizes = np.abs(multipliers[side])
         dense = np.linspace(0, 1, DENSE) ** 2 * sizes[-1]
-        gain = sign * PchipInterpolator(sizes, preference[:, side] - preference[:, side[:1]], axis=1)(dense)
-        return cls(sign * dense, gain, PchipInterpolator(sizes, lost[:, side], axis=1)(dense))
+        between = _on_lines if is_guarded else PchipInterpolator
+        gain, loss = (
+            between(sizes, curves[:, side], axis=1)(dense)
+            for curves in (sign * (preference - preference[:, side[:1]]), lost)
+        )
+        return cls(sign * dense, gain, np.maximum.accumulate(loss, axis=1) if is_guarded else loss)
 
     def within(self, budgets: Float[ndarray, " budgets"]) -> Float[ndarray, "curves budgets"]:
         """The largest gain within each budget. What raises utility first costs nothing."""

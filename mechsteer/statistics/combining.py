@@ -10,8 +10,8 @@ from scipy.stats import t as student
 
 from .intervals import ConfidenceInterval
 
-LEAST = 1e-100
-"""A standard error, lest one that is nothing takes all the weight there is."""
+LEAST = 0.1
+"""Of a standard error, as a share of the median of those above zero, lest one that is nothing takes all the weight there is."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ def combine(values: Sequence[float], errors: Sequence[float], levels: Sequence[S
     a single group says nothing of how groups differ, and is passed over.
     """
     y = np.asarray(values, dtype=np.float64)
-    variance = np.maximum(np.asarray(errors, dtype=np.float64), LEAST) ** 2
+    known = np.asarray(errors, dtype=np.float64)
+    least = LEAST * np.median(known[known > 0]) if (known > 0).any() else 1e-100
+    variance = np.maximum(known, least) ** 2
     if len(y) == 1:
         return Combined(float(y[0]), float(np.sqrt(variance[0])), np.inf, 0.0, 1, len(levels))
     places = list(zip(*levels, range(len(y)), strict=True))

@@ -103,7 +103,9 @@ class SeedsEstimate:
     def of(
         cls, by_seed: Float[ndarray, " seeds"], over_pairs: Float[ndarray, " resamples"], n_pairs: int
     ) -> "SeedsEstimate":
-        """From each seed's estimate, and their mean with pairs drawn again."""
+        """From each seed's estimate, and their mean with pairs drawn again; from a single pair, without any bound."""
+        if n_pairs < 2:
+            return cls(float(by_seed.mean()), float("inf"), 1.0)
         parts = [(float(np.var(over_pairs)), n_pairs - 1)]
         if (n := len(by_seed)) > 1:
             parts.append((float(np.var(by_seed, ddof=1)) / n, n - 1))

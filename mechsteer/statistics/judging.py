@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.stats import norm
 
@@ -53,7 +53,8 @@ class Claim:
     because: str
     """One sentence that says why the outcome is what it is."""
     p_value: float = float("nan")
-    """Of the control's hypothesis, where the outcome rests on a test; corrected for all claims of a study together."""
+    """Of the control's hypothesis, where the outcome rests on a test; corrected for all claims of a study together. One where a
+    test could not have decided as it came out; NaN where none was made."""
     against: str = ""
     """The method that it is compared with, if it compares."""
     raw_p_value: float = float("nan")
@@ -136,22 +137,22 @@ def p_words(p: float) -> str:
 
 
 def p_value(samples: Float[ndarray, " resamples"], supported: tuple[float, float], outcome: Outcome) -> float:
-    """How likely resamples of the estimate make it that an outcome of `judge` is wrong, twice the share on the wrong side.
+    """How likely resamples of the estimate make it that an outcome of `judge` is wrong, twice the share on the wrong side; of
+    what is undecided, that the likelier of both outcomes would be.
 
-    Where fewer than ten of the resamples lie there, the normal distribution of their mean and spread tells.
+    Where fewer than ten of the resamples lie there, the normal distribution of their mean and spread tells. Infinite ones are
+    beyond any bound; NaN where one is undefined.
     """
-    if outcome is Outcome.INCONCLUSIVE or not len(samples) or not np.isfinite(samples).all():
+    if not len(samples) or np.isnan(samples).any():
         return float("nan")
     bounds = [bound for bound in supported if np.isfinite(bound)]
-    beyond = [_tail(samples - bound, below=bound == supported[0]) for bound in bounds]
-    wrong = max(beyond) if outcome is Outcome.SUPPORTED else min(1 - share for share in beyond)
-    return float(min(1.0, 2 * wrong))
+    return _p_of([_tail(samples - bound, below=bound == supported[0]) for bound in bounds], outcome)
 
 
 def interval_p_value(interval: ConfidenceInterval, supported: tuple[float, float], outcome: Outcome) -> float:
     """The same from the interval of the resamples alone, as if they were normal."""
     error = (interval.high - interval.low) / (2 * norm.isf((1 - interval.level) / 2))
-    if outcome is Outcome.INCONCLUSIVE or not np.isfinite(error):
+    if not np.isfinite(error):
         return float("nan")
     middle, error = (interval.low + interval.high) / 2, max(error, np.finfo(float).tiny)
     beyond = [
@@ -159,27 +160,40 @@ def interval_p_value(interval: ConfidenceInterval, supported: tuple[float, float
         for bound in supported
         if np.isfinite(bound)
     ]
-    wrong = max(beyond) if outcome is Outcome.SUPPORTED else min(1 - share for share in beyond)
-    return float(min(1.0, 2 * wrong))
+    return _p_of(beyond, outcome)
+
+
+def _p_of(beyond: Sequence[float], outcome: Outcome) -> float:
+    """From the shares beyond each bound of what the claim allows."""
+    wrong = {Outcome.SUPPORTED: max(beyond), Outcome.REFUTED: min(1 - share for share in beyond)}
+    return float(min(1.0, 2 * wrong.get(outcome, min(wrong.values()))))
 
 
 def _tail(samples: Float[ndarray, " resamples"], below: bool) -> float:
     """The share of the samples below zero, or above it."""
     samples = samples if below else -samples
-    share = float(np.mean(samples < 0))
-    if min(share, 1 - share) * len(samples) >= LEAST_BEYOND:
+    share, n = float(np.mean(samples < 0)), len(samples)
+    if min(share, 1 - share) * n >= LEAST_BEYOND:
         return share
+    if not np.isfinite(samples).all():
+        return (share * n + 1) / (n + 2)
     return float(norm.cdf(-samples.mean() / max(samples.std(), np.finfo(float).tiny)))
 
 
 def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]:
     """Holm's correction over all claims that rest on a test: those that do not survive it become inconclusive.
 
-    `p_value` is replaced by the corrected one, so that the share of studies with any false outcome stays below `rate`.
+    `p_value` is replaced by the corrected one, so that the share of studies with any false outcome stays below `rate`. A test
+    that left its claim undecided counts as well: it might have come out otherwise.
     """
     tested = [index for index, claim in enumerate(claims) if not np.isnan(claim.p_value)]
+    counted = as_counted(
+        np.array([claims[index].p_value for index in tested]),
+        np.array([claims[index].outcome is Outcome.INCONCLUSIVE for index in tested], dtype=bool),
+        rate,
+    )
     corrected = list(claims)
-    for index, p in zip(tested, holm(np.array([claims[index].p_value for index in tested])), strict=True):
+    for index, p in zip(tested, holm(counted), strict=True):
         was = claims[index]
         claim = replace(was, p_value=float(p), raw_p_value=was.p_value, raw_outcome=was.outcome)
         if p > rate and claim.outcome is not Outcome.INCONCLUSIVE:
@@ -187,6 +201,13 @@ def correct_for_many(claims: Sequence[Claim], rate: float = 0.05) -> list[Claim]
             claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=because)
         corrected[index] = claim
     return corrected
+
+
+def as_counted(
+    p_values: Float[ndarray, " tests"], is_undecided: Bool[ndarray, " tests"], rate: float
+) -> Float[ndarray, " tests"]:
+    """As a correction counts them: of what is undecided for whatever reason, never small enough to stand before an outcome."""
+    return np.where(is_undecided, np.maximum(p_values, rate), p_values)
 
 
 CORRECTED = re.compile(r" Corrected for \d+ tests \([^)]*\), p = \S+ does not decide\.$")
