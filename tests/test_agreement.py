@@ -12,7 +12,13 @@ from analyses.evidence.reliability import differences, of_known, reliability, se
 from analyses.studies.judges import known_texts
 from mechsteer.judges.base import Judge, Judgement
 from mechsteer.judges.scale import CONCEPT, Aspect
-from mechsteer.statistics.agreement import Confusion, carries_over, corrected, prediction_powered
+from mechsteer.statistics.agreement import (
+    Confusion,
+    carries_over,
+    corrected,
+    independent_texts,
+    prediction_powered,
+)
 from mechsteer.store.keys import Key
 
 
@@ -47,6 +53,86 @@ def test_a_corrected_rate_holds_the_truth_where_the_judges_own_does_not(share):
         held_raw.append(abs(rate - share) < 1.96 * np.sqrt(rate * (1 - rate) / 200))
     assert np.mean(held) > 0.92
     assert np.mean(held_raw) < 0.9 or share == 0.5
+
+
+def answers(rng: np.random.Generator, n_queries: int, n: int, biased: float = 0.0) -> tuple[np.ndarray, ...]:
+    """Truth, verdicts that err in 10 % and queries of texts, of which a query's are alike; the judge calls all answers to some of
+    the queries yes or all no."""
+    truth = rng.random((n_queries, n)) < rng.beta(0.4, 0.4, n_queries)[:, None]
+    said = np.where(rng.random(truth.shape) < 0.1, ~truth, truth)
+    kind = rng.random(n_queries)[:, None]
+    said = np.where(kind < biased, kind < biased / 2, said)
+    return truth.ravel(), said.ravel(), np.repeat(np.arange(n_queries), n)
+
+
+@pytest.mark.parametrize("biased", [0.0, 0.15])
+@pytest.mark.parametrize(("n_queries", "n"), [(32, 4), (32, 4 * 9), (10, 3 * 9), (5, 3 * 9)])
+def test_a_corrected_rate_holds_the_truth_where_texts_of_a_query_are_alike(n_queries, n, biased):
+    rng, held, held_by_texts = np.random.default_rng(0), [], []
+    for _ in range(250):
+        truth, said, queries = answers(rng, n_queries, n, biased)
+        _, judged_said, judged_queries = answers(rng, n_queries, n, biased)
+        rate = judged_said.mean()
+        _, interval = corrected(
+            rate, independent_texts(judged_said, judged_queries), Confusion.of(truth, said, queries)
+        )
+        if np.isnan(interval.low):  # All of a few queries' texts are of one kind.
+            continue
+        held.append(0.5 in interval)
+        held_by_texts.append(0.5 in corrected(rate, len(said), Confusion.of(truth, said))[1])
+    assert np.mean(held) > 0.93
+    assert np.mean(held_by_texts) < 0.9
+
+
+def test_sensitivity_and_specificity_hold_where_errors_are_alike_within_a_query():
+    rng, held, held_by_texts = np.random.default_rng(0), [], []
+    for _ in range(400):
+        truth = rng.random((24, 30)) < rng.beta(2, 2, 24)[:, None]
+        right = rng.random(truth.shape) < rng.beta(8, 2, 24)[:, None]
+        queries = np.repeat(np.arange(24), 30)
+        for given, found in ((queries, held), (None, held_by_texts)):
+            judge = Confusion.of(truth.ravel(), (truth == right).ravel(), given)
+            found.extend(0.8 in interval for interval in judge.intervals)
+    assert 0.92 < np.mean(held) < 0.98 and np.mean(held_by_texts) < 0.8
+
+
+def test_texts_that_each_have_a_query_are_independent_and_copies_tell_nothing_new():
+    rng = np.random.default_rng(0)
+    truth, said, queries = answers(rng, 60, 4)
+    own = np.arange(len(truth))
+    by_texts, by_query = Confusion.of(truth, said), Confusion.of(truth, said, queries)
+    assert independent_texts(said, own) == pytest.approx(len(said))
+    assert 60 < independent_texts(said, queries) < 4 * 60
+    assert Confusion.of(truth, said, own).n_independent == pytest.approx(by_texts.n)
+    assert Confusion.of(truth, said, own).intervals == by_texts.intervals and by_query == by_texts
+    copies = Confusion.of(*(np.repeat(some, 9) for some in (truth, said, queries)))
+    n = independent_texts(said, queries)
+    assert independent_texts(np.repeat(said, 9), np.repeat(queries, 9)) == pytest.approx(n, rel=0.02)
+    (_, one), (_, other) = corrected(said.mean(), n, by_query), corrected(said.mean(), n, copies)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.005)
+
+
+def test_where_nothing_shows_how_alike_texts_are_a_query_counts_once():
+    queries = np.repeat(np.arange(12), 20)
+    none = np.zeros(240, bool)
+    assert independent_texts(none, queries) == independent_texts(~none, queries) == 12
+    assert independent_texts(np.arange(20) < 9, np.zeros(20)) == 1
+    assert Confusion.of(none, none, queries).n_independent == (0, 12)
+    perfect = Confusion.of(queries < 6, queries < 6, queries)
+    assert perfect.n_independent == (6, 6)
+    _, interval = corrected(0.5, 12, perfect)
+    assert interval.low < 0.25 and interval.high > 0.75
+
+
+def test_the_rates_of_all_multipliers_have_hardly_less_doubt_than_those_of_one_where_queries_decide():
+    """Nine multipliers of the same answers; before, they made an interval a third as wide."""
+    truth, said, queries = answers(np.random.default_rng(0), 32, 4)
+    rows = pd.DataFrame({"pair": queries.astype(str), "true": truth, "said": said, "tries": queries % 2 == 0})
+    rows = pd.concat([rows.assign(multiplier=float(m), aspect="concept") for m in range(9)], ignore_index=True)
+    found = reliability(rows, "the exact checker")
+    widths = (found.high - found.low).to_numpy()
+    assert found.not_corrected.eq("").all() and list(found.multiplier.isna()) == [True] + [False] * 9
+    assert widths[0] == pytest.approx(widths[1], rel=0.05)
 
 
 def test_a_judge_that_guesses_corrects_nothing():

@@ -2,7 +2,7 @@
 
 A guestbook's checker labels every text: whether it shows the concept, and whether it is valid. Elsewhere a user may label some.
 One pair of error rates cannot correct a judge that errs differently on degenerate text than on good text, so this is tested
-first.
+first. Answers to one query are alike, at one multiplier and at several, so intervals are over queries.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,14 @@ from mechsteer.guestbook import language_of
 from mechsteer.guestbook.words import EOS
 from mechsteer.judges.base import Judge, Written
 from mechsteer.judges.scale import COHERENCE, CONCEPT
-from mechsteer.statistics.agreement import LEAST_WORTH, Confusion, carries_over, corrected, prediction_powered
+from mechsteer.statistics.agreement import (
+    LEAST_WORTH,
+    Confusion,
+    carries_over,
+    corrected,
+    independent_texts,
+    prediction_powered,
+)
 from mechsteer.store.keys import Key
 
 LEAST_KNOWN = 30
@@ -58,9 +65,12 @@ def of_known(known: pd.DataFrame, judge: Judge, scores: pd.DataFrame) -> pd.Data
     (aspect,) = [item for item in judge.aspects if item.role == CONCEPT]
     value = aspect.share(np.array([row.score for row in found[aspect.name]], np.float64))
     multiplier = known.multiplier if "multiplier" in known else np.nan
-    tried = pd.DataFrame({"multiplier": multiplier, "value": value, "true": known.gold.astype(bool), "tries": True})
+    tried = pd.DataFrame(
+        {"multiplier": multiplier, "pair": known["query"], "value": value, "true": known.gold.astype(bool)}
+    )
     rows = pd.concat(
-        [tried, scores.loc[scores.role == CONCEPT, [*TEXT, "value"]].assign(tries=False)], ignore_index=True
+        [tried.assign(tries=True), scores.loc[scores.role == CONCEPT, [*TEXT, "value"]].assign(tries=False)],
+        ignore_index=True,
     )
     rows = rows.dropna(subset=["value"])
     return rows.assign(said=rows.value > YES, aspect=aspect.name)
@@ -208,13 +218,13 @@ def _kappa(value: float) -> str:
 
 
 def _confusion(rows: pd.DataFrame) -> Confusion:
-    return Confusion.of(rows.true.to_numpy(bool), rows.said.to_numpy(bool))
+    return Confusion.of(rows.true.to_numpy(bool), rows.said.to_numpy(bool), rows.pair.to_numpy(str))
 
 
 def _told(found: Confusion) -> dict[str, float]:
     sensitivity, specificity = found.intervals
     return {
-        **vars(found), "sensitivity": found.rates[0], "sensitivity_low": sensitivity.low,
+        **found.counts, "sensitivity": found.rates[0], "sensitivity_low": sensitivity.low,
         "sensitivity_high": sensitivity.high, "specificity": found.rates[1], "specificity_low": specificity.low,
         "specificity_high": specificity.high, "kappa": found.kappa,
     }  # fmt: skip
@@ -229,5 +239,6 @@ def _rates(rows: pd.DataFrame, judge: Confusion, why: str) -> dict[str, float]:
     known = {"rate": rate, "true_rate": float(rows.true.mean()) if rows.true.notna().all() else np.nan}
     if why:
         return nothing | known
-    estimate, interval = corrected(rate, len(rows), judge)
+    n = independent_texts(rows.said.to_numpy(bool), rows.pair.to_numpy(str))
+    estimate, interval = corrected(rate, n, judge)
     return known | {"corrected": estimate, "low": interval.low, "high": interval.high}

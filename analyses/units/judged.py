@@ -178,6 +178,7 @@ class Reliability(TablesUnit):
     """None is by the checker."""
 
     kind = "reliability"
+    version = 2
 
     @property
     def words(self) -> str:
