@@ -1,4 +1,4 @@
-"""What a steer gains beside what chance does at its shifts: directions with the activations' covariance, and shuffled labels."""
+"""What a steer gains beside what chance does: directions with the activations' covariance, and of shuffled labels."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -74,6 +74,7 @@ def draw(study: Study, ax: Place = None, subject: Key | None = None) -> Figure |
         )
         shown.caption(
             f"{table.subject.iloc[0]}, with 95 % intervals over pairs.",
-            f"Chance is the mean of {n} directions at the same shift, with a 95 % prediction interval for one more direction.",
+            f"Chance is the mean of {n} directions, with a 95 % prediction interval for one more: random ones at the steer's "
+            "shift, and those of shuffled labels, drawn beside it, at their own length, which is shorter.",
         )
     return shown.figure

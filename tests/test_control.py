@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import norm
+from scipy.stats import t as student
+from worlds import chance as world
 from worlds.chance import KEY
 
 import mechsteer as ms
@@ -46,6 +49,65 @@ def test_a_steer_that_works_passes_and_a_random_direction_does_not(guestbook, ha
     drawn = torch.randn(len(steer.direction), generator=torch.Generator().manual_seed(1))
     (fails,) = judged(guestbook, replace(steer, direction=drawn * steer.direction.norm() / drawn.norm()), halves).claims
     assert fails.outcome is not Outcome.SUPPORTED and fails.estimate < 1
+
+
+def test_the_interval_of_the_ratio_covers_it_and_chance_at_a_ratio_of_one_rarely_passes():
+    """Normal directions whose spread is known, and a steer at twice, or just at, the end beyond which one in forty lies."""
+    rng, missed, passed = np.random.default_rng(0), 0, 0
+    for ratio in np.repeat([1.0, 2.0], 200):
+        place = rng.standard_normal((chance.N_DIRECTIONS, 1))
+        gained = np.concatenate([np.full((1, 1), ratio * norm.isf(0.025)), place]) + 0.5 * rng.standard_normal(
+            (len(place) + 1, chance.N_PAIRS)
+        )
+        low, high = np.quantile(control._ratios(gained[:1], gained[1:]), [0.025, 0.975])
+        missed += not low <= ratio <= high
+        passed += ratio == 1 and low > 1
+    # Of 400 and 200; more than these once in two hundred, where 5 and 2.5 % are meant.
+    assert 8 <= missed <= 32 and passed <= 11
+
+
+def test_a_steer_that_is_just_beyond_what_24_directions_gain_is_not_yet_beyond_chance():
+    """Were the upper end known, as many pairs as one likes would pass it."""
+    upper = student.isf(0.025, chance.N_DIRECTIONS - 1) * np.sqrt(1 + 1 / chance.N_DIRECTIONS)
+    found = [control.run(world.chance(1.2 * upper, n_pairs=100, seed=seed)).claims[0] for seed in range(12)]
+    assert sum(claim.outcome is Outcome.SUPPORTED for claim in found) < 6
+    assert {claim.outcome for claim in found} <= {Outcome.SUPPORTED, Outcome.INCONCLUSIVE}
+    far = [control.run(world.chance(3 * upper, seed=seed)).claims[0].outcome for seed in range(6)]
+    assert set(far) == {Outcome.SUPPORTED}
+
+
+def test_shuffled_labels_are_told_at_their_own_shift_and_at_none_where_it_was_not_kept():
+    table = world.chance(6.0)
+    table["gained"] *= np.where(table.kind == control.SHUFFLED, 3, 1)
+    (told,) = control.run(table).claims
+    compared = control.run(table).tables["chance"].set_index("kind")
+    assert (compared.chance_shift[control.COVARIANCE] == compared.relative_shift[control.COVARIANCE]).all()
+    shares = compared.chance_shift[control.SHUFFLED] / compared.relative_shift[control.SHUFFLED]
+    assert np.allclose(shares, world.SHORTER + 0.023)
+    assert (
+        "shuffled labels, at their own length (a median shift of" in told.because and "same shift" not in told.because
+    )
+    steps = table.loc[table.kind == control.STEER].groupby("budget").relative_shift.first()
+    (old,) = control.run(table.assign(relative_shift=table.budget.map(steps))).claims
+    assert "at their own length, gain" in old.because and "median shift" not in old.because
+    assert (old.estimate, old.interval, old.outcome) == (told.estimate, told.interval, told.outcome)
+
+
+def test_rows_hold_the_shift_that_was_applied(guestbook, halves, monkeypatch):
+    """A direction of shuffled labels is as long as it came, and a random one as the steer."""
+    learning, testing = halves
+    monkeypatch.setattr(chance, "N_DIRECTIONS", 3)
+    steer = ms.diff_mean(guestbook, learning, SITE)
+    sweep = ms.run_sweep(guestbook, steer, testing[:20], [-4, -2, -1, 0, 1, 2, 4], progress=False)
+    table = chance.against_chance(guestbook, steer, learning, testing, sweep)
+    shifts = table.groupby(["kind", "draw", "budget"]).relative_shift.first().unstack("budget")
+    own = shifts.loc[control.STEER].iloc[0]
+    rng = np.random.default_rng([0, 4])
+    site, drawn = steer.sites[0], chance._directions(guestbook, learning, steer.sites[0], "raw", rng)
+    assert site == SITE
+    for kind, vectors in drawn.items():
+        for draw, vector in enumerate(vectors):
+            np.testing.assert_allclose(shifts.loc[kind, draw], own * float(vector.norm()), rtol=1e-4)
 
 
 @pytest.mark.slow

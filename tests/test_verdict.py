@@ -86,7 +86,9 @@ def test_a_steer_that_does_not_pass_the_control_says_so_before_anything_else(tol
         if story.ended == "failed" and story.chief != "text invalid at moderate m":
             (verdict,) = verdicts_of(Study.load(told(name)))
             label, words = verdict.rows[0]
-            assert label == "against chance" and words.startswith("not passed by DiffMean vector 1:resid_post: "), name
+            # Where answers rule single pairs, their mean gain is as uncertain as chance.
+            begun = "inconclusive for" if story.chief == "answer bias" else "not passed by"
+            assert label == "against chance" and words.startswith(f"{begun} DiffMean vector 1:resid_post: "), name
 
 
 def test_what_is_printed_is_what_json_says(told, mechsteer):

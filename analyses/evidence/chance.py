@@ -1,4 +1,4 @@
-"""Chance levels: what directions from the activations' covariance, or learned from shuffled labels, gain at a steer's shifts."""
+"""Chance levels: what directions from the activations' covariance, or learned from shuffled labels, gain beside a steer."""
 
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def against_chance(
     nat. `gained` of the steer is measured on the same pairs. Labels are shuffled pair by pair: a coin decides which completion
     counts as positive, and DiffMean learns from that. The result is shorter than DiffMean of the true labels, and its shift is
     kept proportionally smaller. Rescaled to full length, a chance remnant of the concept would make up the whole shift.
+    `relative_shift` is what was really applied to these pairs, by each direction, in the mean of +m and -m.
 
     Args:
         parts: a folder in which each direction is kept once measured, so that an interruption loses one of them.
@@ -55,11 +56,8 @@ def against_chance(
     encoded = ms.encode_pairs(model, drawn, prompt_format)
     directions = _directions(model, learning, site, prompt_format, np.random.default_rng([seed, 4]))
     shifts = np.array([sweep.shift_at(np.array(useful_range(sweep, budget))).mean() for budget in BUDGETS])
-    rows = [
-        _gains(model, steer, encoded, [sweep.multiplier_at(shift) for shift in shifts], shifts).assign(
-            kind=STEER, draw=0
-        )
-    ]
+    rows = [_gains(model, steer, encoded, [sweep.multiplier_at(shift) for shift in shifts]).assign(kind=STEER, draw=0)]
+    applied = rows[0].groupby("budget").relative_shift.first().loc[list(BUDGETS)].to_numpy()
     one = ms.SteeringVector(site, directions[COVARIANCE][0], origin=steer.origin)
     # Directions from the covariance have length one. Those from shuffled labels are in units of DiffMean's length.
     per_unit = sweep_encoded(model, one, encoded, [1.0], positions=steer.origin.positions).relative_shift.mean()
@@ -67,22 +65,20 @@ def against_chance(
         for draw, vector in enumerate(vectors):
             along = ms.SteeringVector(site, vector, origin=steer.origin)
             found = kept(
-                parts, f"{kind} {draw}",
-                lambda of=along: _gains(model, of, encoded, (shifts / per_unit).tolist(), shifts),
+                parts, f"{kind} {draw}", lambda of=along: _gains(model, of, encoded, (applied / per_unit).tolist())
             )  # fmt: skip
             rows.append(found.assign(kind=kind, draw=draw))
     return pd.concat(rows, ignore_index=True)
 
 
-def _gains(
-    model: ms.Model, steer: ms.Intervention, encoded: list, multipliers: list[float], shifts: Float[ndarray, " shifts"]
-) -> pd.DataFrame:
+def _gains(model: ms.Model, steer: ms.Intervention, encoded: list, multipliers: list[float]) -> pd.DataFrame:
     grid = [sign * m for m in multipliers for sign in (-1, 1)]
     found = sweep_encoded(model, steer, encoded, grid, positions=steer.origin.positions)
     rows = []
-    for multiplier, budget, shift in zip(multipliers, BUDGETS, shifts, strict=True):
-        low, high = (int(np.argmin(np.abs(found.multipliers - sign * multiplier))) for sign in (-1, 1))
-        gained = (found.preference[high] - found.preference[low]) / 2
+    for multiplier, budget in zip(multipliers, BUDGETS, strict=True):
+        ends = [int(np.argmin(np.abs(found.multipliers - sign * multiplier))) for sign in (-1, 1)]
+        gained = (found.preference[ends[1]] - found.preference[ends[0]]) / 2
+        shift = float(found.relative_shift[ends].mean())
         rows.append(pd.DataFrame({"budget": budget, "relative_shift": shift, "pair": found.pairs, "gained": gained}))
     return pd.concat(rows, ignore_index=True)
 

@@ -88,6 +88,7 @@ class Chance(OfSteer):
     seed: int
 
     kind = "chance"
+    version = 2
 
     @property
     def words(self) -> str:

@@ -11,7 +11,7 @@ from mechsteer.measuring.useful import USEFUL
 from mechsteer.pairs.checks import FEW
 from mechsteer.statistics.judging import Outcome
 
-from ..claims.control import DRAWN
+from ..claims.control import DRAWN, SHUFFLED
 from ..claims.result import MIN_PAIRS
 from ..claims.transfer import POOR
 from ..evidence.forecast import WRONG_WAY
@@ -142,11 +142,13 @@ def against_chance(facts: Facts) -> str:
     """By the shift and the kind of chance at which it stands out least."""
     rows = facts.rows("claims/control-chance")
     least = rows.loc[(rows.gained / rows.upper).idxmin()]
-    above = int((rows.gained > rows.upper).sum())
+    # Studies that are older than the interval of the ratio have the prediction interval alone.
+    above = int((rows.low > 1 if "low" in rows else rows.gained > rows.upper).sum())
+    own = ", of their own length," * (least.kind == SHUFFLED)
     return (
-        f"at a relative shift of {least.relative_shift:.2g} it gains {least.gained:.2g} nats of preference, where "
-        f"{DRAWN[least.kind]} gain up to {least.upper:.2g} (95% prediction interval). It gains more in {above} of {len(rows)} "
-        "comparisons."
+        f"at a relative shift of {least.relative_shift:.2g} it gains {least.gained:.2g} nats of preference, and "
+        f"{DRAWN[least.kind]}{own} gain up to {least.upper:.2g} (95% prediction interval). It clearly gains more in "
+        f"{above} of {len(rows)} comparisons."
     )
 
 

@@ -10,6 +10,8 @@ from mechsteer.store.keys import Key, labelled
 KEY = Key("DiffMean", "vector", "add", "1:resid_post", pairs="planted", weights="none")
 SPREADS = {COVARIANCE: (0.3, 0.5, 0.75), SHUFFLED: (0.11, 0.18, 0.24)}
 """Between directions, at each shift (nats), as on the guestbook; each gains alike at all, and pairs differ half as much."""
+SHORTER = 0.2
+"""Length of a direction of shuffled labels, in units of the steer's, in the mean."""
 
 
 def chance(beyond: float, *, luck: float = 0.0, n_pairs: int = 32, seed: int = 0) -> pd.DataFrame:
@@ -28,6 +30,7 @@ def chance(beyond: float, *, luck: float = 0.0, n_pairs: int = 32, seed: int = 0
         ):
             for draw, place in enumerate(drawn):
                 gained = spread * (place + 0.5 * rng.standard_normal(n_pairs))
-                about = {"kind": kind, "budget": budget, "relative_shift": 0.2 * step, "draw": draw}
+                length = SHORTER + 0.002 * draw if kind == SHUFFLED else 1.0
+                about = {"kind": kind, "budget": budget, "relative_shift": 0.2 * step * length, "draw": draw}
                 rows.append(pd.DataFrame(about | {"pair": [f"pair {i}" for i in range(n_pairs)], "gained": gained}))
     return labelled(pd.concat(rows, ignore_index=True), KEY)
