@@ -80,7 +80,7 @@ def test_a_direction_that_loses_less_than_nothing_is_said_to_change_utility():
 TRUE_WORLDS = {
     "small": (orthogonality, partial(readouts, n_pairs=100)),
     "utility": (frozen_norms, partial(frozen, n_pairs=24)),
-    "": (one_mechanism, partial(vectors_and_lora, n_pairs=120)),
+    "m > 0": (one_mechanism, partial(vectors_and_lora, n_pairs=80)),
     "harmless displacement": (settles, partial(candidates, n_pairs=70)),
 }
 """By a claim's part: worlds in which it is true as planted, with so few pairs that it is found in some of them."""

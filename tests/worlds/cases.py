@@ -382,23 +382,23 @@ CASES = [
         {
             "a LoRA loses utility at the shifts at which vectors do": (
                 partial(vectors_and_lora, vectors_apart=0.05),
-                {"": TRUE},
+                dict.fromkeys(one_mechanism.SIDES, TRUE),
             ),
             "it loses it at two thirds of these shifts": (
                 partial(vectors_and_lora, 2 / 3, vectors_apart=0.05),
-                {"": FALSE},
+                dict.fromkeys(one_mechanism.SIDES, FALSE),
             ),
             "it loses it at three halves of these shifts, where m is positive": (
                 partial(vectors_and_lora, 3 / 2, one_side=True, vectors_apart=0.05),
-                {"": FALSE},
+                {"m < 0": TRUE, "m > 0": FALSE},
             ),
             "its shifts are nine times as long on a tenth of the pairs, which lose no more for it": (
                 partial(vectors_and_lora, vectors_apart=0.05, ruled=9.0),
-                {"": FALSE},
+                dict.fromkeys(one_mechanism.SIDES, FALSE),
             ),
             "a LoRA does as vectors do; 60 pairs": (
                 partial(vectors_and_lora, vectors_apart=0.05, n_pairs=60),
-                {"": UNKNOWN},
+                dict.fromkeys(one_mechanism.SIDES, UNKNOWN),
             ),
         },
     ),

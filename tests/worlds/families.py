@@ -126,6 +126,11 @@ def losing_more(ratio: float, **settings: Any):
     return completions(lost=ratio, **settings)
 
 
+def losing_further_out(log_ratio: float, **settings: Any):
+    """A LoRA that loses what vectors do at shifts that are so many times doubled."""
+    return vectors_and_lora(2**log_ratio, **settings)
+
+
 _PARTS = ("adequate", "best of rivals")
 FAMILIES = [
     *(
@@ -183,8 +188,9 @@ FAMILIES = [
     ),
     *(
         Family(
-            one_mechanism, "shift at which other forms lose half a nat, beside that of vectors",
-            (0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0), vectors_and_lora, n_pairs=n_pairs, is_truth=True, right=3,
+            one_mechanism, "log₂ of the shift at which other forms lose half a nat, beside that of vectors",
+            (-1.0, -0.64, -0.32, 0.0, 0.32, 0.64, 1.0), losing_further_out, tuple(one_mechanism.SIDES), n_pairs,
+            is_truth=True, right=3,
         )
         for n_pairs in (60, 200)
     ),
