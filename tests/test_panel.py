@@ -206,3 +206,22 @@ def test_a_panel_that_says_too_little_decides_nothing():
     assert "hardly differs" in causes.run(same).claims[0].because
     none = candidates().assign(**dict.fromkeys(evidence.CANDIDATES, False))
     assert {claim.outcome for claim in settles.run(none).claims} == {Outcome.INCONCLUSIVE}
+
+
+def test_what_would_settle_it_is_rarely_refuted_where_the_truth_is_on_every_bound(monkeypatch):
+    """Three things are asked, and each may fail by luck: of draws that are judged by themselves, one in seven fails."""
+    monkeypatch.setattr(settles, "if_powerful", lambda found, claim, **_: claim)
+    monkeypatch.setattr(settles, "_power", lambda *_: None)
+    on_bounds, true, false = (
+        [claim for seed in range(n) for claim in settles.run(candidates(*world, seed=seed, **more)).claims]
+        for n, world, more in (
+            (300, (0.1,), {"harm": 0.1, "gained": 1.0}), (20, (0.0,), {"n_pairs": 300}), (20, (0.3,), {}),
+        )
+    )  # fmt: skip
+    refuted = [claim.outcome is Outcome.REFUTED for claim in on_bounds]
+    assert np.mean(refuted) < 0.05
+    assert np.mean([claim.outcome is Outcome.SUPPORTED for claim in true]) > 0.8
+    assert np.mean([claim.outcome is Outcome.REFUTED for claim in false]) > 0.8
+    for claim in (*on_bounds, *true, *false):
+        assert (claim.p_value <= 0.05) == (claim.outcome is not Outcome.INCONCLUSIVE)
+        assert claim.interval.level == 0.95
