@@ -245,3 +245,37 @@ def test_one_analysis_runs_alone_from_the_command_line(judged, tmp_path):
     assert CliRunner().invoke(app, ["astrology", "--study", str(tmp_path)]).exit_code == 2
     listed = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
     assert all(name in listed for name in CLAIMS.members())
+
+
+def regions(evidence):
+    """Of a fit that has found something; whatever its curve, the regions are measured."""
+    return preference_curve._three_regions(
+        FitStatus.CONVERGED, evidence.sweep, evidence.slope_preference, evidence.key, evidence.seed
+    )
+
+
+def far_off(evidence, falls):
+    """One more multiplier on either side, four times as far out, where preference is the same, or so much lower below zero."""
+    sweep = evidence.sweep
+    m = np.concatenate([4 * sweep.multipliers[:1], sweep.multipliers, 4 * sweep.multipliers[-1:]])
+    ends = {name: getattr(sweep, name) for name in ("loss_positive", "loss_negative", "relative_shift")}
+    ends = {name: np.concatenate([values[:1], values, values[-1:]]) for name, values in ends.items()}
+    ends["loss_negative"][0] -= falls
+    return replace(evidence, sweep=replace(sweep, multipliers=m, **ends))
+
+
+def test_regions_have_a_p_value_though_preference_may_never_level_off(monkeypatch):
+    monkeypatch.setattr(preference_curve, "N_RESAMPLES", 399)
+    level, steep = regions(steer(n_pairs=1000)), regions(steer(two_steps))
+    assert level.outcome is SUPPORTED and level.p_value == pytest.approx(2 / 400)
+    assert steep.outcome is REFUTED and np.isinf(steep.interval.high)
+    assert steep.p_value == pytest.approx(2 / 400)
+
+
+def test_one_multiplier_far_off_does_not_decide_whether_preference_levels_off(monkeypatch):
+    monkeypatch.setattr(preference_curve, "N_RESAMPLES", 399)
+    evidence = steer(n_pairs=1000)
+    assert regions(far_off(evidence, falls=0.0)).outcome is SUPPORTED
+    fallen = regions(far_off(evidence, falls=400.0))
+    assert fallen.outcome is INCONCLUSIVE and "last multiplier of a side alone" in fallen.because
+    assert fallen.p_value > 0.05
