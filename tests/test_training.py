@@ -5,18 +5,21 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import build_hf, random_intervention
+from conftest import FAMILIES, build_hf, random_intervention
 from numpy.testing import assert_allclose
 from test_prompts import tokenizer
 from test_steering import FORMS, as_weights, down_projection, edit
 
 import mechsteer as ms
+from mechsteer.engine import Plain, engine_for
 from mechsteer.engine.forward import cache_name
 from mechsteer.families import FORMS as BY_NAME
 from mechsteer.families import OBJECTIVES
 from mechsteer.methods.objectives.base import BatchLosses
 from mechsteer.methods.run import Draw
 from mechsteer.methods.teaching import Teaching
+from mechsteer.methods.trainer import _checkpointing
+from mechsteer.models.survey import all_sites
 
 SITE = ms.Site(1, "mlp.out")
 PAIRS = ms.Pairs(
@@ -252,17 +255,59 @@ def test_a_loss_that_turns_nan_stops_with_what_to_lower(toy):
         fit(toy("llama"), "local_weight", learning_rate=1e30, multipliers=(1e10,))
 
 
+def bytes_kept(fitted) -> tuple[ms.Trained, int]:
+    """What a training gives, and how much its steps kept for their backward passes."""
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.nbytes) or t, lambda t: t):
+        return fitted(), sum(sizes)
+
+
+@pytest.mark.parametrize("site", ["0:resid_mid", "1:resid_post", "1:attn.o", "2:mlp.out", "2:resid_post"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_checkpointing_changes_nothing_but_the_memory(toy, family, site):
+    """GPT-2's and OPT's attention drops weights in training mode; the fast engine shortens the last block's MLP."""
+    model, settings = toy(family), ms.TrainSettings(steps=3, batch_size=4)
+    site = ms.Site.parse(site)
+    if site not in all_sites(model):
+        pytest.skip(f"{family} has no {site}")
+    start = ms.SteeringVector.at(model, site)
+
+    def fitted(enabled: bool) -> ms.Trained:
+        how = dataclasses.replace(settings, gradient_checkpointing=enabled)
+        return ms.train(model, start, PAIRS, ms.SPLIT(), how, validation=PAIRS[8:], progress=False)
+
+    encoded = ms.encode_pairs(model, PAIRS)
+    engine = type(engine_for(model, start, encoded))
+    (plain, much), (trained, little) = (bytes_kept(lambda on=on: fitted(on)) for on in (False, True))
+    assert_allclose(trained.history, plain.history, atol=1e-6)
+    assert_allclose(trained.intervention.direction, plain.intervention.direction, atol=1e-6)
+    assert site.layer == 2 or little < much
+    assert type(engine_for(model, start, encoded)) is engine and not model.hf.training
+
+
 @pytest.mark.parametrize("more", [{}, {"independent_multipliers": True, "dropout": 0.3}])
-def test_gradient_checkpointing_changes_nothing_but_the_memory(toy, more):
-    model, ran = toy("llama"), []
-    found = []
+def test_blocks_run_again_in_the_backward_pass_under_the_hooks_of_others(toy, more):
+    model, ran, found = toy("llama"), [], []
     for enabled in (False, True):
         with model.hooks([("blocks.2.ln1.hook_in", lambda t, hook, enabled=enabled: ran.append(enabled))]):
             found.append(fit(model, steps=3, gradient_checkpointing=enabled, **more).intervention.direction)
     assert_allclose(*found, atol=1e-6)
-    # Blocks run again in the backward pass.
     assert ran.count(True) > ran.count(False)
-    assert not toy("llama").hf.training
+
+
+def test_a_site_shows_itself_again_where_only_the_rest_of_its_block_is_computed_again():
+    """Hugging Face's own checkpoints begin after the block's entry."""
+    seen = []
+    (_, enter), (_, leave) = ms.Site(1, "resid_mid").hooks(lambda h, value: seen.append(h))
+    enter(torch.ones(1, 2, 3), None)
+    for _ in range(2):
+        leave(torch.ones(1, 2, 3), None)
+    assert torch.equal(*seen) and (seen[0] == 2).all()
+
+
+def test_texts_that_are_read_one_by_one_are_not_checkpointed(toy):
+    with pytest.raises(ms.InputError, match="one by one"), _checkpointing(Plain(toy("llama"), alone=True), True):
+        pass
 
 
 def test_a_bfloat16_model_trains_float32_parameters():

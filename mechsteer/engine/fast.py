@@ -64,15 +64,16 @@ class Fast(Engine):
         keys, waiting = None, LossesInTurn(self.unembedding)
         if positions == "completion":
             keys = QueryKeys(rows.queries())
-            with start.prefix.resumed(self.model):
-                waiting.add(replace(forward, keys=keys).states(first), first.target)
+            with start.prefix.resumed(self.model), replace(forward, keys=keys).states(first) as states:
+                waiting.add(states, first.target)
         # Later sites are looked at as they are passed, at the last tokens too, which nothing is predicted from.
         kept = Kept.where(rows.needed(positions, with_last=len(intervention.sites) > 1))
         start, at = start.take(kept, keys), at.take(kept)
 
         def run(forward: RowForward, times: int) -> None:
             here = at.repeat(times, n)
-            waiting.add(forward.states(here), here.target)
+            with forward.states(here) as states:
+                waiting.add(states, here.target)
 
         later = self._by_multiplier(start, torch.from_numpy(multipliers), run, batch_tokens, advance)
         for number, found in enumerate(later, 1):
@@ -179,8 +180,12 @@ class Fast(Engine):
             lambda tensors: torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True),
         )
         steered = forward.rows.steered(positions, self.model.bos_token)
-        with prefix.resumed(self.model), steer(self.model, intervention, multipliers.float(), steered):
-            yield at.sums(self.unembedding.losses(forward.states(at), at.target), len(pairs))
+        with (
+            prefix.resumed(self.model),
+            steer(self.model, intervention, multipliers.float(), steered),
+            forward.states(at) as states,
+        ):
+            yield at.sums(self.unembedding.losses(states, at.target), len(pairs))
 
     def kept(self, key: Hashable, compute: Callable[[], T], size: Callable[[T], int]) -> T:
         return unsteered(self.model).get(key, compute, size)

@@ -69,8 +69,12 @@ class RowForward:
             **kept,
         )
 
-    def states(self, at: Predictions) -> Float[Tensor, "n d_model"]:
-        """What each prediction is made from, the normed residual, by one forward; gradients pass through."""
+    @contextmanager
+    def states(self, at: Predictions) -> Iterator[Float[Tensor, "n d_model"]]:
+        """What each prediction is made from, the normed residual, by one forward; gradients pass through.
+
+        The backward pass belongs inside the block: a block that is computed again must be the one that was shortened.
+        """
         seen: list[Tensor] = []
 
         def take(residual: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ class RowForward:
                 stack.enter_context(forward_replaced(norm, forward))
             stack.enter_context(self._last_block_at(at))
             self.run()
-        return seen[0]
+            yield seen[0]
 
     @contextmanager
     def _last_block_at(self, at: Predictions) -> Iterator[None]:

@@ -9,8 +9,9 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import nn
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from ..brief import brief
+from ..engine import Engine, Plain
+from ..engine.prefix import forward_replaced
 from ..errors import InputError
 from ..interventions import Intervention, Origin, Shift
 from ..measuring.log_odds import utility_log_odds
@@ -133,7 +137,7 @@ def train(
 
     label, kept = f"{objective.name} {intervention.form}", time.monotonic()
     with (
-        _checkpointing(model, settings.gradient_checkpointing),
+        _checkpointing(teaching.engine, settings.gradient_checkpointing),
         progress_bar(label, n_steps, done=run.step, show=progress) as bar,
     ):
         while not run.is_over(n_steps, settings.patience):
@@ -224,24 +228,20 @@ def _validate(held_out: Teaching, objective: Objective, intervention: Interventi
 
 
 @contextmanager
-def _checkpointing(model: Model, enabled: bool) -> Iterator[None]:
-    """Gradient checkpointing of the Hugging Face model, inside the block alone."""
-    if not enabled:
+def _checkpointing(engine: Engine, enabled: bool) -> Iterator[None]:
+    """Inside the block, what the model's blocks compute is not kept for the backward pass, but computed again.
+
+    Not by Hugging Face's own switch, which works in training mode alone: there attention drops some of its weights, by chance.
+    """
+    if enabled and isinstance(engine, Plain) and engine.alone:
+        raise InputError(
+            f"{engine.model.name} must read its texts one by one, and then blocks cannot be computed again for gradients. "
+            "Leave out --gradient-checkpointing."
+        )
+    with ExitStack() as stack:
+        for block in engine.model.bridge.blocks if enabled else ():
+            stack.enter_context(forward_replaced(block, partial(recomputed, block.forward, use_reentrant=False)))
         yield
-        return
-    # transformers 5.24 renamed it.
-    kind = "activation" if hasattr(model.hf, "activation_checkpointing_enable") else "gradient"
-    getattr(model.hf, f"{kind}_checkpointing_enable")({"use_reentrant": False})
-    # Hugging Face checkpoints in training mode only; a model for training may have dropout of its own.
-    model.hf.train()
-    for module in model.hf.modules():
-        if isinstance(module, nn.Dropout):
-            module.eval()
-    try:
-        yield
-    finally:
-        getattr(model.hf, f"{kind}_checkpointing_disable")()
-        model.hf.eval()
 
 
 def _stop_if_not_finite(what: str, value: float, step: int, recipe: Recipe) -> None:

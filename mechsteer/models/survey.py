@@ -42,9 +42,9 @@ def hooks(site: Site, look: Look) -> list[Hook]:
     def show(output: Tensor, hook: object) -> Tensor | None:
         h = value = output
         if site.place == "resid_mid":
-            h = value = earlier.pop() + output
+            h = value = earlier[-1] + output
         elif site.input_hook is not None:
-            h = earlier.pop()
+            h = earlier[-1]
             if h.ndim == 4:
                 h = rearrange(h, "batch pos head d_head -> batch pos (head d_head)")
         shift = look(h, value)
