@@ -1,5 +1,7 @@
 """The panel: directions are what their families say, all are equally long, and what is measured of them is right."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +60,30 @@ def test_all_are_equally_long_and_the_median_one_loses_the_budgets(measured):
     lost = measured.groupby("budget").lost.median()
     assert lost.index.tolist() == list(evidence.BUDGETS) and (np.diff(lost) > 0).all()
     assert 0.05 < lost[0.5] < 1.5
+
+
+@pytest.mark.parametrize("power", [1.6, 2.0, 2.7])
+@pytest.mark.parametrize("cost", [1e4, 400.0, 5.0])
+def test_lengths_cost_what_they_are_named_by_however_sharply_loss_grows(guestbook, power, cost, monkeypatch):
+    """A median direction that loses `cost` nats at its activations' norm: the first trial may lose hundreds, or next to nothing."""
+    site, encoded = ms.Site.of("1:resid_mid"), ms.encode_pairs(guestbook, house.pairs("sentiment", 3))
+    pace = torch.tensor([0.5, 0.8, 1.0, 1.3, 4.0])
+
+    def lengths_of(paces: torch.Tensor) -> np.ndarray:
+        steers = [ms.SteeringVector(site, of[None]) for of in paces]
+        return evidence._lengths(guestbook, encoded, steers, 30.0).length.to_numpy()
+
+    def sweep_encoded(model, steer, pairs, grid):
+        lost = float(steer.direction) * cost * (np.array(grid) / 30) ** power
+        return SimpleNamespace(lost=np.repeat(lost[:, None], len(pairs), axis=1))
+
+    monkeypatch.setattr(evidence, "sweep_encoded", sweep_encoded)
+    found = lengths_of(pace)
+    np.testing.assert_allclose(cost * (found[2:] / 30) ** power, evidence.BUDGETS, rtol=0.2)
+    np.testing.assert_allclose(found[:2] / found[2], evidence.SHORTER)
+    assert (lengths_of(0 * pace)[2:] == 30 * evidence.LOOKED_AT[-1]).all(), (
+        "what never costs a budget is tried at the longest length"
+    )
 
 
 def test_what_is_lost_and_how_the_output_diverges_is_what_the_model_says(guestbook, measured):

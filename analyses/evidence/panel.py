@@ -2,7 +2,8 @@
 
 One steer cannot show what causes the loss: it moves every pair alike, and a larger multiplier is worse whatever the reason.
 Directions of equal length can show whether distance from the manifold is what costs utility (arXiv 2602.02343, assumption 4.2).
-The lengths are those at which the *median* direction costs `BUDGETS` nats of utility, and two shorter ones.
+The lengths are those at which the *median* direction costs `BUDGETS` nats of utility, as a few trial lengths predict, and two
+shorter ones. What it really costs there is the median of `lost`, and is what claims tell.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,11 +30,13 @@ from .directions import N_DRAWN, families
 from .kept import kept
 
 BUDGETS = (0.25, 0.5, 1.0)
-"""Nats of utility that the median direction loses at the three lengths on which claims are judged."""
+"""Nats of utility that the median direction is meant to lose at the three lengths on which claims are judged."""
 SHORTER = (0.25, 0.5)
 """Shares of the first of these lengths: shorter ones, at which preference may be gained at no cost."""
 LOOKED_AT = (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
 """Trial lengths, in units of the median activation norm, from which the others are interpolated."""
+N_HALVED = 20
+"""Shorter trial lengths at most, each half of the last, where even the first costs more than the least budget: a millionth."""
 N_LOOKED_AT, N_PAIRS, N_TOKENS, N_LEARNING = 8, 24, 192, 3000
 CANDIDATES = ("harmless displacement", "free preference")
 """Either would settle the matter if a direction showed it."""
@@ -167,11 +170,23 @@ def _activations(
 def _lengths(
     model: ms.Model, pairs: Sequence[EncodedPair], steers: Sequence[ms.SteeringVector], size: float
 ) -> pd.DataFrame:
-    """Lengths at which the median direction costs each budget; the longest trial length where it never does."""
-    grid = size * np.array([0.0, *LOOKED_AT])
-    lost = np.median([sweep_encoded(model, steer, pairs, grid).lost.mean(axis=1) for steer in steers], axis=0)
-    risen = np.maximum.accumulate(lost) + 1e-9 * np.arange(len(lost))
-    found = np.interp(BUDGETS, risen, grid)
+    """Lengths at which the median direction costs each budget; the longest trial length where it never does.
+
+    Loss grows about as length squared, so its root is interpolated, and always between two trials: from zero, a first trial that
+    costs ten nats would make lengths proportional to budgets.
+    """
+
+    def median_lost(lengths: Float[ndarray, " lengths"]) -> Float[ndarray, " lengths"]:
+        grid = [0.0, *lengths]
+        return np.median([sweep_encoded(model, steer, pairs, grid).lost[1:].mean(axis=1) for steer in steers], axis=0)
+
+    tried = size * np.array(LOOKED_AT)
+    lost = median_lost(tried)
+    while lost[0] >= BUDGETS[0] and len(tried) < len(LOOKED_AT) + N_HALVED:
+        shorter = tried[:1] / 2
+        tried, lost = np.concatenate([shorter, tried]), np.concatenate([median_lost(shorter), lost])
+    risen = np.sqrt(np.maximum.accumulate([0.0, *lost])) + 1e-9 * np.arange(len(lost) + 1)
+    found = np.interp(np.sqrt(BUDGETS), risen, [0.0, *tried])
     return pd.DataFrame({"length": [*(share * found[0] for share in SHORTER), *found]})
 
 

@@ -26,7 +26,7 @@ class Panel(TablesUnit):
     seed: int
 
     kind = "panel"
-    version = 2
+    version = 3
 
     @property
     def words(self) -> str:
