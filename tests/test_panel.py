@@ -65,7 +65,7 @@ def test_all_are_equally_long_and_the_median_one_loses_the_budgets(measured):
 @pytest.mark.parametrize("power", [1.6, 2.0, 2.7])
 @pytest.mark.parametrize("cost", [1e4, 400.0, 5.0])
 def test_lengths_cost_what_they_are_named_by_however_sharply_loss_grows(guestbook, power, cost, monkeypatch):
-    """A median direction that loses `cost` nats at its activations' norm: the first trial may lose hundreds, or next to nothing."""
+    """A median direction that loses `cost` nats at its activations' norm: the first trial may lose hundreds, or nearly none."""
     site, encoded = ms.Site.of("1:resid_mid"), ms.encode_pairs(guestbook, house.pairs("sentiment", 3))
     pace = torch.tensor([0.5, 0.8, 1.0, 1.3, 4.0])
 
@@ -251,3 +251,90 @@ def test_what_would_settle_it_is_rarely_refuted_where_the_truth_is_on_every_boun
     for claim in (*on_bounds, *true, *false):
         assert (claim.p_value <= 0.05) == (claim.outcome is not Outcome.INCONCLUSIVE)
         assert claim.interval.level == 0.95
+
+
+def in_nats(harm: np.ndarray, error: float, distance: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """A panel of an older study: the size of a mean departure with its standard error, and no halves of the texts."""
+    table = (
+        panel(n_pairs=-(-len(harm) // 9), seed=seed).head(len(harm)).drop(columns=["incoherence 0", "incoherence 1"])
+    )
+    rng = np.random.default_rng([seed, 1])
+    names = [name for name in table if name.startswith("neighbours")]
+    table = table.assign(**{name: distance + 0.05 * rng.standard_normal(len(harm)) for name in names})
+    measured = np.abs(harm + error * rng.standard_normal(len(harm)))
+    form = np.exp(rng.standard_normal(len(harm)))
+    return table.assign(
+        incoherence=measured, incoherence_error=error, harm_unit="nats per token", fisher=form, divergence=form
+    )
+
+
+def test_a_mechanism_that_the_panel_s_error_hides_is_not_refuted_and_more_directions_are_not_asked_for():
+    """205 directions whose harm is 0.03 of their distance, exactly, and as much error as a mean over sixteen texts has."""
+    for seed in range(6):
+        distance = np.random.default_rng(seed).gamma(4, size=205)
+        (claim,) = causes.run(in_nats(0.03 * distance, 0.2, distance, seed)).claims
+        assert claim.outcome is Outcome.INCONCLUSIVE and np.isnan(claim.p_value)
+        assert claim.because.startswith("Incoherence has a reliability of 0.") and "more texts" in claim.because.lower()
+        assert claim.because.startswith(causes.GATES), "so that nobody is told how many directions it would take"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("effect", [0.0, 0.06])
+def test_where_harm_is_precise_a_mechanism_is_found_and_its_absence_refutes(effect):
+    expected, found = Outcome.SUPPORTED if effect else Outcome.REFUTED, []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        distance = rng.gamma(4, size=300)
+        harm = 0.3 + effect * distance + 0.1 * rng.standard_normal(300)
+        (claim,) = causes.run(in_nats(harm, 0.01, distance, seed)).claims
+        assert "would be measured as 0.30" in claim.because or "would be measured as 0.29" in claim.because
+        found.append(claim.outcome)
+    assert found.count(expected) >= 4 and set(found) <= {expected, Outcome.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize("n_answers", [4, 16, 32])
+def test_the_reliability_of_harm_is_what_the_measured_ranks_owe_to_the_true_ones(n_answers):
+    """Of two halves of the answers, and of standard errors alone; the true harm is what pairs lose."""
+    found, true = [], []
+    for seed in range(8):
+        table = panel(n_answers=n_answers, seed=seed)
+        old = table.drop(columns=["incoherence 0", "incoherence 1"])
+        found.append([causes._of_harm(table), causes._of_harm(old)])
+        true.append(causes._plain(table.incoherence, table.lost) ** 2)
+    np.testing.assert_allclose(np.mean(found, axis=0), np.mean(true), atol=0.07)
+    unknown = causes.run(old.drop(columns="incoherence_error")).claims[0]
+    assert unknown.outcome is Outcome.INCONCLUSIVE and unknown.because.startswith(causes.NO_ERROR)
+
+
+def test_errors_hide_of_a_correlation_what_is_measured_with_them():
+    """Given a third variable too, which is measured exactly and has no part in harm."""
+    rng = np.random.default_rng(0)
+    x, y, z = rng.multivariate_normal([0, 0, 0], [[1, 0.5, 0.6], [0.5, 1, 0.0], [0.6, 0.0, 1]], 400_000).T
+    x_seen, y_seen = (some + np.sqrt(1 / r - 1) * rng.standard_normal(len(x)) for some, r in ((x, 0.9), (y, 0.6)))
+    once = np.ones((1, len(x)), dtype=int)
+    true, seen = ([float(r[0]) for r in causes._correlations(*some, z, once)] for some in ((x, y), (x_seen, y_seen)))
+    kept = causes._noticeable(0.9, 0.6, float(np.corrcoef(x_seen, z)[0, 1]))
+    np.testing.assert_allclose(np.divide(seen, true), np.array(kept) / causes.NOTICEABLE, rtol=0.03)
+
+
+def test_planted_power_falls_with_the_error_of_harm():
+    found = []
+    for n_answers in (32, 6):
+        table = panel(n_answers=n_answers, seed=3)
+        drawn = causes._draws(table.family.to_numpy(), np.random.default_rng(0))[:201]
+        tested = {m: causes._test(table, f"neighbours, {m}", drawn, causes._of_harm(table)) for m in (RAW,)}
+        found.append(causes._power(table, tested, drawn).found)
+    assert found[0] > found[1] + 0.1
+
+
+def test_halves_of_the_texts_are_of_every_other_query(guestbook):
+    queries = [pair.query for pair in house.pairs("sentiment", 12)]
+    steer, lengths = ms.SteeringVector(ms.Site.of("1:resid_mid"), torch.eye(128)[3]), np.array([8.0, 16.0])
+    for concept in ("sentiment", ""):
+        outcome = Coherence.of(guestbook, queries, "raw", concept, 0)
+        found, (texts, _) = outcome.of_steer(steer, lengths), outcome._departures(steer, lengths, 16)
+        for half in (0, 1):
+            mean = texts[:, half::2].mean(axis=1)
+            np.testing.assert_allclose(found[f"incoherence {half}"], mean if concept else np.abs(mean))
+        whole = texts.mean(axis=1)
+        np.testing.assert_allclose(found["incoherence"], whole if concept else np.abs(whole))

@@ -2,7 +2,8 @@
 
 The loss on fixed text cannot separate damage from a change of content. So the steered model writes texts, all of one length and
 temperature, and these are judged without the steer: on the guestbook by its exact checker, elsewhere by the unsteered model's
-loss per token against that on its own unsteered texts. Deviations both ways count: gibberish is unlikely, repetition too likely.
+loss per token against that on its own unsteered texts. A direction's mean deviation counts by its size, for gibberish is unlikely
+and repetition too likely. Texts of one direction that deviate opposite ways cancel, so the share of repetition is kept beside it.
 """
 
 from collections.abc import Sequence
@@ -59,14 +60,17 @@ class Coherence:
 
     def of_steer(self, steer: ms.SteeringVector, lengths: Float[ndarray, " lengths"]) -> dict[str, ndarray]:
         """Columns, a value for each length."""
-        off, error, repeated = self.written_under(steer, lengths, N_QUERIES)
+        texts, repeated = self._departures(steer, lengths, N_QUERIES)
+        off, error = self._mean(texts)
         rows = [self._neutral_under(steer, length) for length in lengths]
         tiny = TINY * lengths[-1]
         fisher = self._neutral_under(steer, tiny)[1] / tiny**2
         return {
             "incoherence": off,
             "incoherence_error": error,
-            "repetition": repeated,
+            # Of every other query, for how far directions' incoherence is luck.
+            **{f"incoherence {half}": self._mean(texts[:, half::2])[0] for half in (0, 1)},
+            "repetition": repeated.mean(axis=1),
             "neutral_lost": np.array([row[0] for row in rows]),
             "divergence": np.array([row[1] for row in rows]),
             "fisher": fisher * lengths**2,
@@ -76,16 +80,26 @@ class Coherence:
         self, steer: ms.SteeringVector, lengths: Float[ndarray, " lengths"], n: int
     ) -> tuple[Float[ndarray, " lengths"], Float[ndarray, " lengths"], Float[ndarray, " lengths"]]:
         """Incoherence of answers to the first n queries, its standard error, and the share of repetition."""
+        texts, repeated = self._departures(steer, lengths, n)
+        return *self._mean(texts), repeated.mean(axis=1)
+
+    def _departures(
+        self, steer: ms.SteeringVector, lengths: Float[ndarray, " lengths"], n: int
+    ) -> tuple[Float[ndarray, "lengths n"], Float[ndarray, "lengths n"]]:
+        """By how much each answer departs from the unsteered one, and its share of repetition."""
         n = self.n_of(n)
         many, queries = np.repeat(lengths, n), self.queries[:n] * len(lengths)
         with ms.steer(self.model, steer, torch.tensor(many, dtype=torch.float32)):
             texts = self._written(queries)
         off = self._judged(texts, queries).reshape(len(lengths), n) - self.usual[:n]
-        repeated = np.array([_repetition(text.split()) for text in texts]).reshape(len(lengths), n)
-        mean = off.mean(axis=1)
+        return off, np.array([_repetition(text.split()) for text in texts]).reshape(len(lengths), n)
+
+    def _mean(self, off: Float[ndarray, "lengths n"]) -> tuple[Float[ndarray, " lengths"], Float[ndarray, " lengths"]]:
+        """Incoherence, from departures of single texts, and its standard error; NaN where there are too few."""
+        n, none = off.shape[1], np.full(len(off), np.nan)
+        mean = off.mean(axis=1) if n else none
         # A single answer has no standard error.
-        error = off.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(lengths), np.nan)
-        return mean if self.concept else np.abs(mean), error, repeated.mean(axis=1)
+        return mean if self.concept else np.abs(mean), off.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else none
 
     def n_of(self, n: int) -> int:
         """n, or as many queries as there are."""

@@ -339,7 +339,10 @@ CASES = [
     *_cases(
         causes,
         {
-            "distance does harm, whatever the output makes of it": (panel, {"": TRUE}),
+            "distance does harm, whatever the output makes of it; 32 answers to each": (
+                partial(panel, n_answers=32),
+                {"": TRUE},
+            ),
             "the Fisher form does harm, and distance goes with it; 24 directions of a family": (
                 partial(panel, 0.0, fisher=1.5, alike=0.7, n_pairs=24),
                 {"": FALSE},

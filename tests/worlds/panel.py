@@ -19,7 +19,7 @@ OF_FAMILY = 0.5
 
 def panel(
     effect: float = 1.5, *, fisher: float = 0.5, alike: float = 0.3, agree: float = 0.8, halves: float = 0.1,
-    n_pairs: int = 8, seed: int = 0,
+    n_answers: int = N_ANSWERS, n_pairs: int = 8, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Directions at the length by which claims are judged.
 
@@ -29,6 +29,7 @@ def panel(
         alike: correlation of distance with the Fisher form.
         agree: correlation of the distance in another metric with the raw one.
         halves: spread between two halves of the tokens.
+        n_answers: written under each direction; an even number.
         n_pairs: directions of a family; a panel's units are directions.
     """
     rng = np.random.default_rng([seed, 8])
@@ -44,9 +45,14 @@ def panel(
     distance = score()
     form = mixed(distance, alike)
     harm = expit(-1.5 + effect * distance + fisher * form)
+    invalid = rng.binomial(n_answers, harm)
+    # Which half of the answers they are among does not touch what else is drawn.
+    of_first = np.random.default_rng([seed, 10]).hypergeometric(invalid, n_answers - invalid, n_answers // 2)
+    seen, first, second = invalid / n_answers, 2 * of_first / n_answers, 2 * (invalid - of_first) / n_answers
     table = pd.DataFrame(
         {"family": [f"family {index}" for index in family], "direction": np.arange(len(family)), "budget": 0.5, "length": 1.0,
-         "relative_shift": 0.5, "incoherence": rng.binomial(N_ANSWERS, harm) / N_ANSWERS, "fisher": np.exp(form),
+         "relative_shift": 0.5, "incoherence": seen, "incoherence 0": first, "incoherence 1": second,
+         "incoherence_error": np.sqrt(seen * (1 - seen) / (n_answers - 1)), "harm_unit": "share", "fisher": np.exp(form),
          "divergence": np.exp(form), "lost": harm, "neutral_lost": harm, "second moment": np.exp(mixed(form, 0.5)),
          "conditional": np.exp(score())}
     )  # fmt: skip
