@@ -5,10 +5,13 @@ under the *same* multiplier, those taken further out lose more utility. Distance
 comparisons tell whether distance matters. They need a shift that differs between pairs, as under a LoRA or a local weight; a
 vector takes all pairs equally far. Completion length affects both and is partialled out. The distance that explains most is
 chosen on other pairs than those by which it is judged. `monotone`: of two multipliers of one sign, the one that takes a pair
-further out leaves it less utility. The power of the last two is measured by simulating losses that distance alone determines.
+further out leaves it less utility. If it mostly leaves more, that refutes. To support, only comparisons count in which the
+smaller multiplier takes the pair further out: in all others, |m| says as much. Where a shift grows with |m| there are none. The
+power of the last two is measured by simulating losses that distance alone determines.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,13 +22,13 @@ from scipy.stats import norm, rankdata
 from mechsteer.families import MANIFOLDS
 from mechsteer.manifolds import LocalTangent, Manifold, intrinsic_dimensions
 from mechsteer.manifolds.geometry import shift_geometry
-from mechsteer.statistics.intervals import alternate_folds, percentile_interval, resampled_means
+from mechsteer.statistics.intervals import alternate_folds, percentile_interval, resampled_means, resampled_with
 from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence, LayerActivations
 from .by_distance import ByDistance
 from .power import N_PLANTED_RESAMPLES, if_powerful, power
-from .result import Result, too_few, undecided
+from .result import MIN_PAIRS, Result, too_few, undecided
 from .sampled import Sampled
 from .tokens import by_pair, if_enough, too_sparse
 
@@ -35,10 +38,10 @@ THEME = "mechanism"
 TITLES = {
     "growth": "Larger multipliers go further off the manifold",
     "explains": "At one multiplier, pairs taken further off lose more utility",
-    "monotone": "Further off the manifold, utility is lower",
+    "monotone": "Further off the manifold utility is lower, whatever |m|",
 }
 CHECKS = ("growth",)
-VERSION = 3
+VERSION = 4
 FIGURE = "utility_distance"
 
 MOSTLY = 0.75
@@ -47,7 +50,7 @@ A_RULE = (MOSTLY, np.inf)
 LUCK = 0.5
 NOTICEABLE = 0.3
 """A distance that surely explains less of the ranks (correlation; a tenth of their variance) explains nothing to speak of."""
-BOUNDS, EITHER = {"explains": (0.0, NOTICEABLE), "monotone": (MOSTLY,)}, ("explains",)
+BOUNDS, EITHER = {"explains": (0.0, NOTICEABLE)}, ("explains",)
 VARIES = 0.01
 """Least variation of the shift between pairs, as a share of its size, that makes them comparable: under a vector there is
 none but rounding, under a LoRA or a local weight tenths."""
@@ -193,7 +196,8 @@ def _growth_claim(evidence: Evidence, growth: Mapping[str, Float[ndarray, "k pai
 
 def _monotone(evidence: Evidence, growth: Float[ndarray, "k pairs"], planted: ByDistance) -> Claim:
     """On each side of zero by itself: which side of a steer costs more is no question of distance."""
-    both = {"m < 0": evidence.multipliers < 0, "m > 0": evidence.multipliers > 0}
+    m = evidence.multipliers
+    both = {"m < 0": m < 0, "m > 0": m > 0}
     sides = {name: side for name, side in both.items() if side.sum() > 1}
     if not sides:
         because = "No side of zero has two multipliers to compare. Sweep more."
@@ -216,7 +220,52 @@ def _monotone(evidence: Evidence, growth: Float[ndarray, "k pairs"], planted: By
         f"at least {MOSTLY:.0%} on each side counts as a rule.",
     )
     # That what lies further out loses less has been seen; that it does not mostly lose more has not.
-    at_sight = Outcome.REFUTED if claim.interval.high < LUCK else None
+    if claim.outcome is Outcome.REFUTED and claim.interval.high < LUCK:
+        return if_powerful(power(DECIDES, found, evidence.seed), claim, at_sight=Outcome.REFUTED)
+    return _apart_from_size(evidence, growth, planted, claim)
+
+
+def _apart_from_size(
+    evidence: Evidence, growth: Float[ndarray, "k pairs"], planted: ByDistance, over_all: Claim
+) -> Claim:
+    """The same where distance and |m| disagree, with pairs drawn again; undecided where too few pairs have such comparisons."""
+    m, n_pairs = evidence.multipliers, growth.shape[1]
+    first, second = np.nonzero(np.triu(np.sign(m)[:, None] == np.sign(m), 1))
+    further = growth[first] - growth[second]
+    apart = further * (np.abs(m[first]) - np.abs(m[second]))[:, None] < 0
+    n_telling = int(apart.any(axis=0).sum())
+    because = (
+        f"{over_all.because} The smaller one takes it further out in {apart.mean():.0%} of them, on {n_telling} of {n_pairs} "
+        "pairs"
+    )
+    if n_telling < MIN_PAIRS:
+        because += f"; {MIN_PAIRS} are needed to tell distance from |m|, so nothing is decided."
+        return replace(over_all, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))
+
+    def drawn(loss: Float[ndarray, "k pairs"], n_resamples: int, seed: int) -> Float[ndarray, " curves"]:
+        lower = apart & (further * (loss[first] - loss[second]) > 0)
+        counts = np.array([lower.sum(axis=0), apart.sum(axis=0)], dtype=np.float64)
+        right, compared = resampled_with(counts, n_resamples, seed).T
+        return np.divide(right, compared, out=np.full(len(right), np.nan), where=compared > 0)
+
+    def found(rng: np.random.Generator) -> Outcome:
+        resamples = drawn(planted.drawn(rng), N_PLANTED_RESAMPLES, int(rng.integers(2**31)))[1:]
+        return judge(percentile_interval(resamples), A_RULE)
+
+    share, *resamples = drawn(planted.loss, N_RESAMPLES, evidence.seed)
+    interval = percentile_interval(np.array(resamples))
+    outcome = judge(interval, A_RULE)
+    claim = replace(
+        over_all,
+        estimate=float(share),
+        interval=interval,
+        control="|m|, by which none of these comparisons would come out so",
+        outcome=outcome,
+        p_value=p_value(np.array(resamples), A_RULE, outcome),
+        because=f"{because}. There the one further out leaves less utility in {share:.0%}; "
+        f"at least {MOSTLY:.0%} counts as a rule.",
+    )
+    at_sight = Outcome.REFUTED if interval.high < LUCK else None
     return if_powerful(power(DECIDES, found, evidence.seed), claim, at_sight=at_sight)
 
 

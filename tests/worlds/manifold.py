@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.stats import norm
 
@@ -96,6 +96,7 @@ def make(
     spread: float = SPREAD,
     centre: float = 0.0,
     steered_onto_manifold: bool = False,
+    turned_back: float = 0.0,
     valid: str = "falls",
     promised: float = 1.0,
     nats: float = 10.0,
@@ -109,6 +110,7 @@ def make(
         decay_by_distance: share of a pair's own decay that is due to its own shift; the rest is due to a size that has
             nothing to do with it. At zero, only |m| and that size matter.
         steered_onto_manifold: tokens go to other points of the manifold, never off it.
+        turned_back: share of the pairs that a larger multiplier shifts less.
         ids: which token of a vocabulary each point is.
         valid: the true share of valid answers "falls" on both sides, or "rises" with m.
         nats: of utility, where validity is whole.
@@ -124,7 +126,8 @@ def make(
     direction /= np.linalg.norm(direction)
     sizes = np.exp(spread * rng.normal(size=n_pairs))
     delta = sizes[:, None] * direction
-    steered = base + READ[:, None, None] * delta[token_pair]
+    turns = np.arange(n_pairs) < turned_back * n_pairs
+    steered = base + _moved(READ, turns)[:, token_pair, None] * delta[token_pair]
     if steered_onto_manifold:
         steered = np.array([points(len(base), rng) for _ in READ])
 
@@ -132,11 +135,11 @@ def make(
     gradients = [
         omega + 0.3 * rng.normal(size=(n_pairs, D)) / np.sqrt(D) for omega in _readouts(direction, (0.0, 0.6), rng)
     ]
-    sweep = _sweep(rng, sizes, decay_by_distance, nats, centre)
+    sweep = _sweep(rng, sizes, decay_by_distance, nats, centre, turns)
     return Evidence(
         concept=CONCEPTS[0],
         sweep=sweep,
-        learning_sweep=_sweep(rng, sizes, decay_by_distance, nats, centre),
+        learning_sweep=_sweep(rng, sizes, decay_by_distance, nats, centre, turns),
         multipliers=READ,
         token_pair=token_pair,
         token_id=ids(base),
@@ -173,12 +176,21 @@ def _readouts(direction: ndarray, cosines: tuple[float, ...], rng: np.random.Gen
     return [at(cosine) for cosine in cosines]
 
 
+def _moved(multipliers: Float[ndarray, " m"], turns: Bool[ndarray, " pairs"]) -> Float[ndarray, "m pairs"]:
+    """By how many shifts each pair is moved: those that turn back, by fewer the larger the multiplier."""
+    back = np.sign(multipliers) * (SWEPT[-1] + SWEPT[-1] - SWEPT[-2] - np.abs(multipliers))
+    return np.where(turns, back[:, None], multipliers[:, None])
+
+
 def _sweep(
-    rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, nats: float, centre: float
-) -> Sweep:
+    rng: np.random.Generator, sizes: Float[ndarray, " pairs"], share: float, nats: float, centre: float,
+    turns: Bool[ndarray, " pairs"],
+) -> Sweep:  # fmt: skip
     n_pairs = len(sizes)
     others = np.exp(SPREAD * rng.normal(size=n_pairs))
-    size = np.abs(SWEPT - centre)[:, None] * sizes**share * others ** (1 - share)
+    # What decays with |m| alone knows nothing of turning back.
+    moved = _moved(SWEPT, turns & (share > 0))
+    size = np.abs(moved - centre) * sizes**share * others ** (1 - share)
     preference = (1.5 * SWEPT[:, None] + 1) * decay(size) + rng.normal(size=n_pairs)
     utility = -20 + nats * decay(size) + rng.normal(size=n_pairs)
     noise = 0.3 * rng.normal(size=(2, *size.shape))
