@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from analyses.claims.manifold_exists import TO_LEARNT
 from analyses.studies.finished import Study
 
 from .drawing.panels import Place, key, panels, plain_numbers
@@ -28,6 +29,7 @@ ESTIMATORS = {
     "two_nn": "TwoNN",
     "maximum_likelihood": "max. likelihood",
     "participation_ratio": "participation ratio",
+    TO_LEARNT: "to learnt tokens",
 }
 
 
@@ -61,7 +63,7 @@ def numbers(study: Study) -> pd.DataFrame | None:
 
 
 def draw(study: Study, ax: Place = None) -> Figure | None:
-    """Three panels: assumption 4.1 as a curve of 1 - δ against ε; dimensions by three estimators, and by one at other scales."""
+    """Three panels: assumption 4.1 as a curve of 1 - δ against ε; dimensions by all estimators, and by one at other scales."""
     table = numbers(study)
     if table is None:
         return None
@@ -70,13 +72,15 @@ def draw(study: Study, ax: Place = None) -> Figure | None:
         _draw_within(within, table.loc[table.kind == "share within distance"])
         _draw_dimensions(dimension, table.loc[table.kind == "dimension"])
         _draw_scale(scale, table.loc[table.kind == "scale"])
+        estimators = table.estimator.dropna().unique()
         left_out = [words for name, words in POINTS.items() if name not in set(table.points[table.kind == "scale"])]
         shown.legend([key(words, LOOKS[name], linestyle=LOOKS[name].line) for name, words in POINTS.items()])
         shown.caption(
             f"{table.subject.iloc[0]}.",
             "(a) Shares of tokens; bands of 95 % for a whole curve, with pairs as units (Dvoretzky, Kiefer, Wolfowitz).",
-            "(b) Dimensions by three estimators with 95 % intervals, "
-            "and (c) by maximum likelihood from more neighbours, or fewer points; "
+            f"(b) Dimensions by {len(estimators)} estimators with 95 % intervals, "
+            f"{'the last from distances to learnt tokens, ' * (TO_LEARNT in estimators)}and (c) by maximum likelihood "
+            "from more neighbours, or fewer points; "
             "the grey line is the width of the model.",
             f"Not estimated in (c): {', '.join(left_out)}." if left_out else "",
         )
@@ -95,9 +99,9 @@ def _draw_within(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_dimensions(ax: Axes, table: pd.DataFrame) -> None:
-    places = dict(zip(ESTIMATORS, range(len(ESTIMATORS)), strict=True))
-    _draw_readings(ax, table, table.estimator.map(places))
-    ax.set_xticks(range(len(ESTIMATORS)), list(ESTIMATORS.values()))
+    words = {name: words for name, words in ESTIMATORS.items() if name in set(table.estimator)}
+    _draw_readings(ax, table, table.estimator.map(list(words).index))
+    ax.set_xticks(range(len(words)), list(words.values()))
 
 
 def _draw_scale(ax: Axes, table: pd.DataFrame) -> None:

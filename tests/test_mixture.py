@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds.manifold import clustered, make
+from worlds.manifold import cloud, clustered, flat, make
 
 from analyses.claims import manifold_exists
 from analyses.claims.mixture import ENOUGH, LEAST, Tokens, mixture
@@ -76,12 +76,31 @@ def test_clusters_are_nearer_than_a_gaussian_and_no_manifold():
 
 
 @pytest.mark.slow
-def test_where_no_token_was_learnt_distance_is_undecided_and_the_dimension_is_not():
+def test_where_no_token_was_learnt_nothing_is_decided():
     evidence = make(1000)
     strange = replace(evidence, token_id=evidence.token_id + 100)
-    distance, dimension = manifold_exists.run(strange).claims
-    assert distance.outcome is Outcome.INCONCLUSIVE and "learnt" in distance.because
-    assert dimension.outcome is Outcome.SUPPORTED
+    for claim in manifold_exists.run(strange).claims:
+        assert claim.outcome is Outcome.INCONCLUSIVE and "learnt from often enough" in claim.because
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("points", (flat, cloud))
+def test_points_that_know_only_their_token_fill_no_fewer_dimensions_than_a_mixture(points):
+    """However few of the model's directions they fill."""
+    for seed in range(3):
+        dimension = manifold_exists.run(make(seed, points=points, n_pairs=80, n_learning=1000)).claims[1]
+        assert dimension.outcome is not Outcome.SUPPORTED and dimension.estimate == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.slow
+def test_tokens_that_were_learnt_in_the_same_text_are_not_unseen():
+    """They lie on a learnt token, and so would read as a point."""
+    evidence = make(1000, points=cloud, n_pairs=80)
+    read, again = evidence.layers[0], np.arange(0, 320, 2)
+    base, ids = read.base.copy(), evidence.token_id.copy()
+    base[again], ids[again] = read.learning[again], evidence.learning_token_id[again]
+    met = replace(evidence, token_id=ids, layers={0: replace(read, base=base)})
+    assert manifold_exists.run(met).claims[1].estimate == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.slow

@@ -7,12 +7,16 @@ lie nearer than these points. Two weaker baselines stand beside it: a Gaussian w
 tokens with every coordinate shuffled among them. Clusters finer than a token at a stretch of positions, such as those by the word
 before it, count as structure here.
 
-The dimension of the unseen tokens is compared with that of as many points, of the same width, that fill all directions evenly.
-Estimates from neighbours are too low where dimensions are many, for both sets alike. The dimension depends on the scale, so
-at the steered site it is also estimated from more neighbours and from fewer points.
+Any cloud also reads as fewer dimensions than the model is wide, a mixture by token as a twentieth of them. So the dimension is
+judged against that mixture's too, both read from distances to the nearest learnt tokens: how they grow from one neighbour to the
+next says in how many directions there is room. A linear subspace that is filled evenly has no fewer than its mixture.
+Dimensions among the points themselves stand beside, against points that fill all directions evenly. Estimates from neighbours
+are too low where dimensions are many, for all sets alike. The dimension depends on the scale, so at the steered site it is also
+estimated from more neighbours and from fewer points.
 
 Power is measured on simulated tokens: as many, with the same means and width, whose clouds are closed surfaces of dimension 2.
-With few tokens such surfaces go unnoticed, and then seeing no manifold says nothing.
+With few tokens such surfaces go unnoticed, and then seeing no manifold says nothing. Points of a second mixture, which has none,
+must not pass for one.
 """
 
 from dataclasses import replace
@@ -21,18 +25,20 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.stats import norm
 
 from mechsteer.manifolds import Neighbours, Subspace, grouped_dimensions, intrinsic_dimensions
+from mechsteer.manifolds.base import from_centre
 from mechsteer.manifolds.intrinsic_dimension import maximum_likelihood
-from mechsteer.statistics.intervals import ConfidenceInterval, percentile_interval, resampled_means
-from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge, p_value
+from mechsteer.manifolds.nearest import nearest_points
+from mechsteer.manifolds.sample import Sample
+from mechsteer.statistics.intervals import percentile_interval, resampled_means, resampled_with
+from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence, LayerActivations
 from .mixture import Tokens, mixture
-from .power import N_PLANTED_RESAMPLES, Power, if_powerful, power, power_over_pairs
+from .power import N_PLANTED_RESAMPLES, WRONG, Power, if_powerful, power_over_pairs
 from .result import Result, undecided
 from .tokens import MIN_POINTS, by_pair, if_enough, too_sparse
 
@@ -40,19 +46,24 @@ NAME = "manifold_exists"
 ORDER = 30
 THEME = "mechanism"
 SCOPE = "model"
-VERSION = 2
+VERSION = 3
 TITLES = {
     "distance": "Unseen activations lie near the learnt ones",
-    "dimension": "Activations fill few dimensions",
+    "dimension": "Activations fill fewer dimensions than their tokens' clusters do",
 }
 FIGURE = "manifold_exists"
 
 NEARER = 0.8
 """Largest distance, as a share of the mixture's, that counts as nearer. Clouds with tails as heavy as Student's with five
 degrees of freedom lie at 0.9 of it, and clouds in 128 dimensions, each of a shape of its own, at 0.95."""
-FAR_BELOW = 0.5
-"""Largest dimension, as a share of the reading for full dimension: at 1,500 points that is d_model / 5 or so."""
-BOUNDS = {"distance": (NEARER,), "dimension": (FAR_BELOW,)}
+FEWER = 0.8
+"""Largest dimension, as a share of the mixture's, that counts as fewer: clouds without a manifold read as 0.9 to 1.1 of it, a
+torus as 0.3 to 0.5."""
+REPEATED = 1e-3
+"""Of the learning tokens' spread: what lies nearer to a learnt token is the same text again, not unseen."""
+TO_LEARNT = "to_learnt"
+"""The maximum likelihood from distances to learnt tokens, beside estimators from those among the points."""
+BOUNDS = {"distance": (NEARER,), "dimension": (FEWER,)}
 PLANTED = "each token's cloud is a closed surface of dimension 2"
 N_CIRCLES = 2
 """Of the planted surface, whose points are turned in as many planes."""
@@ -83,12 +94,14 @@ def run(evidence: Evidence) -> Result:
         mixed, known = _mixture(read, evidence, rng)
         # Of a token that was not learnt from the mixture says nothing: what is compared is over the same tokens.
         shown = known if known.any() else ~known
-        distances = _distances(read.learning, {name: some[shown] for name, some in points.items()} | {"mixture": mixed})
+        compared = {name: some[shown] for name, some in points.items()} | {"mixture": mixed}
+        distances = _distances(read.learning, compared)
+        steps = _steps(read.learning, compared, evidence.token_pair[shown]) if known.any() else {}
         for name, values in distances.items():
             epsilon = np.quantile(values, SHARES)
             curves.append(pd.DataFrame({"layer": layer, "points": name, "share": SHARES, "distance": epsilon}))
         points |= {"mixture": mixed, "all directions": filled}
-        readings = _dimensions(points, evidence)
+        readings = pd.concat([_dimensions(points, evidence), _to_learnt(steps, evidence.seed)], ignore_index=True)
         dimensions.append(readings.assign(layer=layer, d_model=read.base.shape[1]))
         if layer == evidence.site_layer:
             scale = _scale({name: some for name, some in points.items() if name != "shuffled"}, evidence, rng)
@@ -96,7 +109,7 @@ def run(evidence: Evidence) -> Result:
             surfaces = _surfaces(read, evidence)
             claims = (
                 _distance_claim(evidence, distances, known, surfaces),
-                if_enough(len(np.unique(evidence.token_pair)), _dimension_claim(evidence, readings, surfaces)),
+                _dimension_claim(evidence, steps, readings, surfaces),
             )
     tables = {"curve": pd.concat(curves, ignore_index=True), "dimension": pd.concat(dimensions, ignore_index=True)}
     return Result(claims, tables | {"scale": scale})
@@ -157,6 +170,32 @@ def _dimensions(sets: dict[str, ndarray], evidence: Evidence) -> pd.DataFrame:
             else intrinsic_dimensions(points)
         ).items()
     ]
+    return pd.DataFrame(rows, columns=["points", "estimator", "estimate", "low", "high"])
+
+
+def _steps(
+    learning: Float[ndarray, "points d"], sets: dict[str, ndarray], token_pair: Int[ndarray, " tokens"]
+) -> dict[str, Float[ndarray, " pairs"]]:
+    """By how much the logarithm of the distance grows to the last of the nearest learnt tokens, in the mean over those before it:
+    one over the dimension. A mean for each pair; empty where no pair has a token that is not met again."""
+    sample = Sample.of(learning, n_kept=len(learning))
+    near = {
+        name: nearest_points(sample.points, from_centre(points, sample.centre, sample.points.dtype), N_NEIGHBOURS[0])[0]
+        for name, points in sets.items()
+    }
+    is_unseen = near["held out"][:, 0] > REPEATED * np.sqrt(np.var(learning, axis=0).sum())
+    if not is_unseen.any():
+        return {}
+    logs = {name: np.log(np.maximum(found[is_unseen], np.finfo(float).tiny)) for name, found in near.items()}
+    rows = np.stack([(found[:, -1:] - found[:, :-1]).mean(axis=1) for found in logs.values()])
+    return dict(zip(logs, by_pair(rows.astype(np.float64), token_pair[is_unseen]), strict=True))
+
+
+def _to_learnt(steps: dict[str, Float[ndarray, " pairs"]], seed: int) -> pd.DataFrame:
+    rows = []
+    for name, values in steps.items():
+        interval = percentile_interval(1 / resampled_means(values[None], N_RESAMPLES, seed)[:, 0])
+        rows.append((name, TO_LEARNT, 1 / values.mean(), interval.low, interval.high))
     return pd.DataFrame(rows, columns=["points", "estimator", "estimate", "low", "high"])
 
 
@@ -230,37 +269,62 @@ def _power_of_distance(evidence: Evidence, surfaces: LayerActivations) -> Power:
     return power_over_pairs(PLANTED, verdict, _nearer(distances, evidence.token_pair[known]), evidence.seed)
 
 
-def _dimension_claim(evidence: Evidence, readings: pd.DataFrame, surfaces: LayerActivations) -> Claim:
-    by_points = readings[readings.estimator == "maximum_likelihood"].set_index("points")
-    found, full = by_points.loc["held out"], by_points.loc["all directions"]
-    interval = ConfidenceInterval(float(found.low / full.high), float(found.high / full.low))
-    outcome = judge(interval, (0, FAR_BELOW))
+def _dimension_claim(
+    evidence: Evidence, steps: dict[str, Float[ndarray, " pairs"]], readings: pd.DataFrame, surfaces: LayerActivations
+) -> Claim:
+    unit = "dimension of unseen tokens / of a mixture's points"
+    control = "a mixture by token and position"
+    if not steps:
+        because = "No unseen token was learnt from often enough to estimate how it scatters. Learn from more pairs."
+        return undecided(NAME, "dimension", evidence.key, unit, because, control)
+    both = np.stack([steps["mixture"], steps["held out"]])
+    ratio, *drawn = _fewer(both, N_RESAMPLES, evidence.seed)
+    interval = percentile_interval(np.array(drawn))
+    outcome = judge(interval, (0, FEWER))
+    by = readings.set_index(["estimator", "points"]).estimate
     claim = Claim(
         claim=NAME,
         part="dimension",
         key=evidence.key,
-        estimate=float(found.estimate / full.estimate),
-        unit="dimension / reading for full dimension",
+        estimate=float(ratio),
+        unit=unit,
         interval=interval,
-        control="as many points that fill all directions evenly",
+        control=control,
         outcome=outcome,
-        p_value=interval_p_value(interval, (-np.inf, FAR_BELOW), outcome),
-        because=f"The estimated dimension is {found.estimate:.1f} for unseen tokens, {by_points.estimate['gaussian']:.1f} for "
-        f"Gaussian points of the same covariance, and {full.estimate:.1f} for points that fill all {evidence.delta.shape[1]} "
-        f"directions; at most {FAR_BELOW} times the last counts as far below.",
+        p_value=p_value(np.array(drawn), (-np.inf, FEWER), outcome),
+        because=f"By distances to learnt tokens, the dimension is {by[TO_LEARNT, 'held out']:.1f} for unseen tokens and "
+        f"{by[TO_LEARNT, 'mixture']:.1f} for points of a mixture by token and position; at most {FEWER} times that counts as "
+        f"fewer. Among themselves, points of a Gaussian of the same covariance read as "
+        f"{by['maximum_likelihood', 'gaussian']:.1f} dimensions, and points that fill all {evidence.delta.shape[1]} as {by['maximum_likelihood', 'all directions']:.1f}.",
     )
-    return if_powerful(_power_of_dimension(evidence, surfaces, full.estimate, interval), claim)
+    read = evidence.layers[evidence.site_layer]
+    without = replace(read, base=read.base.astype(np.float64))
+    second, known = _mixture(read, evidence, np.random.default_rng([evidence.seed, 3]))
+    without.base[known] = second
+    luck = _power_of_dimension(evidence, without, "no manifold").found
+    claim = if_powerful(_power_of_dimension(evidence, surfaces, PLANTED), claim, at_sight=Outcome.SUPPORTED)
+    because = f"{claim.because} Of simulations without a manifold, {luck:.0%} support it."
+    claim = replace(claim, because=because)
+    if claim.outcome is Outcome.SUPPORTED and luck > WRONG:
+        because += f" At most {WRONG:.0%} may, so this study cannot decide."
+        claim = replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))
+    return if_enough(both.shape[1], claim)
 
 
-def _power_of_dimension(
-    evidence: Evidence, surfaces: LayerActivations, full: float, interval: ConfidenceInterval
-) -> Power:
-    """Readings scatter around that of the surfaces as the interval says."""
-    read = intrinsic_dimensions(surfaces.base, estimators={"": maximum_likelihood})[""].estimate / full
-    reach = float(np.log(interval.high / interval.low) / 2)
+def _fewer(steps: Float[ndarray, "2 pairs"], n_resamples: int, seed: int) -> Float[ndarray, " draws"]:
+    """The dimension of the second as a share of the first's; of all pairs, then of pairs drawn again."""
+    one, other = resampled_with(steps, n_resamples, seed).T
+    return one / other
 
-    def planted(rng: np.random.Generator) -> Outcome:
-        middle = np.log(read) + reach / norm.isf((1 - interval.level) / 2) * rng.standard_normal()
-        return judge(ConfidenceInterval(*np.exp([middle - reach, middle + reach]).tolist()), (0, FAR_BELOW))
 
-    return power(PLANTED, planted, evidence.seed)
+def _power_of_dimension(evidence: Evidence, planted: LayerActivations, truth: str) -> Power:
+    mixed, known = _mixture(planted, evidence, np.random.default_rng([evidence.seed, 2]))
+    sets = {"held out": planted.base[known], "mixture": mixed}
+    steps = _steps(planted.learning, sets, evidence.token_pair[known])
+    if not steps:
+        return Power(truth, 0.0, 0.0)
+
+    def verdict(steps: Float[ndarray, "2 pairs"], seed: int) -> Outcome:
+        return judge(percentile_interval(_fewer(steps, N_PLANTED_RESAMPLES, seed)[1:]), (0, FEWER))
+
+    return power_over_pairs(truth, verdict, np.stack([steps["mixture"], steps["held out"]]), evidence.seed)
