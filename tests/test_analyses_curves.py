@@ -38,6 +38,7 @@ from analyses.studies.again import judge_again
 from mechsteer import Outcome
 from mechsteer.curves import FitStatus, UtilityCurve, ValidityDecay, search, separable
 from mechsteer.measuring.sweeps import Sweep
+from mechsteer.statistics.intervals import r_squared
 from mechsteer.store.keys import keys_in, labelled, rows_of
 
 SUPPORTED, REFUTED, INCONCLUSIVE = Outcome
@@ -279,3 +280,28 @@ def test_one_multiplier_far_off_does_not_decide_whether_preference_levels_off(mo
     fallen = regions(far_off(evidence, falls=400.0))
     assert fallen.outcome is INCONCLUSIVE and "last multiplier of a side alone" in fallen.because
     assert fallen.p_value > 0.05
+
+
+def test_a_nuisance_that_few_pairs_cannot_show_is_not_taken_for_absent():
+    """Half of the variance is length's: twenty pairs never support that it is little, and two hundred refute it."""
+    few = [claim for seed in range(6) for claim in measurement.run(steer(n_pairs=20, by_length=0.5, seed=seed)).claims]
+    assert SUPPORTED not in {claim.outcome for claim in few}
+    undecided = next(claim for claim in few if claim.outcome is INCONCLUSIVE)
+    assert undecided.because.endswith("so this study cannot decide.") and np.isnan(undecided.p_value)
+    for share, outcome in ((0.5, REFUTED), (0.0, SUPPORTED)):
+        many = measurement.run(steer(n_pairs=200, by_length=share)).claims
+        assert {claim.outcome for claim in many} == {outcome} and max(claim.p_value for claim in many) < 0.05
+
+
+def test_a_ridge_leaves_what_it_cannot_learn_at_the_mean():
+    """Least squares on noise predict worse than the mean does; with a penalty from within, hardly."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(30):
+        features, values = rng.standard_normal((20, 4)), rng.standard_normal(20)
+        found.append(r_squared(values, *measurement._predict_unseen(features, values, rng)))
+    assert np.mean(found) > -0.2
+    features = rng.standard_normal((200, 4))
+    values = features @ [1.0, -2.0, 0.5, 0.0]
+    predictions, _ = measurement._predict_unseen(features, values, rng)
+    assert_allclose(predictions, values, atol=0.02)

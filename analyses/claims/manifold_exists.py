@@ -295,7 +295,8 @@ def _dimension_claim(
         because=f"By distances to learnt tokens, the dimension is {by[TO_LEARNT, 'held out']:.1f} for unseen tokens and "
         f"{by[TO_LEARNT, 'mixture']:.1f} for points of a mixture by token and position; at most {FEWER} times that counts as "
         f"fewer. Among themselves, points of a Gaussian of the same covariance read as "
-        f"{by['maximum_likelihood', 'gaussian']:.1f} dimensions, and points that fill all {evidence.delta.shape[1]} as {by['maximum_likelihood', 'all directions']:.1f}.",
+        f"{by['maximum_likelihood', 'gaussian']:.1f} dimensions, and points that fill all {evidence.delta.shape[1]} as "
+        f"{by['maximum_likelihood', 'all directions']:.1f}.",
     )
     read = evidence.layers[evidence.site_layer]
     without = replace(read, base=read.base.astype(np.float64))

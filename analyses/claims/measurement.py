@@ -2,9 +2,15 @@
 
 Both come from the same two losses (arXiv 2602.02343, eqs. 7-8), so either may merely reflect how long or how easy a text is.
 The claim is that completion length, position in the file and, for preference, base loss per token explain little of their
-variance at m = 0. The test is a linear regression judged on held-out pairs. Utility is the log-odds of a whole completion,
-so length is expected to explain it.
+variance at m = 0. The test is a ridge regression judged on held-out pairs, its penalty chosen without them. Utility is the
+log-odds of a whole completion, so length is expected to explain it.
+
+That a regression predicts nothing says little where it could not: of few pairs it learns nothing of a nuisance that is there.
+So power is measured by planting one that explains twice what is allowed, in these pairs' own features and log-odds. Where it is
+not found, its absence is not shown.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,20 +19,21 @@ from numpy import ndarray
 
 from mechsteer.statistics.intervals import (
     N_RESAMPLES,
-    bootstrap_interval,
     percentile_interval,
     r_squared,
     resampled_means,
 )
-from mechsteer.statistics.judging import Claim, Outcome, interval_p_value, judge
+from mechsteer.statistics.judging import Claim, Outcome, judge, p_value
 
 from ..evidence.evidence import Evidence
+from .power import ENOUGH, N_PLANTED_RESAMPLES, WRONG, power
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "measurement"
 ORDER = 10
 THEME = "measurement"
 SCOPE = "model"
+VERSION = 2
 TITLES = {
     "preference": "Preference is more than the texts' length and difficulty",
     "utility": "Utility is more than the texts' length and difficulty",
@@ -35,6 +42,10 @@ FIGURE = "measurement"
 MOST = 0.25
 """Largest share of the variance between pairs: that of a correlation of one half, conventionally called large."""
 BOUNDS = dict.fromkeys(TITLES, (MOST,))
+PLANTED = 2 * MOST
+"""Share that nuisance explains where it is planted: at the bound itself, however many the pairs, no interval would tell."""
+PENALTIES = np.geomspace(1e-3, 1e3, 13)
+"""Of squared coefficients of features with variance one, for each pair: from none to so much that nothing is predicted."""
 N_FOLDS = 10
 """Each regression is fitted to nine tenths of the pairs: with the fewest pairs, 18 of them for at most four features."""
 UNIT = "R² on unseen pairs"
@@ -81,9 +92,8 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
     rng = np.random.default_rng(evidence.seed)
     predictions, reference = _predict_unseen(features, values, rng)
     estimate = r_squared(values, predictions, reference)
-    interval = bootstrap_interval(
-        r_squared, values, predictions, reference, n_resamples=N_RESAMPLES, seed=evidence.seed
-    )
+    drawn = _resampled(values, predictions, reference, N_RESAMPLES, evidence.seed)
+    interval = percentile_interval(drawn)
     shuffled = []
     for _ in range(100):
         order = rng.permutation(len(values))
@@ -101,23 +111,74 @@ def _explained(name: str, values: Float[ndarray, " pairs"], nuisances: dict[str,
     if outcome is Outcome.REFUTED and (name, strongest) == ("utility", "length"):
         because += " A longer completion is less likely as a whole, so compare utility within the same pairs."
     control = f"{name} shuffled between pairs (R² = {np.mean(shuffled):+.2f})"
-    p = interval_p_value(interval, (-np.inf, MOST), outcome)
-    return Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because, p)
+    p = p_value(drawn, (-np.inf, MOST), outcome)
+    claim = Claim(NAME, name, evidence.key, estimate, UNIT, interval, control, outcome, because, p)
+    return _if_it_would_be_found(claim, features, values, evidence.seed)
+
+
+def _resampled(
+    values: Float[ndarray, " pairs"], predictions: Float[ndarray, " pairs"], reference: Float[ndarray, " pairs"],
+    n_resamples: int, seed: int,
+) -> Float[ndarray, " resamples"]:  # fmt: skip
+    """R² of pairs drawn again; NaN where there is nothing to explain."""
+    squares = np.square([values - predictions, values - reference])
+    left, total = resampled_means(squares, n_resamples, seed).T
+    return 1 - np.divide(left, total, out=np.full(len(left), np.nan), where=total > 0)
+
+
+def _if_it_would_be_found(
+    claim: Claim, features: Float[ndarray, "pairs features"], values: Float[ndarray, " pairs"], seed: int
+) -> Claim:
+    """Undecided where a nuisance that is there would not be seen. One that is seen needs no power."""
+    standard = (features - features.mean(axis=0)) / features.std(axis=0).clip(min=1e-30)
+
+    def planted(rng: np.random.Generator) -> Outcome:
+        nuisance, own = standard @ rng.standard_normal(standard.shape[1]), rng.permutation(values)
+        mixed = np.sqrt(PLANTED) * _scaled(nuisance) + np.sqrt(1 - PLANTED) * _scaled(own)
+        drawn = _resampled(mixed, *_predict_unseen(features, mixed, rng), N_PLANTED_RESAMPLES, int(rng.integers(2**31)))
+        return judge(percentile_interval(drawn), (-np.inf, MOST))
+
+    found = power(f"they explain {PLANTED:.0%}", planted, seed)
+    because = (
+        f"{claim.because} Power: of simulations on this study's own data in which {found.truth}, {found.refuted:.0%} refute the "
+        f"claim and {found.found:.0%} support it"
+    )
+    if claim.outcome is Outcome.REFUTED or (found.refuted >= ENOUGH and found.found <= WRONG):
+        return replace(claim, because=f"{because}.")
+    because += f". At least {ENOUGH:.0%} and at most {WRONG:.0%} are required, so this study cannot decide."
+    return replace(claim, outcome=Outcome.INCONCLUSIVE, because=because, p_value=float("nan"))
+
+
+def _scaled(values: Float[ndarray, " pairs"]) -> Float[ndarray, " pairs"]:
+    return (values - values.mean()) / max(float(values.std()), 1e-30)
 
 
 def _predict_unseen(
     features: Float[ndarray, "pairs features"], values: Float[ndarray, " pairs"], rng: np.random.Generator
 ) -> tuple[Float[ndarray, " pairs"], Float[ndarray, " pairs"]]:
-    """For each pair, the prediction of least squares on the other folds, and those folds' mean."""
+    """For each pair, the prediction of a ridge regression on the other folds, and those folds' mean."""
     folds = rng.permutation(np.arange(len(values)) % N_FOLDS)
-    columns = np.column_stack([features, np.ones(len(values))])
-    columns /= np.linalg.norm(columns, axis=0).clip(min=1e-30)
     predictions, reference = np.zeros((2, len(values)))
     for fold in range(N_FOLDS):
         seen = folds != fold
-        coefficients = np.linalg.lstsq(columns[seen], values[seen])[0]
-        predictions[~seen], reference[~seen] = columns[~seen] @ coefficients, values[seen].mean()
+        mean, scale = features[seen].mean(axis=0), features[seen].std(axis=0)
+        columns = (features - mean) / np.where(scale > 0, scale, 1)
+        reference[~seen] = values[seen].mean()
+        predictions[~seen] = reference[~seen] + columns[~seen] @ _ridge(
+            columns[seen], values[seen] - values[seen].mean()
+        )
     return predictions, reference
+
+
+def _ridge(columns: Float[ndarray, "pairs features"], values: Float[ndarray, " pairs"]) -> Float[ndarray, " features"]:
+    """Coefficients with the penalty by which each pair is best predicted from the others, all centred."""
+    left, sizes, right = np.linalg.svd(columns, full_matrices=False)
+    along = left.T @ values
+    shrunk = sizes**2 / (sizes**2 + len(values) * PENALTIES[:, None])
+    leverage = 1 / len(values) + shrunk @ np.square(left).T
+    errors = (values - (shrunk * along) @ left.T) / (1 - leverage).clip(min=1e-12)
+    best = np.argmin(np.mean(errors**2, axis=1))
+    return right.T @ (sizes / (sizes**2 + len(values) * PENALTIES[best]) * along)
 
 
 def _correlation(values: Float[ndarray, " pairs"], feature: Float[ndarray, " pairs"]) -> float:

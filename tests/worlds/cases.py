@@ -104,13 +104,17 @@ CASES = [
     *_cases(
         measurement,
         {
-            "log-odds have nothing to do with length": (
-                partial(steer, n_pairs=100),
+            "log-odds have nothing to do with length; 200 pairs": (
+                partial(steer, n_pairs=200),
                 {"preference": TRUE, "utility": TRUE},
             ),
             "length is 80 % of their variance": (
                 partial(steer, n_pairs=100, by_length=0.8),
                 {"preference": FALSE, "utility": FALSE},
+            ),
+            "log-odds have nothing to do with length, which 20 pairs could not tell": (
+                partial(steer, n_pairs=20),
+                {"preference": UNKNOWN, "utility": UNKNOWN},
             ),
         },
     ),
