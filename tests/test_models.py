@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import FAMILIES, build_hf, random_batch
+from conftest import EVERY_DAY, FAMILIES, build_hf, random_batch
 from numpy.testing import assert_allclose
 
 import mechsteer as ms
+from mechsteer.models.fingerprint import N_WORDS, _sums, fingerprint
 
 
 def alone(hf, batch: ms.TokenBatch, row: int) -> torch.Tensor:
@@ -83,6 +84,64 @@ def test_a_fingerprint_is_of_the_weights_and_not_of_their_precision():
         next(changed.parameters()).mul_(1.5)
     assert plain.fingerprint == half.fingerprint
     assert plain.fingerprint != ms.load_model(changed).fingerprint
+
+
+@pytest.mark.parametrize("family", EVERY_DAY)
+def test_every_entry_of_every_weight_is_in_the_fingerprint(family):
+    hf, generator = build_hf(family), torch.Generator().manual_seed(1)
+    seen = {before := fingerprint(hf)}
+    for parameter in hf.parameters():
+        at = tuple(int(torch.randint(n, (), generator=generator)) for n in parameter.shape)
+        for change in (lambda value: -value, lambda value: 2 * value + 1):
+            kept = parameter.data[at].clone()
+            parameter.data[at] = change(kept)
+            seen.add(fingerprint(hf))
+            parameter.data[at] = kept
+    assert len(seen) == 1 + 2 * len(list(hf.parameters())) and fingerprint(hf) == before
+
+
+def test_buffers_that_are_saved_are_in_the_fingerprint_and_others_are_not():
+    found = []
+    for value, persistent in ((0.0, True), (1.0, True), (0.0, False), (1.0, False)):
+        hf = build_hf("llama")
+        hf.model.layers[1].register_buffer("scalar", torch.tensor(value), persistent=persistent)
+        found.append(fingerprint(hf))
+    assert found[0] != found[1] and found[2] == found[3] == fingerprint(build_hf("llama"))
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"),
+    [
+        ("llama", {"hidden_act": "relu"}), ("llama", {"rms_norm_eps": 1e-5}),
+        ("llama", {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}),
+        ("gemma2", {"final_logit_softcapping": None}), ("gemma2", {"attn_logit_softcapping": 20.0}),
+        ("gemma2", {"sliding_window": 16}),
+    ],
+)  # fmt: skip
+def test_the_configuration_is_part_of_the_fingerprint(family, setting):
+    hf = build_hf(family)
+    before = fingerprint(hf)
+    for name, value in {"name_or_path": "elsewhere", "dtype": "bfloat16", "transformers_version": "1"}.items():
+        setattr(hf.config, name, value)
+        assert fingerprint(hf) == before
+    for name, value in setting.items():
+        setattr(hf.config, name, value)
+    assert fingerprint(hf) != before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8, torch.int32])
+def test_a_tensor_is_summed_block_by_block_so_that_it_does_not_matter_how_many_a_device_takes_at_once(dtype):
+    width = 2 if dtype.is_floating_point else torch.empty((), dtype=dtype).element_size()
+    n, more = 8 * N_WORDS // width, 7
+    values = torch.randint(1, 99, (3 * n + more,), generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert torch.equal(_sums(values), torch.cat([_sums(part) for part in values.split(n)]))
+    # Two changed signs in the last place of words, and two entries that changed places.
+    changed = values.clone()
+    changed[[3, 11]] *= -1
+    exchanged = values.clone()
+    exchanged[[0, 1]] = exchanged[[1, 0]]
+    for other in (changed, exchanged):
+        assert (_sums(values) != _sums(other)).tolist() == [not torch.equal(values, other), False, False, False]
 
 
 def test_a_saved_model_is_opened_from_its_folder(tmp_path, tiny):

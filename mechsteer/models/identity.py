@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from .model import Model
 
 
+VERSION = 2
+"""Raised when a model's fingerprint is taken otherwise, so that what a store has noted of models is not read."""
+
+
 @dataclass(frozen=True)
 class ModelReference:
     """A model by its contents; a name, a revision and a size are for reading."""
 
     weights: str
+    """Of every weight and the configuration (fingerprint.py)."""
     tokenizer: str
     """Of the vocabulary, the special tokens and the chat template."""
     dtype: str
@@ -101,4 +106,4 @@ def _where(source: Path, dtype: str | None) -> str | None:
     stats = {path.name: path.stat() for path in paths if path.is_file()}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     told = [item.name for item in fields(ModelReference)]
-    return f"models/{digest([str(source.resolve()), dtype, files, told])[:32]}.json"
+    return f"models/{digest([VERSION, str(source.resolve()), dtype, files, told])[:32]}.json"

@@ -1,6 +1,5 @@
 """Opening a language model: a built-in one, a hub name, a folder in Hugging Face format, a GGUF file, or one in memory."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from ..guestbook import LANGUAGES
 from ..paths import resolved
 from .bridging import bridged
 from .checkpoint import check_causal, open_checkpoint
+from .fingerprint import fingerprint
 from .gguf import unpacked
 from .model import Model, embedding
 from .source import WHERE, Source
@@ -77,7 +77,7 @@ def load_model(
     if tokenizer is not None:
         check_fits(tokenizer, len(embedding(hf)), name)
 
-    fingerprint = _fingerprint(hf)
+    found = fingerprint(hf)
     bridge = bridged(hf, attention)
     own_hooks = frozenset(
         key
@@ -85,7 +85,7 @@ def load_model(
         for hooks in (module._forward_hooks, module._forward_pre_hooks)
         for key in hooks
     )
-    return Model(bridge, tokenizer, name, from_pretrained.get("revision"), fingerprint, own_hooks)
+    return Model(bridge, tokenizer, name, from_pretrained.get("revision"), found, own_hooks)
 
 
 def load_tokenizer(
@@ -126,14 +126,3 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
             raise InputError(f"The dtype {dtype!r} is unknown. Choose float32, bfloat16 or float16.")
         return found
     return dtype
-
-
-def _fingerprint(hf: PreTrainedModel) -> str:
-    """A hash of every parameter's name and shape and of a sample of its values, equal in float32 and bfloat16."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(hf.named_parameters()):
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        values = parameter.detach().reshape(-1)
-        sample = values[:: max(1, len(values) // 1024)][:1024]
-        digest.update(sample.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()[:16]
