@@ -82,8 +82,9 @@ def write(folder: Path, story: Story) -> Path:
     save_sweeps([sweep], folder / "sweeps.parquet")
     (folder / "pairs.jsonl").write_text(testing.to_json_lines(), encoding="utf-8")
     claims, tables = _judged(story, sweep)
+    free, guarded = (frontier([sweep], is_guarded=is_guarded, n_resamples=60) for is_guarded in (False, True))
     tables |= {
-        "frontier": comparison.table({("", ""): Compared(over_seeds(sweep), frontier([sweep], n_resamples=60), False)}),
+        "frontier": comparison.table({("", ""): Compared(over_seeds(sweep), free, guarded, False)}),
         "steerability": labelled(forecast.summarise(_agreeing(sweep)), key),
         "second_utility": labelled(_second(story, sweep), key),
         "side_effects": labelled(_effects(story), key),

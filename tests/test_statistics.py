@@ -188,7 +188,10 @@ def test_studies_that_report_any_false_outcome_stay_rare_where_most_claims_are_u
     for _ in range(200):
         claims = []
         for estimate in rng.standard_normal(30):
-            interval, samples = ConfidenceInterval(estimate - 1.96, estimate + 1.96), estimate + rng.standard_normal(4000)
+            interval, samples = (
+                ConfidenceInterval(estimate - 1.96, estimate + 1.96),
+                estimate + rng.standard_normal(4000),
+            )
             outcome = judge(interval, (0.0, np.inf))
             p = p_value(samples, (0.0, np.inf), outcome)
             claims.append(Claim("a", "", key, estimate, "", interval, "", outcome, "", p))

@@ -38,7 +38,7 @@ THEME = "mechanism"
 TITLES = {
     "growth": "Larger multipliers go further off the manifold",
     "explains": "At one multiplier, pairs taken further off lose more utility",
-    "monotone": "Further off the manifold utility is lower, whatever |m|",
+    "monotone": "Further off the manifold utility is lower, whatever the multiplier",
 }
 CHECKS = ("growth",)
 VERSION = 4

@@ -101,15 +101,12 @@ def frontiers(
     for sweep in sweeps:
         groups.setdefault((sweep.method, sweep.form), []).append(sweep)
     defined = defined_everywhere(sweeps)
+
+    def read(group: Sequence[Sweep], is_guarded: bool) -> Frontier:
+        return ms.frontier(group, budgets=budgets, defined=defined, is_guarded=is_guarded, seed=seed)
+
     return {
-        name: Compared(
-            over_seeds(group[0]),
-            *(
-                ms.frontier(group, budgets=budgets, defined=defined, is_guarded=is_guarded, seed=seed)
-                for is_guarded in (False, True)
-            ),
-            group[0].key.seed is not None,
-        )
+        name: Compared(over_seeds(group[0]), read(group, False), read(group, True), group[0].key.seed is not None)
         for name, group in groups.items()
     }
 
