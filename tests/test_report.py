@@ -505,7 +505,7 @@ def test_two_steers_stand_side_by_side_in_charts_and_texts(visit, page):
     tab.locator('[data-part="beside"]').select_option("")
     assert axis.input_value() == "even", "the reader's own choice stands"
     tab.locator('[data-part="beside"]').select_option(label="SPLIT vector 1:resid_post seed 0")
-    assert "SPLIT vector 1:resid_post seed 0" in tab.locator('[data-part="texts"]').inner_text()
+    tab.locator('[data-part="texts"]', has_text="SPLIT vector 1:resid_post seed 0").wait_for()
 
 
 def test_values_show_where_a_chart_is_pointed_at_and_terms_explain_themselves(visit, page):
