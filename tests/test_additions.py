@@ -299,7 +299,6 @@ def study(extended):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("sys.argv", list(asked))
-        patch.setattr("analyses.evidence.chance.N_DIRECTIONS", 4)
         judge_only(patch, *JUDGED)
         all_figures = figures.all_figures
         patch.setattr(figures, "all_figures", lambda: {n: member for n, member in all_figures().items() if n in SHOWN})

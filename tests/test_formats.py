@@ -817,7 +817,7 @@ def test_a_study_measures_steers_of_others_beside_its_own(tmp_path, guestbook):
 
 @pytest.mark.slow
 def test_claims_say_of_a_steer_that_came_in_a_file_what_they_say_where_it_was_learned(
-    tmp_path, mechsteer, undrawn, little_chance, few_claims
+    tmp_path, mechsteer, undrawn, few_claims
 ):
     asked = (
         "--site=2:resid_post", "--multipliers=-6:6:5", "--limit=48", "--methods=DiffMean", "--forms=vector", "--panel=0",

@@ -128,7 +128,7 @@ def test_texts_side_by_side_are_what_python_writes_and_move_with_the_slider(smal
     assert f"{abs(2 * m):.3g}"[:3] in command
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.locator(".command button").click()
-    tab.wait_for_function("document.querySelector('.command button').textContent === 'Copied'")
+    tab.locator(".command button", has_text="Copied").wait_for()
     assert tab.evaluate("navigator.clipboard.readText()") == command
 
 
