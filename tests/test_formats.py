@@ -68,7 +68,7 @@ def test_what_is_written_is_read_again_as_it_was(tiny, tmp_path, format, form, p
     assert again.sites == steer.sites and again.rule == steer.rule
     assert again.origin.positions == "all"
     # It is not that nothing was compared.
-    assert largest_difference(steer.each(lambda shift: shift.scaled(1.01)), again) > 5e-3
+    assert largest_difference(steer.scaled(1.01), again) > 5e-3
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -790,7 +790,6 @@ def test_a_steer_from_one_quantisation_that_is_used_on_another_names_both(storie
 def test_a_study_measures_steers_of_others_beside_its_own(tmp_path, guestbook):
     from analyses.studies.settings import Settings
     from analyses.studies.study import run
-    from mechsteer.formats.imported import content_of
 
     vector = random_intervention("vector", ms.Site(2, "resid_post"), guestbook)
     torch.save(vector.direction, tmp_path / "theirs.pt")
@@ -812,7 +811,7 @@ def test_a_study_measures_steers_of_others_beside_its_own(tmp_path, guestbook):
     found = next(sweep for (method, *_), sweep in swept.items() if method == "theirs")
     assert abs(found.preference - expected.preference).max() < 1e-4
     # A name is no content: another vector would be another unit.
-    assert content_of(again) == content_of(vector) != content_of(vector.scaled(2))
+    assert again.content == vector.content != vector.scaled(2).content
 
 
 @pytest.mark.slow

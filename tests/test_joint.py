@@ -220,6 +220,18 @@ def test_several_sites_are_learned_together_and_kept_in_a_file(tmp_path, stories
     assert path.read_bytes() == again.save(tmp_path / "again.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("format", ["mechsteer", "peft"])
+def test_one_tensor_at_several_sites_survives_a_file(tmp_path, tiny, format):
+    down, up = torch.ones(2, 48), torch.ones(32, 2)
+    steer = ms.join([ms.LoRA(site, down, up) for site in ("0:mlp.out", "2:mlp.out")])
+    path = tmp_path / ("steer.safetensors" if format == "mechsteer" else "adapter")
+    ms.export(steer, path, format, model=tiny("llama"))
+    again = ms.load_intervention(path)
+    assert again.sites == steer.sites
+    for site, shift in again.shifts.items():
+        assert torch.equal(shift.delta(torch.ones(1, 48)), steer.shifts[site].delta(torch.ones(1, 48)))
+
+
 def test_a_rule_survives_a_file_and_a_file_of_the_first_version_opens(tmp_path, tiny):
     vector = replace(random_intervention("vector", ms.Site(1, "resid_post"), tiny("llama")), rule=ms.Rotate())
     assert ms.load_intervention(vector.save(tmp_path / "rotate.safetensors")).rule == ms.Rotate()

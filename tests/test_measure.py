@@ -227,6 +227,8 @@ def test_a_vector_that_does_nothing_has_no_range(stories, mood):
     zero = ms.SteeringVector(SITE, torch.zeros(stories.d_model))
     with pytest.raises(ms.InputError, match="changes nothing"):
         ms.find_multipliers(stories, zero, mood[0])
+    with pytest.raises(ms.InputError, match="2 multipliers were asked for"):
+        ms.find_multipliers(stories, zero, mood[0], n=2)
 
 
 def test_a_saved_intervention_is_the_same_and_knows_its_model(stories, mood, tmp_path, tiny):
@@ -387,3 +389,6 @@ def test_an_interrupted_sweep_goes_on_to_the_same_result(guestbook, tmp_path, mo
     assert not any(batch in after for batch in before) and len(before) + len(after) > 3
     assert np.array_equal(resumed.loss_positive, whole.loss_positive)
     assert np.array_equal(resumed.relative_shift, whole.relative_shift)
+    # Another steer does not go on from what this one's sweep has kept.
+    other = ms.run_sweep(guestbook, -vector, pairs, checkpoint=tmp_path / "parts", **asked)
+    assert np.array_equal(other.loss_positive, ms.run_sweep(guestbook, -vector, pairs, **asked).loss_positive)

@@ -61,6 +61,17 @@ def test_projecting_out_takes_that_share_of_what_points_along_the_delta(m):
     assert ((x * d).sum(axis=1) > 0).any() and ((x * d).sum(axis=1) < 0).any()
 
 
+@pytest.mark.parametrize("rule", [ms.ProjectOut(), ms.Rotate()], ids=str)
+def test_rules_of_directions_keep_their_digits_in_float16(rule):
+    """Whose smallest square is of 2e-4, and whose largest of 256."""
+    x, d = torch.randn(2, 9, 6, generator=torch.Generator().manual_seed(2))
+    for size in (1e-4, 100.0):
+        found = rule.shift(moment((size * x).half(), (size * d).half(), 1.0))
+        assert found.dtype == torch.float16
+        assert_allclose(found.float() / size, rule.shift(moment(x, d, 1.0)), atol=0.02)
+    assert not rule.shift(moment(x.half(), torch.zeros_like(d).half(), 1.0)).any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES_HERE, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
@@ -206,6 +217,14 @@ def test_a_rule_may_remember_and_is_then_measured_on_whole_texts(caplog):
             )  # fmt: skip
         sizes = [float(part.shift[0, -1]) for part in next(iter(audit.at.values())).seen]
         assert_allclose(sizes, sizes[0] * 0.5 ** np.arange(5), rtol=1e-5)
+
+
+def test_a_rule_with_a_memory_keeps_it_where_reps_learns_by_it():
+    learned_by = ms.RePS().learning_rule(Fading(), "vector")
+    assert not learned_by.is_per_token and ms.RePS().learning_rule(ms.Add(), "vector").is_per_token
+    above = learned_by.above
+    above.strength[0] = 0.25
+    assert learned_by.begin().above.strength == [1.0] and above.strength == [0.25]
 
 
 def test_a_rule_that_nobody_knows_is_refused_with_those_there_are():

@@ -1,6 +1,7 @@
 """Steering is adding m·Δh, and nothing else, and only inside its block."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,22 @@ def test_steers_nest_and_vectors_of_one_site_add_up(tiny):
             assert_allclose(model.logits(batch), nested, atol=1e-5)
 
 
+def test_a_sum_of_vectors_is_used_as_its_parts_are(tiny):
+    """And what differs in its numbers alone differs in its key."""
+    model, site = tiny("llama"), ms.Site(1, "resid_post")
+    origin = ms.Origin(method="DiffMean", positions="completion", prompt_format="chat")
+    one, two = (replace(random_intervention("vector", site, model, seed), origin=origin) for seed in (0, 1))
+    for made in (-one, 2 * one, one + two, one - two):
+        assert (made.origin.positions, made.origin.prompt_format) == ("completion", "chat")
+    with pytest.raises(ms.InputError, match="different prompt_format: chat and raw"):
+        one + replace(two, origin=replace(origin, prompt_format="raw"))
+    with pytest.raises(ms.InputError, match="different positions: completion and all"):
+        one - replace(two, origin=replace(origin, positions="all"))
+    assert len({steer.id for steer in (one, two, one.scaled(2), 2 * one, 2 * two, one + two)}) == 6
+    of_study = replace(one, origin=replace(origin, unit="ab" * 32))
+    assert of_study.id == "ab" * 8 and of_study.scaled(2).id == one.scaled(2).id
+
+
 def test_a_multiplier_for_each_row_equals_steering_the_rows_one_by_one(tiny):
     model, batch = tiny("llama"), random_batch()
     vector = random_intervention("vector", ms.Site(0, "mlp.out"), model)
@@ -312,3 +329,5 @@ def test_what_cannot_be_steered_is_refused_in_one_sentence(tiny):
         pass
     with pytest.raises(ms.InputError, match="did not say"), ms.steer(model, vector, 1, "completion"):
         model.hf(input_ids=torch.tensor([[1, 5, 6]]))
+    with pytest.raises(ms.InputError, match="without input_ids"), ms.steer(model, vector, 1):
+        model.hf(inputs_embeds=torch.zeros(1, 3, model.d_model))

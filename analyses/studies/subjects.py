@@ -38,13 +38,13 @@ def imported(settings: Settings, model: ModelReference) -> "dict[Imported, Inter
     """The steers that came in files, read in the prompt format that is studied."""
     if not settings.intervention:
         return {}
-    from mechsteer.formats.imported import content_of, for_study  # which need torch
+    from mechsteer.formats.imported import for_study  # which need torch
 
     found = {}
     for file, name in zip(settings.intervention, settings.imported, strict=True):
         steer = for_study(file, name, model, settings.format)
         unit = Imported(
-            model, content_of(steer), name, steer.form, write_sites(steer.sites), steer.rule.name,
+            model, steer.content, name, steer.form, write_sites(steer.sites), steer.rule.name,
             steer.origin.positions, settings.format,
         )  # fmt: skip
         found[unit] = steer

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..errors import InputError
 from ..families import FORMS, RULES
-from ..methods.learning import check_method, is_trained, learn, methods
+from ..methods.learning import check_method, check_read, is_trained, learn, methods
 from ..methods.settings import TrainSettings
 from ..models.sites import parse_sites, write_sites
 from .options import (
@@ -75,8 +74,8 @@ def train(
     settings = TrainSettings(**given)
     if is_trained(method):
         settings.settled(method, form)
-    if not is_trained(method) and settings.positions != "all":
-        raise InputError(f"{method} reads completion tokens and is for all positions. Leave out --positions.")
+    else:
+        check_read(method, settings)
     teaching = read_pairs(pairs, columns, group, limit, settings.seed)
     held_out = None if validation is None else read_pairs(validation, columns, group, limit, settings.seed)
     opened = open_model(model, device, dtype, device_map=device_map)

@@ -79,7 +79,7 @@ def export(
             raise InputError(
                 f"By the rule {intervention.rule} a multiplier cannot become part of the shift. Leave --multiplier out."
             )
-        intervention = intervention.each(lambda shift: shift.scaled(multiplier))
+        intervention = intervention.scaled(multiplier)
     intervention, own = _renamed(intervention, member, model), intervention
     notes = (*_renaming(own, intervention), *_notes(intervention, member, multiplier))
     written = _write(intervention, path, member, model)

@@ -1,12 +1,10 @@
 """Steers that came in files, as a study takes them: by their content."""
 
-import hashlib
 from dataclasses import replace
 
 from ..errors import InputError
 from ..interventions.base import Intervention
 from ..models.identity import ModelReference
-from ..store.keys import canonical
 from .loading import load_intervention, precisions, tell_precision
 
 
@@ -22,14 +20,3 @@ def for_study(file: str, name: str, model: ModelReference, prompt_format: str) -
         )
     tell_precision(steer, model)
     return replace(steer, origin=replace(origin, method=name, seed=None, prompt_format=prompt_format))
-
-
-def content_of(steer: Intervention) -> str:
-    """64 digits that differ where what the steer does differs."""
-    rule = steer.rule
-    said = [[str(site), shift.form] for site, shift in steer.shifts.items()]
-    digest = hashlib.sha256(canonical([said, rule.name, dict(rule.settings), steer.origin.positions]).encode())
-    for name, tensor in sorted(steer.parameters.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-    return digest.hexdigest()

@@ -72,9 +72,12 @@ def _as_said(intervention: "Intervention", said: Mapping[str, str]) -> "Interven
     """Scaled, lengthened and placed as its user says."""
     if "norm" in said:
         norm = number(said, "norm")
-        intervention = intervention.each(lambda shift: shift.scaled(norm / max(shift.norm, 1e-30)))
+        intervention = replace(
+            intervention.each(lambda shift: shift.times(norm / max(shift.norm, 1e-30))),
+            origin=replace(intervention.origin, unit=""),
+        )
     if "scale" in said:
-        intervention = intervention.each(lambda shift: shift.scaled(number(said, "scale")))
+        intervention = intervention.scaled(number(said, "scale"))
     if "positions" in said:
         if said["positions"] not in POSITIONS:
             raise InputError(f"The positions {said['positions']!r} are unknown. Choose {', '.join(POSITIONS)}.")

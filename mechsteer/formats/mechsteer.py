@@ -93,7 +93,7 @@ def write(intervention: Intervention, path: Path) -> list[Path]:
         "origin": canonical(asdict(intervention.origin)),
     }
     tensors = {
-        f"{site}.{name}": value.detach().cpu().contiguous()
+        f"{site}.{name}": value.detach().cpu().contiguous().clone()  # for one tensor may stand at several sites
         for site, shift in intervention.shifts.items()
         for name, value in shift.tensors.items()
     }

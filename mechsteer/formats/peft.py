@@ -176,5 +176,5 @@ def write(intervention: Intervention, path: Path, model: Any) -> list[Path]:
         "inference_mode": True,
     }  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
-    content = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt"})
+    content = save({name: value.contiguous().clone() for name, value in tensors.items()}, {"format": "pt"})
     return [write_tensors(content, path / WEIGHTS), write_json(config, path / CONFIG)]

@@ -1,5 +1,6 @@
 """What every intervention is: shifts Δh = ΔW h + Δb at sites, and a rule by which m·Δh is applied (arXiv 2602.02343, eq. 4)."""
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from ..brief import brief, size
 from ..errors import InputError
 from ..models.model import Model
 from ..models.sites import Site, SiteField, write_sites
-from ..store.keys import digest
+from ..store.keys import canonical, digest
 from ..store.schema import not_finite
 from .rules.add import Add
 from .rules.base import Rule
@@ -41,7 +42,7 @@ class Origin:
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = ""
-    """Key of the unit that learned it, if a study did."""
+    """Key of the unit that learned it, if a study did; it stands for the tensors too."""
 
     __repr__ = brief
 
@@ -52,11 +53,6 @@ class Origin:
                 raise InputError(f"The origin's {item.name} is {value!r}. Pass one of type {item.type}.")
         if strange := not_finite(self.settings, "settings"):
             raise InputError(f"Of an origin, {strange}. Pass finite numbers.")
-
-    @property
-    def id(self) -> str:
-        """Sixteen digits that say how and from which pairs it was learned."""
-        return (self.unit or digest([self.method, self.pairs_fingerprint, self.seed, dict(self.settings)]))[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +111,30 @@ class Intervention(ABC):
     def parameters(self) -> dict[str, Tensor]:
         """The tensors by name; where there are several sites, a name begins with its site."""
         return self.named(lambda shift: shift.tensors)
+
+    @property
+    def id(self) -> str:
+        """Sixteen digits that differ where what was learned differs, or how it was learned."""
+        origin = self.origin
+        if origin.unit:
+            return origin.unit[:16]
+        return digest([origin.method, origin.pairs_fingerprint, origin.seed, dict(origin.settings), self.content])[:16]
+
+    @property
+    def content(self) -> str:
+        """64 digits that differ where what the steer does differs."""
+        rule = self.rule
+        said = [[str(site), shift.form] for site, shift in self.shifts.items()]
+        found = hashlib.sha256(canonical([said, rule.name, dict(rule.settings), self.origin.positions]).encode())
+        for name, tensor in sorted(self.parameters.items()):
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+        return found.hexdigest()
+
+    def scaled(self, factor: float) -> "Intervention":
+        """The same with `factor` times its delta, at every site: no longer what a study's unit learned."""
+        each = self.each(lambda shift: shift.times(factor))
+        return replace(each, origin=replace(self.origin, unit=""))
 
     def to(self, device: torch.device | str) -> "Intervention":
         return self.with_parameters({name: value.to(device) for name, value in self.parameters.items()})
@@ -212,8 +232,8 @@ class Shift(Intervention):
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         """ΔW and Δb in full, in float32: what the site's own weight and bias would be changed by at multiplier one."""
 
-    def scaled(self, factor: float) -> "Shift":
-        """The same with `factor` times its delta."""
+    def times(self, factor: float) -> "Shift":
+        """What `scaled` makes of it, whose origin is not looked at."""
         raise InputError(f"A {self.form} cannot be scaled. Use it at another multiplier.")
 
     @property

@@ -41,7 +41,7 @@ class LocalWeight(Shift):
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         return self.weight.float(), self.bias.float()
 
-    def scaled(self, factor: float) -> "LocalWeight":
+    def times(self, factor: float) -> "LocalWeight":
         return replace(self, weight=factor * self.weight, bias=factor * self.bias)
 
     @property

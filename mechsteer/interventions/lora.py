@@ -59,7 +59,7 @@ class LoRA(Shift):
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         return self.up.float() @ self.down.float(), torch.zeros(d_out)
 
-    def scaled(self, factor: float) -> "LoRA":
+    def times(self, factor: float) -> "LoRA":
         return replace(self, up=factor * self.up)
 
     @property

@@ -50,7 +50,7 @@ def steer(
     lengths = _Lengths()
 
     def remember(module: object, args: tuple, kwargs: dict) -> None:
-        tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        tokens = _tokens(args, kwargs)
         forward[:] = [_Read.of(model, tokens, _present(tokens, kwargs, lengths), chosen)]
 
     def acting(shift: Shift, one: SiteAudit):
@@ -137,7 +137,7 @@ def telling_lengths(model: Model, lengths: list[int]) -> Iterator[None]:
     caches = _Lengths()
 
     def tell(module: object, args: tuple, kwargs: dict) -> None:
-        tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        tokens = _tokens(args, kwargs)
         lengths.append(_present(tokens, kwargs, caches).shape[1])
 
     handle = model.hf.register_forward_pre_hook(tell, with_kwargs=True)
@@ -145,6 +145,16 @@ def telling_lengths(model: Model, lengths: list[int]) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def _tokens(args: tuple, kwargs: dict) -> Int[Tensor, "batch pos"]:
+    """What a forward reads."""
+    tokens = kwargs.get("input_ids", args[0] if args else None)
+    if tokens is None:
+        raise InputError(
+            "A forward without input_ids came, and which tokens to steer is not known. Pass tokens, not embeddings."
+        )
+    return tokens
 
 
 class _Lengths:
@@ -183,6 +193,10 @@ def _finite(multiplier: float | Float[Tensor, " batch"]) -> Float[Tensor, "*batc
     values = torch.as_tensor(multiplier, dtype=torch.float32)
     if not values.isfinite().all():
         raise InputError(f"The multiplier {multiplier} is not finite. Pass a number, such as 2.0.")
+    if values.ndim > 1:
+        raise InputError(
+            f"Multipliers of shape {tuple(values.shape)} came. Pass one number, or one for each row of the batch."
+        )
     return values
 
 

@@ -47,7 +47,7 @@ class SteeringVector(Shift):
     def as_weights(self, d_in: int, d_out: int) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, " d_out"]]:
         return torch.zeros(d_out, d_in), self.direction.float()
 
-    def scaled(self, factor: float) -> "SteeringVector":
+    def times(self, factor: float) -> "SteeringVector":
         return replace(self, direction=factor * self.direction)
 
     @property
@@ -66,6 +66,12 @@ class SteeringVector(Shift):
         if str(self.rule) != str(other.rule):
             raise InputError(f"A vector that acts by {self.rule} cannot be added to one that acts by {other.rule}.")
         ours, theirs = self.origin, other.origin
+        for said in ("positions", "prompt_format"):
+            if (one := getattr(ours, said)) != (another := getattr(theirs, said)):
+                raise InputError(
+                    f"The vectors were learned with different {said}: {one} and {another}. Learn them with the same, or set the "
+                    "origin of one."
+                )
         if ours.fingerprint and theirs.fingerprint and ours.fingerprint != theirs.fingerprint:
             raise InputError(f"A vector made for {ours.model!r} cannot be added to one made for {theirs.model!r}.")
         return self._made_of(self.direction + other.direction, f"{ours.method} + {theirs.method}")
@@ -75,7 +81,8 @@ class SteeringVector(Shift):
 
     def _made_of(self, direction: Float[Tensor, " d_out"], method: str) -> "SteeringVector":
         """A vector for the same model and use, but with a history of its own."""
-        kept = {name: getattr(self.origin, name) for name in ("model", "revision", "fingerprint", "dtype", "positions")}
+        of_use = ("model", "revision", "fingerprint", "dtype", "positions", "prompt_format")
+        kept = {name: getattr(self.origin, name) for name in of_use}
         return replace(self, direction=direction, origin=Origin(method=method, **kept))
 
     __rmul__ = __mul__

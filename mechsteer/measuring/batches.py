@@ -18,9 +18,10 @@ KEEP_EVERY = 30.0
 
 @dataclass
 class Batches:
-    """What a sweep over this grid and these pairs has measured; without a folder nothing is kept."""
+    """What a sweep of a key over this grid and these pairs has measured; without a folder nothing is kept."""
 
     folder: Path | None
+    key: str
     grid: Float[ndarray, " m"]
     pairs: Sequence[str]
     found: dict[tuple[str, ...], tuple[ndarray, ndarray]] = field(default_factory=dict)
@@ -28,15 +29,15 @@ class Batches:
     since: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def of(cls, folder: str | Path | None, grid: Float[ndarray, " m"], pairs: Sequence[str]) -> "Batches":
-        """Reads what an interrupted sweep has kept; files that are damaged, or of another grid, are passed over."""
-        batches = cls(None if folder is None else Path(folder), grid, pairs)
+    def of(cls, folder: str | Path | None, key: str, grid: Float[ndarray, " m"], pairs: Sequence[str]) -> "Batches":
+        """Reads what an interrupted sweep has kept; files that are damaged, or of another sweep, are passed over."""
+        batches = cls(None if folder is None else Path(folder), key, grid, pairs)
         for path in sorted(batches.folder.glob("[0-9]*.part")) if batches.folder is not None else ():
             if (content := read_sealed(path)) is None:
                 continue
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 kept = dict(file)
-            if not np.array_equal(kept.pop("grid"), grid):
+            if str(kept.pop("key", "")) != key or not np.array_equal(kept.pop("grid"), grid):
                 continue
             for number in range(len(kept) // 3):
                 names, losses, shifts = (kept[f"{part}{number}"] for part in ("pairs", "losses", "shifts"))
@@ -67,7 +68,7 @@ class Batches:
         self.waiting.append((tuple(self.pairs[index] for index in batch), losses[..., batch], shifts[..., batch]))
         if time.monotonic() - self.since < KEEP_EVERY:
             return
-        arrays: dict[str, ndarray] = {"grid": self.grid}
+        arrays: dict[str, ndarray] = {"key": np.array(self.key), "grid": self.grid}
         for number, (names, some_losses, some_shifts) in enumerate(self.waiting):
             arrays |= {
                 f"pairs{number}": np.array(names),

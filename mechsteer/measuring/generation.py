@@ -69,7 +69,9 @@ def generate_tokens(
 def end_tokens(model: Model) -> set[int]:
     """Those that end a text: the checkpoint says which, else the tokenizer."""
     own = model.hf.generation_config
-    said: Any = own.eos_token_id if own is not None else model.require_tokenizer().eos_token_id
+    said: Any = None if own is None else own.eos_token_id
+    if said is None:
+        said = model.require_tokenizer().eos_token_id
     return set(said if isinstance(said, list) else [] if said is None else [said])
 
 

@@ -58,6 +58,7 @@ def choose_site(
             unit = found.activation_norm / size
             grid = np.array([sign * shift * unit for shift in relative_shifts for sign in (-1, 1)] + [0.0])
             sweep = sweep_encoded(model, found.vector, encoded, grid)
+            sweep.check_finite()
             useful = frontier([sweep], budgets=(USEFUL,), defined=np.ones(len(encoded), bool), seed=seed)
             interval, samples[site] = useful.interval(USEFUL), useful.gained_samples[:, 0]
             about = {

@@ -89,7 +89,8 @@ def sweep_encoded(
     )
     engine = engine_for(model, intervention, pairs)
     work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
-    kept = Batches.of(checkpoint, grid, [pair.id for pair in pairs])
+    key = key_of(model, intervention, of, positions, prompt_format)
+    kept = Batches.of(checkpoint, key.id, grid, [pair.id for pair in pairs])
     done = [some for some in work if kept.take(some, losses, shifts)]
     label = f"Sweep of {intervention.origin.method} at {write_sites(sites)}"
     with progress_bar(label, len(work) * len(grid), done=len(done) * len(grid), show=progress) as bar:
@@ -113,7 +114,7 @@ def sweep_encoded(
         tokens_positive=np.array([pair.counts[0] for pair in pairs]),
         tokens_negative=np.array([pair.counts[1] for pair in pairs]),
         **shifts_of(shifts),
-        key=key_of(model, intervention, of, positions, prompt_format),
+        key=key,
     )
 
 
@@ -122,7 +123,7 @@ def key_of(model: Model, intervention: Intervention, pairs: Pairs | None, positi
     origin, identity = intervention.origin, model.identity
     return Key(
         method=origin.method, form=intervention.form, rule=str(intervention.rule), sites=write_sites(intervention.sites),
-        seed=origin.seed, settings=origin.id, positions=positions, prompt_format=prompt_format,
+        seed=origin.seed, settings=intervention.id, positions=positions, prompt_format=prompt_format,
         pairs="" if pairs is None else pairs.name, pairs_content="" if pairs is None else pairs.fingerprint,
         model=identity.name, weights=identity.weights, tokenizer=identity.tokenizer, dtype=identity.dtype,
         quantisation=identity.quantisation,
@@ -165,6 +166,8 @@ def find_multipliers(
     vocabulary. Where that is not reached at shifts 128 times as large as the activation, or at the largest strength that the
     rule knows, the side ends once 95 % of the utility lost there is lost.
     """
+    if n < 3:
+        raise InputError(f"{n} multipliers were asked for. Ask for three or more: zero, and one on either side of it.")
     encoded = encode_pairs(model, pairs[:max_pairs], prompt_format or intervention.origin.prompt_format)
     positions = positions or intervention.origin.positions
 

@@ -42,6 +42,14 @@ def check_method(method: str, form: str) -> None:
         raise InputError(f"{method} gives a {given[0]}, not a {form}. Choose --form {given[0]} or another method.")
 
 
+def check_read(method: str, settings: TrainSettings) -> None:
+    """One sentence if a method that is read off activations, not trained, is asked for other positions than all."""
+    if settings.positions != "all":
+        raise InputError(
+            f"{method} reads completion tokens and is for all positions; {settings.positions!r} came. Leave `positions` out."
+        )
+
+
 def learn(
     model: "Model",
     pairs: "Pairs",
@@ -72,6 +80,7 @@ def learn(
     check_method(method, form)
     acting = RULES.load(rule)()
     if not is_trained(method):
+        check_read(method, settings)
         found = [METHODS.load(method).learn(model, pairs, site, settings) for site in sites]
         return Trained(join(found, rule=acting), pd.DataFrame())
     recipe, generator = settings.settled(method, form), torch.Generator().manual_seed(settings.seed)

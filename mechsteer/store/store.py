@@ -14,6 +14,7 @@ is killed; one that has changed since is not read, but made again. Two writers o
 stays. Nothing needs a lock.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -217,6 +218,17 @@ class Store:
             if (key := todo.pop()) not in found:
                 found.add(key)
                 todo += _keys_in((_read(self.place(key) / "record.json") or {}).get("said"))
+        return found
+
+    def writers(self) -> list[str]:
+        """The processes that write studies with it just now, by their locks."""
+        found = []
+        for path in sorted((self.folder / "locks").glob("*.lock")):
+            with path.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    found.append(lock.read().strip() or "unknown")
         return found
 
     def remove(self, key: str) -> None:

@@ -158,7 +158,7 @@ class Bench:
                 self._whole.add(key)
             else:
                 self.store.remove(key)
-        return key in self._whole
+        return key in self._whole and key in self.store
 
     def forget(self, key: str) -> None:
         """Take a result out of the store, to be made anew."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,6 +26,8 @@ class ProjectOut(Rule):
     is_linear = True
 
     def shift(self, moment: Moment) -> Float[Tensor, "rows pos d_out"]:
-        delta = moment.delta
-        along = dot(moment.value.to(delta.dtype), delta).relu()
-        return -moment.m * along / dot(delta, delta).clamp(min=1e-20) * delta
+        # Not in float16, which has neither small squares nor large ones.
+        wide = torch.promote_types(moment.delta.dtype, torch.float32)
+        delta = moment.delta.to(wide)
+        along = dot(moment.value.to(wide), delta).relu()
+        return (-moment.m * along / dot(delta, delta).clamp(min=1e-20) * delta).to(moment.delta.dtype)

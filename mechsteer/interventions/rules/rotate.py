@@ -30,16 +30,17 @@ class Rotate(Rule):
     largest = pi
 
     def shift(self, moment: Moment) -> Float[Tensor, "rows pos d_out"]:
-        delta = moment.delta
-        value = moment.value.to(delta.dtype)
+        # Not in float16, which has neither small squares nor large ones.
+        wide = torch.promote_types(moment.delta.dtype, torch.float32)
+        delta, value = moment.delta.to(wide), moment.value.to(wide)
         along = dot(value, delta) / dot(value, value).clamp(min=1e-30) * value
         across = delta - along
         size, norm = torch.linalg.vector_norm(across, dim=-1, keepdim=True), torch.linalg.vector_norm
         # What rounding leaves of a delta along x has no direction.
-        has_plane = size > 8 * torch.finfo(delta.dtype).eps * norm(delta, dim=-1, keepdim=True)
+        has_plane = size > 8 * torch.finfo(moment.delta.dtype).eps * norm(delta, dim=-1, keepdim=True)
         unit = across / torch.where(has_plane, size, 1.0)
         # cos m - 1, without the loss of digits near m = 0.
         turned = (
             -2 * torch.sin(moment.m / 2) ** 2 * value + torch.sin(moment.m) * norm(value, dim=-1, keepdim=True) * unit
         )
-        return torch.where(has_plane, turned, 0.0)
+        return torch.where(has_plane, turned, 0.0).to(moment.delta.dtype)

@@ -1,6 +1,6 @@
 """Reference-free preference steering (arXiv 2505.20809)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -54,6 +54,13 @@ class OutBelowZero(Rule):
 
     name = "out below zero"
     needs_direction = True
+
+    @property
+    def is_per_token(self) -> bool:
+        return self.above.is_per_token
+
+    def begin(self) -> "OutBelowZero":
+        return replace(self, above=self.above.begin())
 
     def shift(self, moment: Moment) -> Float[Tensor, "rows pos d_out"]:
         out = ProjectOut().shift(moment.at(torch.ones_like(moment.multiplier)))
