@@ -90,7 +90,7 @@ def test_a_section_that_names_a_campaign_is_written_by_it_alone(campaign, tmp_pa
     text = write_findings(campaign, page).read_text()
     assert text.startswith(theirs) and of_any in text and "R²" in text
     page.write_text(theirs)
-    with pytest.raises(InputError, match=f"name the campaign in one that is marked: <!-- models: {name} -->"):
+    with pytest.raises(InputError, match=f"name the campaign in one that is marked: <!-- verdicts: {name} -->"):
         write_findings(campaign, page)
     assert page.read_text() == theirs
 

@@ -28,8 +28,8 @@ def write(found: Found) -> str:
         (
             found.picture(heat_map.draw(found.campaign), "claims", "Every claim by model and pairs"),
             table(primary),
-            "Primary claims were named in the plan before anything was run. Holm's procedure corrects their outcomes, and "
-            "p-values where there are any, over all cells.",
+            "Primary claims were named in the plan before anything was run. Holm's procedure corrects those that have a p-value, "
+            "over all cells; where a dash stands, the outcome follows from the interval alone, and is not corrected.",
             table(_rest(found.campaign.combined, set(claims.loc[claims["is_primary"], "name"]))),
             "For all other claims, Benjamini and Hochberg's procedure holds the share of false verdicts to 5 %. Estimates are "
             "means over cells, with Hartung and Knapp's interval where there are several; of one cell alone it is its own. Over "

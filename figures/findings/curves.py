@@ -17,6 +17,8 @@ ABOUT = (
     "Each method's first training seed. The paper reports R² of 0.96 to 0.99, in sample. Held-out R² is over blocks of "
     "neighbouring multipliers within the sweep, each predicted from the others; the sweep's ends, where curves must extrapolate, "
     "are left out, so that it may exceed R² in sample. A dash stands for an R² below zero, where a constant predicts better. "
+    "Some are no fit, whatever R² is: without a signal, the mean moves no more over the multipliers than pairs disagree; a poor "
+    "one does no better than a constant on multipliers that it has not seen. "
     "Where utility is lost is given as ‖shift‖/‖h‖, below and above m = 0: half a nat counts from m = 0, half of utility from "
     "where it is highest. There, a dash means that the sweep never loses that much, or that utility is already below that level "
     "at m = 0."
@@ -35,6 +37,7 @@ def write(found: Found) -> str:
                 | {f"{name}: R²": told(score["r_squared"]) for name, score in scores.items()}
                 | {f"{name}: held out": told(score["held_out_r_squared"]) for name, score in scores.items()}
                 | {
+                    "no fit": no_fit(fits),
                     "half a nat lost at": where(sweep, fits["utility"]["properties"], "half_nat"),
                     "half of utility lost at": where(sweep, fits["utility"]["properties"], "half_lost"),
                 }
@@ -43,6 +46,17 @@ def write(found: Found) -> str:
         preference_utility.NAME, preference_utility, "what was measured, and the paper's curves", found.cells
     )
     return "\n\n".join((table(rows), ABOUT, *shown))
+
+
+FITTED = ("CONVERGED", "AT_BOUND")
+
+
+def no_fit(fits: dict[str, Any]) -> str:
+    """Which of the curves fit nothing, and why."""
+    statuses = {name: fits[name]["status"] for name in ("preference", "utility")}
+    return ", ".join(
+        f"{name}: {status.lower().replace('_', ' ')}" for name, status in statuses.items() if status not in FITTED
+    )
 
 
 def told(value: float | None) -> str:

@@ -6,6 +6,7 @@ from analyses.claims import CLAIMS
 
 from .. import causes, frozen_norms, one_mechanism, orthogonality, transfer
 from .found import Found, interval, place_of, steer_of, table
+from .verdicts import title
 
 NAME = "mechanism"
 TITLE = "The mechanism"
@@ -45,13 +46,9 @@ def of_claim(claims: pd.DataFrame) -> list[dict[str, str]]:
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for claim in claims.to_dict("records"):
         row = rows.setdefault((claim["cell"], steer_of(claim)), place_of(claim) | {"about": steer_of(claim)})
-        title = (
-            CLAIMS[claim["claim"]].get("TITLES", {}).get(claim["part"], "")
-            if claim["claim"] in CLAIMS.members()
-            else ""
+        row[title(claim)] = (
+            f"{interval(claim['estimate'], claim['low'], claim['high'])} {claim['unit']}: {claim['outcome']}"
         )
-        name = title or claim["part"] or "estimate"
-        row[name] = f"{interval(claim['estimate'], claim['low'], claim['high'])} {claim['unit']}: {claim['outcome']}"
     return list(rows.values())
 
 

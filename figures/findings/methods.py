@@ -32,10 +32,11 @@ def write(found: Found) -> str:
         for cell in found.cells for row in as_judged(cell.study.table("differences"), cell.study.claims).to_dict("records")
     ]  # fmt: skip
     about = (
-        f"Preference gained (nats, the mean of both directions, with 95 % intervals over pairs and seeds) where {BUDGET:g} "
-        "nats of utility are lost, and at m = 1, as the paper steers, with the utility lost there, also the mean of both "
-        "directions. Asking in words, where it was asked, has no multiplier; its gain and loss are in the columns for m = "
-        "1."
+        f"Gained at {BUDGET:g} nats is the most preference (nats) that any multiplier gains at which no more than {BUDGET:g} "
+        "nats of utility are lost: the mean of both directions, with a 95 % interval over pairs and seeds, and each direction "
+        "alone. A direction in which preference never moves as it should counts as zero. At m = 1, as the paper steers, "
+        "gains and losses are means of both directions. Asking in words, where it was asked, has no multiplier; its gain and "
+        "loss are in the columns for m = 1."
     )
     about_split = (
         "Differences are in the mean gain over losses up to half a nat, paired by seed. Outcomes are the claims', corrected for "
@@ -61,8 +62,9 @@ def gains(cell: Cell) -> Iterator[tuple[Key, dict[str, Any], float, float]]:
 def _of_cell(cell: Cell) -> list[dict]:
     rows = [
         cell.place | steer(key) | {
-            f"gained at {BUDGET:g} nats": interval(row["gained"], row["low"], row["high"]), "gained at m = 1": number(gained),
-            "lost at m = 1": number(lost), "seeds": str(row["n_seeds"]),
+            f"gained at {BUDGET:g} nats": interval(row["gained"], row["low"], row["high"]),
+            "at m < 0": number(row["gained_negative"]), "at m > 0": number(row["gained_positive"]),
+            "gained at m = 1": number(gained), "lost at m = 1": number(lost), "seeds": str(row["n_seeds"]),
         }
         for key, row, gained, lost in gains(cell)
     ]  # fmt: skip
@@ -70,7 +72,7 @@ def _of_cell(cell: Cell) -> list[dict]:
         asked = cell.study.table("prompting").set_index("side").loc["both"]
         rows.append(
             cell.place | {
-                "method": "asking in words", "form": "", f"gained at {BUDGET:g} nats": "",
+                "method": "asking in words", "form": "", f"gained at {BUDGET:g} nats": "", "at m < 0": "", "at m > 0": "",
                 "gained at m = 1": number(asked["gained"]), "lost at m = 1": number(asked["lost"]), "seeds": "",
             }
         )  # fmt: skip
