@@ -1,6 +1,7 @@
 """Studies compared: nothing with itself, what was planted with another, paired where both measured the same pairs."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_only_pairs_that_both_have_measured_are_compared(study):
     half = list(range(0, len(study.sweeps[0].pairs), 2))
     fewer = replace(study, sweeps=tuple(compared._only(sweep, half) for sweep in study.sweeps))
     assert set(compare([study, fewer], ["a", "b"]).n_paired) == {len(half)}
+
+
+def test_claims_of_one_study_alone_are_no_difference(small_study, mechsteer, tmp_path):
+    bare = shutil.copytree(small_study, tmp_path / "bare")
+    (bare / "claims.json").write_text("[]")
+    (bare / "SHA256SUMS").unlink()
+    code, printed, error = mechsteer("compare", small_study, bare)
+    assert code == 0, error
+    assert "came out differently" not in printed and f"claims were judged in {small_study} alone" in printed
 
 
 def test_one_study_is_refused(study):

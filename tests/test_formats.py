@@ -604,7 +604,7 @@ def test_rows_layers_and_hooks_of_other_files(tmp_path):
 def test_easysteer_is_asked_for_what_the_steer_does_wherever_the_file_lies(tiny, tmp_path):
     steer = steer_of("vector", "resid_post", tiny("llama"), (0, 2))
     done = ms.export(steer, tmp_path / "steering.json", "easysteer")
-    assert any("where mechsteer leaves BOS alone" in note for note in done.notes)
+    assert any("mechsteer leaves BOS alone" in note for note in done.notes)
     (vector,) = json.loads(done.path.read_text())["vectors"]
     assert vector["layers"] == [0, 2] and vector["apply"] == {"prompt": "all", "generation": "all"}
     assert vector["algorithm"] == "direct" and vector["scale"] == 1 and vector["normalize"] is False
@@ -848,3 +848,19 @@ def test_claims_are_named_after_a_steers_file(claims):
     assert Settings(intervention=(f"x/{name}.pt#format=easyedit",), claims=(claims,)).claims == (claims,)
     with pytest.raises(InputError, match="is not METHOD-FORM"):
         Settings(claims=(claims,))
+
+
+@pytest.mark.parametrize("claims", ["SPLIT-vector", "DiffMean-lora"])
+def test_claims_are_asked_of_what_a_study_learns(claims):
+    from analyses.studies.settings import Settings
+
+    with pytest.raises(InputError, match=f"does not learn {claims}.* it learns DiffMean-vector"):
+        Settings(methods=("DiffMean",), forms=("vector", "lora"), claims=(claims,))
+
+
+def test_a_format_that_has_a_name_for_the_site_is_told_of(tiny, tmp_path):
+    steer = steer_of("vector", "resid_mid", tiny("llama"), (1,))
+    with pytest.raises(InputError, match="in more formats where --model names its model"):
+        ms.export(steer, tmp_path / "a.gguf", "gguf-vector")
+    with pytest.raises(InputError, match="can be written as mechsteer, .*peft"):
+        ms.export(steer, tmp_path / "a.gguf", "gguf-vector", model=tiny("llama"))

@@ -228,6 +228,19 @@ def test_the_store_is_listed_sized_and_pruned(shared, pairs, tmp_path, mechsteer
         assert code == 2 and words in error
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"multipliers": "1,2,3"}, "1,2,3 lie on one side of 0"),
+        ({"multipliers": "-3:-1:3"}, "lie on one side of 0"),
+        ({"limit": 4}, "--limit 4 leaves too few pairs"),
+    ],
+)
+def test_what_would_measure_nothing_is_refused_before_it_is_done(tmp_path, asked, words):
+    with pytest.raises(InputError, match=words):
+        run(Settings(methods=("DiffMean",), forms=("vector",), **asked), tmp_path / "out", report=lambda line: None)
+
+
 def test_a_folder_of_other_things_is_left_alone(shared, pairs, tmp_path, mechsteer):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/diary.txt").write_text("")

@@ -143,6 +143,18 @@ def test_each_end_of_the_range_is_told_with_what_ends_it(told, tmp_path):
     assert " or further (relative" in open_above and ", where 0.5 nats of utility are lost (m<0)" in open_above
 
 
+def test_of_a_sweep_that_ends_early_no_loss_is_told_that_nobody_measured(tmp_path):
+    story = replace(
+        STORIES["it works"], lost=lambda m: np.where(m < 0, 0.5 * (m / 6) ** 2, 0), second_lost=lambda m: 0 * m
+    )
+    (verdict,) = verdicts_of(Study.load(stories.write(tmp_path / "short", story)))
+    last = f"{Study.load(tmp_path / 'short').sweeps[0].multipliers[-1]:.3g}"
+    assert f"where 0.5 nats of utility are lost, or up to the sweep's end, m = {last} (0.00 lost): " in verdict.gained
+    assert {"sweep ends early", "preference flattens early"} & {reason.name for reason in verdict.reasons} <= {
+        "sweep ends early"
+    }
+
+
 def test_what_is_gained_is_told_where_it_is_gained(told):
     works, breaks = (verdicts_of(Study.load(told(name)))[0] for name in ("it works", "answers break half way"))
     assert "Within the useful range" not in works.gained

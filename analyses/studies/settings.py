@@ -107,7 +107,12 @@ class Settings:
             parse_sites(self.site)
         RULES.check(self.rule)
         if n_to_find(self.multipliers) is None:
-            parse_multipliers(self.multipliers)
+            m = parse_multipliers(self.multipliers)
+            if not m.min() < 0 < m.max():
+                raise InputError(
+                    f"The multipliers {self.multipliers} lie on one side of 0, and a study's gains are means of both "
+                    "directions of m. Give some below 0 and some above."
+                )
         object.__setattr__(self, "format", str(PromptFormat.parse(self.format)))
         known = methods()
         for name in self.methods:
@@ -128,6 +133,12 @@ class Settings:
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora; of a steer's file, "
                     "the method is its name."
+                )
+            if method in known and (method, form) not in self.steers() and self.claims != type(self).claims:
+                learned = ", ".join(f"{one}-{other}" for one, other in self.steers()) or "none"
+                raise InputError(
+                    f"The study does not learn {name}, of which claims are asked; it learns {learned}. Name one of these, or add "
+                    "its method and form."
                 )
         if self.panel < 0:
             raise InputError(f"{self.panel} directions came for the panel. Pass 0 for none, or some dozens.")

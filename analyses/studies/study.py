@@ -134,6 +134,8 @@ def run(
             write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
             write_sums(work)
 
+        if folder.manifest().get("plan", planned.id) != planned.id:
+            report(f"{'replaced':<13}the study that {out} held was another one; its results are still in the store")
         folder.replace(make)
     # Those that were killed just before this run began may have been dying still.
     store.tidy()

@@ -8,7 +8,7 @@ from mechsteer import guestbook
 from mechsteer.errors import InputError
 from mechsteer.models.identity import ModelReference
 from mechsteer.models.sites import write_sites
-from mechsteer.pairs.checks import Checked, accept, check_pairs
+from mechsteer.pairs.checks import FEW, FEWEST, Checked, accept, check_pairs
 from mechsteer.pairs.polarity import Pairs
 from mechsteer.pairs.reading import load_pairs
 
@@ -56,6 +56,11 @@ def checked_pairs(settings: Settings) -> Checked:
     names = [settings.pairs] if settings.test_pairs is None else [settings.pairs, settings.test_pairs]
     columns = parse_columns(settings.columns)
     read = [limited(load_pairs(name, columns=columns, group=settings.group), settings) for name in names]
+    if settings.limit is not None and settings.limit < 2 * FEWEST and settings.test_pairs is None:
+        raise InputError(
+            f"--limit {settings.limit} leaves too few pairs to learn from half of them and measure the others. Raise it to "
+            f"{2 * FEWEST} or more; {2 * FEW} give intervals to rely on."
+        )
     return check_pairs(*read, seed=settings.seed, prompt_format=settings.format)
 
 

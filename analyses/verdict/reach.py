@@ -74,6 +74,12 @@ class Reach:
         return low <= first, high >= last
 
     @property
+    def is_short(self) -> tuple[bool, bool]:
+        """Whether the sweep ends before half a nat is lost."""
+        (low, high), (first, last) = self.by_log_odds, self.swept
+        return low <= first, high >= last
+
+    @property
     def ended_by(self) -> tuple[str, str]:
         """What ends it on each side, as a clause; "" where the sweep does."""
         found = []
@@ -122,10 +128,11 @@ def valid_shares(facts: Facts) -> pd.DataFrame:
     ]
     if not found:
         return pd.DataFrame(columns=["multiplier", "share", "n"])
-    # Two tables may hold the same answers: those to the same queries at the same multiplier, drawn by the same seed.
-    rows: pd.DataFrame = pd.concat(found)
-    rows = rows.drop_duplicates("multiplier").sort_values("multiplier")
-    return rows.rename(columns={"valid": "share", "n_answers": "n"}).reset_index(drop=True)
+    # Two tables may hold the same answers, drawn by the same seed, which then are as many and as good.
+    answers: pd.DataFrame = pd.concat(found).drop_duplicates()
+    n_valid = (answers.valid * answers.n_answers).groupby(answers.multiplier).sum()
+    n = answers.groupby("multiplier").n_answers.sum()
+    return pd.DataFrame({"share": n_valid / n, "n": n}).reset_index()
 
 
 def _nearer(promised: tuple[float, float], texts: Texts | None) -> tuple[float, float]:

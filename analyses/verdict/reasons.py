@@ -230,8 +230,20 @@ def _wrong_way(facts: Facts, reach: Reach) -> Iterator[Reason]:
             yield Reason("anti-steerable pairs", told, None, advice)
 
 
+def _short(facts: Facts, reach: Reach) -> Iterator[Reason]:
+    """Of a range that was found there is none further."""
+    asked = str(facts.settings.get("multipliers", "auto"))
+    if facts.gained is None or not any(reach.is_short) or asked.startswith("auto"):
+        return
+    ends = [f"m = {end:.3g}" for end, is_short in zip(reach.swept, reach.is_short, strict=True) if is_short]
+    told = f"The sweep ends at {' and '.join(ends)}, before {USEFUL:g} nats of utility are lost: what more would gain is open."
+    yield Reason("sweep ends early", told, None, "Sweep further.", {"multipliers": "auto"})
+
+
 def _flat(facts: Facts, reach: Reach) -> Iterator[Reason]:
     at = facts.frontier
+    if any(reach.is_short):
+        return
     if (
         EARLY in at.index
         and USEFUL in at.index
@@ -276,6 +288,6 @@ def _another_site(facts: Facts) -> tuple[str, dict[str, str]]:
 
 REASONS: tuple[Callable[[Facts, Reach], Iterator[Reason]], ...] = (
     _too_few_pairs, _no_control, _no_gain_measured, _answer_bias, _collapses_first, _wrong_direction, _no_gain,
-    _invalid_texts, _leaks, _little, _one_sided, _wrong_way, _does_not_transfer, _flat, _of_pairs,
+    _invalid_texts, _leaks, _little, _one_sided, _wrong_way, _does_not_transfer, _short, _flat, _of_pairs,
 )  # fmt: skip
 """In the order in which they weigh."""

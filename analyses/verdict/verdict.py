@@ -184,10 +184,24 @@ def _gained(facts: Facts, reach: Reach) -> str:
     elif reach.ends != reach.by_log_odds:
         within = f" Within the useful range, which ends earlier, it gains {nats(at_ends)}."
     return (
-        f"{gained} nats of preference [{low}, {high}] where {USEFUL:g} nats of utility are lost: {below} for m<0, {above} for "
-        f"m>0. Of {len(facts.sweep.pairs)} pairs, {shares[1]} prefer the concept unsteered, {shares[0]} for m<0 and {shares[2]} "
-        f"for m>0.{within}"
+        f"{gained} nats of preference [{low}, {high}] {_where(facts, reach)}: {below} for m<0, {above} for m>0. "
+        f"Of {len(facts.sweep.pairs)} pairs, {shares[1]} prefer the concept unsteered, {shares[0]} for m<0 and {shares[2]} for "
+        f"m>0.{within}"
     )
+
+
+def _where(facts: Facts, reach: Reach) -> str:
+    """Where the gain is read: half a nat is lost there, or the sweep ends before."""
+    lost, ends = facts.sweep.lost.mean(axis=1), reach.swept
+    short = [
+        f"m = {end:.3g} ({nats(loss)} lost)"
+        for end, loss, is_short in zip(ends, (lost[0], lost[-1]), reach.is_short, strict=True)
+        if is_short
+    ]
+    half = f"where {USEFUL:g} nats of utility are lost"
+    if not short:
+        return half
+    return f"{half + ', or ' if len(short) == 1 else ''}up to the sweep's end{'s' * (len(short) > 1)}, {' and '.join(short)}"
 
 
 def _side_effects(facts: Facts, reach: Reach) -> list[SideEffect]:

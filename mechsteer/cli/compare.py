@@ -59,7 +59,7 @@ def _told(content: dict[str, Any], labels: list[str]) -> Iterator[str | Table]:
                 estimate(row, "difference"), "" if row["p_value"] is None else number(row["p_value"], 2), paired,
                 str(row["n_seeds"]),
             ))  # fmt: skip
-    columns = ("steer", "gains", "gains there", "difference [95 %]", "p (Holm)", "compared on", "seeds")
+    columns = ("steer", "gains", "gains against", "difference [95 %]", "p (Holm)", "compared on", "seeds")
     yield Table("Preference gained, mean over utility losses up to 0.5 nats", columns, sections)
     outcomes: dict[str, dict[str, list[str]]] = {}
     for claim in content["claims"]:
@@ -67,7 +67,10 @@ def _told(content: dict[str, Any], labels: list[str]) -> Iterator[str | Table]:
     differing = [
         (name, *("; ".join(dict.fromkeys(by_study.get(label, ["-"]))) for label in labels))
         for name, by_study in outcomes.items()
-        if len({tuple(by_study.get(label, ())) for label in labels}) > 1
+        if len({tuple(judged) for judged in by_study.values()}) > 1
     ]
     if differing:
         yield Table.of("Claims that came out differently", ("claim", *labels), differing)
+    for label in labels:
+        if n_alone := sum([*by_study] == [label] for by_study in outcomes.values()):
+            yield f"{n_alone} claims were judged in {label} alone."

@@ -100,16 +100,16 @@ def judge(
             "store with --store, or run the study again with --judge."
         )
 
-    def only_told(asked: Sequence[Any]) -> None:
+    def only_told(asked: Sequence[Any], otherwise: str = "Nothing is left to ask.") -> None:
         if as_json:
             echo_json({"asked": [asdict(item) for item in asked]})
         else:
-            echo(*(map(str, asked) if asked else ["Nothing is left to ask."]))
+            echo(*(map(str, asked) if asked else [otherwise]))
         raise typer.Exit
 
     if dry_run and not any(JUDGES[Request.parse(name, settings.scale).name].get("ASKED") for name in settings.judge):
         # No text need be written to know that.
-        only_told(())
+        only_told((), f"No server is asked: {' and '.join(judges)} would score what is written here.")
     run(
         settings, folder, report=lambda line: say(line, indent=13), finish=draw_and_report,
         before_asking=only_told if dry_run else None,

@@ -21,7 +21,7 @@ from ..registry import Member
 from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
 from .named import format_to_write, sayings, says_of, written_formats
-from .stream import renamed, why_none
+from .stream import BRANCHES, renamed, why_none
 
 TOKENS = {"all": "every but the first"}
 """How positions are called in a sentence."""
@@ -162,15 +162,21 @@ def _check_sayable(intervention: Intervention, member: Member, model: Model | No
     """Raise one sentence that says what of the steer the format cannot express."""
     missing = list(_unsayable(intervention, member))
     if missing:
-        others = (name for name in written_formats() if not list(_unsayable(intervention, FORMATS[name])))
+        others = (name for name in written_formats() if _is_sayable(intervention, FORMATS[name], model))
         holds = ", and ".join(map(_words, sayings(member)))
         places = says_of(member, intervention.form).get("places") or ()
         unnamed = (shift for site, shift in intervention.shifts.items() if site.place not in places)
+        unknown = model is None and any(site.place in BRANCHES for site in intervention.sites)
         why = next((why for shift in unnamed if (why := why_none(shift, places, model))), "")
         raise InputError(
             f"The format {member.name} cannot express {missing[0]}; it holds {holds}. This steer can be written as "
-            f"{', '.join(others)}.{why}"
+            f"{', '.join(others)}{', and maybe in more formats where --model names its model' * unknown}.{why}"
         )
+
+
+def _is_sayable(intervention: Intervention, member: Member, model: Model | None) -> bool:
+    """Whether the format can express it, by its own names for the sites where need be."""
+    return not list(_unsayable(_renamed(intervention, member, model), member))
 
 
 def _unsayable(intervention: Intervention, member: Member) -> Iterator[str]:
@@ -210,7 +216,7 @@ def _notes(intervention: Intervention, member: Member, multiplier: float) -> Ite
     origin = intervention.origin
     positions = says_of(member, intervention.form).get("positions", ("every",)) or (origin.positions,)
     if origin.positions == "all" and "all" not in positions:
-        yield "It acts on the token that begins a text, too, where mechsteer leaves BOS alone."
+        yield "In other programs it acts on the token that begins a text, too; mechsteer leaves BOS alone."
     if origin.positions == "every" and "every" not in positions:
         yield "It leaves the token that begins a text alone, where mechsteer acts on BOS, too."
     if multiplier != 1.0:

@@ -209,11 +209,12 @@ def _of_sides(learning: Pairs, testing: Pairs, *, is_split: bool) -> Iterator[Fi
         shared = Counter(text for pair in testing for text in known.intersection(texts(pair)))
         n_shared = sum(bool(known.intersection(texts(pair))) for pair in testing)
         if n_shared:
-            often = ", ".join(repr(shown(text, 30)) for text, _ in shared.most_common(2))
+            by_count = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
+            often = ", ".join(repr(shown(text, 30)) for text, _ in by_count[:2])
             yield Finding(
                 f"equal {what}",
                 f"{n_shared} of {len(testing)} measured pairs have a {what} that is learned from too, such as {often}.",
-                f"They are taken for {common[what]}, which every side needs."
+                f"They are taken for {common[what]}, which every side needs; if they are not, write others for each pair."
                 if is_split
                 else f"Unless they are {common[what]}, measure other pairs.",
             )

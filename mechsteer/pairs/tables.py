@@ -143,7 +143,7 @@ def _read_json_lines(path: Path) -> list[Row]:
             try:
                 values.append(_parse(line))
             except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} (from 1) is not JSON, {error}") from error
+                raise ValueError(f"line {number} (from 1) is not JSON: {error.msg}, at column {error.colno}") from error
             except ValueError as error:
                 raise ValueError(f"in line {number} (from 1) {error}") from error
     return _objects(values)
