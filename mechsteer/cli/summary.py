@@ -6,8 +6,18 @@ from typing import Any
 
 from .printing import Block, Box, Table, estimate, number, records
 
-LABELS = {"slope_at_zero": "slope between the multipliers next to zero"}
-"""Of properties whose name alone would say too much: a curve that bends there has another tangent (see `projection_gain`)."""
+LABELS = {"slope_at_zero": "slope between the multipliers next to zero"} | {
+    f"{name}_{side}": f"{words}, m {sign} 0"
+    for side, sign in (("negative", "<"), ("positive", ">"))
+    for name, words in {
+        "half_nat": "half a nat lost, on a smooth curve",
+        "half_lost": "half of that side's loss lost",
+        "near_linear": "a tenth of the sweep's span off its tangent",
+        "converges": "levels off",
+    }.items()
+}
+"""Of properties whose name alone would say too much or too little: a curve that bends at zero has another tangent (see
+`projection_gain`), the useful range is read on lines, and claims ask for a tenth of what preference rises in that range."""
 MOST_FINDINGS = 2
 """Of the pairs, that are told at first sight beside those that weigh, which the box names."""
 
