@@ -39,7 +39,7 @@ from figures.findings import (
     write_findings,
 )
 from figures.findings.curves import told, where
-from figures.findings.found import Cell, interval, table
+from figures.findings.found import Cell, Found, interval, table
 from figures.findings.methods import _at_one
 from mechsteer import InputError
 from mechsteer.statistics.intervals import SeedsEstimate
@@ -419,6 +419,36 @@ def test_the_plan_of_sensitivity_differs_in_one_thing_each_and_a_rounded_copy_co
     assert sorted(told.condition) == ["", "dtype bfloat16", "format chat", "weights rounded once more (Q4_0)"]
 
 
+def test_verdicts_stand_beside_those_of_other_conditions_and_what_turned_is_counted():
+    def claim(name: str, condition: str, outcome: str) -> dict:
+        place = {"method": "SFT", "form": "vector", "against": "", "model": "m", "concept": "p", "unit": "nats"}
+        return place | {
+            "name": name,
+            "condition": condition,
+            "outcome": outcome,
+            "estimate": 1.0,
+            "low": 0.0,
+            "high": 2.0,
+        }
+
+    outcomes = {
+        "kept": ("supported", "supported"), "lost": ("refuted", "inconclusive"), "won": ("inconclusive", "supported"),
+        "reversed": ("supported", "refuted"), "open": ("inconclusive", "inconclusive"),
+    }  # fmt: skip
+    claims = [
+        claim(name, where, one)
+        for name, both in outcomes.items()
+        for where, one in zip(("", "seed 1"), both, strict=True)
+    ]
+    told = sensitivity.write(Mock(spec=Found, claims=pd.DataFrame(claims)))
+    assert "| kept |" in told and "| open |" not in told
+    assert (
+        "| lost | SFT vector | m | p | nats | **refuted**: 1.00 [0.00, 2.00] | undecided: 1.00 [0.00, 2.00] |" in told
+    )
+    assert "seed 1: 1 no longer decided, 1 decided only there, 1 reversed" in told
+    assert "none is decided" in sensitivity.write(Mock(spec=Found, claims=pd.DataFrame(claims[-2:])))
+
+
 def test_data_says_which_pairs_were_matched(small_study):
     study = Study.load(small_study)
     cell = Cell("cell", "m", "p", "", study)
@@ -432,7 +462,7 @@ def test_data_says_which_pairs_were_matched(small_study):
 
 def test_the_page_of_real_models_is_what_the_command_writes_from_its_numbers(tmp_path):
     shutil.copy(DOCS / "findings.md", tmp_path)
-    for numbers in ("numbers", "judged", "taught"):
+    for numbers in ("numbers", "judged", "taught", "sensitivity"):
         page = write_findings(Campaign.load(DOCS / "findings" / numbers), tmp_path / "findings.md")
     assert page.read_text(encoding="utf-8") == (DOCS / "findings.md").read_text(encoding="utf-8")
 

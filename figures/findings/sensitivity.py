@@ -1,33 +1,55 @@
-"""Sensitivity: verdicts that come out otherwise when one setting differs, or the weights are rounded once more."""
+"""Sensitivity: verdicts beside those where one setting differs, or the weights are rounded once more."""
 
 import pandas as pd
 
+from mechsteer.statistics.judging import Outcome
+
 from .found import Found, steer_of, table
+from .verdicts import verdict
 
 NAME = "sensitivity"
 TITLE = "What flips"
 ORDER = 60
 
+OPEN = Outcome.INCONCLUSIVE.value
 ROUNDED = ".rounded-"
 """In the name of a model's file whose weights were rounded once more (benchmarks/rounded.py); what follows is how."""
 
 
 def write(found: Found) -> str:
-    """A row for each verdict that another condition of the same model and pairs turned."""
+    """A row for each claim that any condition decides, a column for each condition; then how many verdicts each one turns."""
     claims = rounding_as_condition(found.claims)
-    rows = []
+    conditions = sorted(dict.fromkeys(claims["condition"]), key=bool)
+    rows, turned = [], {condition: [0, 0, 0] for condition in conditions if condition}
     places = ["name", "method", "form", "against", "model", "concept"]
     for _, group in claims.groupby(places, sort=False):
-        usual, others = group.loc[group.condition == ""], group.loc[group.condition != ""]
-        for other in others.to_dict("records"):
-            for before in usual.outcome.unique():
-                if before != other["outcome"]:
-                    rows.append(
-                        {"claim": other["name"], "about": steer_of(other), "model": other["model"], "pairs": other["concept"],
-                         "verdict": before, "where": other["condition"], "verdict there": other["outcome"]}
-                    )  # fmt: skip
-    compared = claims.loc[claims.condition != "", "condition"].nunique()
-    return table(rows) if rows else f"Of {compared} conditions that differ in one setting, none turned a verdict."
+        by_condition = {claim["condition"]: claim for claim in group.to_dict("records")}
+        if {claim["outcome"] for claim in by_condition.values()} == {OPEN}:
+            continue
+        rows.append(
+            _place(group.iloc[0].to_dict())
+            | {condition or "as planned": verdict(by_condition.get(condition)) for condition in conditions}
+        )
+        for condition, counts in turned.items():
+            before, after = (by_condition.get(name, {}).get("outcome", OPEN) for name in ("", condition))
+            counts[0] += before != OPEN and after == OPEN
+            counts[1] += before == OPEN and after != OPEN
+            counts[2] += OPEN not in (before, after) and before != after
+    if not rows:
+        return f"Of {len(turned)} conditions that differ in one setting, none turned a verdict: none is decided."
+    told = [
+        f"{condition}: {lost} no longer decided, {won} decided only there, {reversed_} reversed"
+        for condition, (lost, won, reversed_) in turned.items()
+    ]
+    about = f"Claims that any condition decides, each with its estimate and 95 % interval. Verdicts turned by {'; '.join(told)}."
+    return f"{table(rows)}\n\n{about}"
+
+
+def _place(claim: dict) -> dict[str, str]:
+    return {
+        "claim": claim["name"], "about": steer_of(claim), "model": claim["model"], "pairs": claim["concept"],
+        "unit": claim["unit"],
+    }  # fmt: skip
 
 
 def rounding_as_condition(claims: pd.DataFrame) -> pd.DataFrame:

@@ -49,10 +49,16 @@ def _rows(claims: pd.DataFrame) -> list[dict[str, str]]:
 def _said(claims: pd.DataFrame) -> str:
     """What came of a claim on one model: its outcome and estimate, or of several how many came out how."""
     if len(claims) == 1:
-        (row,) = claims.to_dict("records")
-        return f"{_word(row['outcome'])}: {interval(row['estimate'], row['low'], row['high'])}".removesuffix(": –")
+        return verdict(claims.to_dict("records")[0])
     counts = claims["outcome"].value_counts()
     return ", ".join(f"{counts[one.value]} {_word(one.value)}" for one in Outcome if one.value in counts) or "–"
+
+
+def verdict(claim: Mapping[str, Any] | None) -> str:
+    """A claim's outcome and estimate; a dash where there is no claim."""
+    if claim is None:
+        return "–"
+    return f"{_word(claim['outcome'])}: {interval(claim['estimate'], claim['low'], claim['high'])}".removesuffix(": –")
 
 
 def _word(outcome: str) -> str:
