@@ -447,6 +447,11 @@ def test_verdicts_stand_beside_those_of_other_conditions_and_what_turned_is_coun
     )
     assert "seed 1: 1 no longer decided, 1 decided only there, 1 reversed" in told
     assert "none is decided" in sensitivity.write(Mock(spec=Found, claims=pd.DataFrame(claims[-2:])))
+    # What was not judged there was not turned there.
+    told = sensitivity.write(Mock(spec=Found, claims=pd.DataFrame([*claims, claim("alone", "", "supported")])))
+    assert "| alone | SFT vector | m | p | nats | **supported**: 1.00 [0.00, 2.00] | – |" in told
+    assert "seed 1: 1 no longer decided" in told
+    assert "nothing is compared" in sensitivity.write(Mock(spec=Found, claims=pd.DataFrame(claims[::2])))
 
 
 def test_data_says_which_pairs_were_matched(small_study):

@@ -854,8 +854,11 @@ def test_claims_are_named_after_a_steers_file(claims):
 def test_claims_are_asked_of_what_a_study_learns(claims):
     from analyses.studies.settings import Settings
 
+    asked = {"methods": ("DiffMean",), "forms": ("vector", "lora")}
     with pytest.raises(InputError, match=f"does not learn {claims}.* it learns DiffMean-vector"):
-        Settings(methods=("DiffMean",), forms=("vector", "lora"), claims=(claims,))
+        Settings(**asked, claims=(claims,)).check_judgeable()
+    Settings(**asked, claims=(claims,), intervention=(f"x/{claims.partition('-')[0]}.safetensors",)).check_judgeable()
+    Settings(methods=("SPLIT",), forms=("vector",)).check_judgeable()
 
 
 def test_a_format_that_has_a_name_for_the_site_is_told_of(tiny, tmp_path):

@@ -389,6 +389,9 @@ def test_an_interrupted_sweep_goes_on_to_the_same_result(guestbook, tmp_path, mo
     assert not any(batch in after for batch in before) and len(before) + len(after) > 3
     assert np.array_equal(resumed.loss_positive, whole.loss_positive)
     assert np.array_equal(resumed.relative_shift, whole.relative_shift)
-    # Another steer does not go on from what this one's sweep has kept.
+    # Another steer does not go on from what this one's sweep has kept, whatever its origin says.
+    turned = replace(vector, direction=-vector.direction)
+    other = ms.run_sweep(guestbook, turned, pairs, checkpoint=tmp_path / "parts", **asked)
+    assert np.array_equal(other.loss_positive, ms.run_sweep(guestbook, turned, pairs, **asked).loss_positive)
     other = ms.run_sweep(guestbook, -vector, pairs, checkpoint=tmp_path / "parts", **asked)
     assert np.array_equal(other.loss_positive, ms.run_sweep(guestbook, -vector, pairs, **asked).loss_positive)

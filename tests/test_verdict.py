@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import stories
 from rich.console import Console
@@ -143,16 +144,53 @@ def test_each_end_of_the_range_is_told_with_what_ends_it(told, tmp_path):
     assert " or further (relative" in open_above and ", where 0.5 nats of utility are lost (m<0)" in open_above
 
 
-def test_of_a_sweep_that_ends_early_no_loss_is_told_that_nobody_measured(tmp_path):
-    story = replace(
-        STORIES["it works"], lost=lambda m: np.where(m < 0, 0.5 * (m / 6) ** 2, 0), second_lost=lambda m: 0 * m
-    )
-    (verdict,) = verdicts_of(Study.load(stories.write(tmp_path / "short", story)))
-    last = f"{Study.load(tmp_path / 'short').sweeps[0].multipliers[-1]:.3g}"
-    assert f"where 0.5 nats of utility are lost, or up to the sweep's end, m = {last} (0.00 lost): " in verdict.gained
-    assert {"sweep ends early", "preference flattens early"} & {reason.name for reason in verdict.reasons} <= {
-        "sweep ends early"
-    }
+def asked_for(folder: Path, **settings: object) -> Study:
+    """A story's study, as if it had been asked for these settings."""
+    about = json.loads((folder / "study.json").read_text())
+    about["settings"] = Settings(**settings).to_dict()
+    (folder / "study.json").write_text(json.dumps(about))
+    return Study.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("lost", "where"),
+    [
+        (
+            lambda m: np.where(m < 0, 0.5 * (m / 6) ** 2, 0.0),
+            "where 0.5 nats of utility are lost, or up to the sweep's end, m = 16",
+        ),
+        (lambda m: -0.01 * np.abs(m), "up to the sweep's ends, m = -16 (0.16 gained) and m = 16 (0.16 gained): "),
+    ],
+)
+def test_of_a_sweep_that_ends_early_no_loss_is_told_that_nobody_measured(tmp_path, lost, where):
+    flat = replace(STORIES["it works"], preference=lambda m: 8 * np.tanh(m), lost=lost, second_lost=lambda m: 0 * m)
+    folder = stories.write(tmp_path / "short", flat)
+    given = ",".join(f"{m:g}" for m in stories.M)
+    (verdict,) = verdicts_of(asked_for(folder, multipliers=given))
+    assert where in verdict.gained
+    reasons = {reason.name: reason for reason in verdict.reasons}
+    assert "preference flattens early" not in reasons or "or up to" in where
+    assert reasons["sweep ends early"].change == {"multipliers": "auto"}
+    # A range that was looked for goes as far as there is one.
+    assert "sweep ends early" not in {r.name for r in verdicts_of(asked_for(folder, multipliers="auto:21"))[0].reasons}
+
+
+def test_a_study_without_diffmean_is_told_how_to_measure_chance(tmp_path):
+    """Claims are asked of DiffMean's vector by default, which this study does not learn."""
+    folder = stories.write(tmp_path / "bare", replace(STORIES["it works"], judged=False))
+    for name in ("sweeps.parquet", "frontier.parquet", "steerability.parquet", "texts.parquet"):
+        table = pd.read_parquet(folder / name)
+        table.assign(method="SPLIT").to_parquet(folder / name, index=False)
+    about = json.loads((folder / "study.json").read_text())
+    fits = json.loads((folder / "fits.json").read_text())
+    for key in (about["summary"]["key"], fits[0]["key"]):
+        key["method"] = "SPLIT"
+    (folder / "study.json").write_text(json.dumps(about))
+    (folder / "fits.json").write_text(json.dumps(fits))
+    study = asked_for(folder, methods=("SPLIT",), forms=("vector",))
+    (verdict,) = verdicts_of(study)
+    assert "--claims=SPLIT-vector " in f"{verdict.next_command} "
+    assert "SPLIT" in render([study])
 
 
 def test_what_is_gained_is_told_where_it_is_gained(told):

@@ -107,12 +107,7 @@ class Settings:
             parse_sites(self.site)
         RULES.check(self.rule)
         if n_to_find(self.multipliers) is None:
-            m = parse_multipliers(self.multipliers)
-            if not m.min() < 0 < m.max():
-                raise InputError(
-                    f"The multipliers {self.multipliers} lie on one side of 0, and a study's gains are means of both "
-                    "directions of m. Give some below 0 and some above."
-                )
+            parse_multipliers(self.multipliers)
         object.__setattr__(self, "format", str(PromptFormat.parse(self.format)))
         known = methods()
         for name in self.methods:
@@ -133,12 +128,6 @@ class Settings:
                 raise InputError(
                     f"The steer {name!r} is not METHOD-FORM. Write for example DiffMean-vector,SPLIT-lora; of a steer's file, "
                     "the method is its name."
-                )
-            if method in known and (method, form) not in self.steers() and self.claims != type(self).claims:
-                learned = ", ".join(f"{one}-{other}" for one, other in self.steers()) or "none"
-                raise InputError(
-                    f"The study does not learn {name}, of which claims are asked; it learns {learned}. Name one of these, or add "
-                    "its method and form."
                 )
         if self.panel < 0:
             raise InputError(f"{self.panel} directions came for the panel. Pass 0 for none, or some dozens.")
@@ -196,6 +185,21 @@ class Settings:
         if len(grid) >= least:
             return ""
         return f"{len(grid)} are too few to fit the paper's curves, which need {least} or more; claims about them stay open"
+
+    def check_judgeable(self) -> None:
+        """Raise one sentence if a new study would measure nothing, or be asked about what it does not learn."""
+        if n_to_find(self.multipliers) is None and not (m := parse_multipliers(self.multipliers)).min() < 0 < m.max():
+            raise InputError(
+                f"The multipliers {self.multipliers} lie on one side of 0, and a study's gains are means of both directions of "
+                "m. Give some below 0 and some above, or use `mechsteer sweep`."
+            )
+        learned = [f"{method}-{form}" for method, form in self.steers()]
+        for name in self.claims if self.claims != type(self).claims else ():
+            if name not in learned and name.rpartition("-")[0] not in self.imported:
+                raise InputError(
+                    f"The study does not learn {name}, of which claims are asked; it learns {', '.join(learned) or 'none'}. "
+                    "Name one of these, or add its method and form."
+                )
 
     def steers(self) -> list[tuple[str, str]]:
         """Method and form of all that is compared: what needs no training first."""

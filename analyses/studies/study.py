@@ -1,10 +1,12 @@
 """A study, from settings to its folder: what is asked for is planned as units, and what the store lacks is computed."""
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mechsteer.models.prompt_format import PromptFormat
 from mechsteer.pairs.checks import Finding, accept
@@ -55,6 +57,8 @@ def run(
         report(f"{'multipliers':<13}{few}")
     stages = Stages(report)
     folder = StudyFolder.at(out)
+    if not folder.manifest():
+        settings.check_judgeable()
     store = Store(store_folder(settings, folder.out))
     with progress_bar("pairs", None) as stages.bar, ExitStack() as held:
         checked = checked_pairs(settings)
@@ -134,9 +138,10 @@ def run(
             write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
             write_sums(work)
 
-        if folder.manifest().get("plan", planned.id) != planned.id:
-            report(f"{'replaced':<13}the study that {out} held was another one; its results are still in the store")
+        was = folder.manifest()
         folder.replace(make)
+        if was and _asks(was.get("settings", {})) != _asks(settings.to_dict()):
+            report(f"{'replaced':<13}{out} held a study of other pairs, steers or multipliers before")
     # Those that were killed just before this run began may have been dying still.
     store.tidy()
     return Study.load(out)
@@ -146,6 +151,12 @@ def store_folder(settings: Settings, out: Path) -> Path:
     """Where results are kept: as asked, as MECHSTEER_STORE says, or beside the study."""
     asked = settings.store or os.environ.get("MECHSTEER_STORE")
     return Path(asked) if asked else out.parent / ".store"
+
+
+def _asks(settings: Mapping[str, Any]) -> list[Any]:
+    """What a study is of; it may be judged, drawn or kept elsewhere and be the same."""
+    names = ("model", "pairs", "test_pairs", "site", "rule", "methods", "forms", "multipliers", "limit", "format")
+    return json.loads(json.dumps([settings.get(name) for name in names]))
 
 
 def is_done(folder: StudyFolder, plan_id: str) -> bool:

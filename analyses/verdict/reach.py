@@ -129,7 +129,7 @@ def valid_shares(facts: Facts) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=["multiplier", "share", "n"])
     # Two tables may hold the same answers, drawn by the same seed, which then are as many and as good.
-    answers: pd.DataFrame = pd.concat(found).drop_duplicates()
+    answers: pd.DataFrame = pd.concat(found).drop_duplicates().dropna()
     n_valid = (answers.valid * answers.n_answers).groupby(answers.multiplier).sum()
     n = answers.groupby("multiplier").n_answers.sum()
     return pd.DataFrame({"share": n_valid / n, "n": n}).reset_index()

@@ -16,6 +16,7 @@ from ..claims.result import MIN_PAIRS
 from ..claims.transfer import POOR
 from ..evidence.forecast import WRONG_WAY
 from ..evidence.two_options import BIAS_GAINED, CONCEPT
+from ..studies.settings import n_to_find
 from .facts import WORTH, Facts, nats
 from .reach import Reach
 
@@ -81,8 +82,9 @@ def _no_control(facts: Facts, reach: Reach) -> Iterator[Reason]:
         told = (
             claim.because if claim else "No claims were asked of this steer, so chance was not measured at its shifts."
         )
-        asked = [*facts.settings.get("claims", ()), f"{key.method}-{key.form}"]
-        change = {} if claim else {"claims": tuple(dict.fromkeys(asked))}
+        learned = {f"{sweep.key.method}-{sweep.key.form}" for sweep in facts.study.sweeps}
+        asked = [name for name in facts.settings.get("claims", ()) if name in learned]
+        change = {} if claim else {"claims": tuple(dict.fromkeys([*asked, f"{key.method}-{key.form}"]))}
         yield Reason("no control", told, Ended.CANNOT_TELL, "Measure chance.", change)
 
 
@@ -193,12 +195,26 @@ def _leaks(facts: Facts, reach: Reach) -> Iterator[Reason]:
             yield Reason(name, finding.found, Ended.CANNOT_TELL, finding.advice, change)
 
 
+def where(facts: Facts, reach: Reach) -> str:
+    """Where the gain is read: half a nat is lost there, or the sweep ends before."""
+    lost = facts.sweep.lost.mean(axis=1)
+    short = [
+        f"m = {end:.3g} ({nats(abs(loss))} {'gained' if loss < 0 else 'lost'})"
+        for end, loss, is_short in zip(reach.swept, (lost[0], lost[-1]), reach.is_short, strict=True)
+        if is_short
+    ]
+    half = f"where {USEFUL:g} nats of utility are lost"
+    if not short:
+        return half
+    return f"{half + ', or ' if len(short) == 1 else ''}up to the sweep's end{'s' * (len(short) > 1)}, {' and '.join(short)}"
+
+
 def _little(facts: Facts, reach: Reach) -> Iterator[Reason]:
     """More than chance, and still not much."""
     if facts.gained is not None and facts.chance is Outcome.SUPPORTED and facts.gained.gained < WORTH:
         told = (
-            f"It gains {facts.gained.gained:.2g} nats of preference where {USEFUL:g} nats of utility are lost: more than chance "
-            f"does, and less than {WORTH:g} nat."
+            f"It gains {facts.gained.gained:.2g} nats of preference {where(facts, reach)}: more than chance does, and less than "
+            f"{WORTH:g} nat."
         )
         yield Reason("little gain", told, None, *_another_site(facts))
 
@@ -233,7 +249,7 @@ def _wrong_way(facts: Facts, reach: Reach) -> Iterator[Reason]:
 def _short(facts: Facts, reach: Reach) -> Iterator[Reason]:
     """Of a range that was found there is none further."""
     asked = str(facts.settings.get("multipliers", "auto"))
-    if facts.gained is None or not any(reach.is_short) or asked.startswith("auto"):
+    if facts.gained is None or not any(reach.is_short) or n_to_find(asked) is not None:
         return
     ends = [f"m = {end:.3g}" for end, is_short in zip(reach.swept, reach.is_short, strict=True) if is_short]
     told = f"The sweep ends at {' and '.join(ends)}, before {USEFUL:g} nats of utility are lost: what more would gain is open."
@@ -242,7 +258,7 @@ def _short(facts: Facts, reach: Reach) -> Iterator[Reason]:
 
 def _flat(facts: Facts, reach: Reach) -> Iterator[Reason]:
     at = facts.frontier
-    if any(reach.is_short):
+    if all(reach.is_short):
         return
     if (
         EARLY in at.index

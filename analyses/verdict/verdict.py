@@ -11,7 +11,6 @@ import numpy as np
 
 from mechsteer.errors import InputError
 from mechsteer.measuring.sweeps import Sweep
-from mechsteer.measuring.useful import USEFUL
 from mechsteer.statistics.judging import Outcome
 from mechsteer.store.keys import Key
 
@@ -20,7 +19,7 @@ from ..studies.settings import Settings
 from .facts import Facts, nats
 from .flips import Flip, flip_of
 from .reach import Reach, reach_of
-from .reasons import Ended, Reason, against_chance, reasons_of
+from .reasons import Ended, Reason, against_chance, reasons_of, where
 
 PASSED = {Outcome.REFUTED: "not passed by", Outcome.INCONCLUSIVE: "inconclusive for"}
 LONGEST = 90
@@ -184,24 +183,10 @@ def _gained(facts: Facts, reach: Reach) -> str:
     elif reach.ends != reach.by_log_odds:
         within = f" Within the useful range, which ends earlier, it gains {nats(at_ends)}."
     return (
-        f"{gained} nats of preference [{low}, {high}] {_where(facts, reach)}: {below} for m<0, {above} for m>0. "
+        f"{gained} nats of preference [{low}, {high}] {where(facts, reach)}: {below} for m<0, {above} for m>0. "
         f"Of {len(facts.sweep.pairs)} pairs, {shares[1]} prefer the concept unsteered, {shares[0]} for m<0 and {shares[2]} for "
         f"m>0.{within}"
     )
-
-
-def _where(facts: Facts, reach: Reach) -> str:
-    """Where the gain is read: half a nat is lost there, or the sweep ends before."""
-    lost, ends = facts.sweep.lost.mean(axis=1), reach.swept
-    short = [
-        f"m = {end:.3g} ({nats(loss)} lost)"
-        for end, loss, is_short in zip(ends, (lost[0], lost[-1]), reach.is_short, strict=True)
-        if is_short
-    ]
-    half = f"where {USEFUL:g} nats of utility are lost"
-    if not short:
-        return half
-    return f"{half + ', or ' if len(short) == 1 else ''}up to the sweep's end{'s' * (len(short) > 1)}, {' and '.join(short)}"
 
 
 def _side_effects(facts: Facts, reach: Reach) -> list[SideEffect]:
@@ -236,7 +221,11 @@ def _next(
 def _another(facts: Facts, reason: Reason, folder: Path) -> str:
     """The study that was done, asked otherwise; "" where it would be the same."""
     settings = _settings(facts)
-    if settings is None or (changed := replace(settings, **reason.change)) == settings:
+    try:
+        changed = settings and replace(settings, **reason.change)
+    except InputError:
+        return ""
+    if changed is None or changed == settings:
         return ""
     again = folder.parent / f"{folder.name or 'study'}-again"
     return f"{changed.command} --out {_quoted(again)}"

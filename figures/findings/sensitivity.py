@@ -5,7 +5,7 @@ import pandas as pd
 from mechsteer.statistics.judging import Outcome
 
 from .found import Found, steer_of, table
-from .verdicts import verdict
+from .verdicts import verdicts
 
 NAME = "sensitivity"
 TITLE = "What flips"
@@ -20,28 +20,31 @@ def write(found: Found) -> str:
     """A row for each claim that any condition decides, a column for each condition; then how many verdicts each one turns."""
     claims = rounding_as_condition(found.claims)
     conditions = sorted(dict.fromkeys(claims["condition"]), key=bool)
+    if "" not in conditions or len(conditions) == 1:
+        return "No cells differ in one setting from others that have none of their own, so nothing is compared."
     rows, turned = [], {condition: [0, 0, 0] for condition in conditions if condition}
-    places = ["name", "method", "form", "against", "model", "concept"]
-    for _, group in claims.groupby(places, sort=False):
-        by_condition = {claim["condition"]: claim for claim in group.to_dict("records")}
-        if {claim["outcome"] for claim in by_condition.values()} == {OPEN}:
+    for _, group in claims.groupby(["name", "method", "form", "against", "model", "concept"], sort=False):
+        outcomes = {condition: list(some["outcome"]) for condition, some in group.groupby("condition")}
+        if "" not in outcomes or {*group["outcome"]} == {OPEN}:
             continue
-        rows.append(
-            _place(group.iloc[0].to_dict())
-            | {condition or "as planned": verdict(by_condition.get(condition)) for condition in conditions}
-        )
+        said = {condition: verdicts(group.loc[group["condition"] == condition]) for condition in conditions}
+        rows.append(_place(group.iloc[0].to_dict()) | {name or "as planned": told for name, told in said.items()})
         for condition, counts in turned.items():
-            before, after = (by_condition.get(name, {}).get("outcome", OPEN) for name in ("", condition))
-            counts[0] += before != OPEN and after == OPEN
-            counts[1] += before == OPEN and after != OPEN
-            counts[2] += OPEN not in (before, after) and before != after
+            # Of several training seeds that are cells of their own, one by one.
+            for before, after in zip(outcomes[""], outcomes.get(condition, ()), strict=False):
+                counts[0] += before != OPEN and after == OPEN
+                counts[1] += before == OPEN and after != OPEN
+                counts[2] += OPEN not in (before, after) and before != after
     if not rows:
         return f"Of {len(turned)} conditions that differ in one setting, none turned a verdict: none is decided."
     told = [
         f"{condition}: {lost} no longer decided, {won} decided only there, {reversed_} reversed"
         for condition, (lost, won, reversed_) in turned.items()
     ]
-    about = f"Claims that any condition decides, each with its estimate and 95 % interval. Verdicts turned by {'; '.join(told)}."
+    about = (
+        "Claims that any condition decides, each with its estimate and 95 % interval; a dash where it was not judged. Verdicts "
+        f"turned by {'; '.join(told)}."
+    )
     return f"{table(rows)}\n\n{about}"
 
 

@@ -18,6 +18,8 @@ ORDER = 5
 def write(found: Found) -> str:
     """For each pair set on which something was decided, a row for each claim, decided ones first, and a column for each model."""
     usual = found.claims.loc[found.claims["condition"] == ""]
+    if usual.empty and not found.claims.empty:
+        return "Every cell differs from the plan's other cells in a setting, so none is the usual one; the claims are told below."
     if usual.empty:
         return table([])
     parts, open_everywhere = [], []
@@ -28,11 +30,11 @@ def write(found: Found) -> str:
             parts += [f"On {concept}:", table(_rows(claims))]
     about = (
         "Estimates have 95 % intervals; outcomes are corrected over the campaign where a claim has a p-value. Where a claim is "
-        "about several steers, each is counted. Sections further down say what was measured."
+        "about several steers or seeds, each is counted. Sections further down say what was measured."
     )
     if open_everywhere:
         about += f" Of claims on {', '.join(open_everywhere)}, as many as the brackets say, none is decided."
-    return "\n\n".join([*parts, about])
+    return "\n\n".join([*parts, about if parts else about.partition("below say what was measured.")[2].strip()])
 
 
 def _rows(claims: pd.DataFrame) -> list[dict[str, str]]:
@@ -40,25 +42,19 @@ def _rows(claims: pd.DataFrame) -> list[dict[str, str]]:
     parts = [part for _, part in claims.groupby(["claim", "part"], sort=False)]
     parts.sort(key=lambda part: (part["outcome"] == Outcome.INCONCLUSIVE.value).all())
     return [
-        {"claim": title(part.to_dict("records")[0])} | {model: _said(part.loc[part["model"] == model]) for model in models}
+        {"claim": title(part.to_dict("records")[0])} | {model: verdicts(part.loc[part["model"] == model]) for model in models}
         | {"unit": part["unit"].iloc[0]}
         for part in parts
     ]  # fmt: skip
 
 
-def _said(claims: pd.DataFrame) -> str:
+def verdicts(claims: pd.DataFrame) -> str:
     """What came of a claim on one model: its outcome and estimate, or of several how many came out how."""
     if len(claims) == 1:
-        return verdict(claims.to_dict("records")[0])
+        (row,) = claims.to_dict("records")
+        return f"{_word(row['outcome'])}: {interval(row['estimate'], row['low'], row['high'])}".removesuffix(": –")
     counts = claims["outcome"].value_counts()
     return ", ".join(f"{counts[one.value]} {_word(one.value)}" for one in Outcome if one.value in counts) or "–"
-
-
-def verdict(claim: Mapping[str, Any] | None) -> str:
-    """A claim's outcome and estimate; a dash where there is no claim."""
-    if claim is None:
-        return "–"
-    return f"{_word(claim['outcome'])}: {interval(claim['estimate'], claim['low'], claim['high'])}".removesuffix(": –")
 
 
 def _word(outcome: str) -> str:

@@ -71,6 +71,6 @@ def _told(content: dict[str, Any], labels: list[str]) -> Iterator[str | Table]:
     ]
     if differing:
         yield Table.of("Claims that came out differently", ("claim", *labels), differing)
-    for label in labels:
-        if n_alone := sum([*by_study] == [label] for by_study in outcomes.values()):
-            yield f"{n_alone} claims were judged in {label} alone."
+    for label in dict.fromkeys(labels) if len({*labels}) > 1 else ():
+        if missing := [name for name, by_study in outcomes.items() if label not in by_study]:
+            yield f"Not judged in {label}, but elsewhere: {', '.join(missing)}."

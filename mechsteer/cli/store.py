@@ -98,7 +98,7 @@ def prune(
     if older_than is None and not unused and not failed:
         raise InputError("Nothing was named to prune. Add --older-than DAYS, --unused or --failed.")
     opened = opened_store(folder)
-    if not dry_run and (writers := opened.writers()):
+    if not dry_run and (unused or older_than is not None) and (writers := opened.writers()):
         raise InputError(
             f"A study is being made from {str(opened.folder)!r} (process {', '.join(writers)}), and might lose what it has "
             "finished. Wait until it ends, or see what would go with --dry-run."

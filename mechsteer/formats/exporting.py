@@ -21,7 +21,7 @@ from ..registry import Member
 from .beside import BESIDE, Beside, exported, place_of, write_beside
 from .loading import load_intervention
 from .named import format_to_write, sayings, says_of, written_formats
-from .stream import BRANCHES, renamed, why_none
+from .stream import in_branch, renamed, why_none
 
 TOKENS = {"all": "every but the first"}
 """How positions are called in a sentence."""
@@ -166,7 +166,7 @@ def _check_sayable(intervention: Intervention, member: Member, model: Model | No
         holds = ", and ".join(map(_words, sayings(member)))
         places = says_of(member, intervention.form).get("places") or ()
         unnamed = (shift for site, shift in intervention.shifts.items() if site.place not in places)
-        unknown = model is None and any(site.place in BRANCHES for site in intervention.sites)
+        unknown = model is None and all(in_branch(shift) is not None for shift in intervention.shifts.values())
         why = next((why for shift in unnamed if (why := why_none(shift, places, model))), "")
         raise InputError(
             f"The format {member.name} cannot express {missing[0]}; it holds {holds}. This steer can be written as "

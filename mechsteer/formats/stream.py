@@ -28,7 +28,7 @@ def renamed(intervention: Intervention, places: Sequence[str] | None, model: Mod
         site = shift.site
         if places is None or site.place in places:
             return site
-        other = _in_branch(shift)
+        other = in_branch(shift)
         if other is not None and other.place in places:
             return other if model is not None and adds_plainly(model, site.layer) else site
         # Without a model nobody knows whether a block comes after.
@@ -47,7 +47,7 @@ def why_none(shift: Shift, places: Sequence[str], model: Model | None) -> str:
     if place is None or place not in places:
         return ""
     other = Site(shift.site.layer, place)
-    if _in_branch(shift) is None:
+    if in_branch(shift) is None:
         return f" What it reads at {shift.site} is read by no weight of a model: learn at {other} to export it so."
     if model is None:
         return f" If its model has no norm between {other} and the residual stream, name it, and {other} is written."
@@ -56,7 +56,7 @@ def why_none(shift: Shift, places: Sequence[str], model: Model | None) -> str:
     )
 
 
-def _in_branch(shift: Shift) -> Site | None:
+def in_branch(shift: Shift) -> Site | None:
     """What the shift may be called in or behind the branch; where that reads another h, only what reads none."""
     place, (d_in, _) = BRANCHES.get(shift.site.place), shift.widths
     return None if place is None or (d_in and place == "attn.o") else Site(shift.site.layer, place)

@@ -123,9 +123,8 @@ class Intervention(ABC):
     @property
     def content(self) -> str:
         """64 digits that differ where what the steer does differs."""
-        rule = self.rule
         said = [[str(site), shift.form] for site, shift in self.shifts.items()]
-        found = hashlib.sha256(canonical([said, rule.name, dict(rule.settings), self.origin.positions]).encode())
+        found = hashlib.sha256(canonical([said, str(self.rule), self.origin.positions]).encode())
         for name, tensor in sorted(self.parameters.items()):
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             found.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())

@@ -70,8 +70,8 @@ def end_tokens(model: Model) -> set[int]:
     """Those that end a text: the checkpoint says which, else the tokenizer."""
     own = model.hf.generation_config
     said: Any = None if own is None else own.eos_token_id
-    if said is None:
-        said = model.require_tokenizer().eos_token_id
+    if said is None and model.tokenizer is not None:
+        said = model.tokenizer.eos_token_id
     return set(said if isinstance(said, list) else [] if said is None else [said])
 
 

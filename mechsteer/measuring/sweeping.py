@@ -18,7 +18,7 @@ from ..models.sites import write_sites
 from ..models.threads import on_idle_cores
 from ..pairs.polarity import Pairs
 from ..progress import progress_bar
-from ..store.keys import Key
+from ..store.keys import Key, digest
 from .batches import Batches
 from .log_odds import log_useful_probability
 from .sweeps import Sweep, shifts_of
@@ -90,7 +90,9 @@ def sweep_encoded(
     engine = engine_for(model, intervention, pairs)
     work = list(batches_to_sweep(model, pairs, len(grid), batch_tokens))
     key = key_of(model, intervention, of, positions, prompt_format)
-    kept = Batches.of(checkpoint, key.id, grid, [pair.id for pair in pairs])
+    # By content, which a key leaves out of what a study's unit has learned.
+    of_this = key.id if checkpoint is None else digest([key.id, intervention.content])
+    kept = Batches.of(checkpoint, of_this, grid, [pair.id for pair in pairs])
     done = [some for some in work if kept.take(some, losses, shifts)]
     label = f"Sweep of {intervention.origin.method} at {write_sites(sites)}"
     with progress_bar(label, len(work) * len(grid), done=len(done) * len(grid), show=progress) as bar:

@@ -142,9 +142,9 @@ def _on_hub(name: str, subfolder: str, where: Mapping[str, Any]) -> list[str]:
                 name, revision=revision, cache_dir=where.get("cache_dir"), local_files_only=True
             )
         except (OSError, ValueError):
-            if name.startswith((".", "/", "~")):
+            if name.startswith((".", "/", "~")) and not subfolder:
                 raise InputError(
-                    f"There is no folder and no .gguf file at {name!r}. Name one, or 'guestbook'."
+                    f"There is no folder {name!r}. Name one with a Hugging Face model, a .gguf file, or 'guestbook'."
                 ) from error
             raise InputError(
                 f"No model could be opened at {name!r} ({first_line(error)}). Pass 'guestbook', a folder with a Hugging "

@@ -172,7 +172,11 @@ def _find_columns(what: str, rows: list[Row], chosen: Mapping[str, str]) -> dict
         for known, why in TABLES_WITHOUT_PAIRS.items():
             if set(known) <= set(present):
                 raise InputError(f"{content}: {why}. Write a table of query, positive and negative from it first.")
-        if len(present) == 1 and (mark := next((mark for mark in ";\t|" if mark in next(iter(present))), "")):
+        if (
+            what.endswith(".csv")
+            and len(present) == 1
+            and (mark := next((mark for mark in ";\t|" if mark in next(iter(present))), ""))
+        ):
             raise InputError(f"{content}, which is one: its cells are separated by {mark!r}. Save it with commas.")
         raise InputError(
             f"{content}, none of them known to be the {' or the '.join(missing)} completion. If they are pairs, "

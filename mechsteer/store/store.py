@@ -224,10 +224,10 @@ class Store:
         """The processes that write studies with it just now, by their locks."""
         found = []
         for path in sorted((self.folder / "locks").glob("*.lock")):
-            with path.open() as lock:
+            with suppress(FileNotFoundError), path.open() as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
+                except OSError:
                     found.append(lock.read().strip() or "unknown")
         return found
 
