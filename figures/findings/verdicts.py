@@ -28,13 +28,14 @@ def write(found: Found) -> str:
             open_everywhere.append(f"{concept} ({len(claims)})")
         else:
             parts += [f"On {concept}:", table(_rows(claims))]
-    about = (
-        "Estimates have 95 % intervals; outcomes are corrected over the campaign where a claim has a p-value. Where a claim is "
-        "about several steers or seeds, each is counted. Sections further down say what was measured."
-    )
+    if parts:
+        parts.append(
+            "Estimates have 95 % intervals; outcomes are corrected over the campaign where a claim has a p-value. Where one is "
+            "about several steers or seeds, each is counted. Sections further down say what was measured."
+        )
     if open_everywhere:
-        about += f" Of claims on {', '.join(open_everywhere)}, as many as the brackets say, none is decided."
-    return "\n\n".join([*parts, about if parts else about.partition("below say what was measured.")[2].strip()])
+        parts.append(f"Of claims on {', '.join(open_everywhere)}, as many as the brackets say, none is decided.")
+    return "\n\n".join(parts)
 
 
 def _rows(claims: pd.DataFrame) -> list[dict[str, str]]:
