@@ -84,7 +84,7 @@ def write(folder: Path, story: Story) -> Path:
     claims, tables = _judged(story, sweep)
     free, guarded = (frontier([sweep], is_guarded=is_guarded, n_resamples=60) for is_guarded in (False, True))
     tables |= {
-        "frontier": comparison.table({("", ""): Compared(over_seeds(sweep), free, guarded, False)}),
+        "frontier": comparison.table({("", ""): Compared(over_seeds(sweep), free, guarded)}),
         "steerability": labelled(forecast.summarise(_agreeing(sweep)), key),
         "second_utility": labelled(_second(story, sweep), key),
         "side_effects": labelled(_effects(story), key),

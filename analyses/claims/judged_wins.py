@@ -16,7 +16,6 @@ from numpy import ndarray
 from mechsteer.judges.scale import COHERENCE
 from mechsteer.measuring.sweeps import Sweep
 from mechsteer.measuring.useful import USEFUL, exceeded
-from mechsteer.methods.learning import is_trained
 from mechsteer.statistics.intervals import N_RESAMPLES, SeedsEstimate, resampled_means
 from mechsteer.statistics.judging import Claim, Outcome
 from mechsteer.store.keys import Key, labelled
@@ -27,7 +26,7 @@ from .result import MIN_PAIRS, Result, undecided
 
 NAME = "judged_wins"
 ORDER = 132
-VERSION = 3
+VERSION = 4
 THEME = "methods"
 SCOPE = "study"
 NEEDS = "all_scores"
@@ -129,7 +128,7 @@ def _judge(
     apart = apart[:, there]
     mean = apart.mean(axis=0)
     found = SeedsEstimate.of(apart.mean(axis=1), resampled_means(mean[None], N_RESAMPLES, seed)[:, 0], n)
-    alone, interval = n_seeds == 1 and is_trained(rival), found.interval()
+    alone, interval = n_seeds == 1, found.interval()
     outcome = Outcome.INCONCLUSIVE
     if not alone and 0 not in interval:
         outcome = Outcome.SUPPORTED if interval.low > 0 else Outcome.REFUTED

@@ -2,7 +2,7 @@
 
 It is judged on the area under the frontier over the useful range, in nats. Pairs, training steps, seeds and validation split are
 held fixed, and each form and rival gets a claim. The claim is about a whole study, so it reads sweeps rather than one steer's
-evidence. One training run per method cannot rank two methods, so with one seed neither wins. Nor does one where it hangs on how
+evidence. One training run cannot rank a method, so with one seed neither wins. Nor does one where it hangs on how
 curves are read: between multipliers that lie far apart, or where the loss dips under a budget again.
 """
 
@@ -18,6 +18,7 @@ from ..evidence.comparison import METHOD, Compared, Difference, over_seeds
 from .result import MIN_PAIRS, Result, too_few, undecided
 
 NAME = "split_wins"
+VERSION = 2
 ORDER = 130
 THEME = "methods"
 SCOPE = "study"

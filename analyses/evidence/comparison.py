@@ -24,7 +24,7 @@ from mechsteer.store.keys import COLUMNS, Key, labelled
 SIDES = ("negative", "positive")
 METHOD = "SPLIT"
 """The paper's own method, which is compared with every other."""
-ONE_SEED = " With one training seed per method, trained methods are not ranked against each other."
+ONE_SEED = " With one training seed SPLIT is not ranked: another training may come out otherwise."
 MORE = {Outcome.SUPPORTED: "it gains more", Outcome.REFUTED: "it gains less", Outcome.INCONCLUSIVE: "inconclusive"}
 """How an outcome of the claim that SPLIT gains more is put in words."""
 
@@ -37,7 +37,6 @@ class Compared:
     frontier: Frontier
     guarded: Frontier
     """Read as the useful range is: on lines between multipliers, and only as far as a budget is first exceeded."""
-    is_trained: bool
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,13 @@ class Difference:
     by_frontier: SeedsEstimate
     guarded: SeedsEstimate
     is_ranked: bool
-    """Whether it may be decided: one training run per method ranks none."""
+    """Whether it may be decided: one training run ranks no method, not even against one that is not trained."""
 
     @classmethod
     def of(cls, split: Compared, rival: Compared) -> "Difference":
         return cls(
             split.frontier.area_difference(rival.frontier), split.guarded.area_difference(rival.guarded),
-            split.frontier.n_seeds > 1 or not rival.is_trained,
+            split.frontier.n_seeds > 1,
         )  # fmt: skip
 
     @property
@@ -106,8 +105,7 @@ def frontiers(
         return ms.frontier(group, budgets=budgets, defined=defined, is_guarded=is_guarded, seed=seed)
 
     return {
-        name: Compared(over_seeds(group[0]), read(group, False), read(group, True), group[0].key.seed is not None)
-        for name, group in groups.items()
+        name: Compared(over_seeds(group[0]), read(group, False), read(group, True)) for name, group in groups.items()
     }
 
 

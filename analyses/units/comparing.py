@@ -40,7 +40,7 @@ class Compare(TablesUnit):
     seed: int
 
     kind = "frontier"
-    version = 5
+    version = 6
 
     @property
     def words(self) -> str:

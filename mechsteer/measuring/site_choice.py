@@ -1,5 +1,6 @@
 """Where to steer: every site of a model compared by forward passes alone."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from .recommended_site import SiteChoice, learning_and_judging, recommend_site
 from .sweeping import sweep_encoded
 from .useful import USEFUL
 
+_log = logging.getLogger("mechsteer")
 RELATIVE_SHIFTS = (0.125, 0.25, 0.5, 1.0, 2.0)
 
 
@@ -58,7 +60,13 @@ def choose_site(
             unit = found.activation_norm / size
             grid = np.array([sign * shift * unit for shift in relative_shifts for sign in (-1, 1)] + [0.0])
             sweep = sweep_encoded(model, found.vector, encoded, grid)
-            sweep.check_finite()
+            try:
+                sweep.check_finite()
+            except InputError as error:
+                if not np.isfinite(sweep.loss_positive[sweep.zero] + sweep.loss_negative[sweep.zero]).all():
+                    raise
+                _log.warning("The site %s is left out: %s", site, error)
+                continue
             useful = frontier([sweep], budgets=(USEFUL,), defined=np.ones(len(encoded), bool), seed=seed)
             interval, samples[site] = useful.interval(USEFUL), useful.gained_samples[:, 0]
             about = {

@@ -24,4 +24,4 @@ def learn(model: Model, pairs: Pairs, site: Site, settings: TrainSettings) -> St
     drawn = torch.randn(len(vector.direction), generator=torch.Generator().manual_seed(settings.seed))
     drawn = drawn if drawn @ vector.direction >= 0 else -drawn
     direction = drawn * vector.direction.norm() / drawn.norm()
-    return replace(vector, direction=direction, origin=replace(vector.origin, method=NAME, seed=settings.seed))
+    return replace(vector, direction=direction, origin=replace(vector.origin, method=NAME))
