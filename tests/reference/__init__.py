@@ -149,7 +149,7 @@ KINDS = {
 }  # fmt: skip
 """The unit that makes each table; all others are a claim's, which rest on evidence."""
 VERSIONS = {
-    "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 5, "side effects": 2, "answers": 3, "edited weights": 1,
+    "steer": 3, "range": 3, "sites": 4, "sweep": 2, "fit": 2, "frontier": 6, "side effects": 2, "answers": 3, "edited weights": 1,
     "texts": 1, "evidence": 4, "chance": 2, "claim": 9, "trial": 2, "prompting": 1, "side effects by layer": 1, "panel": 3,
     "forecast": 2, "pairs steered": 1, "second utility": 2, "frozen norms": 1, "coverage": 1,
 }  # fmt: skip
