@@ -241,6 +241,12 @@ def test_what_would_measure_nothing_is_refused_before_it_is_done(tmp_path, asked
         run(Settings(methods=("DiffMean",), forms=("vector",), **asked), tmp_path / "out", report=lambda line: None)
 
 
+def test_a_study_that_is_there_excuses_no_other_in_its_place(small_study, tmp_path):
+    place = shutil.copytree(small_study, tmp_path / "out")
+    with pytest.raises(InputError, match="lie on one side of 0"):
+        run(Settings(methods=("DiffMean",), forms=("vector",), multipliers="1,2,3"), place, report=lambda line: None)
+
+
 def test_a_folder_of_other_things_is_left_alone(shared, pairs, tmp_path, mechsteer):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/diary.txt").write_text("")

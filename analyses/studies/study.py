@@ -57,7 +57,9 @@ def run(
         report(f"{'multipliers':<13}{few}")
     stages = Stages(report)
     folder = StudyFolder.at(out)
-    if not folder.manifest():
+    earlier = folder.manifest().get("settings", {})
+    # What was done so before may still be judged and drawn.
+    if _asked(earlier, ASKED) != _asked(settings.to_dict(), ASKED):
         settings.check_judgeable()
     store = Store(store_folder(settings, folder.out))
     with progress_bar("pairs", None) as stages.bar, ExitStack() as held:
@@ -138,9 +140,8 @@ def run(
             write_json(about | {"seconds": stages.seconds, "files": files}, work / "study.json")
             write_sums(work)
 
-        was = folder.manifest()
         folder.replace(make)
-        if was and _asks(was.get("settings", {})) != _asks(settings.to_dict()):
+        if earlier and _asked(earlier, STUDIED) != _asked(settings.to_dict(), STUDIED):
             report(f"{'replaced':<13}{out} held a study of other pairs, steers or multipliers before")
     # Those that were killed just before this run began may have been dying still.
     store.tidy()
@@ -153,9 +154,14 @@ def store_folder(settings: Settings, out: Path) -> Path:
     return Path(asked) if asked else out.parent / ".store"
 
 
-def _asks(settings: Mapping[str, Any]) -> list[Any]:
-    """What a study is of; it may be judged, drawn or kept elsewhere and be the same."""
-    names = ("model", "pairs", "test_pairs", "site", "rule", "methods", "forms", "multipliers", "limit", "format")
+STUDIED = ("model", "pairs", "test_pairs", "site", "rule", "methods", "forms", "multipliers", "limit", "format")
+"""Settings that say what a study is of; it may be judged, drawn or kept elsewhere and be the same."""
+ASKED = ("methods", "forms", "multipliers", "claims")
+"""Those by which it would measure nothing, or be asked about what it does not learn."""
+
+
+def _asked(settings: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """As a study's folder has them, or a new one will."""
     return json.loads(json.dumps([settings.get(name) for name in names]))
 
 
