@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import pytest
 
 import mechsteer as ms
@@ -99,6 +101,24 @@ def test_a_failure_in_a_worker_is_the_study_s(tmp_path, apart):
     assert code == 2 and "None of 4 settings taught anything: It is broken." in error and "Traceback" not in error
 
 
+@pytest.mark.slow
+def test_ctrl_c_is_one_sentence_and_no_worker_hears_of_it_even_as_it_begins(tmp_path):
+    """To all processes, as a terminal sends it. What a worker would print depends on who is first; what it blocks does not."""
+    command = [sys.executable, "-m", "mechsteer", "study", "--limit=60", "--site=1:resid_post", "--jobs=2", "--claims="]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    study = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    workers = _until(lambda: _children(study.pid), 120)
+    blocked = [int(re.findall(r"SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[0], 16) for pid in workers]
+    assert workers and all(mask >> (signal.SIGINT - 1) & 1 for mask in blocked)
+    os.killpg(study.pid, signal.SIGINT)
+    printed, _ = study.communicate(timeout=60)
+    assert study.returncode == 130 and "mechsteer: interrupted" in printed and "Traceback" not in printed, printed
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
 class Odd(Exception):
     """Pickled by its one argument, it asks for two."""
 
@@ -119,7 +139,7 @@ def test_an_error_arrives_in_its_words_even_where_it_cannot_be_unpickled(error):
 
 def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(settings, guestbook):
     model, auto = identify(guestbook), replace(settings, jobs=None)
-    assert jobs_for(auto, model) == len(os.sched_getaffinity(0))
+    assert jobs_for(auto, model) == joblib.cpu_count()
     assert jobs_for(auto, replace(model, d_model=4096, n_layers=32)) == 1
     assert jobs_for(replace(auto, device="cuda"), model) == 1 and jobs_for(replace(auto, jobs=7), model) == 7
     with pytest.raises(ms.InputError, match="0 jobs"):

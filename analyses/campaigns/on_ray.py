@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import joblib
+
 from mechsteer.errors import InputError
 from mechsteer.models.source import weights_size
 from mechsteer.store.store import Store
@@ -172,7 +174,7 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Workers do the work, at the priority of this command; Ray's default lets whatever else runs go first.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    own = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    own = {"num_cpus": joblib.cpu_count(), "include_dashboard": False, "object_store_memory": 100 * 2**20}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else own))
     except (ConnectionError, ValueError) as error:

@@ -38,9 +38,10 @@ def jobs_for(settings: Settings, model: ModelReference) -> int:
         return settings.jobs
     if 12 * model.n_layers * model.d_model**2 > SMALL or settings.device not in (None, "cpu"):
         return 1
+    import joblib
     import torch
 
-    return 1 if settings.device is None and torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    return 1 if settings.device is None and torch.cuda.is_available() else joblib.cpu_count()
 
 
 class Workers:
@@ -74,7 +75,7 @@ class Workers:
             ready = [unit for unit in missing if all(bench.holds(other.key) for other in unit.inputs)]
             for unit in ready[: self.n_jobs - len(running)]:
                 missing.remove(unit)
-                running[self._started.submit(sent, _place, unit)] = unit
+                running[self._submit(_place, unit)] = unit
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 unit = running.pop(future)
                 future.result()
@@ -84,17 +85,18 @@ class Workers:
     def open(self, model: ModelReference) -> None:
         """Let each of several workers open the model, while something else is done here."""
         for _ in range(self.n_jobs if self.n_jobs > 1 else 0):
-            self._started.submit(sent, _open, model)
+            self._submit(_open, model)
 
     def map(self, function: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
         """As the built-in, in the processes if there are any by now."""
         return map(function, values) if self._pool is None else self._pool.map(partial(sent, function), values)
 
-    @property
-    def _started(self) -> ProcessPoolExecutor:
+    def _submit(self, function: Callable[[Any], None], value: Any) -> Future:
+        """To a process that is free, or to a new one."""
         if self._pool is None:
             self._pool = self._ended.enter_context(_pool(self._store, self._settings, self.n_jobs))
-        return self._pool
+        with _children_not_interrupted():
+            return self._pool.submit(sent, function, value)
 
 
 @contextmanager
@@ -136,11 +138,23 @@ def _interrupted_afterwards():
         before(*came[0])
 
 
+@contextmanager
+def _children_not_interrupted():
+    """Ctrl-C, which reaches every process of a terminal, is the parent's to answer: a child that begins here never hears of it.
+
+    Its first seconds go into imports, and a handler that it set for itself would come after them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(settings: Settings, folder: str) -> None:
-    """A worker begins: Ctrl-C is its parent's to answer, and without a parent it ends."""
+    """A worker begins; without a parent it ends."""
     global _bench
     say_nothing()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for path in settings.extend:
         extend(path)
