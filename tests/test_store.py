@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,24 @@ def test_a_failure_is_kept_with_its_traceback_counted_and_tried_again_on_request
         Bench(bench.store, retry=True).get(Number(-1.0))
     failure = bench.store.failure(Number(-1.0).key)
     assert failure["tried"] == 2 and "RuntimeError: no root" in failure["traceback"]
+
+
+def test_what_prunes_is_alone_and_waited_for(bench):
+    store = bench.store
+    with store.shared(), store.shared(), pytest.raises(InputError, match="A study is being made"), store.alone():
+        pass
+    begun = threading.Event()
+
+    def study() -> None:
+        with store.shared():
+            begun.set()
+
+    with store.alone():
+        waiting = threading.Thread(target=study)
+        waiting.start()
+        assert not begun.wait(0.2)
+    waiting.join(10)
+    assert begun.is_set()
 
 
 def test_two_writers_of_one_key_do_no_harm(bench):

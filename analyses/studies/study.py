@@ -72,6 +72,7 @@ def run(
         steers = imported(settings, subjects.model)
         subjects = replace(subjects, steers=tuple(steers))
         store.prepare()
+        held.enter_context(store.shared())
         opener.remember(subjects.model)
         held.enter_context(folder.held(store.folder / "locks"))
         workers = held.enter_context(Workers(store, settings))

@@ -1,6 +1,7 @@
 """`mechsteer store`: the results that studies keep, listed, sized and pruned."""
 
 import os
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -98,24 +99,21 @@ def prune(
     if older_than is None and not unused and not failed:
         raise InputError("Nothing was named to prune. Add --older-than DAYS, --unused or --failed.")
     opened = opened_store(folder)
-    if not dry_run and (unused or older_than is not None) and (writers := opened.writers()):
-        raise InputError(
-            f"A study is being made from {str(opened.folder)!r} (process {', '.join(writers)}), and might lose what it has "
-            "finished. Wait until it ends, or see what would go with --dry-run."
-        )
-    chosen = list(opened.records()) if older_than is not None or unused else []
-    if older_than is not None:
-        before = (datetime.now(UTC) - timedelta(days=older_than)).timestamp()
-        chosen = [record for record in chosen if record.made <= before]
-    if unused:
-        used = opened.used_by(opened.folder.parent)
-        chosen = [record for record in chosen if record.key not in used]
-    forgotten = [key for key, _ in opened.failures()] if failed else []
-    if not dry_run:
-        for record in chosen:
-            opened.remove(record.key)
-        for key in forgotten:
-            opened.forgive(key)
+    takes_results = older_than is not None or unused
+    with opened.alone() if takes_results and not dry_run else nullcontext():
+        chosen = list(opened.records()) if takes_results else []
+        if older_than is not None:
+            before = (datetime.now(UTC) - timedelta(days=older_than)).timestamp()
+            chosen = [record for record in chosen if record.made <= before]
+        if unused:
+            used = opened.used_by(opened.folder.parent)
+            chosen = [record for record in chosen if record.key not in used]
+        forgotten = [key for key, _ in opened.failures()] if failed else []
+        if not dry_run:
+            for record in chosen:
+                opened.remove(record.key)
+            for key in forgotten:
+                opened.forgive(key)
     freed = sum(record.n_bytes for record in chosen)
     if as_json:
         echo_json(

@@ -6,12 +6,12 @@
     groups/…/           marks by which results that share something are found
     models/…            what a model's files were found to be
     answers/…           what judges that are asked have answered, question by question
-    locks/…             held by the runs that write a study's folder
+    locks/…             held by the runs that write a study's folder, and by what prunes
     tmp/…               what is being written
 
 A result is written in tmp, brought to the disk, and moved into place, so a reader sees all of it or nothing, whenever a process
 is killed; one that has changed since is not read, but made again. Two writers of one key do no harm: the first one's result
-stays. Nothing needs a lock.
+stays. Only what takes results away needs to be alone.
 """
 
 import fcntl
@@ -220,16 +220,31 @@ class Store:
                 todo += _keys_in((_read(self.place(key) / "record.json") or {}).get("said"))
         return found
 
-    def writers(self) -> list[str]:
-        """The processes that write studies with it just now, by their locks."""
-        found = []
-        for path in sorted((self.folder / "locks").glob("*.lock")):
-            with suppress(FileNotFoundError), path.open() as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except OSError:
-                    found.append(lock.read().strip() or "unknown")
-        return found
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """A study is made from it inside the block: nothing is pruned meanwhile, and what prunes just now is waited for."""
+        with self._lock.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No study is made from it inside the block; one sentence if one is already."""
+        with self._lock.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"A study is being made from {str(self.folder)!r}, and might lose what it has finished. Wait until it ends, "
+                    "or see what would go with --dry-run."
+                ) from None
+            yield
+
+    @property
+    def _lock(self) -> Path:
+        folder = self.folder / "locks"
+        folder.mkdir(exist_ok=True)
+        return folder / "store.lock"
 
     def remove(self, key: str) -> None:
         """Take a result away; its record goes first, so that half of it is never taken for the whole."""
