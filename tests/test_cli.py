@@ -346,7 +346,7 @@ def test_a_steer_that_names_no_model_or_one_that_is_gone_asks_for_it(vector, tmp
         assert mechsteer("generate", "--intervention", path, "--model=guestbook", "and the soup ?")[0] == 0
 
 
-def test_a_group_is_a_column_of_the_file(tmp_path, mechsteer):
+def test_a_group_is_a_column_of_the_file_and_what_has_no_use_is_refused(tmp_path, mechsteer):
     pairs = ms.load_pairs("guestbook/sentiment")[:4]
     rows = [{"query": pair.query, "positive": pair.positive, "negative": pair.negative} for pair in pairs]
     pd.DataFrame(rows).assign(theme="a").to_csv(tmp_path / "pairs.csv")
@@ -355,6 +355,8 @@ def test_a_group_is_a_column_of_the_file(tmp_path, mechsteer):
     for wrong, words in {
         "--group=topics": "no topics",
         "--columns=good": "The column 'good' is not OURS=THEIRS",
+        "--steps=9": "DiffMean is read off activations and not trained, so it has no use for --steps.",
+        "--validation=guestbook/tense": "no use for --validation",
     }.items():
         code, _, error = mechsteer(*asked, "--pairs", tmp_path / "pairs.csv", wrong)
         assert code == 2 and words in error

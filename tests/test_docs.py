@@ -154,7 +154,8 @@ def elsewhere(words: list[str]) -> str:
 def run_little(mechsteer: Callable, verb: str, *arguments: str) -> None:
     """A command as it is told, but small."""
     arguments = tuple(STAND_INS.get(word, word) for word in arguments)
-    steps = ["--steps", "2"] if verb == "train" and "--epochs" not in arguments else []
+    has_no_steps = {"--epochs", "DiffMean", "Medians"} & {*arguments}
+    steps = ["--steps", "2"] if verb == "train" and not has_no_steps else []
     code, _, error = mechsteer(verb, *arguments, *LITTLE.get(verb, ()), *steps)
     assert code == 0, (verb, arguments, error)
 

@@ -253,18 +253,23 @@ def with_settings(settings: type, panel: Callable[..., Any]) -> Callable[[Callab
     return decorate
 
 
+def flag(item: Field) -> str:
+    """What the command line calls a setting."""
+    return item.metadata.get("flag", f"--{item.name.replace('_', '-')}")
+
+
 def _option(item: Field, kind: Any, panel: Callable[..., Any]) -> Any:
-    flag = item.metadata.get("flag", f"--{item.name.replace('_', '-')}")
     told = {
         name: item.metadata[name] for name in ("help", "metavar", "min") if item.metadata.get(name) not in (None, "")
     }
     if kind == bool | None or kind is bool:
         # What a recipe may say of itself can be asked for either way.
-        names = flag if item.default is False else f"{flag}/--no-{flag.removeprefix('--')}"
+        name = flag(item)
+        names = name if item.default is False else f"{name}/--no-{name.removeprefix('--')}"
         return Annotated[bool | None, panel(names, **told)]
     if _is_list(kind):
-        return Annotated[str | None, panel(flag, **told)]
-    return Annotated[kind | None, panel(flag, **told)]
+        return Annotated[str | None, panel(flag(item), **told)]
+    return Annotated[kind | None, panel(flag(item), **told)]
 
 
 def _is_list(kind: Any) -> bool:

@@ -1,8 +1,10 @@
 """`mechsteer train`: one steer."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
+from ..errors import InputError
 from ..families import FORMS, RULES
 from ..methods.learning import check_method, check_read, is_trained, learn, methods
 from ..methods.settings import TrainSettings
@@ -22,6 +24,7 @@ from .options import (
     SiteOption,
     TemplateOption,
     check_output,
+    flag,
     learning,
     open_model,
     read_pairs,
@@ -31,6 +34,9 @@ from .options import (
     with_template,
 )
 from .printing import echo, echo_json
+
+READ_BY_ALL = {"positions", "prompt_format", "seed"}
+"""The settings that a method without training has a use for."""
 
 
 @with_settings(TrainSettings, learning)
@@ -76,6 +82,7 @@ def train(
         settings.settled(method, form)
     else:
         check_read(method, settings)
+        _check_nothing_asks_for_training(method, given, validation)
     teaching = read_pairs(pairs, columns, group, limit, settings.seed)
     held_out = None if validation is None else read_pairs(validation, columns, group, limit, settings.seed)
     opened = open_model(model, device, dtype, device_map=device_map)
@@ -106,3 +113,12 @@ def train(
         echo_json(content)
     else:
         echo(words)
+
+
+def _check_nothing_asks_for_training(method: str, given: dict[str, Any], validation: str | None) -> None:
+    """One sentence if an option is asked for that a method without training would pass over."""
+    asked = [flag(item) for item in fields(TrainSettings) if item.name in given and item.name not in READ_BY_ALL]
+    if asked := asked + ["--validation"] * (validation is not None):
+        raise InputError(
+            f"{method} is read off activations and not trained, so it has no use for {', '.join(asked)}. Leave that out."
+        )
