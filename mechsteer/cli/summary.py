@@ -242,12 +242,12 @@ def _claims(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         claim, key = Claim.from_dict(row), Key.of(row)
         heading, label = key.steer or key.sites, claim.name
-        if claim.claim in known and known[claim.claim].get("ACROSS"):
-            # The site is the same for all of them.
-            steer = key.without("sites").steer.replace("_", " ") or "all steers"
+        # The site is the same for all of them.
+        steer = key.without("sites").steer.replace("_", " ") or "all steers"
+        if claim.is_check:
+            heading, label = "checks of the software, which hold by construction", f"{claim.name}, {steer}"
+        elif claim.claim in known and known[claim.claim].get("ACROSS"):
             heading, label = claim.name, steer + (f", against {claim.against}" if claim.against else "")
         found = f"{estimate(row, digits=2)} {row['unit']}"
-        heading = "checks of the software, which hold by construction" if claim.is_check else heading
-        label = claim.name if claim.is_check else label
         sections.setdefault(heading, []).append((label, row["outcome"], found))
     return Table("What holds of the paper's assumptions", ("claim", "outcome", "estimate [95 %]"), sections)
