@@ -21,7 +21,7 @@ from analyses.campaigns.estimate import Estimate
 from analyses.campaigns.judging import SAME, combined, corrected
 from analyses.campaigns.numbers import keep_numbers
 from analyses.campaigns.plan import CampaignPlan, Cell, read_plan
-from analyses.campaigns.survey import survey
+from analyses.campaigns.survey import survey, unfinished
 from analyses.studies.opening import Models
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
@@ -146,6 +146,16 @@ def test_a_campaign_goes_on_from_its_numbers_where_its_studies_and_store_are_los
     units = json.loads((numbers / "study.json").read_text())["units"]
     measured = {record.key for record in Store(tmp_path / ".store").records() if record.kind == "sweep"}
     assert measured and measured <= set(units)
+
+
+def test_finished_cells_are_not_looked_at_where_only_missing_ones_are_asked_for(whole, tmp_path):
+    out = keep_numbers(Campaign.load(whole), tmp_path / "out")
+    assert [cell.name for cell in unfinished(PLAN, out).cells] == ["broken"]
+    (out / "other").rename(tmp_path / "lost")
+    missing = unfinished(PLAN.shard(1, 1), out)
+    assert [cell.name for cell in missing.cells] == ["broken", "other"] and missing.id == PLAN.id
+    other = replace(PLAN, primary=("control",))
+    assert [cell.name for cell in unfinished(other, out).cells] == [cell.name for cell in PLAN.cells]
 
 
 def test_figures_of_a_campaign_without_claims_say_that_none_were_asked(whole):

@@ -70,7 +70,11 @@ class CampaignPlan:
         """The share of one of `n` processes, from 1: whole families, those of a model together."""
         families = self.families
         chosen = families[(number - 1) * len(families) // n : number * len(families) // n]
-        return replace(self, cells=tuple(cell for family in chosen for cell in family), share_of=self.id)
+        return self.part(tuple(cell for family in chosen for cell in family))
+
+    def part(self, cells: "tuple[Cell, ...]") -> "CampaignPlan":
+        """Some of its cells, which belong to the whole plan as before."""
+        return replace(self, cells=cells, share_of=self.id)
 
 
 class Point(NamedTuple):

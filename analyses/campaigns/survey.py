@@ -40,6 +40,11 @@ class CellState:
         return () if self.state == DONE else tuple(unit for unit in self.units or () if unit.key not in self.present)
 
 
+def unfinished(campaign: CampaignPlan, out: Path) -> CampaignPlan:
+    """The cells of which no study of this plan is there."""
+    return campaign.part(tuple(cell for cell in campaign.cells if stamped(out / cell.name) != campaign.id))
+
+
 def survey(campaign: CampaignPlan, out: Path, store: Store, models: Models | None = None) -> Iterator[CellState]:
     """Every cell's state; a model that the store does not know is opened only where `models` are given."""
     for cell in campaign.cells:

@@ -43,6 +43,14 @@ def campaign(
         str | None, running(help="With ray, of a running cluster; by default one of this machine.", metavar="ADDRESS")
     ] = None,
     jobs: JobsOption = None,
+    missing: Annotated[
+        bool,
+        running(
+            "--missing",
+            help="Run only cells of which no study is there. The others are not looked at: their models, pairs and store may be "
+            "lost, and what a newer version would compute otherwise stays.",
+        ),
+    ] = False,
     retry: RetryOption = False,
     store: StoreOption = None,
     out: Annotated[Path | None, running(help="Folder of the campaign, by default results/PLAN.", metavar="DIR")] = None,
@@ -56,7 +64,7 @@ def campaign(
     """
     from analyses.campaigns.cell import Workplace
     from analyses.campaigns.plan import read_plan
-    from analyses.campaigns.survey import survey
+    from analyses.campaigns.survey import survey, unfinished
     from analyses.studies.opening import Models
     from analyses.studies.settings import Settings
     from analyses.studies.study import store_folder
@@ -91,6 +99,8 @@ def campaign(
     from figures.campaigns import draw_and_report
     from figures.page import draw_and_report as finish_study
 
+    if missing:
+        asked = unfinished(asked, out)
     workplace = Workplace(
         out, read.id, str(kept.folder), jobs, retry, finish_study, lambda line: say(line, indent=13)
     )  # fmt: skip
