@@ -18,7 +18,7 @@ ABOUT = (
     "neighbouring multipliers within the sweep, each predicted from the others; the sweep's ends, where curves must extrapolate, "
     "are left out, so that it may exceed R² in sample. A dash stands for an R² below zero, where a constant predicts better. "
     "Some are no fit, whatever R² is: without a signal, the mean moves no more over the multipliers than pairs disagree; a poor "
-    "one does no better than a constant on multipliers that it has not seen. "
+    "one does no better than a constant, on multipliers that it has not seen or for its number of parameters (AICc). "
     "Where utility is lost is given as ‖shift‖/‖h‖, below and above m = 0: half a nat counts from m = 0, half of utility from "
     "where it is highest. There, a dash means that the sweep never loses that much, or that utility is already below that level "
     "at m = 0."

@@ -53,8 +53,8 @@ class FitStatus(Enum):
         "more pairs."
     )
     POOR = (
-        "The mean changes, but the curve does no better than a constant on multipliers that it has not seen, so it is no fit. "
-        "Rely on what was measured."
+        "The mean changes, but the curve does no better than a constant, on multipliers that it has not seen or for its "
+        "number of parameters (AICc), so it is no fit. Rely on what was measured."
     )
     TOO_FEW_POINTS = (
         "Without a sixth of the multipliers there must still be more of them than parameters of the curve, so that the fit "
