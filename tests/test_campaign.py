@@ -203,7 +203,7 @@ device = "cpu"
 """
 
 
-def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer):
+def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer, monkeypatch):
     (tmp_path / "plan.toml").write_text(PLAN_FILE)
     asked = ("campaign", tmp_path / "plan.toml", "--out", tmp_path / "out")
     code, said, _ = mechsteer(*asked, "--dry-run", "--json")
@@ -219,6 +219,8 @@ def test_dry_run_and_status_tell_of_cells_units_and_minutes(tmp_path, mechsteer)
     (tmp_path / "plan.toml").write_text(PLAN_FILE.replace("1:resid_post", "9:resid_post"))
     code, said, _ = mechsteer(*asked, "--dry-run")
     assert code == 1 and "1 failed" in said
+    monkeypatch.setattr("analyses.campaigns.survey.stamped", lambda folder: read_plan(tmp_path / "plan.toml").id)
+    assert json.loads(mechsteer(*asked, "--dry-run", "--missing", "--json")[1])["cells"] == []
     code, _, error = mechsteer(*asked, "--shard=9/8")
     assert code == 2 and "from 1/8 to 8/8" in error
 

@@ -154,7 +154,7 @@ def elsewhere(words: list[str]) -> str:
 def run_little(mechsteer: Callable, verb: str, *arguments: str) -> None:
     """A command as it is told, but small."""
     arguments = tuple(STAND_INS.get(word, word) for word in arguments)
-    has_no_steps = {"--epochs", "DiffMean", "Medians"} & {*arguments}
+    has_no_steps = {"--epochs", "DiffMean"} & {*arguments}
     steps = ["--steps", "2"] if verb == "train" and not has_no_steps else []
     code, _, error = mechsteer(verb, *arguments, *LITTLE.get(verb, ()), *steps)
     assert code == 0, (verb, arguments, error)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -103,10 +104,12 @@ def test_a_failure_is_kept_with_its_traceback_counted_and_tried_again_on_request
     assert failure["tried"] == 2 and "RuntimeError: no root" in failure["traceback"]
 
 
-def test_what_prunes_is_alone_and_waited_for(bench):
+def test_what_prunes_is_alone_and_waited_for(bench, caplog):
     store = bench.store
     with store.shared(), store.shared(), pytest.raises(InputError, match="A study is being made"), store.alone():
         pass
+    with store._lock() as lock:
+        assert lock.readable(), "over NFS, a lock that is shared needs that"
     begun = threading.Event()
 
     def study() -> None:
@@ -118,7 +121,24 @@ def test_what_prunes_is_alone_and_waited_for(bench):
         waiting.start()
         assert not begun.wait(0.2)
     waiting.join(10)
-    assert begun.is_set()
+    assert begun.is_set() and "Waiting until what prunes" in caplog.text
+
+
+def test_what_is_finished_is_written_before_ctrl_c_is_answered(bench, monkeypatch):
+    kept, unit = Number.save, Number(3.0)
+
+    def interrupted(self: Number, value: float, folder: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        kept(self, value, folder)
+
+    monkeypatch.setattr(Number, "save", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bench.place(unit)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert unit.key in bench.store and bench.get(unit) == 3.0
 
 
 def test_two_writers_of_one_key_do_no_harm(bench):

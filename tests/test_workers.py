@@ -16,8 +16,9 @@ import pytest
 import mechsteer as ms
 from analyses.studies.settings import Settings
 from analyses.studies.study import run
-from analyses.studies.workers import jobs_for, sent
+from analyses.studies.workers import Workers, jobs_for, sent
 from mechsteer.models.identity import identify
+from mechsteer.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,6 +102,20 @@ def test_a_failure_in_a_worker_is_the_study_s(tmp_path, apart):
     assert code == 2 and "None of 4 settings taught anything: It is broken." in error and "Traceback" not in error
 
 
+def blocks_ctrl_c(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_workers_block_ctrl_c_however_they_were_begun(settings, tmp_path):
+    store = Store(tmp_path / ".store")
+    store.prepare()
+    with Workers(store, settings) as workers:
+        workers.n_jobs = 2
+        assert workers._submit(blocks_ctrl_c, 0).result()
+        assert all(workers.map(blocks_ctrl_c, range(4)))
+    assert not blocks_ctrl_c(0)
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_one_sentence_and_no_worker_hears_of_it_even_as_it_begins(tmp_path):
     """To all processes, as a terminal sends it. What a worker would print depends on who is first; what it blocks does not."""
@@ -137,9 +152,10 @@ def test_an_error_arrives_in_its_words_even_where_it_cannot_be_unpickled(error):
     assert str(arrived).endswith(str(error)) and isinstance(arrived, ms.InputError) is isinstance(error, ms.InputError)
 
 
-def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(settings, guestbook):
+def test_there_are_as_many_as_cores_for_a_small_model_and_one_for_a_large_one(settings, guestbook, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
     model, auto = identify(guestbook), replace(settings, jobs=None)
-    assert jobs_for(auto, model) == joblib.cpu_count()
+    assert jobs_for(auto, model) == 3
     assert jobs_for(auto, replace(model, d_model=4096, n_layers=32)) == 1
     assert jobs_for(replace(auto, device="cuda"), model) == 1 and jobs_for(replace(auto, jobs=7), model) == 7
     with pytest.raises(ms.InputError, match="0 jobs"):

@@ -72,7 +72,7 @@ class CampaignPlan:
         chosen = families[(number - 1) * len(families) // n : number * len(families) // n]
         return self.part(tuple(cell for family in chosen for cell in family))
 
-    def part(self, cells: "tuple[Cell, ...]") -> "CampaignPlan":
+    def part(self, cells: tuple[Cell, ...]) -> "CampaignPlan":
         """Some of its cells, which belong to the whole plan as before."""
         return replace(self, cells=cells, share_of=self.id)
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from mechsteer.models.identity import ModelReference
 from mechsteer.progress import say_nothing
 from mechsteer.registry import extend
+from mechsteer.store.atomic import interrupted_afterwards
 from mechsteer.store.store import Store
 from mechsteer.store.units import Bench, Unit, in_order
 
@@ -89,13 +90,16 @@ class Workers:
 
     def map(self, function: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
         """As the built-in, in the processes if there are any by now."""
-        return map(function, values) if self._pool is None else self._pool.map(partial(sent, function), values)
+        if self._pool is None:
+            return map(function, values)
+        with _starting_children():
+            return self._pool.map(partial(sent, function), values)
 
-    def _submit(self, function: Callable[[Any], None], value: Any) -> Future:
+    def _submit(self, function: Callable[[T], R], value: T) -> Future[R]:
         """To a process that is free, or to a new one."""
         if self._pool is None:
             self._pool = self._ended.enter_context(_pool(self._store, self._settings, self.n_jobs))
-        with _children_not_interrupted():
+        with _starting_children():
             return self._pool.submit(sent, function, value)
 
 
@@ -105,7 +109,8 @@ def _pool(store: Store, settings: Settings, n_jobs: int):
     kept = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(kept, "1"))
     try:
-        with _interrupted_afterwards():
+        with interrupted_afterwards():
+            # Half a pool would leave semaphores behind.
             pool = ProcessPoolExecutor(
                 n_jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(settings, str(store.folder))
             )
@@ -122,33 +127,18 @@ def _pool(store: Store, settings: Settings, n_jobs: int):
 
 
 @contextmanager
-def _interrupted_afterwards():
-    """Ctrl-C waits for the end of the block: a pool that is half made leaves semaphores, of which Python warns at its end."""
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[tuple] = []
-    signal.signal(signal.SIGINT, lambda *given: came.append(given))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        before(*came[0])
-
-
-@contextmanager
-def _children_not_interrupted():
+def _starting_children():
     """Ctrl-C, which reaches every process of a terminal, is the parent's to answer: a child that begins here never hears of it.
 
-    Its first seconds go into imports, and a handler that it set for itself would come after them.
+    Its first seconds go into imports, and a handler that it set for itself would come after them. The parent answers once the
+    child has all that it needs to begin.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with interrupted_afterwards():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(settings: Settings, folder: str) -> None:

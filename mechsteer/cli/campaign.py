@@ -19,7 +19,7 @@ def campaign(
         bool,
         typer.Option(
             "--dry-run",
-            help="List the cells, count the work that is left, and estimate the time; exit 1 if a cell cannot be planned.",
+            help="List the cells, count what is left, and estimate the time; exit 1 if one cannot be planned.",
         ),
     ] = False,
     status: Annotated[
@@ -47,8 +47,7 @@ def campaign(
         bool,
         running(
             "--missing",
-            help="Run only cells of which no study is there. The others are not looked at: their models, pairs and store may be "
-            "lost, and what a newer version would compute otherwise stays.",
+            help="Only cells without a study of this very plan.",
         ),
     ] = False,
     retry: RetryOption = False,
@@ -75,6 +74,8 @@ def campaign(
     read = read_plan(plan)
     asked = read.shard(*_shard(shard))
     out = (out or Path("results") / plan.stem).absolute()
+    if missing:
+        asked = unfinished(asked, out)
     kept = Store(store_folder(Settings(store=store), out).absolute())
     if dry_run or status:
         from analyses.campaigns.estimate import Estimate
@@ -99,8 +100,6 @@ def campaign(
     from figures.campaigns import draw_and_report
     from figures.page import draw_and_report as finish_study
 
-    if missing:
-        asked = unfinished(asked, out)
     workplace = Workplace(
         out, read.id, str(kept.folder), jobs, retry, finish_study, lambda line: say(line, indent=13)
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from ..errors import InputError
 from ..families import FORMS, RULES
-from ..methods.learning import check_method, check_read, is_trained, learn, methods
+from ..methods.learning import check_method, check_read, has_no_use_for, is_trained, learn, methods
 from ..methods.settings import TrainSettings
 from ..models.sites import parse_sites, write_sites
 from .options import (
@@ -34,9 +34,6 @@ from .options import (
     with_template,
 )
 from .printing import echo, echo_json
-
-READ_BY_ALL = {"positions", "prompt_format", "seed"}
-"""The settings that a method without training has a use for."""
 
 
 @with_settings(TrainSettings, learning)
@@ -117,7 +114,7 @@ def train(
 
 def _check_nothing_asks_for_training(method: str, given: dict[str, Any], validation: str | None) -> None:
     """One sentence if an option is asked for that a method without training would pass over."""
-    asked = [flag(item) for item in fields(TrainSettings) if item.name in given and item.name not in READ_BY_ALL]
+    asked = [flag(item) for item in fields(TrainSettings) if item.name in given and has_no_use_for(method, item.name)]
     if asked := asked + ["--validation"] * (validation is not None):
         raise InputError(
             f"{method} is read off activations and not trained, so it has no use for {', '.join(asked)}. Leave that out."

@@ -17,6 +17,7 @@ from .settings import TrainSettings
 NAME = "DiffMean"
 ORDER = 10
 FORMS = ("vector",)
+READS = ("prompt_format",)
 STYLE = {"colour": "#8A6420", "marker": "s", "line": "-"}
 
 

@@ -42,6 +42,13 @@ def check_method(method: str, form: str) -> None:
         raise InputError(f"{method} gives a {given[0]}, not a {form}. Choose --form {given[0]} or another method.")
 
 
+def has_no_use_for(method: str, setting: str) -> bool:
+    """Whether a method passes over a setting of training, of those that say in `READS` which ones they read."""
+    reads = methods()[method].get("READS")
+    # Pairs are drawn by the seed, and the position is checked.
+    return reads is not None and setting not in {*reads, "positions", "seed"}
+
+
 def check_read(method: str, settings: TrainSettings) -> None:
     """One sentence if a method that is read off activations, not trained, is asked for other positions than all."""
     if settings.positions != "all":

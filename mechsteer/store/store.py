@@ -16,6 +16,7 @@ stays. Only what takes results away needs to be alone.
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -25,12 +26,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
 from ..errors import InputError, writing
-from .atomic import to_disk, write_json
+from .atomic import interrupted_afterwards, to_disk, write_json
 from .reading import read_json
 from .schema import misfit
 from .sums import Sums, write_sums
@@ -44,6 +45,7 @@ ABANDONED = 86_400.0
 """Seconds after which what another machine was writing counts as left behind."""
 CLOCKS_DIFFER = 5.0
 """Seconds by which the clocks of processes and of files may."""
+_log = logging.getLogger("mechsteer")
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,9 @@ class Store:
         return key in self and sums.known is not None
 
     def add(self, key: str, record: dict[str, Any], write: Callable[[Path], object]) -> Path:
-        """Let `write` fill a folder, then move it to the key's place; on any failure nothing is there."""
+        """Let `write` fill a folder, then move it to the key's place; on any failure nothing is there, and Ctrl-C waits."""
         place = self.place(key)
-        with writing(self.folder), self._temporary() as folder:
+        with interrupted_afterwards(), writing(self.folder), self._temporary() as folder:
             write(folder)
             (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
             write_sums(folder)
@@ -223,28 +225,38 @@ class Store:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """A study is made from it inside the block: nothing is pruned meanwhile, and what prunes just now is waited for."""
-        with self._lock.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.warning("Waiting until what prunes %r has ended.", str(self.folder))
+                fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """No study is made from it inside the block; one sentence if one is already."""
-        with self._lock.open("a") as lock:
+        with self._lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                writers = ", ".join(self._writers()) or "unknown"
                 raise InputError(
-                    f"A study is being made from {str(self.folder)!r}, and might lose what it has finished. Wait until it ends, "
-                    "or see what would go with --dry-run."
+                    f"A study is being made from {str(self.folder)!r} (process {writers}), and might lose what it has finished. "
+                    "Wait until it ends, or see what would go with --dry-run."
                 ) from None
             yield
 
-    @property
-    def _lock(self) -> Path:
+    def _lock(self) -> TextIO:
         folder = self.folder / "locks"
         folder.mkdir(exist_ok=True)
-        return folder / "store.lock"
+        # Over NFS a file can be locked by several only if they may read it.
+        return (folder / "store.lock").open("a+")
+
+    def _writers(self) -> list[str]:
+        """The processes of this machine that wrote a study's folder last and live still."""
+        locks = [path for path in (self.folder / "locks").glob("*.lock") if path.stat().st_size]
+        return sorted({pid for path in locks if not has_ended(pid := path.read_text().strip(), path.stat().st_mtime)})
 
     def remove(self, key: str) -> None:
         """Take a result away; its record goes first, so that half of it is never taken for the whole."""
