@@ -13,10 +13,8 @@ from . import short
 NAME = "heat_map"
 ORDER = 10
 
-ROW, HEIGHT = 0.14, 1.9
-"""Inches of a row, and besides the rows."""
-FEW = 3
-"""With more claims than this for each model and concept, claims are rows."""
+ROW, HEIGHT, LETTER = 0.14, 1.9, 0.05
+"""Inches of a row, besides the rows at least, and of a letter of the columns' names, which stand upright."""
 PLACE = ["model", "concept", "condition"]
 
 
@@ -32,8 +30,8 @@ def numbers(campaign: Campaign) -> pd.DataFrame | None:
 
 
 def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
-    """One panel: a row for each model and concept, a column for each claim, or the other way where there are few models; in a
-    cell, as wide as its share, each outcome."""
+    """One panel: models and concepts one way and claims the other, whichever are fewer as columns; in a cell, as wide as its
+    share, each outcome."""
     table = numbers(campaign)
     if table is None:
         return None
@@ -41,9 +39,10 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
     at_place = {tuple(place.values()): at for at, place in enumerate(places)}
     at_claim = {name: at for at, name in enumerate(dict.fromkeys(table["name"]))}
     lines, columns = _labels(places), list(at_claim)
-    if turned := FEW * len(places) < len(at_claim):
+    if turned := len(lines) < len(columns):
         lines, columns = columns, lines
-    with panels(ax, height=HEIGHT + ROW * len(lines)) as shown:
+    besides = max(HEIGHT, LETTER * max(map(len, columns)))
+    with panels(ax, height=besides + ROW * len(lines)) as shown:
         panel = shown.axes[0]
         for said in table.to_dict("records"):
             x, y = at_claim[said["name"]], at_place[tuple(said[name] for name in PLACE)]
@@ -58,7 +57,7 @@ def draw(campaign: Campaign, ax: Place = None) -> Figure | None:
         panel.set_xlim(-0.5, len(columns) - 0.5)
         panel.set_ylim(len(lines) - 0.5, -0.5)
         panel.set_xticks(range(len(columns)), columns, rotation=0 if len(columns) == 1 else 90, fontsize=6.5)
-        panel.set_yticks(range(len(lines)), lines, fontsize=row_font(len(lines), HEIGHT))
+        panel.set_yticks(range(len(lines)), lines, fontsize=row_font(len(lines), besides))
         panel.tick_params(length=0)
         panel.grid(False)
         panel.xaxis.tick_top()
